@@ -1,0 +1,60 @@
+"""A self-managed RAG pipeline for Claude on Amazon Bedrock: every stage yours to see and swap.
+
+>>> import rag
+>>> report = rag.build("data/handbook", "indexes/handbook")              # doctest: +SKIP
+>>> pipe = rag.Pipeline(rag.Index.open("indexes/handbook"))               # doctest: +SKIP
+>>> print(pipe.ask("Who declares a SEV-1?").text)                         # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rag.bedrock.claude import claude
+    from rag.bedrock.titan import TitanEmbeddings
+    from rag.building import build, plan
+    from rag.chunking import SemanticChunker
+    from rag.config import Index
+    from rag.embedding.local import LocalEmbeddings
+    from rag.embedding.static import StaticEmbeddings
+    from rag.errors import RagError
+    from rag.generation.extractive import ExtractiveAnswerer
+    from rag.index.where import field
+    from rag.loading.loader import Loader
+    from rag.pipeline import Pipeline
+    from rag.prompting import Prompt
+    from rag.records import Answer, Hit
+    from rag.retrieval import HybridRetriever
+    from rag.trimming import BudgetTrimmer
+
+__version__ = "0.1.0"
+
+# Imported when first used: `import rag` loads no model, no AWS and no faiss.
+_HOMES = {
+    "Answer": "records", "BudgetTrimmer": "trimming", "ExtractiveAnswerer": "generation.extractive",
+    "Hit": "records", "HybridRetriever": "retrieval", "Index": "config", "Loader": "loading.loader",
+    "LocalEmbeddings": "embedding.local", "Pipeline": "pipeline", "Prompt": "prompting",
+    "RagError": "errors", "SemanticChunker": "chunking", "StaticEmbeddings": "embedding.static",
+    "TitanEmbeddings": "bedrock.titan", "build": "building", "claude": "bedrock.claude",
+    "field": "index.where", "plan": "building",
+}  # fmt: skip
+
+__all__ = [
+    "Answer", "BudgetTrimmer", "ExtractiveAnswerer", "Hit", "HybridRetriever", "Index", "Loader",
+    "LocalEmbeddings", "Pipeline", "Prompt", "RagError", "SemanticChunker", "StaticEmbeddings",
+    "TitanEmbeddings", "build", "claude", "field", "plan",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'rag' has no attribute {name!r}")
+    value = getattr(import_module(f"rag.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

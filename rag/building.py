@@ -1,0 +1,245 @@
+"""The build path: find -> compare -> load -> chunk -> embed -> commit."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from langchain_core.documents import Document
+
+from rag.chunking import locate
+from rag.embedding import traits
+from rag.embedding.cache import CachedEmbeddings
+from rag.errors import LoadError, SourceError
+from rag.index.manifest import Manifest
+from rag.index.segment import Chunk
+from rag.index.writer import IndexWriter, open_writer
+from rag.loading.loader import SourceFile
+from rag.planning import Change, Stages, compare, prepare, quarantined
+from rag.records import STRUCTURE, BuildPlan, BuildReport
+
+#: Chunks that are embedded and written together.
+BATCH = 1024
+
+
+class Progress(Protocol):
+    """Told how a build goes; `rag.cli` draws it."""
+
+    def __call__(self, *, files: int, of: int, bytes: int, chunks: int, embedded: int) -> None:
+        """Show the counts so far: files read (of how many), chunks made, chunks with vectors."""
+
+
+def build(
+    source: str | Path,
+    index: str | Path,
+    *,
+    rebuild: bool = False,
+    retry: bool = False,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> BuildReport:
+    """Build an index from files, or bring it up to date; only new chunk texts are embedded.
+
+    Parameters
+    ----------
+    source : str or Path
+        A folder or a file.
+    index : str or Path
+        The index's folder; made if it is not there. Until the build is done, whoever opens it gets
+        the version before.
+    rebuild : bool
+        Start empty, e.g. to change the embedder. The embedding cache is kept.
+    retry : bool
+        Read quarantined files again though they have not changed.
+    progress : callable, optional
+        See `Progress`.
+    **settings
+        ``embedder``, ``chunker`` and ``loader`` as objects, names or mappings (as in ``rag.toml``);
+        ``metadata``: a JSON-lines table; ``metadata_from_path``: a template.
+
+    Returns
+    -------
+    BuildReport
+        `BuildReport.quarantined` names every file that is not in the index, why, and what to do.
+
+    Raises
+    ------
+    SourceError
+        The path does not exist, or holds nothing that can be indexed.
+    StoreMismatchError
+        The index was built with another embedder or chunker: build with ``rebuild=True``.
+
+    Examples
+    --------
+    >>> report = rag.build("data/handbook", "indexes/handbook")          # doctest: +SKIP
+    >>> report.added, report.quarantined                                 # doctest: +SKIP
+    (73, ())
+    """
+    started = time.perf_counter()
+    clock: Counter[str] = Counter()
+    stages = prepare(source, index, rebuild=rebuild, settings=settings)
+    with (
+        open_writer(stages.folder, stages.entry, rebuild=rebuild) as writer,
+        contextlib.closing(CachedEmbeddings(stages.embedder, stages.cache)) as cache,
+    ):
+        with _timed(clock, "load"):
+            change = compare(stages, writer.previous, retry=retry)
+        if writer.previous is not None and not change.any:
+            manifest: Manifest = writer.previous
+        else:
+            _write(stages, change, writer, cache, clock, progress)
+            if not any(record.chunks for record in change.records.values()):
+                raise SourceError(_nothing(stages, change))
+            with _timed(clock, "write"):
+                manifest = writer.commit(
+                    removed=change.outdated, sources=list(change.records.values()),
+                    root=str(source), chunker=stages.chunking,
+                )  # fmt: skip
+        notes = (*stages.loader.notes, *change.notes, *writer.notes)
+    return BuildReport(
+        index=str(stages.folder), version=manifest.version, files=manifest.files,
+        chunks=manifest.chunks, embedded=cache.embedded, notes=notes, **change.counts,
+        seconds={**clock, "total": time.perf_counter() - started},
+        quarantined=quarantined(change.records.values()),
+    )  # fmt: skip
+
+
+def plan(
+    source: str | Path,
+    index: str | Path,
+    *,
+    rebuild: bool = False,
+    retry: bool = False,
+    **settings: Any,
+) -> BuildPlan:
+    """Find out what `build` would do and cost, without embedding or writing anything.
+
+    Parameters are those of `build`.
+
+    Examples
+    --------
+    >>> rag.plan("data/handbook", "indexes/handbook").cost_usd           # doctest: +SKIP
+    0.0
+    """
+    stages = prepare(source, index, rebuild=rebuild, settings=settings)
+    change = compare(stages, stages.previous, retry=retry)
+    count = traits.token_counter(stages.embedder) or stages.estimate
+    cache = CachedEmbeddings(stages.embedder, stages.cache) if stages.cache.exists() else None
+    chunks = tokens = 0
+    seen: set[bytes] = set()
+    with contextlib.closing(cache) if cache else contextlib.nullcontext():
+        for _, made in _chunked(stages, change, Counter()):
+            texts = {hashlib.sha256(c.text.encode()).digest(): c.text for _, c in made}
+            new = [text for key, text in texts.items() if key not in seen]
+            seen |= set(texts)
+            new = cache.missing(new) if cache else new
+            chunks += len(new)
+            tokens += sum(count(new))
+    return BuildPlan(
+        source=str(source), index=str(index), embedder=stages.entry.fingerprint, chunks=chunks,
+        tokens=tokens, cost_usd=traits.cost_usd(stages.embedder, tokens),
+        minutes=traits.minutes(stages.embedder, tokens), rebuild=rebuild, **change.counts,
+        quarantined=quarantined(change.records.values()),
+    )  # fmt: skip
+
+
+def _write(
+    stages: Stages,
+    change: Change,
+    writer: IndexWriter,
+    cache: CachedEmbeddings,
+    clock: Counter[str],
+    progress: Progress | None,
+) -> None:
+    """Load, chunk and embed what is new, and give it to the writer in batches."""
+    waiting: list[tuple[int, Chunk]] = []
+    files = read = chunks = embedded = 0
+
+    def tell(done: int = 0) -> None:
+        if progress is not None:
+            progress(
+                files=files,
+                of=len(change.todo),
+                bytes=read,
+                chunks=chunks,
+                embedded=embedded + done,
+            )
+
+    def flush(size: int) -> None:
+        nonlocal embedded
+        while len(waiting) >= size and waiting:
+            batch, waiting[:BATCH] = waiting[:BATCH], []
+            with _timed(clock, "embed"):
+                vectors = cache.vectors([chunk.text for _, chunk in batch], tell)
+            embedded += len(batch)
+            with _timed(clock, "write"):
+                writer.add_chunks(batch, vectors)
+
+    for (file, document), made in _chunked(stages, change, clock):
+        files, read, chunks = files + 1, read + file.bytes, chunks + len(made)
+        if document is not None and made:
+            metadata = {k: v for k, v in document.metadata.items() if k not in ("source", STRUCTURE)}
+            doc_id = hashlib.blake2b(file.source.encode(), digest_size=8).hexdigest()
+            number = writer.add_document(doc_id, file.source, metadata)
+            waiting += [(number, chunk) for _, chunk in made]
+        tell()
+        flush(BATCH)
+    flush(1)
+    tell()
+
+
+def _chunked(
+    stages: Stages, change: Change, clock: Counter[str]
+) -> Iterator[tuple[tuple[SourceFile, Document | None], list[tuple[SourceFile, Chunk]]]]:
+    """Yield each file to read with its document and chunks; note failures in ``change``."""
+    reading = stages.loader.read(change.todo)
+    while True:
+        with _timed(clock, "load"):
+            item = next(reading, None)
+        if item is None:
+            return
+        file, result = item
+        document, chunks = None, []
+        if not isinstance(result, LoadError):
+            document = result
+            notes = document.metadata[STRUCTURE].get("notes", ())
+            change.notes += [f"{file.source}: {note}" for note in notes]
+            try:
+                with _timed(clock, "chunk"):
+                    made = stages.chunker.transform_documents([document])
+                    chunks = [(file, _chunk(file.source, each)) for each in locate(document, made)]
+            except LoadError as error:
+                result = error
+        change.record(file, len(chunks), result if isinstance(result, LoadError) else None)
+        yield (file, document), chunks
+
+
+def _chunk(source: str, document: Document) -> Chunk:
+    meta, text = document.metadata, document.page_content
+    name = f"{source}\0{meta['start']}\0{text}".encode()
+    return Chunk(
+        hashlib.blake2b(name, digest_size=8).hexdigest(), meta["start"], meta["end"], text,
+        meta.get("gap"), meta.get("page_start"), meta.get("page_end"), meta.get("page_breaks", ()),
+        meta.get("section", ()),
+    )  # fmt: skip
+
+
+def _nothing(stages: Stages, change: Change) -> str:
+    bad = quarantined(change.records.values())
+    why = f"{bad[0].source} {bad[0].reason}" if bad else "no file holds text"
+    more = f" (and {len(bad) - 1} more files)" if len(bad) > 1 else ""
+    return f"{stages.loader.path} holds nothing to index: {why}{more}; nothing was changed"
+
+
+@contextlib.contextmanager
+def _timed(clock: Counter[str], name: str) -> Iterator[None]:
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        clock[name] += time.perf_counter() - started  # type: ignore[assignment]

@@ -1,0 +1,347 @@
+"""The command line: ``rag build | plan | search | context | ask | info | demo``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rag import __version__
+from rag.errors import RagError, SourceError, UsageError
+
+if TYPE_CHECKING:
+    from rag.records import Answer, BuildPlan, BuildReport, Hit
+
+QUARANTINED = 3
+
+_CONFIG = click.option(
+    "--config", "config_path", type=click.Path(path_type=Path), metavar="FILE",
+    help="Settings of the stages; by default rag.toml here, if there is one.",
+)  # fmt: skip
+_BEDROCK = click.option("--bedrock", is_flag=True, help="Use Amazon Bedrock: Titan embeddings and Claude.")
+_EMBEDDER = click.option("--embedder", metavar="NAME", help="local, static, titan, or MODULE:CLASS.")
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+Command = Callable[..., Any]
+
+
+def _build_options(command: Command) -> Command:
+    for option in reversed([
+        click.argument("source", metavar="SRC"), click.argument("index", metavar="INDEX"),
+        _EMBEDDER, _BEDROCK, _CONFIG,
+        click.option("--metadata", metavar="FILE.jsonl", help="Metadata: one object per file."),
+        click.option("--metadata-from-path", metavar="TEMPLATE", help='E.g. "{version}/{module}/".'),
+        click.option("--rebuild", is_flag=True, help="Start empty, e.g. to change the embedder."),
+        click.option("--retry", is_flag=True, help="Read quarantined files again."), _JSON,
+    ]):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def _query_options(command: Command) -> Command:
+    for option in reversed([
+        click.argument("index", metavar="INDEX"),
+        click.argument("question", metavar="QUERY", required=False),
+        click.option("-k", type=click.IntRange(min=1), help="How many chunks to retrieve."),
+        click.option("--where", metavar="FILTER", help="E.g. \"year >= 2024 and 'gdpr' in tags\"."),
+        click.option("--mode", type=click.Choice(["hybrid", "dense", "lexical"])),
+        click.option("--questions", type=click.Path(path_type=Path), metavar="FILE.jsonl",
+                     help='Many questions: {"id", "question", "where"?} a line.'),
+        click.option("--output", type=click.Path(path_type=Path), metavar="FILE.jsonl",
+                     help="Where to write the results of --questions."),
+        _EMBEDDER, _BEDROCK, _CONFIG, _JSON,
+    ]):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def _budget_options(command: Command) -> Command:
+    command = click.option("--unit", type=click.Choice(["chars", "tokens"]))(command)
+    return click.option(
+        "--budget",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Most characters or tokens to send.",
+    )(command)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="rag")
+def cli() -> None:
+    """Build an index from documents, search it, and ask it questions.
+
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done with quarantined files.
+    """
+
+
+@cli.command()
+@_build_options
+def build(as_json: bool, **options: Any) -> int:
+    """Build or update INDEX from the files in SRC; only what changed is embedded."""
+    import rag
+    from rag.terminal import show_report, show_warnings, watch
+
+    arguments = _build_arguments(options)
+    with watch() as progress:
+        report: BuildReport = rag.build(**arguments, progress=progress)
+    if as_json:
+        _print_json(report.to_dict())
+    else:
+        show_report(report)
+    show_warnings(report.notes, report.quarantined)
+    return QUARANTINED if report.quarantined else 0
+
+
+@cli.command()
+@_build_options
+def plan(as_json: bool, **options: Any) -> int:
+    """Say what `build` would do, and what it would cost, without doing it."""
+    import rag
+    from rag.terminal import show_plan, show_warnings
+
+    found: BuildPlan = rag.plan(**_build_arguments(options))
+    if as_json:
+        _print_json(found.to_dict())
+    else:
+        show_plan(found)
+    show_warnings((), found.quarantined)
+    return QUARANTINED if found.quarantined else 0
+
+
+def _build_arguments(options: dict[str, Any]) -> dict[str, Any]:
+    settings = _settings(options.pop("config_path"), options.pop("bedrock"), options.pop("embedder"))
+    stages: dict[str, Any] = {
+        name: settings[name] for name in ("loader", "chunker", "embedder") if name in settings
+    }
+    return {**options, **stages}
+
+
+@cli.command()
+@_query_options
+def search(**options: Any) -> int:
+    """Find the chunks of INDEX that fit QUERY best."""
+    from rag.terminal import show_hits
+
+    pipe, as_json, each = _query(options)
+    retriever = pipe.retriever
+
+    def run(question: str, asked: dict[str, Any]) -> Any:
+        from rag.retrieval import HybridRetriever
+
+        if not isinstance(retriever, HybridRetriever):
+            raise UsageError("rag search needs rag's own retriever: leave [retriever] use out")
+        chosen = {**asked, "k": asked["k"] or 8, "mode": asked["mode"] or retriever.mode}
+        return pipe.index.search(question, **chosen, lexical_weight=retriever.lexical_weight)
+
+    return each(
+        run, lambda hits: {"hits": _rows(hits)},
+        (lambda hits: _print_json({"plan": str(hits.plan), "hits": [hit.to_dict() for hit in hits]}))
+        if as_json else show_hits,
+    )  # fmt: skip
+
+
+@cli.command()
+@_query_options
+@_budget_options
+def context(budget: int | None, unit: str | None, **options: Any) -> int:
+    """Show the context that would be sent for QUERY, within --budget."""
+    from rag.terminal import show_context
+
+    pipe, as_json, each = _query(options)
+    return each(
+        lambda question, asked: pipe.context(question, **asked, budget=budget, unit=unit),
+        lambda found: {"hits": _rows(found.hits), "used": found.used},
+        (lambda found: _print_json(found.to_dict())) if as_json else show_context,
+    )
+
+
+@cli.command()
+@_query_options
+@_budget_options
+@click.option("--generator", metavar="NAME", help="local, claude, MODULE:CLASS, or provider:model.")
+def ask(budget: int | None, unit: str | None, **options: Any) -> int:
+    """Answer QUERY from INDEX, with citations."""
+    from rag.terminal import show_answer
+
+    pipe, as_json, each = _query(options)
+
+    def row(answer: Answer) -> dict[str, Any]:
+        return {
+            "answer": answer.text, "answered": answer.answered,
+            "citations": [citation.to_dict() for citation in answer.citations],
+            "hits": _rows(answer.context.hits),
+        }  # fmt: skip
+
+    return each(
+        lambda question, asked: pipe.ask(question, **asked, budget=budget, unit=unit), row,
+        (lambda answer: _print_json(answer.to_dict())) if as_json else show_answer,
+    )  # fmt: skip
+
+
+@cli.command()
+@click.argument("index", metavar="INDEX")
+@_JSON
+def info(index: str, as_json: bool) -> int:
+    """Show what INDEX holds, and how it was built."""
+    import rag
+    from rag.terminal import show_info
+
+    found = rag.Index.open(index).info()
+    if as_json:
+        _print_json(found)
+    else:
+        show_info(found)
+    return 0
+
+
+@cli.command()
+@click.option("--index", default="indexes/handbook", show_default=True, metavar="INDEX")
+def demo(index: str) -> int:
+    """Build an index of the sample handbook and ask it three questions."""
+    from rag.demo import run
+
+    run(index)
+    return 0
+
+
+# ---------------------------------------------------------------------- questions
+
+
+def _query(options: dict[str, Any]) -> tuple[Any, bool, Callable[..., int]]:
+    """Open the pipeline; return it, --json, and what runs one question or a file of them."""
+    import rag
+
+    settings = _settings(
+        options["config_path"], options["bedrock"], options["embedder"], options.get("generator")
+    )
+    question, questions, output = options["question"], options["questions"], options["output"]
+    if (question is None) == (questions is None):
+        raise UsageError("give either a QUERY or --questions FILE.jsonl")
+    if (questions is None) != (output is None):
+        raise UsageError("--questions and --output go together")
+    if output is not None and options["as_json"]:
+        raise UsageError("--json is for one QUERY; --output is JSON already")
+    asked = {"where": options["where"], "k": options["k"], "mode": options["mode"]}
+    pipe = rag.Pipeline(options["index"], settings=settings)
+
+    def each(run: Command, row: Command, show: Command) -> int:
+        if question is not None:
+            show(run(question, asked))
+            return 0
+        with _replacing(output) as sink:
+            for item in _read_questions(questions):
+                where = _both(pipe.index, asked["where"], item.get("where"), item["id"])
+                found = run(item["question"], {**asked, "where": where})
+                sink.write(json.dumps({"id": item["id"], **row(found)}, ensure_ascii=False) + "\n")
+        return 0
+
+    return pipe, options["as_json"], each
+
+
+def _both(index: Any, given: Any, own: Any, name: Any) -> Any:
+    try:
+        filters = [index.check(where) for where in (given, own) if where is not None]
+    except RagError as error:
+        raise type(error)(f"question {name!r}: {error}") from None
+    return None if not filters else filters[0] if len(filters) == 1 else filters[0] & filters[1]
+
+
+def _read_questions(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(f"cannot read {path}: {error}") from None
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            item = json.loads(line)
+            if "id" not in item or not isinstance(item["question"], str):
+                raise KeyError("question")
+        except (ValueError, KeyError, TypeError):
+            raise SourceError(
+                f'{path}, line {number}: write {{"id": …, "question": "…"}}, "where" if needed'
+            ) from None
+        yield item
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Any]:
+    """Write a file that is there only once it is whole."""
+    temporary = path.with_name(path.name + ".part")
+    try:
+        with temporary.open("w", encoding="utf-8") as sink:
+            yield sink
+        temporary.replace(path)
+    except OSError as error:
+        raise SourceError(f"cannot write {path}: {error.strerror}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _rows(hits: Any) -> list[dict[str, Any]]:
+    def row(hit: Hit) -> dict[str, Any]:
+        return {
+            "source": hit.source, "start": hit.start, "end": hit.end,
+            "page_start": hit.page_start, "page_end": hit.page_end,
+            "score": hit.score, "text": hit.text,
+        }  # fmt: skip
+
+    return [row(hit) for hit in hits]
+
+
+def _settings(
+    path: Path | None, bedrock: bool, embedder: str | None, generator: str | None = None
+) -> dict[str, Any]:
+    from rag import config
+
+    settings = config.read(path)
+    chosen = {**(config.BEDROCK if bedrock else {}), **{
+        name: value for name, value in (("embedder", embedder), ("generator", generator)) if value
+    }}  # fmt: skip
+    for name, use in chosen.items():
+        own = settings.get(name)
+        same = isinstance(own, dict) and own.get("use") == use
+        settings[name] = own if same else use
+    return settings
+
+
+def _print_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def main() -> None:
+    """Run the command line; every error is one line that says what to do."""
+    try:
+        code = cli.main(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        sys.exit(2)
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        where = f" (see `{context.command_path} --help`)" if context else ""
+        _fail(f"{error.format_message()}{where}", 2)
+    except RagError as error:
+        _fail(str(error), error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        _fail("interrupted; what was embedded so far is kept: run the same command to go on", 1)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+    except OSError as error:
+        _fail(f"{error.filename or ''}: {error.strerror or error}".lstrip(": "), 1)
+
+
+def _fail(message: str, code: int) -> None:
+    click.echo("rag: " + " ".join(message.split()), err=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

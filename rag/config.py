@@ -1,0 +1,320 @@
+"""Names to stages: ``rag.toml``, keyword arguments and the index's manifest end up here.
+
+A stage is given as an object, as a name, or as a mapping of ``use`` and its arguments::
+
+    [embedder]
+    use = "static"            # a name below, "module:Class", or a string for init_embeddings
+
+    [trimmer]
+    budget = 6000             # without use: the default stage, with this argument
+
+    [generator]
+    use = "claude"            # a name below, "module:Class", or a string for init_chat_model
+    model = "global.anthropic.claude-sonnet-5-5"
+"""
+
+from __future__ import annotations
+
+import inspect
+import tomllib
+from collections.abc import Callable, Mapping
+from importlib import import_module, util
+from pathlib import Path
+from typing import Any, Self
+
+from langchain_core.embeddings import Embeddings
+
+from rag.embedding import traits
+from rag.errors import ConfigError, RagError, StoreMismatchError, near_miss
+from rag.index import index as store
+from rag.records import Usage
+
+#: The stages, in the order of the pipeline, and for each the names it knows. First is the default.
+STAGES: dict[str, dict[str, str]] = {
+    "loader": {"files": "rag.loading.loader:Loader"},
+    "chunker": {"semantic": "rag.chunking:SemanticChunker"},
+    "embedder": {
+        "local": "rag.embedding.local:LocalEmbeddings",
+        "static": "rag.embedding.static:StaticEmbeddings",
+        "titan": "rag.bedrock.titan:TitanEmbeddings",
+    },
+    "retriever": {"hybrid": "rag.retrieval:HybridRetriever"},
+    "trimmer": {"budget": "rag.trimming:BudgetTrimmer"},
+    "prompt": {"answer-v1": "rag.prompting:Prompt"},
+    "generator": {
+        "local": "rag.generation.extractive:ExtractiveAnswerer",
+        "claude": "rag.bedrock.claude:claude",
+    },
+}
+#: What ``--bedrock`` stands for.
+BEDROCK = {"embedder": "titan", "generator": "claude"}
+#: Embedders that an index may choose by its name; others cost money or leave the machine.
+LOCAL = ("local", "static")
+#: Arguments that a stage is given by the pipeline, not by the user.
+_GIVEN = {"chunker": ("embedder", "count_tokens"), "retriever": ("index",), "loader": ("path",)}
+
+
+class Index(store.Index):
+    """`rag.index.index.Index`, finding the local embedder that an index was built with."""
+
+    @classmethod
+    def open(cls, path: str | Path, *, embedder: Any = None, version: int | None = None) -> Self:
+        """Open an index.
+
+        Parameters
+        ----------
+        path : str or Path
+        embedder : optional
+            An Embeddings object, a name or a mapping; by default the one that the index was built
+            with, if it is local. One that is paid for, or that is not `rag`'s own, must be given.
+        version : int, optional
+            An older version; by default the current one.
+
+        Raises
+        ------
+        StoreMissingError, StoreCorruptError
+            There is no index, or one of its files is missing or short.
+        StoreMismatchError
+            The embedder is not the one that the index was built with.
+        """
+        index = super().open(path, version=version)
+        entry = index.manifest.embedder
+        if embedder is None:
+            if entry.name not in LOCAL:
+                return index
+            embedder = entry.name
+        index.embedder = stage("embedder", embedder)
+        check_embedder(index.embedder, entry.fingerprint, str(path))
+        return index
+
+
+def check_embedder(embedder: Embeddings, fingerprint: str, path: str) -> None:
+    """Refuse an embedder that is not the one an index was built with.
+
+    Raises
+    ------
+    StoreMismatchError
+    """
+    own = traits.fingerprint(embedder)
+    if own != fingerprint:
+        raise StoreMismatchError(
+            f"{path} was built with {fingerprint}, not with {own}: use that embedder, or build "
+            "again with --rebuild"
+        )
+
+
+def read(path: Path | None) -> dict[str, Any]:
+    """Read ``rag.toml``; with no path the one in the working directory, if there is one.
+
+    Raises
+    ------
+    ConfigError
+        It is missing, not TOML, or names a stage, a stage's name or an argument that there is not.
+    """
+    if path is None:
+        path = Path("rag.toml")
+        if not path.exists():
+            return {}
+    try:
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from None
+    for name, value in settings.items():
+        if name not in STAGES:
+            raise ConfigError(f"{path} has a table [{name}]: {near_miss(name, STAGES)}")
+        if not isinstance(value, dict | str):
+            raise ConfigError(f"{path}: {name} must be a table or a name, not {value!r}")
+        try:
+            _check(name, value)
+        except ConfigError as error:
+            raise ConfigError(f"{path}, [{name}]: {error}") from None
+    return settings
+
+
+def _check(kind: str, value: Any) -> None:
+    """Refuse wrong names and arguments without making the stage."""
+    use, arguments = _split(kind, value)
+    factory = _factory(kind, use)
+    if factory is not None:
+        _refuse_unknown(factory, arguments, kind, use)
+
+
+def stage(kind: str, value: Any = None, **given: Any) -> Any:
+    """Return a stage, whether it is given as an object, a name or a mapping.
+
+    Parameters
+    ----------
+    kind : str
+        A key of `STAGES`.
+    value : optional
+        None for the default.
+    **given
+        Arguments from the pipeline itself, such as the retriever's index.
+
+    Raises
+    ------
+    ConfigError
+        The name or an argument is not known, or an argument's value is refused.
+    """
+    if value is not None and not isinstance(value, str | Mapping):
+        return value
+    use, arguments = _split(kind, value)
+    factory = _factory(kind, use)
+    if factory is None:
+        return _by_string(kind, use, arguments)
+    _refuse_unknown(factory, arguments, kind, use)
+    if kind == "prompt" and not use.startswith("answer") and use in STAGES[kind]:
+        arguments = {"name": use, **arguments}
+    return checked(factory, {**_defaults(factory, {**given, **arguments}), **given, **arguments}, kind)
+
+
+def _split(kind: str, value: Any) -> tuple[str, dict[str, Any]]:
+    if value is None:
+        value = {}
+    arguments = {"use": value} if isinstance(value, str) else dict(value)
+    use = arguments.pop("use", None) or next(iter(STAGES[kind]))
+    if not isinstance(use, str):
+        raise ConfigError(f"use must be a name, not {use!r}")
+    return use, arguments
+
+
+def _factory(kind: str, use: str) -> Callable[..., Any] | None:
+    """Return what makes the stage; None for a string that LangChain resolves."""
+    target = STAGES[kind].get(use, use)
+    module, colon, name = target.partition(":")
+    if colon and name.isidentifier() and (use in STAGES[kind] or _importable(module)):
+        try:
+            found = getattr(import_module(module), name)
+        except (ImportError, AttributeError) as error:
+            raise ConfigError(f"cannot import the {kind} {use!r}: {error}") from None
+        if not callable(found):
+            raise ConfigError(f"the {kind} {use!r} is not a class or function")
+        return found  # type: ignore[no-any-return]
+    if kind == "prompt":
+        from rag.prompting import Prompt
+
+        return lambda **arguments: Prompt(use, **arguments)
+    if colon and kind in ("embedder", "generator"):
+        return None
+    hint = " (or module:Class" + (", or provider:model)" if kind in ("embedder", "generator") else ")")
+    raise ConfigError(f"there is no {kind} {use!r}: {near_miss(use, STAGES[kind])}{hint}")
+
+
+def _importable(module: str) -> bool:
+    try:
+        return util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _by_string(kind: str, use: str, arguments: dict[str, Any]) -> Any:
+    try:
+        if kind == "embedder":
+            from langchain.embeddings import init_embeddings
+
+            return init_embeddings(use, **arguments)
+        from langchain.chat_models import init_chat_model
+
+        return init_chat_model(use, **arguments)
+    except (ImportError, ValueError, TypeError) as error:
+        raise ConfigError(f"the {kind} {use!r}: {' '.join(str(error).split())}") from None
+
+
+def _parameters(factory: Callable[..., Any]) -> dict[str, Any] | None:
+    """Return a factory's arguments; None where it takes any."""
+    fields = getattr(factory, "model_fields", None)
+    if fields is not None:
+        return dict(fields)
+    found = inspect.signature(factory).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in found.values()):
+        return None
+    return {name: p for name, p in found.items() if p.kind is not p.VAR_POSITIONAL}
+
+
+def _refuse_unknown(factory: Callable[..., Any], arguments: Mapping[str, Any], kind: str, use: str) -> None:
+    known = _parameters(factory)
+    if known is None:
+        return
+    known = {name: p for name, p in known.items() if name not in _GIVEN.get(kind, ())}
+    for name in arguments:
+        if name not in known:
+            raise ConfigError(f"the {kind} {use!r} has no argument {name!r}: {near_miss(name, known)}")
+
+
+def checked(factory: Callable[..., Any], arguments: Mapping[str, Any], kind: str) -> Any:
+    """Call a factory; turn its complaints about arguments into one line."""
+    try:
+        return factory(**arguments)
+    except RagError:
+        raise
+    except (TypeError, ValueError) as error:  # pydantic's ValidationError is a ValueError
+        errors = getattr(error, "errors", None)
+        if callable(errors):
+            first = errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise ConfigError(f"the {kind}'s {where}: {first['msg']}, not {first.get('input')!r}") from None
+        raise ConfigError(f"the {kind}: {' '.join(str(error).split())}") from None
+
+
+def _defaults(factory: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the models that a stage compares sentences with, where none was given."""
+    from rag import chunking, trimming
+    from rag.generation import extractive
+
+    if "embedder" in given:
+        value = given["embedder"]
+        return {} if not isinstance(value, str | Mapping) else {"embedder": stage("embedder", value)}
+    if factory in (chunking.SemanticChunker, trimming.BudgetTrimmer):
+        return {"embedder": stage("embedder", "static")}
+    if factory is extractive.ExtractiveAnswerer:
+        return {"embedder": stage("embedder", "local")}
+    return {}
+
+
+def describe(generator: Any) -> str:
+    """Return what the user is told about a generator."""
+    own = getattr(generator, "description", None)
+    if isinstance(own, str):
+        return own
+    model = next(
+        (getattr(generator, n) for n in ("model_id", "model", "model_name") if getattr(generator, n, None)),
+        "",
+    )
+    return f"{type(generator).__name__} {model}".strip()
+
+
+def usage(generator: Any, message: Any) -> Usage:
+    """Return the tokens of a reply, and their price where the model's is known."""
+    said = getattr(message, "usage_metadata", None) or {}
+    detail = said.get("input_token_details") or {}
+    read = int(detail.get("cache_read") or 0)
+    written = int(detail.get("cache_creation") or 0)
+    counted = Usage(
+        # LangChain's input_tokens include what was read from and written to the cache.
+        max(int(said.get("input_tokens", 0)) - read - written, 0),
+        int(said.get("output_tokens", 0)), read, written,
+    )  # fmt: skip
+    return Usage(counted.input_tokens, counted.output_tokens, read, written, _price(generator, counted))
+
+
+def _price(generator: Any, counted: Usage) -> float | None:
+    if getattr(generator, "_llm_type", "") == "extractive":
+        return 0.0
+    model = getattr(generator, "model_id", None)
+    if not isinstance(model, str):
+        return None
+    from rag.bedrock.prices import cost_usd
+
+    return cost_usd(model, counted)
+
+
+def explain(error: Exception, generator: Any) -> str:
+    """Return one line about a generator's failure, and what to do."""
+    model = describe(generator)
+    if type(error).__module__.startswith("botocore"):
+        from rag.bedrock.clients import explain as explain_aws
+
+        return explain_aws(error, model)
+    return f"{model}: {type(error).__name__}: {' '.join(str(error).split())[:300]}"

@@ -1,0 +1,69 @@
+"""The static model: one vector per token, distilled from the local model; thousands of texts a second.
+
+The method is that of model2vec (Tulkens and van Dongen, 2024): each token of the vocabulary is run
+through the sentence model, the vectors are reduced by PCA and weighted by how rare the token is. A
+text's vector is the mean of its tokens' vectors, of unit length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+from langchain_core.embeddings import Embeddings
+
+from rag.embedding.local import MODELS, tokenizer
+
+
+class StaticEmbeddings(Embeddings):
+    """A static distillation of all-MiniLM-L6-v2, 256 dimensions, unit vectors.
+
+    Examples
+    --------
+    >>> len(StaticEmbeddings().embed_query("who declares a SEV-1?"))
+    256
+    """
+
+    name = "static"
+    dimensions = 256
+    fingerprint = "all-MiniLM-L6-v2 static/1 dimensions=256 normalize=true"
+    tokens_per_second = 1_500_000.0  # measured on 2 cores
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Return the numbers of tokens that the model reads."""
+        return [len(e.ids) for e in tokenizer().encode_batch_fast(list(texts), add_special_tokens=False)]
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Return a unit vector per text, in order; a zero vector for a text without known tokens."""
+        rows: list[list[float]] = self.vectors(texts).tolist()
+        return rows
+
+    def embed_query(self, text: str) -> list[float]:
+        """Return a question's unit vector."""
+        return self.embed_documents([text])[0]
+
+    def vectors(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Return unit vectors, ``(len(texts), 256)`` float32."""
+        encoded = tokenizer().encode_batch_fast(list(texts), add_special_tokens=False)
+        counts = np.array([len(encoding.ids) for encoding in encoded], np.int64)
+        out = np.zeros((len(texts), self.dimensions), np.float32)
+        filled = np.flatnonzero(counts)
+        if not len(filled):
+            return out
+        ids = np.concatenate([np.asarray(encoded[n].ids, np.int64) for n in filled])
+        starts = np.concatenate([[0], np.cumsum(counts[filled])[:-1]])
+        sums = np.add.reduceat(_table()[ids], starts, axis=0)
+        norms = np.linalg.norm(sums, axis=1, keepdims=True)
+        out[filled] = np.divide(sums, norms, out=np.zeros_like(sums), where=norms > 0)
+        return out
+
+
+@lru_cache(maxsize=1)
+def _table() -> npt.NDArray[np.float32]:
+    """Load the tokens' vectors, ``(vocabulary, 256)`` float32, once."""
+    codes = np.load(MODELS / "static" / "vectors.npy", allow_pickle=False)
+    scales = np.load(MODELS / "static" / "scales.npy", allow_pickle=False)
+    table: npt.NDArray[np.float32] = codes.astype(np.float32) * scales.reshape(-1, 1)
+    return table

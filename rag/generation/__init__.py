@@ -1,0 +1,1 @@
+"""The local extractive answerer, and the policies around a model."""

@@ -1,0 +1,191 @@
+"""Metadata that stands beside a file: sidecars, a JSON-lines table, and the path itself.
+
+Where several name the same field, the more particular wins: the table given on the command line
+over the sidecar, the sidecar over the file's own (front matter), and all of them over the path.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rag.errors import LoadError, SourceError, near_miss
+from rag.records import RESERVED, STRUCTURE
+
+SIDECAR = ".metadata.json"
+
+#: Keys that may name the file in a line of a metadata table.
+_NAMES = ("source", "path", "file", "filename", "file_name", "doc", "document")
+_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+def read_table(path: Path) -> dict[str, dict[str, Any]]:
+    """Read a JSON-lines table: one object per file, naming it by its path under the build root.
+
+    Returns
+    -------
+    dict of str to dict
+        By path, the other fields.
+
+    Raises
+    ------
+    SourceError
+        The table is missing, or a line of it cannot be read.
+    """
+    table: dict[str, dict[str, Any]] = {}
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(f"cannot read the metadata table {path}: {error}") from None
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise SourceError(f"{path}, line {number} is not JSON: {error}") from None
+        name = next((key for key in _NAMES if isinstance(row, dict) and key in row), None)
+        if name is None:
+            raise SourceError(
+                f"{path}, line {number} does not name a file: give its path under the source "
+                'folder as "source"'
+            )
+        table[str(row.pop(name)).removeprefix("./")] = row
+    return table
+
+
+def check_table(table: Mapping[str, Any], sources: set[str], path: Path) -> None:
+    """Refuse a table that names files which are not there.
+
+    Raises
+    ------
+    SourceError
+        Names the first such file and the near miss.
+    """
+    missing = sorted(set(table) - sources)
+    if missing:
+        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        raise SourceError(
+            f"{path} names {missing[0]!r}{more}, which is not among the files: "
+            f"{near_miss(missing[0], sources) if len(sources) < 2000 else 'check its path'}"
+        )
+
+
+def read_sidecar(file: Path) -> dict[str, Any]:
+    """Read ``<file>.metadata.json`` as Bedrock Knowledge Bases does, or plain name-value pairs.
+
+    Raises
+    ------
+    LoadError
+        It is there, and not an object of attributes.
+    """
+    path = file.with_name(file.name + SIDECAR)
+    if not path.is_file():
+        return {}
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        attributes = raw.get("metadataAttributes", raw)
+        return {str(name): _attribute(value) for name, value in attributes.items()}
+    except (OSError, ValueError, AttributeError) as error:
+        raise LoadError(
+            f"has a sidecar {path.name} that cannot be read ({error})",
+            'write it as {"metadataAttributes": {"name": value}}',
+        ) from None
+
+
+def _attribute(value: Any) -> Any:
+    """Unwrap Knowledge Bases' typed form: {"value": {"type": "STRING", "stringValue": ...}}."""
+    if isinstance(value, dict) and isinstance(value.get("value"), dict):
+        inner = value["value"]
+        named = [inner[key] for key in inner if key.endswith("Value")]
+        if named:
+            return named[0]
+    return value
+
+
+def path_pattern(template: str) -> re.Pattern[str]:
+    """Compile a template such as ``"{version}/{module}/"``: what stands in the path, by name.
+
+    Raises
+    ------
+    SourceError
+        The template has no field, or a name twice, or one that `rag` uses itself.
+    """
+    out, at = "", 0
+    seen: set[str] = set()
+    for match in re.finditer(r"\{([^{}]*)\}", template):
+        name = match[1]
+        if not name.isidentifier() or name in seen or name in RESERVED:
+            raise SourceError(f"--metadata-from-path {template!r}: {name!r} is not a new field's name")
+        seen.add(name)
+        out += re.escape(template[at : match.start()]) + f"(?P<{name}>[^/]+?)"
+        at = match.end()
+    if not seen:
+        raise SourceError(
+            f"--metadata-from-path {template!r} has no field: write one as {{name}}, "
+            'as in "{version}/{module}/"'
+        )
+    rest = template[at:]
+    return re.compile(out + re.escape(rest) + ("" if rest.endswith("/") else r"(?=[/.]|$)"))
+
+
+def from_path(source: str, pattern: re.Pattern[str]) -> dict[str, Any]:
+    """Return the fields of a path, as strings; empty if the path does not fit the template."""
+    match = pattern.match(source)
+    return dict(match.groupdict()) if match else {}
+
+
+def clean(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return metadata in the types that the index keeps.
+
+    Strings, numbers, booleans, dates, datetimes and lists of strings stay; ISO dates in strings
+    become dates; None goes; a mapping's fields get their path as a name (``a.b``). A name that
+    `rag` uses itself gets a ``_`` behind it.
+    """
+    out: dict[str, Any] = {}
+
+    def add(name: str, value: Any, depth: int) -> None:
+        if value is None or name == "":
+            return
+        if isinstance(value, Mapping) and depth < 4:
+            for key, inner in value.items():
+                add(f"{name}.{key}", inner, depth + 1)
+            return
+        if name in RESERVED or name in (STRUCTURE, "text", "score", "dense", "lexical", "doc"):
+            name += "_"
+        if isinstance(value, str) and _ISO_DATE.fullmatch(value):
+            with contextlib.suppress(ValueError):
+                value = dt.date.fromisoformat(value)
+        elif isinstance(value, list | tuple | set | frozenset):
+            value = [item if isinstance(item, str) else _string(item) for item in value]
+        elif isinstance(value, float) and value != value:
+            return
+        elif isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 2**53:
+            value = str(value)
+        elif not isinstance(value, str | bool | int | float | dt.date | dt.datetime):
+            value = _string(value)
+        out[name] = value
+
+    for name, value in metadata.items():
+        add(str(name), value, 0)
+    return out
+
+
+def _string(value: Any) -> str:
+    if isinstance(value, dt.date | dt.datetime):
+        return value.isoformat()
+    if isinstance(value, dict | list):
+        return json.dumps(value, default=str, ensure_ascii=False)
+    return str(value)
+
+
+def digest(metadata: Mapping[str, Any]) -> str:
+    """Return a hash of metadata, to see whether it has changed since the last build."""
+    plain = json.dumps(metadata, sort_keys=True, default=str)
+    return hashlib.sha256(plain.encode()).hexdigest()

@@ -1,0 +1,185 @@
+"""Parsing in a process of its own, under limits: a file may crash, hang or explode there.
+
+The worker is ``python -m rag.loading.worker``, spoken to in JSON lines over its standard input and
+output: no pickle, and no demand on the caller's main module.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import selectors
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from rag.errors import LoadError
+from rag.loading.structure import Parsed
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one file may cost.
+
+    Attributes
+    ----------
+    timeout_s : float
+        Seconds for parsing one file.
+    memory_mb : int
+        Address space of a worker process, in MiB (Linux only; 0 for no limit).
+    max_chars : int
+        Characters of text that a file may yield.
+    max_file_mb : int
+        Size of a file, in MiB; larger ones are quarantined unread.
+    """
+
+    timeout_s: float = 60.0
+    memory_mb: int = 2048
+    max_chars: int = 50_000_000
+    max_file_mb: int = 100
+
+
+class Worker:
+    """One worker process, started when first needed and again after it had to be killed."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def parse(self, name: str, path: Path, password: str | None) -> Parsed:
+        """Parse a file with the parser of that name; raise `LoadError` whatever happens to it."""
+        process = self._process = self._running()
+        assert process.stdin is not None
+        request = {"parser": name, "path": str(path), "password": password}
+        try:
+            process.stdin.write(json.dumps(request).encode() + b"\n")
+            process.stdin.flush()
+            reply = self._reply(process)
+        except (BrokenPipeError, EOFError):
+            code = self.close()
+            raise LoadError(
+                f"crashed its parser (exit status {code})",
+                "the file may be damaged or need more memory: leave it out, or raise memory_mb",
+            ) from None
+        except TimeoutError:
+            self.close()
+            raise LoadError(
+                f"took more than {self._limits.timeout_s:g} s to parse",
+                "leave it out, or raise timeout_s",
+            ) from None
+        if "error" in reply:
+            raise LoadError(*reply["error"])
+        found = reply["parsed"]
+        found["headings"] = [tuple(item) for item in found["headings"]]
+        return Parsed(**found)
+
+    def close(self) -> int | None:
+        """End the process; return its exit status."""
+        process, self._process = self._process, None
+        if process is None:
+            return None
+        with contextlib.suppress(BrokenPipeError):
+            assert process.stdin is not None and process.stdout is not None
+            process.stdin.close()
+            process.stdout.close()
+        try:
+            return process.wait(0.05)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is not None and self._process.poll() is None:
+            return self._process
+        command = [sys.executable, "-m", "rag.loading.worker", json.dumps(asdict(self._limits))]
+        home = str(Path(__file__).parents[2])  # works also where rag is not installed but imported
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([home, os.environ.get("PYTHONPATH", "")]),
+        }
+        return subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            env=environment, start_new_session=True,
+        )  # fmt: skip
+
+    def _reply(self, process: subprocess.Popen[bytes]) -> dict[str, Any]:
+        assert process.stdout is not None
+        deadline = time.monotonic() + self._limits.timeout_s
+        handle = process.stdout.fileno()
+        data = bytearray()
+        with selectors.DefaultSelector() as selector:
+            selector.register(handle, selectors.EVENT_READ)
+            while not data.endswith(b"\n"):
+                left = deadline - time.monotonic()
+                if left <= 0 or not selector.select(left):
+                    raise TimeoutError
+                piece = os.read(handle, 1 << 20)
+                if not piece:
+                    raise EOFError
+                data += piece
+        reply: dict[str, Any] = json.loads(data)
+        return reply
+
+
+def checked(parsed: Parsed, limits: Limits) -> Parsed:
+    """Return what was parsed, if it is within limits and holds text."""
+    if len(parsed.text) > limits.max_chars:
+        raise LoadError(f"yields {len(parsed.text)} characters", "leave it out, split it, or raise max_chars")
+    if not parsed.body and not parsed.text.strip():
+        raise LoadError("holds no text", "leave it out, or fill it")
+    if not parsed.text.isascii():  # half a surrogate pair cannot be stored; one for one, so that
+        parsed.text = _SURROGATE.sub("\ufffd", parsed.text)  # offsets stay
+    return parsed
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def _answer(request: dict[str, Any], limits: Limits) -> dict[str, Any]:
+    from rag.loading.formats import parser
+
+    path = Path(request["path"])
+    try:
+        arguments = {} if request["password"] is None else {"password": request["password"]}
+        parsed = parser(request["parser"])(path, path.read_bytes(), **arguments)
+        return {"parsed": asdict(checked(parsed, limits))}
+    except LoadError as error:
+        return {"error": [error.reason, error.advice]}
+    except MemoryError:
+        return {"error": [
+            f"needs more than {limits.memory_mb} MB to parse", "leave it out, or raise memory_mb",
+        ]}  # fmt: skip
+    except Exception as error:  # a parser's own fault must not end the build
+        return {"error": [
+            f"cannot be parsed ({type(error).__name__}: {str(error)[:200]})",
+            "the file may be damaged: open it and save it again, or leave it out",
+        ]}  # fmt: skip
+
+
+def _serve(requests: IO[bytes], replies: IO[bytes], limits: Limits) -> None:
+    for line in requests:
+        reply = _answer(json.loads(line), limits)
+        replies.write(json.dumps(reply).encode() + b"\n")
+        replies.flush()
+
+
+def main() -> None:
+    """Serve requests until standard input ends."""
+    limits = Limits(**json.loads(sys.argv[1]))
+    replies = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a parser prints must not mix with the replies
+    if limits.memory_mb and sys.platform == "linux":
+        import resource
+
+        size = limits.memory_mb << 20
+        resource.setrlimit(resource.RLIMIT_AS, (size, size))
+    _serve(sys.stdin.buffer, replies, limits)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,205 @@
+"""The query path: retrieve -> trim -> assemble -> generate -> cite."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from langchain_core.documents import Document
+from langchain_core.messages import AIMessageChunk, BaseMessage
+
+from rag import config
+from rag.citing import OnFail, ReplyReader
+from rag.errors import GenerationError, RagError, UsageError
+from rag.records import Answer, Citation, Context, Event, Hit, Step
+
+
+class Pipeline:
+    """Answers questions from an index; every stage is a keyword.
+
+    Parameters
+    ----------
+    index : Index, str or Path
+    embedder, retriever, trimmer, prompt, generator : optional
+        An object with the stage's LangChain interface, a name (``"local"``, ``"claude"``,
+        ``"openai:gpt-..."``, ``"module:Class"``), or a mapping of ``use`` and arguments, as in
+        ``rag.toml``.
+    settings : mapping, optional
+        The stages that are not given, as read from ``rag.toml`` (`rag.config.read`).
+    on_unverified : {"flag", "drop"}
+        What becomes of a citation whose quote does not stand in the context.
+
+    Examples
+    --------
+    >>> pipe = rag.Pipeline(rag.Index.open("indexes/handbook"))             # doctest: +SKIP
+    >>> pipe.ask("How long do we keep CVs?", where="status == 'current'")    # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        index: Any,
+        *,
+        embedder: Any = None,
+        retriever: Any = None,
+        trimmer: Any = None,
+        prompt: Any = None,
+        generator: Any = None,
+        settings: Mapping[str, Any] | None = None,
+        on_unverified: OnFail = "flag",
+    ) -> None:
+        given = {"embedder": embedder, "retriever": retriever, "trimmer": trimmer,
+                 "prompt": prompt, "generator": generator}  # fmt: skip
+        chosen = {**(settings or {}), **{k: v for k, v in given.items() if v is not None}}
+        if isinstance(index, str | Path):
+            index = config.Index.open(index, embedder=chosen.get("embedder"))
+        elif "embedder" in chosen:
+            index.embedder = config.stage("embedder", chosen["embedder"])
+        self.index = index
+        self.retriever = config.stage("retriever", chosen.get("retriever"), index=index)
+        self.trimmer = config.stage("trimmer", chosen.get("trimmer"))
+        self.prompt = config.stage("prompt", chosen.get("prompt"))
+        self.generator = config.stage("generator", chosen.get("generator"))
+        self.on_unverified = on_unverified
+
+    def context(
+        self,
+        question: str,
+        *,
+        where: Any = None,
+        k: int | None = None,
+        mode: str | None = None,
+        budget: int | None = None,
+        unit: str | None = None,
+    ) -> Context:
+        """Return what would be sent to the model."""
+        return self._context(question, [], where=where, k=k, mode=mode, budget=budget, unit=unit)[0]
+
+    def ask(self, question: str, **options: Any) -> Answer:
+        """Answer a question; the options are those of `context`."""
+        answer = None
+        for event in self.stream(question, **options):
+            answer = event.value
+        assert isinstance(answer, Answer)
+        return answer
+
+    def stream(self, question: str, **options: Any) -> Iterator[Event]:
+        """Answer a question as events: context, text and citations as they come, then the answer."""
+        steps: list[Step] = []
+        context, documents = self._context(question, steps, **options)
+        yield Event("context", context)
+        with _timed(steps, "assemble"):
+            messages = self.prompt(question, documents)
+        reader = ReplyReader(context.hits, self.on_unverified)
+        seen: list[BaseMessage] = []
+        with _timed(steps, "generate") as detail:
+            started = time.perf_counter()
+            for piece in _reply(self.generator, messages):
+                detail.setdefault("first_token_s", round(time.perf_counter() - started, 4))
+                seen.append(piece)
+                yield from _events(reader.feed(str(piece.text)))
+        with _timed(steps, "cite"):
+            rest = list(reader.close())
+        yield from _events(rest)
+        whole = _sum(seen)
+        usage = config.usage(self.generator, whole)
+        yield Event("answer", Answer(
+            question=question, text=reader.text, answered=reader.answered,
+            citations=tuple(reader.citations), context=context, usage=usage, trace=tuple(steps),
+            generator=config.describe(self.generator),
+            prompt=getattr(self.prompt, "name", type(self.prompt).__name__),
+            stop_reason=_stop_reason(whole),
+        ))  # fmt: skip
+
+    def _context(
+        self,
+        question: str,
+        steps: list[Step],
+        *,
+        where: Any = None,
+        k: int | None = None,
+        mode: str | None = None,
+        budget: int | None = None,
+        unit: str | None = None,
+    ) -> tuple[Context, Sequence[Document]]:
+        if not question.strip():
+            raise UsageError("the question is empty: write one")
+        with _timed(steps, "retrieve") as detail:
+            options = {"where": where, "k": k, "mode": mode}
+            found = self.retriever.invoke(question, **_accepted(self.retriever, options))
+            detail["documents"] = len(found)
+        with _timed(steps, "trim") as detail:
+            trimmer = _limited(self.trimmer, budget, unit)
+            kept = trimmer.compress_documents(found, question)
+            size = getattr(trimmer, "size", len)
+            used = sum(size(document.page_content) for document in kept)
+            detail["passages"], detail["used"] = len(kept), used
+        hits = tuple(Hit.from_document(document) for document in kept)
+        context = Context(hits, used, getattr(trimmer, "budget", used), getattr(trimmer, "unit", "chars"))
+        return context, kept
+
+
+def _accepted(retriever: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that were given; refuse one that a foreign retriever would ignore."""
+    wanted = {name: value for name, value in options.items() if value is not None}
+    known = inspect.signature(retriever._get_relevant_documents).parameters if wanted else {}
+    for name in wanted:
+        if name not in known:
+            raise UsageError(
+                f"the retriever {type(retriever).__name__} does not take {name}=: set it in the "
+                "retriever itself"
+            )
+    return wanted
+
+
+def _limited(trimmer: Any, budget: int | None, unit: str | None) -> Any:
+    changes = {k: v for k, v in (("budget", budget), ("unit", unit)) if v is not None}
+    if not changes:
+        return trimmer
+    fields = getattr(type(trimmer), "model_fields", {})
+    if not set(changes) <= set(fields):
+        raise UsageError(f"the trimmer {type(trimmer).__name__} takes no budget: leave it out")
+    return config.checked(type(trimmer), {**{n: getattr(trimmer, n) for n in fields}, **changes}, "trimmer")
+
+
+def _reply(generator: Any, messages: Sequence[BaseMessage]) -> Iterator[BaseMessage]:
+    try:
+        for piece in generator.stream(list(messages)):
+            yield piece if isinstance(piece, BaseMessage) else AIMessageChunk(content=str(piece))
+    except RagError:
+        raise
+    except Exception as error:
+        raise GenerationError(config.explain(error, generator)) from error
+
+
+def _sum(pieces: Sequence[BaseMessage]) -> Any:
+    total: Any = None
+    for piece in pieces:
+        total = piece if total is None else total + piece
+    return total
+
+
+def _stop_reason(message: Any) -> str:
+    said = getattr(message, "response_metadata", {}) or {}
+    for key in ("stop_reason", "stopReason", "finish_reason"):
+        if said.get(key):
+            return str(said[key])
+    return "end_turn"
+
+
+def _events(pieces: Any) -> Iterator[Event]:
+    for piece in pieces:
+        yield Event("citation" if isinstance(piece, Citation) else "text", piece)
+
+
+@contextmanager
+def _timed(steps: list[Step], name: str) -> Iterator[dict[str, Any]]:
+    detail: dict[str, Any] = {}
+    started = time.perf_counter()
+    try:
+        yield detail
+    finally:
+        steps.append(Step(name, time.perf_counter() - started, detail))

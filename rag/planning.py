@@ -1,0 +1,183 @@
+"""What a build is about to do: its stages, and what has changed since the last one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rag import config
+from rag.chunking import estimate_tokens
+from rag.embedding import traits
+from rag.errors import ConfigError, LoadError, SourceError, StoreMismatchError, near_miss
+from rag.index.manifest import EmbedderEntry, Manifest, current_version, read_manifest
+from rag.index.sources import SourceRecord, read_sources
+from rag.loading.loader import Loader, SourceFile
+from rag.records import Quarantined
+
+
+@dataclass
+class Stages:
+    """The stages of a build, and the index they build."""
+
+    folder: Path
+    loader: Loader
+    files: list[SourceFile]
+    chunker: Any
+    embedder: Any
+    entry: EmbedderEntry
+    chunking: str
+    previous: Manifest | None
+
+    @property
+    def cache(self) -> Path:
+        """The write-ahead embedding cache."""
+        return self.folder / "cache.sqlite"
+
+    estimate = staticmethod(estimate_tokens)
+
+
+@dataclass
+class Change:
+    """What differs between the files and the index."""
+
+    records: dict[str, SourceRecord]
+    todo: list[SourceFile] = field(default_factory=list)
+    outdated: set[str] = field(default_factory=set)
+    counts: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    any: bool = False
+
+    def record(self, file: SourceFile, chunks: int, error: LoadError | None) -> None:
+        """Note how a file went."""
+        reason, advice = (error.reason, error.advice) if error else ("", "")
+        self.records[file.source] = SourceRecord(
+            file.source, file.sha256, file.metadata_sha256, file.bytes, chunks, reason, advice
+        )
+
+
+def prepare(source: str | Path, index: str | Path, *, rebuild: bool, settings: Mapping[str, Any]) -> Stages:
+    """Make the stages, find the files, and refuse an index that does not fit."""
+    known = ("embedder", "chunker", "loader", "metadata", "metadata_from_path")
+    for name in settings:
+        if name not in known:
+            raise ConfigError(f"build has no argument {name!r}: {near_miss(name, known)}")
+    folder = Path(index)
+    if folder.exists() and not folder.is_dir():
+        raise SourceError(f"{folder} is a file: name a folder for the index")
+    loader = _loader(source, settings)
+    files = loader.files()
+    if not files:
+        raise SourceError(f"{loader.path} holds no files: nothing was changed")
+    previous = None
+    if not rebuild and current_version(folder) is not None:
+        previous = read_manifest(folder)
+    elif not rebuild and folder.is_dir() and any(folder.iterdir()) and not (folder / "LOCK").exists():
+        raise SourceError(f"{folder} is not empty and no index: name another folder")
+    embedder = _embedder(settings.get("embedder"), previous, folder)
+    entry = EmbedderEntry(traits.name(embedder), traits.fingerprint(embedder), traits.dimensions(embedder))
+    count = traits.token_counter(embedder)
+    given = {} if count is None else {"count_tokens": count}
+    value = settings.get("chunker")
+    semantic = value is None or (isinstance(value, Mapping) and value.get("use", "semantic") == "semantic")
+    chunker = config.stage("chunker", value, **(given if semantic or value == "semantic" else {}))
+    own = getattr(chunker, "fingerprint", None)
+    chunking = f"loader/{loader.version} " + (own or _describe(chunker))
+    if previous is not None and previous.chunker != chunking:
+        raise StoreMismatchError(
+            f"{folder} was chunked by {previous.chunker!r}, not by {chunking!r}: use those "
+            "settings, or build again with --rebuild"
+        )
+    return Stages(folder, loader, files, chunker, embedder, entry, chunking, previous)
+
+
+def _loader(source: str | Path, settings: Mapping[str, Any]) -> Loader:
+    value = settings.get("loader")
+    if isinstance(value, Loader):
+        return value
+    given = {"path": source} | {
+        name: settings[name] for name in ("metadata", "metadata_from_path") if settings.get(name)
+    }
+    loader = config.stage("loader", value, **given)
+    if not isinstance(loader, Loader):
+        raise ConfigError("the loader must be rag's own, or a subclass of it")
+    return loader
+
+
+def _embedder(value: Any, previous: Manifest | None, folder: Path) -> Any:
+    """Return the embedder asked for; by default the one the index was built with."""
+    if value is None and previous is not None:
+        name = previous.embedder.name
+        if name not in config.LOCAL:
+            raise StoreMismatchError(
+                f"{folder} was built with {previous.embedder.fingerprint}: name that embedder with "
+                "--embedder (or --bedrock), or build again with --rebuild"
+            )
+        value = name
+    embedder = config.stage("embedder", value)
+    if previous is not None:
+        config.check_embedder(embedder, previous.embedder.fingerprint, str(folder))
+    return embedder
+
+
+def _describe(chunker: Any) -> str:
+    kind = type(chunker)
+    plain = {
+        name: value for name, value in sorted(vars(chunker).items())
+        if isinstance(value, str | int | float | bool | list)
+    }  # fmt: skip
+    return f"{kind.__module__}:{kind.__qualname__} {plain}"
+
+
+def compare(stages: Stages, previous: Manifest | None, *, retry: bool) -> Change:
+    """Compare the files with the index, by content and metadata."""
+    old: dict[str, SourceRecord] = {}
+    if previous is not None:
+        table = read_sources(stages.folder / previous.sources.path)
+        old = {record.source: record for record in table}
+    change = Change({})
+    added, changed, unchanged = [], 0, 0
+    for file in stages.files:
+        before = old.get(file.source)
+        error = None
+        try:
+            file = stages.loader.hashed(file)
+        except LoadError as failure:
+            error = failure
+        same = before is not None and (
+            (before.sha256, before.metadata_sha256) == (file.sha256, file.metadata_sha256)
+        )
+        if error is not None:
+            change.record(file, 0, error)
+            change.any |= before is None or before.reason != error.reason
+        elif same and before is not None and not (before.reason and retry):
+            change.records[file.source] = before
+        else:
+            change.todo.append(file)
+        if before is None:
+            added.append(file)
+        elif same:
+            unchanged += 1
+        else:
+            changed += 1
+        if before is not None and before.chunks and change.records.get(file.source) is not before:
+            change.outdated.add(file.source)
+    gone = [record for name, record in old.items() if name not in {f.source for f in stages.files}]
+    change.outdated |= {record.source for record in gone}
+    new = {file.sha256 for file in change.todo if file.source not in old}
+    renamed = sum(bool(record.sha256) and record.sha256 in new for record in gone)
+    change.any |= bool(change.todo or gone)
+    change.counts = {
+        "added": len(added) - renamed, "changed": changed, "removed": len(gone) - renamed,
+        "renamed": renamed, "unchanged": unchanged,
+    }  # fmt: skip
+    return change
+
+
+def quarantined(records: Iterable[SourceRecord]) -> tuple[Quarantined, ...]:
+    """Return the files that are not in the index, in order of path."""
+    return tuple(
+        Quarantined(record.source, record.reason, record.advice)
+        for record in sorted(records, key=lambda record: record.source) if record.reason
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Versioned system prompts, one Markdown file each: ``<name>-v<version>.md``."""

@@ -1,0 +1,366 @@
+"""The frozen records that cross stages and reach the user.
+
+Offsets are characters into a document's loaded text, end exclusive; pages are 1-based and
+inclusive; times are seconds; money is US dollars.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from langchain_core.documents import Document
+
+#: Metadata keys that `rag` writes itself; a user's key of the same name gets a ``_`` behind it.
+RESERVED = (
+    "source", "doc_id", "chunk_id", "start", "end", "gap", "page_start", "page_end",
+    "page_breaks", "section",
+)  # fmt: skip
+
+#: The key under which a loader hands the places of pages and headings to the chunker.
+STRUCTURE = "structure"
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A piece of a document: ``loaded_text[start:end] == text``.
+
+    Attributes
+    ----------
+    score : float
+        Higher is better. Cosine in [-1, 1] (dense), BM25 (lexical), or the sum of both
+        standardised (hybrid).
+    dense, lexical : float or None
+        What each arm of the search said: cosine in [-1, 1], and BM25 >= 0.
+    page_breaks : tuple of int
+        Offsets in the document, inside the text, at which a new page begins.
+    gap : str or None
+        The white space between this chunk and the document's next; None behind the last.
+    """
+
+    source: str
+    start: int
+    end: int
+    text: str
+    score: float
+    doc_id: str = ""
+    chunk_id: str = ""
+    gap: str | None = None
+    page_start: int | None = None
+    page_end: int | None = None
+    page_breaks: tuple[int, ...] = ()
+    section: tuple[str, ...] = ()
+    dense: float | None = None
+    lexical: float | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_document(self) -> Document:
+        """Return the hit as LangChain's ``Document``; the inverse of `from_document`."""
+        from langchain_core.documents import Document
+
+        own = {name: getattr(self, name) for name in (*RESERVED, "score", "dense", "lexical")}
+        own = {name: value for name, value in own.items() if value is not None and value != ()}
+        own.update({name: list(own[name]) for name in ("section", "page_breaks") if name in own})
+        return Document(page_content=self.text, metadata={**self.metadata, **own}, id=self.chunk_id or None)
+
+    @classmethod
+    def from_document(cls, document: Document) -> Hit:
+        """Read a ``Document`` of any retriever; one without offsets counts as whole."""
+        meta = dict(document.metadata)
+        text = document.page_content
+        start = int(meta.pop("start", meta.pop("start_index", 0)))
+        meta.pop("end", None)
+        return cls(
+            source=str(meta.pop("source", "") or document.id or "unknown"),
+            start=start,
+            end=start + len(text),
+            text=text,
+            score=float(meta.pop("score", 0.0)),
+            doc_id=str(meta.pop("doc_id", "")),
+            chunk_id=str(meta.pop("chunk_id", "") or document.id or ""),
+            gap=meta.pop("gap", None),
+            page_start=meta.pop("page_start", None),
+            page_end=meta.pop("page_end", None),
+            page_breaks=tuple(meta.pop("page_breaks", ())),
+            section=tuple(meta.pop("section", ())),
+            dense=meta.pop("dense", None),
+            lexical=meta.pop("lexical", None),
+            metadata=meta,
+        )
+
+    def narrowed(self, start: int, end: int) -> Hit:
+        """Return the part of this hit from `start` to `end` (offsets in the document)."""
+        first = last = self.page_start
+        if self.page_start is not None:
+            first = self.page_start + sum(at <= start for at in self.page_breaks)
+            last = self.page_start + sum(at < end for at in self.page_breaks)
+        return replace(
+            self, start=start, end=end, text=self.text[start - self.start : end - self.start],
+            gap=self.gap if end == self.end else None, page_start=first, page_end=last,
+            page_breaks=tuple(at for at in self.page_breaks if start < at < end),
+        )  # fmt: skip
+
+    @property
+    def place(self) -> str:
+        """Where a person would look: ``source, p. 3, Section > Subsection``."""
+        return _place(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, as ``--json`` and ``--output`` write them."""
+        out = asdict(self)
+        out["section"], out["page_breaks"] = list(self.section), list(self.page_breaks)
+        out["metadata"] = {key: _plain(value) for key, value in self.metadata.items()}
+        return out
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What is sent to the model: pieces in the order of sending, within a budget.
+
+    Attributes
+    ----------
+    used, budget : int
+        In `unit`: ``"chars"`` or ``"tokens"`` (estimated, never under).
+    """
+
+    hits: tuple[Hit, ...]
+    used: int
+    budget: int
+    unit: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {
+            "hits": [hit.to_dict() for hit in self.hits],
+            "used": self.used, "budget": self.budget, "unit": self.unit,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A quote of the answer and where it stands.
+
+    Attributes
+    ----------
+    number : int
+        The ``[n]`` in the answer's text.
+    text : str
+        The exact text of the source, ``loaded_text[start:end]``; what the model claimed to
+        quote where `verified` is false (then `start` and `end` are 0).
+    verified : bool
+        Whether the quote stands, word for word, in the passage that it names.
+    """
+
+    number: int
+    source: str
+    start: int
+    end: int
+    text: str
+    verified: bool
+    page_start: int | None = None
+    page_end: int | None = None
+    section: tuple[str, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """Where a person would look."""
+        return _place(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {**asdict(self), "section": list(self.section)}
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a call cost; usages add up with ``+``. `cost_usd` is None where no price is known."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_input_tokens: int = 0
+    cache_write_input_tokens: int = 0
+    cost_usd: float | None = None
+
+    def __add__(self, other: Usage) -> Usage:
+        known = [cost for cost in (self.cost_usd, other.cost_usd) if cost is not None]
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.cache_read_input_tokens + other.cache_read_input_tokens,
+            self.cache_write_input_tokens + other.cache_write_input_tokens,
+            sum(known) if known else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One stage of one question: its name, how long it took, and what it says of itself."""
+
+    name: str
+    seconds: float
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to a question, with all it rests on.
+
+    Attributes
+    ----------
+    text : str
+        The answer, with ``[n]`` for each citation.
+    answered : bool
+        False where the model said that the context holds no answer.
+    context : Context
+        Exactly what was sent.
+    generator, prompt : str
+        Which model and which version of the prompt made it.
+    stop_reason : str
+        As the model named it; ``"max_tokens"`` means that the text is cut.
+    """
+
+    question: str
+    text: str
+    answered: bool
+    citations: tuple[Citation, ...]
+    context: Context
+    usage: Usage
+    trace: tuple[Step, ...]
+    generator: str
+    prompt: str
+    stop_reason: str = "end_turn"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {
+            "question": self.question,
+            "text": self.text,
+            "answered": self.answered,
+            "citations": [citation.to_dict() for citation in self.citations],
+            "context": self.context.to_dict(),
+            "usage": asdict(self.usage),
+            "trace": [asdict(step) for step in self.trace],
+            "generator": self.generator,
+            "prompt": self.prompt,
+            "stop_reason": self.stop_reason,
+        }
+
+    def _repr_html_(self) -> str:
+        from rag.display import answer_html
+
+        return answer_html(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One step of a streamed answer.
+
+    Attributes
+    ----------
+    kind : {"context", "text", "citation", "answer"}
+    value : Context, str, Citation or Answer
+        ``"text"`` events joined are the answer's text; ``"answer"`` comes last.
+    """
+
+    kind: str
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A file that could not be indexed, why, and what to do."""
+
+    source: str
+    reason: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class BuildPlan:
+    """What a build would do, found out without embedding anything.
+
+    Attributes
+    ----------
+    added, changed, removed, renamed, unchanged : int
+        Files, compared by content with what the index holds.
+    chunks, tokens : int
+        To be embedded: in added and changed files, less what the embedding cache holds.
+        `tokens` is counted by the embedder where it can count, else estimated.
+    cost_usd : float
+        By the embedder's dated price; 0.0 for local models.
+    minutes : float
+        Expected, from the embedder's measured or usual speed.
+    """
+
+    source: str
+    index: str
+    embedder: str
+    added: int
+    changed: int
+    removed: int
+    renamed: int
+    unchanged: int
+    chunks: int
+    tokens: int
+    cost_usd: float
+    minutes: float
+    quarantined: tuple[Quarantined, ...] = ()
+    rebuild: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class BuildReport:
+    """What a build did.
+
+    Attributes
+    ----------
+    version : int
+        The index's version after the build; unchanged when nothing had changed.
+    files, chunks : int
+        In the index now.
+    embedded : int
+        Chunk texts that went to the embedder in this build; the rest came from the cache.
+    seconds : mapping of str to float
+        By stage: ``"load"``, ``"chunk"``, ``"embed"``, ``"write"``, and ``"total"``.
+    notes : tuple of str
+        What the user should know, e.g. a metadata field with values of two types.
+    """
+
+    index: str
+    version: int
+    files: int
+    chunks: int
+    added: int
+    changed: int
+    removed: int
+    renamed: int
+    unchanged: int
+    embedded: int
+    seconds: Mapping[str, float]
+    quarantined: tuple[Quarantined, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {**asdict(self), "seconds": dict(self.seconds)}
+
+
+def _place(spot: Hit | Citation) -> str:
+    parts = [spot.source]
+    if spot.page_start is not None:
+        same = spot.page_end in (None, spot.page_start)
+        parts.append(f"p. {spot.page_start}" if same else f"pp. {spot.page_start}-{spot.page_end}")
+    if spot.section:
+        parts.append(" > ".join(spot.section))
+    return ", ".join(parts)
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, dt.date | dt.datetime) else value

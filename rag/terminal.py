@@ -1,0 +1,165 @@
+"""What a person sees of builds, hits and answers in a terminal."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from rag.records import Answer, BuildPlan, BuildReport, Context, Hit, Quarantined
+
+_OUT = Console(highlight=False, soft_wrap=False)
+_ERR = Console(stderr=True, highlight=False)
+_MOST_WARNINGS = 20
+
+
+def say(text: str = "", style: str = "") -> None:
+    """Print a line; nothing in it is markup."""
+    _OUT.print(Text(text, style=style))
+
+
+@contextmanager
+def watch() -> Iterator[Any]:
+    """Draw a build's progress on standard error: files, chunks, MB/s, time left."""
+    columns = (
+        TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(),
+        TextColumn("files"), TextColumn("{task.fields[chunks]} chunks"),
+        TextColumn("{task.fields[rate]:.1f} MB/s"), TimeElapsedColumn(),
+        TextColumn("left"), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=_ERR, transient=not _ERR.is_terminal) as bars:
+        task = bars.add_task("build", total=None, chunks=0, rate=0.0)
+
+        def progress(*, files: int, of: int, bytes: int, chunks: int, embedded: int) -> None:
+            # Reading runs ahead of embedding, which is what takes the time: files count as done
+            # when their chunks have vectors.
+            done = files * (embedded / chunks) if chunks else files
+            elapsed = bars.tasks[0].elapsed or 1e-9
+            bars.update(
+                task, total=of, completed=round(done, 1), chunks=embedded,
+                rate=bytes * (done / files if files else 1) / 1e6 / elapsed,
+            )  # fmt: skip
+
+        yield progress
+
+
+def show_report(report: BuildReport) -> None:
+    """Print what a build did."""
+    changes = [
+        f"{getattr(report, name)} {name}"
+        for name in ("added", "changed", "removed", "renamed", "unchanged") if getattr(report, name)
+    ]  # fmt: skip
+    say(f"{report.index}: version {report.version}, {report.files} files, {report.chunks} chunks")
+    cached = "" if report.embedded else "; nothing had to be embedded"
+    say(f"  files: {', '.join(changes)}; {report.embedded} chunks embedded{cached}")
+    times = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in report.seconds.items())
+    say(f"  time: {times}")
+
+
+def show_plan(plan: BuildPlan) -> None:
+    """Print what a build would do."""
+    say(f"{plan.source} -> {plan.index}{' (rebuilt)' if plan.rebuild else ''}")
+    say(
+        f"  files: {plan.added} added, {plan.changed} changed, {plan.removed} removed, "
+        f"{plan.renamed} renamed, {plan.unchanged} unchanged"
+    )
+    say(f"  to embed: {plan.chunks} chunks, about {plan.tokens} tokens, with {plan.embedder}")
+    say(f"  cost: ${plan.cost_usd:.4f}; time: about {plan.minutes:.1f} minutes")
+
+
+def show_warnings(notes: Sequence[str], quarantined: Sequence[Quarantined]) -> None:
+    """Print notes and quarantined files on standard error, a line each."""
+    lines = [f"note: {note}" for note in notes]
+    lines += [f"quarantined: {q.source} {q.reason}; {q.advice}" for q in quarantined]
+    for line in lines[:_MOST_WARNINGS]:
+        _ERR.print(Text(line, style="yellow"), soft_wrap=True)
+    if len(lines) > _MOST_WARNINGS:
+        more = len(lines) - _MOST_WARNINGS
+        _ERR.print(Text(f"… and {more} more: see `rag info INDEX --json`", style="yellow"))
+
+
+def show_hits(hits: Any) -> None:
+    """Print hits, best first, and how they were found."""
+    for rank, hit in enumerate(hits, 1):
+        _show_hit(f"{rank:>2}", hit, most=400)
+    say(str(hits.plan), style="dim")
+
+
+def show_context(context: Context) -> None:
+    """Print the passages of a context."""
+    for number, hit in enumerate(context.hits, 1):
+        _show_hit(f"{number:>2}", hit, most=None)
+    say(f"{context.used} of {context.budget} {context.unit} in {len(context.hits)} passages", "dim")
+
+
+def show_answer(answer: Answer) -> None:
+    """Print an answer, its citations, and what it took."""
+    say(answer.text)
+    say()
+    for citation in answer.citations:
+        mark = f"[{citation.number}{'' if citation.verified else '?'}]"
+        place = citation.place if citation.verified else "not found in the context"
+        _OUT.print(Text.assemble((mark, "bold cyan"), " ", (place, "cyan")), soft_wrap=True)
+        say(textwrap.indent(_wrapped(f'"{_flat(citation.text, 400)}"'), "    "))
+    times = ", ".join(f"{step.name} {1000 * step.seconds:.0f} ms" for step in answer.trace)
+    say(f"{answer.generator}; prompt {answer.prompt}", "dim")
+    context = answer.context
+    say(
+        f"context: {context.used} of {context.budget} {context.unit} in {len(context.hits)} passages; "
+        f"{times}",
+        "dim",
+    )
+    usage = answer.usage
+    cost = "price unknown" if usage.cost_usd is None else f"${usage.cost_usd:.4f}"
+    if usage.cost_usd != 0.0:
+        say(f"tokens: {usage.input_tokens} in, {usage.output_tokens} out; {cost}", "dim")
+    if answer.stop_reason in ("max_tokens", "length"):
+        say("the answer is cut: it reached max_tokens", "bold yellow")
+
+
+def show_info(info: dict[str, Any]) -> None:
+    """Print what an index holds."""
+    say(f"{info['path']}: version {info['version']} of {info['created']}, built from {info['root']}")
+    say(
+        f"  {info['files']} files, {info['chunks']} chunks, {info['segments']} segments, "
+        f"{info['bytes'] / 1e6:.1f} MB"
+    )
+    say(f"  embedder: {info['embedder']['fingerprint']} ({info['embedder']['dimensions']} dimensions)")
+    say(f"  chunker: {info['chunker']}")
+    fields = ", ".join(f"{name} ({kind})" for name, kind in sorted(info["schema"].items()))
+    say(f"  fields to filter by: {fields or 'none but source, page_start, page_end, section'}")
+    for item in info["quarantined"]:
+        say(f"  quarantined: {item['source']} {item['reason']}; {item['advice']}", "yellow")
+
+
+def _show_hit(mark: str, hit: Hit, most: int | None) -> None:
+    score = Text.assemble((mark, "bold cyan"), f"  {hit.score:7.3f}  ", (hit.place, "cyan"))
+    _OUT.print(score, soft_wrap=True)
+    text = hit.text if most is None else _flat(hit.text, most)
+    say(textwrap.indent(_wrapped(text), "    "))
+
+
+def _wrapped(text: str) -> str:
+    width = max(40, min(_OUT.width, 110) - 4)
+    lines = [
+        textwrap.fill(line, width, break_long_words=False, replace_whitespace=False, drop_whitespace=True)
+        for line in text.splitlines()
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def _flat(text: str, most: int) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= most else flat[: most - 1] + "…"

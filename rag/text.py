@@ -1,0 +1,190 @@
+"""What a sentence and what a word is: the one place that decides, for every stage.
+
+Sentences are spans into the text they were found in; nothing is rewritten.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+import Stemmer
+
+Span = tuple[int, int]
+
+# Where a line begins something of its own, whatever the line above it was: a list item, heading,
+# table row, quote, fence, rule or indented code.
+_OPENS = r"[ \t]*(?:[-*+•◦▪–][ \t]|\(?\d{1,3}[.)][ \t]|\(?[a-zA-Z][.)][ \t]|#{1,6}[ \t]|\||>|```|~~~|---)"
+# Hard breaks: blank lines, and line ends before an opening line or behind a row, heading or fence.
+_HARD = re.compile(
+    r"(?:\r?\n[ \t]*){2,}"
+    rf"|\r?\n(?={_OPENS}|[ ]{{4}}|\t)"
+    r"|(?<=[|:])[ \t]*\r?\n"
+    r"|\f"
+)
+_HEADING = re.compile(r"^[ \t]*#{1,6}[ \t].*$", re.MULTILINE)
+# A sentence's end: closing punctuation (with quotes and brackets behind it) and white space before
+# something that can open a sentence; the ideographic full stops need no white space.
+_END = re.compile(r"[.!?…]+[\"'”’)\]*_]*(?=\s+[\"'“‘(\[*_`]*[^\Wa-z_])|[。！？｡؟۔।]+[”’」』）]*")
+# English words that end in a full stop without ending a sentence.
+_ABBREVIATION = re.compile(
+    r"(?:^|[\s(\[\"'])(?:[A-Za-z]|Mr|Mrs|Ms|Dr|Prof|Sr|Jr|St|No|Nos|Fig|Figs|Eq|Sec|Art|Ch|Vol|pp?|"
+    r"vs|etc|al|e\.g|i\.e|cf|approx|ca|Inc|Ltd|Co|Corp|Dept|Gov|Gen|Sen|Rep|Jan|Feb|Mar|Apr|Jun|"
+    r"Jul|Aug|Sept?|Oct|Nov|Dec|U\.S|U\.K|U\.N|a\.m|p\.m)\.$"
+)
+
+
+def sentences(text: str, start: int = 0, end: int | None = None) -> list[Span]:
+    r"""Find the sentences, list items, headings and table rows of a text.
+
+    Parameters
+    ----------
+    text : str
+        Any text; only ``text[start:end]`` is looked at.
+    start, end : int
+        Offsets in characters, end exclusive.
+
+    Returns
+    -------
+    list of (int, int)
+        Spans in order, disjoint, without white space at either side; together they hold every
+        character of ``text[start:end]`` that is not white space. An end of line breaks a sentence
+        only where the next line opens an item, or a blank line stands between.
+
+    Examples
+    --------
+    >>> text = "Dr. Okonkwo decides. See v2.1.\n- page the on-call\n- then wait"
+    >>> [text[a:b] for a, b in sentences(text)]
+    ['Dr. Okonkwo decides.', 'See v2.1.', '- page the on-call', '- then wait']
+    """
+    stop = len(text) if end is None else end
+    spans: list[Span] = []
+    for block_start, block_end in _blocks(text, start, stop):
+        at = block_start
+        for match in _END.finditer(text, block_start, block_end):
+            cut = match.end()
+            if match.group().startswith(".") and _ABBREVIATION.search(text, max(at, cut - 12), cut):
+                continue
+            _append(spans, text, at, cut)
+            at = cut
+        _append(spans, text, at, block_end)
+    return spans
+
+
+def _blocks(text: str, start: int, stop: int) -> list[Span]:
+    blocks: list[Span] = []
+    at = start
+    for match in _HARD.finditer(text, start, stop):
+        blocks.append((at, match.start()))
+        at = match.end()
+    blocks.append((at, stop))
+    out: list[Span] = []
+    for begin, end in blocks:  # a heading ends with its line
+        at = begin
+        for match in _HEADING.finditer(text, begin, end):
+            out += [(at, match.start()), (match.start(), match.end())]
+            at = match.end()
+        out.append((at, end))
+    return out
+
+
+def _append(spans: list[Span], text: str, start: int, end: int) -> None:
+    while start < end and text[start].isspace():
+        start += 1
+    while end > start and text[end - 1].isspace():
+        end -= 1
+    if start < end:
+        spans.append((start, end))
+
+
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
+# Han, kana and Thai are written without spaces between words: matched as overlapping pairs.
+_UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+")
+
+STOP_WORDS = frozenset(
+    """
+    a about above after again all am an and any are as at be because been before being below
+    between both but by can could did do does doing down during each few for from further get
+    got had has have having he her here hers him his how i if in into is it its itself just me
+    might more most must my myself nor of off on once only or other our ours out over own
+    please same shall she should so some such than that the their theirs them then there these
+    they this those through to too under until up very was we were what when where which while
+    who whom why will with would you your yours
+    """.split()
+)
+
+
+@lru_cache(maxsize=1)
+def _stemmer() -> Stemmer.Stemmer:
+    return Stemmer.Stemmer("english")
+
+
+@lru_cache(maxsize=1 << 18)
+def _term(word: str) -> str:
+    word = word.replace("’", "'").removesuffix("'s")
+    return "" if word in STOP_WORDS else str(_stemmer().stemWord(word))
+
+
+def terms(text: str) -> list[str]:
+    """Return the index terms of a text: lower case, stemmed (Snowball English), no stop words.
+
+    Scripts without spaces between words (Han, kana, Thai) give overlapping pairs of characters.
+
+    Examples
+    --------
+    >>> terms("Who declares a SEV-1?")
+    ['declar', 'sev', '1']
+    """
+    out: list[str] = []
+    for word in _WORD.findall(text.lower()):
+        if word.isascii() or not _UNSPACED.search(word):
+            term = _term(word)
+            if term:
+                out.append(term)
+            continue
+        at = 0
+        for run in _UNSPACED.finditer(word):
+            if run.start() > at:
+                out.append(_term(word[at : run.start()]))
+            pairs = run.group()
+            out += [pairs[i : i + 2] for i in range(max(1, len(pairs) - 1))]
+            at = run.end()
+        if at < len(word):
+            out.append(_term(word[at:]))
+    return [term for term in out if term]
+
+
+def fold(text: str) -> tuple[str, list[int]]:
+    """Fold white space, case and typographic quotes, keeping where each character came from.
+
+    Returns
+    -------
+    folded : str
+        Runs of white space are one space; quotes and dashes are ASCII; lower case.
+    origin : list of int
+        For each character of `folded` its offset in `text`; one more at the end: ``len(text)``.
+
+    Examples
+    --------
+    >>> fold("Ask  “Ann”")[0]
+    'ask "ann"'
+    """
+    out: list[str] = []
+    origin: list[int] = []
+    space = True
+    for at, character in enumerate(text):
+        if character.isspace():
+            if space:
+                continue
+            out.append(" ")
+            space = True
+        else:
+            plain = _PLAIN.get(character, character).lower()
+            out.append(plain if len(plain) == 1 else character)
+            space = False
+        origin.append(at)
+    origin.append(len(text))
+    return "".join(out), origin
+
+
+_PLAIN = {"“": '"', "”": '"', "„": '"', "’": "'", "‘": "'", "–": "-", "—": "-", "‑": "-"}
