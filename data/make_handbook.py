@@ -326,6 +326,8 @@ def questions(names: dict[str, str], texts: dict[str, str]) -> list[dict[str, An
             row = {"id": item["id"], "question": item["question"]}
             if item.get("where"):
                 row["where"] = item["where"]
+            if not spans:  # unanswerable: near the corpus' topics, or far from them
+                row["kind"] = item.get("kind", "near_miss")
             out.append({**row, "evidence": spans, "answer": item["answer"]})
     return out
 

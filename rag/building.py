@@ -130,18 +130,21 @@ def plan(
     change = compare(stages, stages.previous, retry=retry)
     count = traits.token_counter(stages.embedder) or stages.estimate
     cache = CachedEmbeddings(stages.embedder, stages.cache) if stages.cache.exists() else None
-    chunks = tokens = 0
+    chunks = texts = tokens = 0
     seen: set[bytes] = set()
     with contextlib.closing(cache) if cache else contextlib.nullcontext():
         for _, made in _chunked(stages, change, Counter()):
-            texts = {hashlib.sha256(c.text.encode()).digest(): c.text for _, c in made}
-            new = [text for key, text in texts.items() if key not in seen]
-            seen |= set(texts)
-            new = cache.missing(new) if cache else new
-            chunks += len(new)
-            tokens += sum(count(new))
+            own, above = ({_hash(t): t for t in each} for each in (
+                (chunk.text for _, chunk in made), (chunk.heading for _, chunk in made),
+            ))  # fmt: skip
+            fresh = [text for key, text in (own | above).items() if key not in seen]
+            seen |= own.keys() | above.keys()
+            fresh = cache.missing(fresh) if cache else fresh
+            texts += len(fresh)
+            chunks += sum(_hash(text) in own for text in fresh)
+            tokens += sum(count(fresh))
     return BuildPlan(
-        source=str(source), index=str(index), embedder=stages.entry.fingerprint, chunks=chunks,
+        source=str(source), index=str(index), embedder=stages.entry.fingerprint, chunks=chunks, texts=texts,
         tokens=tokens, cost_usd=traits.cost_usd(stages.embedder, tokens),
         minutes=traits.minutes(stages.embedder, tokens), rebuild=rebuild, **change.counts,
         quarantined=quarantined(change.records.values()),
@@ -174,10 +177,13 @@ def _write(
         nonlocal embedded
         while len(waiting) >= size and waiting:
             batch, waiting[:BATCH] = waiting[:BATCH], []
+            headings = writer.new_headings(batch)
             with _timed(clock, "embed"):
+                above = cache.vectors(headings)
                 vectors = cache.vectors([chunk.text for _, chunk in batch], tell)
             embedded += len(batch)
             with _timed(clock, "write"):
+                writer.add_headings(headings, above)
                 writer.add_chunks(batch, vectors)
 
     for (file, document), made in _chunked(stages, change, clock):
@@ -212,21 +218,26 @@ def _chunked(
             try:
                 with _timed(clock, "chunk"):
                     made = stages.chunker.transform_documents([document])
-                    chunks = [(file, _chunk(file.source, each)) for each in locate(document, made)]
+                    name = str(document.metadata.get("title") or Path(file.source).stem)
+                    chunks = [(file, _chunk(file.source, name, each)) for each in locate(document, made)]
             except LoadError as error:
                 result = error
         change.record(file, len(chunks), result if isinstance(result, LoadError) else None)
         yield (file, document), chunks
 
 
-def _chunk(source: str, document: Document) -> Chunk:
+def _chunk(source: str, title: str, document: Document) -> Chunk:
     meta, text = document.metadata, document.page_content
     name = f"{source}\0{meta['start']}\0{text}".encode()
     return Chunk(
         hashlib.blake2b(name, digest_size=8).hexdigest(), meta["start"], meta["end"], text,
         meta.get("gap"), meta.get("page_start"), meta.get("page_end"), meta.get("page_breaks", ()),
-        meta.get("section", ()),
+        meta.get("section", ()), " > ".join(dict.fromkeys([title, *meta.get("section", ())])),
     )  # fmt: skip
+
+
+def _hash(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
 
 
 def _nothing(stages: Stages, change: Change) -> str:

@@ -18,7 +18,7 @@ from rag.text import fold
 
 _TAG = re.compile(r'[ \t]*<cite\s+doc\s*=\s*"?(\d{1,6})"?\s*>(.*?)</cite\s*>', re.DOTALL)
 _NO_ANSWER = re.compile(r"\s*<no_answer\s*/?>(?:\s*</no_answer>)?\s*", re.IGNORECASE)
-_OPENINGS = ("<cite", "<no_answer")
+_OPENING = "<cite"
 _LONGEST_TAG = 8_000  # a quote that is still open after so many characters is no quote
 
 OnFail = Literal["flag", "drop"]
@@ -98,20 +98,14 @@ class ReplyReader:
         return True
 
     def _held_back(self) -> int:
-        """Return how much of the buffer's end could still become a tag."""
-        at = self._buffer.rfind("<")
-        tail = self._buffer[at:] if at >= 0 else ""
-        opens = any(tail.startswith(tag) or tag.startswith(tail) for tag in _OPENINGS) and tail
-        if not opens:
-            whole = self._buffer.rfind("<cite")
-            if whole < 0 or len(self._buffer) - whole > _LONGEST_TAG:
-                return len(self._buffer) - len(self._buffer.rstrip(" \t"))
-            at = whole
-        if len(self._buffer) - at > _LONGEST_TAG:
-            return 0
-        while at and self._buffer[at - 1] in " \t":
-            at -= 1
-        return len(self._buffer) - at
+        """Return how much of the buffer's end could still become a tag, with the spaces before it."""
+        buffer = self._buffer
+        at = buffer.find(_OPENING)  # whole tags are gone: this one has no end yet
+        if at < 0 or len(buffer) - at > _LONGEST_TAG:
+            at = buffer.rfind("<")
+            if at < 0 or not _OPENING.startswith(buffer[at:]):
+                at = len(buffer)
+        return len(buffer) - len(buffer[:at].rstrip(" \t"))
 
     def _emit(self, text: str) -> Iterator[str]:
         if text:

@@ -286,9 +286,10 @@ class BuildPlan:
     ----------
     added, changed, removed, renamed, unchanged : int
         Files, compared by content with what the index holds.
-    chunks, tokens : int
-        To be embedded: in added and changed files, less what the embedding cache holds.
-        `tokens` is counted by the embedder where it can count, else estimated.
+    chunks, texts, tokens : int
+        To be embedded: chunks in added and changed files, less what the embedding cache holds;
+        texts are these chunks and their heading paths. `tokens`, of all texts, is counted by the
+        embedder where it can count, else estimated.
     cost_usd : float
         By the embedder's dated price; 0.0 for local models.
     minutes : float
@@ -304,6 +305,7 @@ class BuildPlan:
     renamed: int
     unchanged: int
     chunks: int
+    texts: int
     tokens: int
     cost_usd: float
     minutes: float
@@ -326,7 +328,7 @@ class BuildReport:
     files, chunks : int
         In the index now.
     embedded : int
-        Chunk texts that went to the embedder in this build; the rest came from the cache.
+        Texts (chunks and heading paths) that went to the embedder; the rest came from the cache.
     seconds : mapping of str to float
         By stage: ``"load"``, ``"chunk"``, ``"embed"``, ``"write"``, and ``"total"``.
     notes : tuple of str

@@ -63,7 +63,7 @@ def show_report(report: BuildReport) -> None:
     ]  # fmt: skip
     say(f"{report.index}: version {report.version}, {report.files} files, {report.chunks} chunks")
     cached = "" if report.embedded else "; nothing had to be embedded"
-    say(f"  files: {', '.join(changes)}; {report.embedded} chunks embedded{cached}")
+    say(f"  files: {', '.join(changes)}; {report.embedded} texts embedded{cached}")
     times = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in report.seconds.items())
     say(f"  time: {times}")
 
@@ -75,7 +75,9 @@ def show_plan(plan: BuildPlan) -> None:
         f"  files: {plan.added} added, {plan.changed} changed, {plan.removed} removed, "
         f"{plan.renamed} renamed, {plan.unchanged} unchanged"
     )
-    say(f"  to embed: {plan.chunks} chunks, about {plan.tokens} tokens, with {plan.embedder}")
+    say(
+        f"  to embed: {plan.chunks} chunks ({plan.texts} texts with headings), about {plan.tokens} tokens, with {plan.embedder}"
+    )
     say(f"  cost: ${plan.cost_usd:.4f}; time: about {plan.minutes:.1f} minutes")
 
 

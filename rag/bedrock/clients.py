@@ -45,7 +45,7 @@ def explain(error: BaseException, model: str) -> str:
             "AWS_SECRET_ACCESS_KEY, or run without --bedrock"
         )
     if kind == "NoRegionError":
-        return f"{model}: no AWS region is set: set AWS_REGION, or region in rag.toml"
+        return f"{model}: no AWS region is set: set AWS_DEFAULT_REGION, or region in rag.toml"
     response: Any = getattr(error, "response", None) or {}
     code = str(response.get("Error", {}).get("Code", kind))
     said = str(response.get("Error", {}).get("Message", "") or error)

@@ -28,7 +28,7 @@ class StaticEmbeddings(Embeddings):
 
     name = "static"
     dimensions = 256
-    fingerprint = "all-MiniLM-L6-v2 static/1 dimensions=256 normalize=true"
+    fingerprint = "all-MiniLM-L6-v2 static/2 dimensions=256 normalize=true"
     tokens_per_second = 1_500_000.0  # measured on 2 cores
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
@@ -47,17 +47,15 @@ class StaticEmbeddings(Embeddings):
     def vectors(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Return unit vectors, ``(len(texts), 256)`` float32."""
         encoded = tokenizer().encode_batch_fast(list(texts), add_special_tokens=False)
-        counts = np.array([len(encoding.ids) for encoding in encoded], np.int64)
-        out = np.zeros((len(texts), self.dimensions), np.float32)
-        filled = np.flatnonzero(counts)
-        if not len(filled):
-            return out
-        ids = np.concatenate([np.asarray(encoded[n].ids, np.int64) for n in filled])
-        starts = np.concatenate([[0], np.cumsum(counts[filled])[:-1]])
-        sums = np.add.reduceat(_table()[ids], starts, axis=0)
+        sums = np.zeros((len(texts), self.dimensions), np.float32)
+        table = _table()
+        for row, encoding in enumerate(encoded):
+            ids = encoding.ids
+            if ids:  # a product with ones: several times faster than np.add.reduceat over rows
+                sums[row] = np.ones(len(ids), np.float32) @ table.take(ids, axis=0)
         norms = np.linalg.norm(sums, axis=1, keepdims=True)
-        out[filled] = np.divide(sums, norms, out=np.zeros_like(sums), where=norms > 0)
-        return out
+        unit: npt.NDArray[np.float32] = np.divide(sums, norms, out=np.zeros_like(sums), where=norms > 0)
+        return unit
 
 
 @lru_cache(maxsize=1)

@@ -252,7 +252,7 @@ class Index:
         width = max(200, 5 * k)
         context = self._surroundings.lexical(query)
         bm25 = lexical.score(query, [s.postings for s in self._segments], self._live)
-        found = [*self._nearest(unit, masks, width)]
+        found = self._nearest(unit, masks, width)
         found += _highest(context, [m & (s > 0) for m, s in zip(masks, context, strict=True)], width)
         count = max(len(self), 1)
         sums = [segment.score_sums(unit) for segment in self._segments]
@@ -265,13 +265,13 @@ class Index:
             rows = np.unique(np.array([row for n, row in found if n == number], np.int64))
             if not len(rows):
                 continue
-            first, end = segment.around(ranking.NEAR)
-            near = np.unique(np.concatenate([rows, first[rows], end[rows] - 1]))
+            low, high = segment.around(ranking.NEAR)
+            near = np.unique(np.concatenate([rows, low[rows], high[rows] - 1]))
             near = near[masks[number][near]]
-            own, wide = ranking.dense(segment, unit, near)
-            score = (wide - sum(ranking.DENSE) * mean) / deviation
+            cosines = np.clip(segment.vectors[near] @ unit, -1, 1)
+            score = (ranking.dense(segment, unit, near) - sum(ranking.DENSE[:3]) * mean) / deviation
             score = score + weight * (context[number][near] - level) / spread
-            for row, total, cosine in zip(near.tolist(), score, own, strict=True):
+            for row, total, cosine in zip(near.tolist(), score, cosines, strict=True):
                 out[number, row] = (float(total), float(cosine), float(bm25[number][row]))
         return out
 

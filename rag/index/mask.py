@@ -62,6 +62,8 @@ _COMPARE = {
 
 def _test(test: Test, values: pa.Array) -> Mask:
     op = test.op
+    if pa.types.is_integer(values.type):  # a filter's numbers may have fractions
+        values = values.cast(pa.float64())
     if op == "exists":
         return _numpy(pc.is_valid(values))
     if op in _COMPARE:

@@ -36,6 +36,7 @@ _PYTHON: dict[type[ast.cmpop], str] = {
     ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=",
 }  # fmt: skip
 _MIRROR = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
+_CONSTANTS = {"true": True, "false": False, "null": None, "none": None}
 _METHODS = ("startswith", "contains", "string_contains", "list_contains")
 
 
@@ -151,7 +152,7 @@ def _call(node: ast.Call, text: str) -> Where:
 def _name(node: ast.expr) -> str | None:
     """Return the field that a node names: ``year``, ``build.year`` or ``field('doc-type')``."""
     if isinstance(node, ast.Name):
-        return node.id
+        return None if node.id in _CONSTANTS else node.id
     if isinstance(node, ast.Attribute):
         head = _name(node.value)
         return None if head is None else f"{head}.{node.attr}"
@@ -167,10 +168,8 @@ def _name(node: ast.expr) -> str | None:
 def _literal(node: ast.expr, text: str) -> Any:
     """Read a value; ``date('2024-01-31')`` is a date, and true, false, null are as in JSON."""
     if isinstance(node, ast.Name):
-        if node.id in ("true", "false"):
-            return node.id == "true"
-        if node.id in ("null", "none"):
-            return None
+        if node.id in _CONSTANTS:
+            return _CONSTANTS[node.id]
         raise WhereError(f"where {text!r}: put the value {node.id!r} in quotes")
     if (
         isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
@@ -286,7 +285,7 @@ def to_string(where: Where) -> str:
     assert isinstance(where, Test)
     pieces = where.field.split(".")
     plain = all(p.isidentifier() and not keyword.iskeyword(p) for p in pieces)
-    plain = plain and where.field not in ("true", "false", "null", "none")
+    plain = plain and where.field not in _CONSTANTS
     name = where.field if plain else f"field({where.field!r})"
     if where.op == "exists":
         return f"exists({name})"
@@ -320,6 +319,8 @@ def to_bedrock(where: Where, schema: Schema | None = None) -> dict[str, Any]:
     """
     if isinstance(where, And | Or):
         parts = [to_bedrock(part, schema) for part in where.parts]
+        if not parts:
+            raise WhereError("Knowledge Bases has no word for a list of no values")
         if len(parts) == 1:
             return parts[0]
         return {"andAll" if isinstance(where, And) else "orAll": parts}

@@ -3,7 +3,7 @@
 Rows are short (about two sentences), so that a context can be packed with little that nobody asked
 for. Alone they say too little to be found by: a row is scored with its neighbours in the document.
 
-    dense    cosine of the row + that of its near neighbours + that of its wider ones
+    dense    cosine of the row, of its near neighbours, of its wider ones, and of its heading path
     lexical  BM25 of the row with its near neighbours, with its wider ones, and of its document
 
 Each arm is standardised over the corpus (its own mean and deviation) before they are added. The
@@ -27,14 +27,15 @@ from rag.text import terms
 Scores = npt.NDArray[np.float64]
 
 NEAR, WIDE = 1, 4  # rows on either side
-#: Weights of the cosines: the row's own, the mean of the near rows, the mean of the wide ones.
-DENSE = (1.0, 1.2, 0.75)
+#: Weights of the cosines: the row's own, the mean of the near rows, that of the wide ones, and that
+#: of the heading path (title and sections).
+DENSE = (1.0, 1.0, 0.5, 0.4)
 #: Weights of BM25 over the near rows, over the wide ones, and over the document.
 LEXICAL = (0.6, 0.3, 0.3)
 
 
-def dense(segment: Segment, unit: Vectors, rows: npt.NDArray[np.int64]) -> tuple[Scores, Scores]:
-    """Return rows' own cosines, and their weighted sum with their surroundings' (see `DENSE`)."""
+def dense(segment: Segment, unit: Vectors, rows: npt.NDArray[np.int64]) -> Scores:
+    """Return the weighted sum of rows' cosines and their surroundings' (see `DENSE`)."""
     first, end = (side[rows] for side in segment.around(WIDE))
     window = rows[:, None] + np.arange(-WIDE, WIDE + 1)
     inside = (window >= first[:, None]) & (window < end[:, None])
@@ -43,7 +44,8 @@ def dense(segment: Segment, unit: Vectors, rows: npt.NDArray[np.int64]) -> tuple
     near = inside & (np.abs(np.arange(-WIDE, WIDE + 1)) <= NEAR)
     own = cosines[:, WIDE]
     means = [np.where(mask, cosines, 0).sum(1) / mask.sum(1) for mask in (near, inside)]
-    return np.clip(own, -1, 1), DENSE[0] * own + DENSE[1] * means[0] + DENSE[2] * means[1]
+    parts = (own, *means, segment.heading_cosines(unit, rows))
+    return np.asarray(sum(weight * part for weight, part in zip(DENSE, parts, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 ================  ==========================================================================
 chunks.arrow      one row per chunk: document, id, offsets, pages, section, text
 documents.arrow   one row per document: id, source, and the user's metadata
+headings.npy      one vector per distinct heading path, float32, unit rows
 vectors.faiss     a FAISS ``IndexFlatIP`` of unit rows, float32, memory-mapped
 moments.npy       sum and second moment of the vectors, float64 (where rows > dimensions)
 terms.arrow, …    the postings (`rag.index.lexical`)
@@ -35,14 +36,14 @@ CHUNKS = pa.schema([
     ("doc", pa.int32()), ("chunk_id", pa.string()), ("start", pa.int64()), ("end", pa.int64()),
     ("gap", pa.string()),
     ("page_start", pa.int32()), ("page_end", pa.int32()), ("page_breaks", pa.list_(pa.int64())),
-    ("section", pa.list_(pa.string())), ("text", pa.string()),
+    ("section", pa.list_(pa.string())), ("heading", pa.int32()), ("text", pa.string()),
 ])  # fmt: skip
 _OF_DOCUMENT = ("doc_id", "source")
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A row to be: ``loaded_text[start:end] == text``."""
+    """A row to be: ``loaded_text[start:end] == text``; `heading` is the path it stands under."""
 
     chunk_id: str
     start: int
@@ -53,6 +54,7 @@ class Chunk:
     page_end: int | None = None
     page_breaks: Sequence[int] = ()
     section: Sequence[str] = ()
+    heading: str = ""
 
 
 def flat_header(dimensions: int, rows: int) -> bytes:
@@ -81,6 +83,8 @@ class SegmentWriter:
         self._vectors = (folder / "vectors.faiss").open("wb")
         self._vectors.write(flat_header(dimensions, 0))
         self._lexical = lexical.LexicalWriter()
+        self._headings: dict[str, int] = {}
+        self._heading_vectors: list[Vectors] = []
         self._sum = np.zeros(dimensions)
         self._second = np.zeros((dimensions, dimensions))
 
@@ -89,6 +93,17 @@ class SegmentWriter:
         self._documents.append((doc_id, source, metadata))
         return len(self._documents) - 1
 
+    def new_headings(self, items: Iterable[tuple[int, Chunk]]) -> list[str]:
+        """Return the heading paths of chunks that have no vector in the segment yet, each once."""
+        seen = dict.fromkeys(chunk.heading for _, chunk in items if chunk.heading)
+        return [heading for heading in seen if heading not in self._headings]
+
+    def add_headings(self, headings: Sequence[str], vectors: Vectors) -> None:
+        """Add heading paths and their vectors, ``(n, dimensions)`` float32 with unit rows."""
+        for heading, vector in zip(headings, vectors, strict=True):
+            self._headings[heading] = len(self._heading_vectors)
+            self._heading_vectors.append(vector)
+
     def add_chunks(self, items: Iterable[tuple[int, Chunk]], vectors: Vectors) -> None:
         """Add chunks and their vectors, ``(n, dimensions)`` float32 with unit rows."""
         rows = []
@@ -96,7 +111,7 @@ class SegmentWriter:
             rows.append({
                 "doc": number, "chunk_id": chunk.chunk_id, "start": chunk.start, "end": chunk.end,
                 "gap": chunk.gap, "page_start": chunk.page_start, "page_end": chunk.page_end,
-                "page_breaks": list(chunk.page_breaks) or None, "section": list(chunk.section),
+                "page_breaks": list(chunk.page_breaks) or None, "section": list(chunk.section), "heading": self._headings.get(chunk.heading, -1),
                 "text": chunk.text,
             })  # fmt: skip
             name = Path(self._documents[number][1]).stem
@@ -125,6 +140,8 @@ class SegmentWriter:
         table = pa.table(columns)
         with pa.ipc.new_file(str(self.folder / "documents.arrow"), table.schema) as sink:
             sink.write_table(table)
+        empty = np.zeros((0, self.dimensions), np.float32)
+        np.save(self.folder / "headings.npy", np.vstack([empty, *self._heading_vectors]))
         if self.rows > self.dimensions:
             np.save(self.folder / "moments.npy", np.vstack([self._sum, self._second]))
         self._lexical.write(self.folder)
@@ -145,9 +162,10 @@ class Segment:
             self._documents = _table(folder / "documents.arrow").combine_chunks()
             self.postings = lexical.Postings(folder)
             self._faiss = self._open_vectors(folder / "vectors.faiss")
+            self._heading_vectors = np.load(folder / "headings.npy", mmap_mode="r", allow_pickle=False)
             moments = folder / "moments.npy"
-            self._moments = np.load(moments, mmap_mode="r") if moments.exists() else None
-        except (OSError, ValueError, KeyError, RuntimeError, pa.ArrowException) as error:
+            self._moments = np.load(moments, mmap_mode="r", allow_pickle=False) if moments.exists() else None
+        except Exception as error:  # whatever a damaged file makes the readers raise
             raise StoreCorruptError(f"{folder} cannot be read ({error}): rebuild with --rebuild") from None
         if self._chunks.num_rows != rows or len(self.postings.lengths) != rows:
             raise StoreCorruptError(
@@ -187,7 +205,7 @@ class Segment:
             return self.live
 
         def values(name: str) -> pa.Array | None:
-            if name in CHUNKS.names and name not in ("doc", "text", "gap"):
+            if name in CHUNKS.names and name not in ("doc", "text", "gap", "heading"):
                 return self._chunks[name].combine_chunks()
             if name not in self._documents.column_names:
                 return None
@@ -234,6 +252,20 @@ class Segment:
         found = rows[0] >= 0  # FAISS pads with -1 when fewer than k match
         return rows[0][found], scores[0][found]
 
+    @cached_property
+    def _heading(self) -> npt.NDArray[np.int32]:
+        out: npt.NDArray[np.int32] = self._chunks["heading"].to_numpy()
+        return out
+
+    def heading_cosines(self, vector: Vectors, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """Return for each row the inner product of its heading path's vector; 0 without one."""
+        numbers, place = np.unique(self._heading[rows], return_inverse=True)
+        known = np.clip(numbers, 0, None)
+        found = (
+            self._heading_vectors[known] @ vector if len(self._heading_vectors) else np.zeros(len(numbers))
+        )
+        return np.where(numbers >= 0, found, 0.0).astype(np.float64)[place.reshape(-1)]
+
     def score_sums(self, vector: Vectors) -> tuple[float, float]:
         """Return the sum, and the sum of squares, of the live rows' inner products with a vector."""
         if self._moments is None:
@@ -256,6 +288,7 @@ class Segment:
         out = []
         for chunk in chunks:
             document = dict(documents[chunk.pop("doc")])
+            del chunk["heading"]
             own = {name: document.pop(name) for name in _OF_DOCUMENT}
             metadata = {name: value for name, value in document.items() if value is not None}
             out.append({**chunk, **own, "metadata": metadata})

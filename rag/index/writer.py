@@ -61,6 +61,14 @@ class IndexWriter:
         self.schema = widen(self.schema, self._examples, metadata, source, self.notes)
         return self.segment.add_document(doc_id, source, metadata)
 
+    def new_headings(self, items: Sequence[tuple[int, Chunk]]) -> list[str]:
+        """Return the heading paths of chunks that need a vector first, for `add_headings`."""
+        return self.segment.new_headings(items)
+
+    def add_headings(self, headings: Sequence[str], vectors: Vectors) -> None:
+        """Add heading paths and their vectors (unit rows)."""
+        self.segment.add_headings(headings, vectors)
+
     def add_chunks(self, items: Sequence[tuple[int, Chunk]], vectors: Vectors) -> None:
         """Add chunks of documents, and their vectors (unit rows)."""
         self.segment.add_chunks(items, vectors)

@@ -1,0 +1,70 @@
+"""What the tests share: real files, a real index of the sample handbook, and where `shared/` is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import rag
+from rag.embedding.static import StaticEmbeddings
+
+ROOT = Path(__file__).parents[1]
+HANDBOOK = ROOT / "data" / "handbook"
+SHARED = ROOT.parent / "shared"
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The read-only reference data beside the checkout; tests that need it skip without it."""
+    if not SHARED.is_dir():
+        pytest.skip("the reference data folder (../shared) is not here")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def golden() -> list[dict]:
+    lines = (ROOT / "data" / "golden.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+@pytest.fixture(scope="session")
+def handbook_texts() -> dict[str, str]:
+    """The loaded text of every file of the handbook."""
+    return {d.metadata["source"]: d.page_content for d in rag.Loader(HANDBOOK).load()}
+
+
+@pytest.fixture(scope="session")
+def handbook_index(tmp_path_factory: pytest.TempPathFactory) -> rag.Index:
+    """The handbook under the default settings: local model, semantic chunks."""
+    path = tmp_path_factory.mktemp("handbook") / "index"
+    rag.build(HANDBOOK, path)
+    return rag.Index.open(path)
+
+
+@pytest.fixture
+def static() -> StaticEmbeddings:
+    return StaticEmbeddings()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A small source folder: three formats, metadata, and two versions of a policy."""
+    source = tmp_path / "docs"
+    (source / "old").mkdir(parents=True)
+    (source / "leave.md").write_text(
+        "---\ntitle: Leave\nregion: eu\nyear: 2024\ntags: [hr, leave]\nvalid_from: 2024-03-01\n---\n"
+        "# Leave\n\nStaff in Europe take 28 days of annual leave.\n\n## Sickness\n\n"
+        "Tell your manager before ten o'clock when you are ill.\n",
+        encoding="utf-8",
+    )
+    (source / "leave-us.md").write_text(
+        "---\ntitle: Leave\nregion: us\nyear: 2023\ntags: [hr]\n---\n"
+        "# Leave\n\nStaff in the United States take 22 days of annual leave.\n",
+        encoding="utf-8",
+    )
+    (source / "old" / "backup.txt").write_text(
+        "Backups run every night at two.\nRestores are tested each quarter.\n", encoding="utf-8"
+    )
+    return source
