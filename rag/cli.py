@@ -219,6 +219,8 @@ def _query(options: dict[str, Any]) -> tuple[Any, bool, Callable[..., int]]:
     settings = _settings(
         options["config_path"], options["bedrock"], options["embedder"], options.get("generator")
     )
+    if options["bedrock"] and options["embedder"] is None:
+        settings["embedder"] = _embedder_of(options["index"], settings["embedder"])
     question, questions, output = options["question"], options["questions"], options["output"]
     if (question is None) == (questions is None):
         raise UsageError("give either a QUERY or --questions FILE.jsonl")
@@ -241,6 +243,17 @@ def _query(options: dict[str, Any]) -> tuple[Any, bool, Callable[..., int]]:
         return 0
 
     return pipe, options["as_json"], each
+
+
+def _embedder_of(index: str, titan: Any) -> Any:
+    """Return what --bedrock means for the questions of an index: Titan as it was built, or its own."""
+    from rag.index.manifest import read_manifest
+
+    entry = read_manifest(Path(index)).embedder
+    if entry.name != "titan":
+        return None
+    own = titan if isinstance(titan, dict) else {"use": titan}
+    return {"dimensions": entry.dimensions, **own}
 
 
 def _both(index: Any, given: Any, own: Any, name: Any) -> Any:

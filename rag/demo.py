@@ -10,13 +10,13 @@ from rag.terminal import say, show_answer, show_context, show_report, watch
 
 #: What is asked, with which filter, and why.
 QUESTIONS = (
-    ("Who is allowed to declare a SEV-1 incident?", None, "A question."),
+    ("How much is the learning budget, and how many days?", None, "A question."),
     (
         "How many weeks of fully paid parental leave do I get?",
         "region == 'us' and department == 'people'",
         "The same question has another answer in each region: the filter decides.",
     ),
-    ("What is the name of the office dog in Singapore?", None, "A question that nothing answers."),
+    ("How do I descale the espresso machine?", None, "A question that nothing answers."),
 )
 
 

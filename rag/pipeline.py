@@ -54,6 +54,7 @@ class Pipeline:
         given = {"embedder": embedder, "retriever": retriever, "trimmer": trimmer,
                  "prompt": prompt, "generator": generator}  # fmt: skip
         chosen = {**(settings or {}), **{k: v for k, v in given.items() if v is not None}}
+        chosen = {k: v for k, v in chosen.items() if v is not None}
         if isinstance(index, str | Path):
             index = config.Index.open(index, embedder=chosen.get("embedder"))
         elif "embedder" in chosen:

@@ -76,7 +76,8 @@ def show_plan(plan: BuildPlan) -> None:
         f"{plan.renamed} renamed, {plan.unchanged} unchanged"
     )
     say(
-        f"  to embed: {plan.chunks} chunks ({plan.texts} texts with headings), about {plan.tokens} tokens, with {plan.embedder}"
+        f"  to embed: {plan.chunks} chunks ({plan.texts} texts with headings), about "
+        f"{plan.tokens} tokens, with {plan.embedder}"
     )
     say(f"  cost: ${plan.cost_usd:.4f}; time: about {plan.minutes:.1f} minutes")
 

@@ -105,7 +105,7 @@ class ExtractiveAnswerer(BaseChatModel):
         # A further sentence is quoted only where it is nearly as good as the first.
         kept = [item for item in ranked[: self.max_sentences] if item[0] >= 0.9 * best]
         for number, (_, index, text) in enumerate(kept):
-            shown = " ".join(text.lstrip("-*•> \t").split())
+            shown = " ".join(text.lstrip("-*•> \t").replace("**", "").split())
             yield f'{" " if number else ""}{shown}<cite doc="{index}">{text}</cite>'
 
     def rank(self, question: str, passages: Sequence[Passage]) -> tuple[list[tuple[float, int, str]], float]:

@@ -111,7 +111,8 @@ class SegmentWriter:
             rows.append({
                 "doc": number, "chunk_id": chunk.chunk_id, "start": chunk.start, "end": chunk.end,
                 "gap": chunk.gap, "page_start": chunk.page_start, "page_end": chunk.page_end,
-                "page_breaks": list(chunk.page_breaks) or None, "section": list(chunk.section), "heading": self._headings.get(chunk.heading, -1),
+                "page_breaks": list(chunk.page_breaks) or None, "section": list(chunk.section),
+                "heading": self._headings.get(chunk.heading, -1),
                 "text": chunk.text,
             })  # fmt: skip
             name = Path(self._documents[number][1]).stem
