@@ -15,7 +15,9 @@ from rag.records import Hit
 class Searchable(Protocol):
     """What a retriever needs of an index."""
 
-    def search(self, query: str, k: int, *, where: Any, mode: Any, lexical_weight: float) -> list[Hit]:
+    def search(
+        self, query: str, k: int, *, where: Any, mode: Any, lexical_weight: float, spread: bool
+    ) -> list[Hit]:
         """Return the k best hits that match the filter, best first."""
         ...
 
@@ -60,6 +62,6 @@ class HybridRetriever(BaseRetriever):
         both = [self.index.check(item) for item in (self.where, where) if item is not None]
         hits = self.index.search(
             query, k or self.k, where=(both[0] if len(both) == 1 else both[0] & both[1]) if both else None,
-            mode=mode or self.mode, lexical_weight=self.lexical_weight,
+            mode=mode or self.mode, lexical_weight=self.lexical_weight, spread=False,
         )  # fmt: skip
         return [hit.to_document() for hit in hits]

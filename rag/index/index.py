@@ -165,6 +165,7 @@ class Index:
         where: WhereLike | None = None,
         mode: Mode = "hybrid",
         lexical_weight: float = LEXICAL_WEIGHT,
+        spread: bool = True,
     ) -> Hits:
         """Find the k best chunks for a question.
 
@@ -181,6 +182,10 @@ class Index:
             cosine in [-1, 1]; or BM25 >= 0.
         lexical_weight : float
             Weight of BM25 in mode ``"hybrid"``.
+        spread : bool
+            In mode ``"hybrid"``: show different places. A chunk within a few chunks of a better hit
+            is left out while there are others (its score has told of its surroundings already).
+            A retriever that fills a context wants the neighbours, and says False.
 
         Raises
         ------
@@ -204,6 +209,7 @@ class Index:
         where: WhereLike | None = None,
         mode: Mode = "dense",
         lexical_weight: float = LEXICAL_WEIGHT,
+        spread: bool = True,
     ) -> Hits:
         """Find the k best chunks for a vector of shape (dimensions,), and a text in mode "hybrid"."""
         if mode not in get_args(Mode):
@@ -224,7 +230,7 @@ class Index:
             scored = self._lexical(query, masks, k)
         else:
             scored = self._hybrid(query, unit, masks, k, lexical_weight)
-        return Hits(self._hits(scored, k), plan)
+        return Hits(self._hits(scored, k, spread=spread and mode == "hybrid"), plan)
 
     def count(self, where: WhereLike | None = None) -> int:
         """Return how many chunks match a filter."""
@@ -307,9 +313,27 @@ class Index:
     def _surroundings(self) -> ranking.Surroundings:
         return ranking.Surroundings(self._segments)
 
-    def _hits(self, scored: _Scored, k: int) -> list[Hit]:
+    def _spread(self, order: Sequence[_Key], k: int) -> list[_Key]:
+        """Return k rows, none in the surroundings of a better one while there are others."""
+        kept: list[_Key] = []
+        near: list[_Key] = []
+        shadow: set[_Key] = set()
+        for number, row in order:
+            if len(kept) == k:
+                break
+            if (number, row) in shadow:
+                near.append((number, row))
+                continue
+            kept.append((number, row))
+            first, end = (int(side[row]) for side in self._segments[number].around(ranking.WIDE))
+            shadow.update((number, other) for other in range(first, end))
+        return kept + near[: k - len(kept)]
+
+    def _hits(self, scored: _Scored, k: int, *, spread: bool = False) -> list[Hit]:
         """Return the k best; ties fall to the chunk id, however the index came about."""
         order = sorted(scored, key=lambda key: -scored[key][0])
+        if spread:
+            order = self._spread(order, k)
         if len(order) > k:
             least = scored[order[k - 1]][0]
             order = [key for key in order if scored[key][0] >= least]
