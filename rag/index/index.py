@@ -198,7 +198,9 @@ class Index:
         vector = None
         if mode in ("dense", "hybrid") and query.strip():
             vector = self._embed(query)
-        return self.search_by_vector(vector, query, k, where=where, mode=mode, lexical_weight=lexical_weight)
+        return self.search_by_vector(
+            vector, query, k, where=where, mode=mode, lexical_weight=lexical_weight, spread=spread
+        )
 
     def search_by_vector(
         self,
