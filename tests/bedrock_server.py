@@ -42,6 +42,8 @@ class Bedrock(ThreadingHTTPServer):
         self.requests: list[tuple[str, dict]] = []
         self.failures: list[tuple[int, str]] = []
         self.delay = 0.0
+        self.busy = self.most_busy = 0
+        self.counting = threading.Lock()
         self.stop_reason = "end_turn"
 
     @property
@@ -57,7 +59,12 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         path = unquote(self.path)
         self.server.requests.append((path, body))
+        with self.server.counting:
+            self.server.busy += 1
+            self.server.most_busy = max(self.server.most_busy, self.server.busy)
         time.sleep(self.server.delay)
+        with self.server.counting:
+            self.server.busy -= 1
         if self.server.failures:
             status, kind = self.server.failures.pop(0)
             return self._send(status, {"message": f"{kind} for the test"}, {"x-amzn-ErrorType": kind})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,13 +47,10 @@ def test_titan_gives_unit_vectors_in_order_and_counts_tokens(server: Bedrock) ->
     assert (body["dimensions"], body["normalize"]) == (256, True)
 
 
-def test_titan_calls_overlap(server: Bedrock) -> None:
+def test_titan_has_as_many_calls_under_way_as_it_is_allowed(server: Bedrock) -> None:
     server.delay = 0.05
-    titan = rag.TitanEmbeddings(256, concurrency=8)
-    titan.embed_query("warm")
-    started = time.perf_counter()
-    titan.embed_documents([f"text {n}" for n in range(24)])
-    assert time.perf_counter() - started < 24 * 0.05 * 0.7  # one after the other would take 1.2 s
+    rag.TitanEmbeddings(256, concurrency=6).embed_documents([f"text {n}" for n in range(24)])
+    assert 3 <= server.most_busy <= 6
 
 
 def test_throttling_is_retried_and_access_denied_says_what_to_allow(server: Bedrock) -> None:

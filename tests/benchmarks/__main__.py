@@ -108,6 +108,10 @@ def golden(work: Path) -> list[tuple[str, str, str]]:
         rows.append(
             (f"local answerer, refused of {len(refused)} {kind.replace('_', ' ')}", interval(refused), "0.80")
         )
+    all_refused = [float(not said[row["id"]]) for row in questions if not row["evidence"]]
+    rows.append(
+        (f"local answerer, refused of all {len(all_refused)} unanswerable", interval(all_refused), "0.80")
+    )
     return rows
 
 
