@@ -19,7 +19,7 @@ from langchain_core.embeddings import Embeddings
 
 from rag.errors import ConfigError, LoadError
 from rag.records import STRUCTURE
-from rag.text import Span, sentences
+from rag.text import Span, sentences, stripped
 from rag.vectors import embed
 
 CountTokens = Callable[[Sequence[str]], list[int]]
@@ -179,7 +179,7 @@ class SemanticChunker(BaseDocumentTransformer):
             parts = -(-count // self.max_tokens)
             goal = start + max(1, (end - start) // parts)
             cut = _best_cut(text, start, goal, end)
-            halves = [_strip(text, start, cut), _strip(text, cut, end)]
+            halves = [stripped(text, start, cut), stripped(text, cut, end)]
             halves = [half for half in halves if half[0] < half[1]]
             counted = self._count([text[a:b] for a, b in halves])
             waiting += reversed(list(zip(halves, counted, strict=True)))
@@ -322,11 +322,3 @@ def _best_cut(text: str, start: int, goal: int, end: int) -> int:
         if cuts:
             return cuts[-1]
     return min(max(goal, start + 1), end - 1)
-
-
-def _strip(text: str, start: int, end: int) -> Span:
-    while start < end and text[start].isspace():
-        start += 1
-    while end > start and text[end - 1].isspace():
-        end -= 1
-    return start, end

@@ -88,13 +88,19 @@ def _blocks(text: str, start: int, stop: int) -> list[Span]:
     return out
 
 
-def _append(spans: list[Span], text: str, start: int, end: int) -> None:
+def stripped(text: str, start: int, end: int) -> Span:
+    """Return a span without the white space at either side; empty where there is nothing else."""
     while start < end and text[start].isspace():
         start += 1
     while end > start and text[end - 1].isspace():
         end -= 1
-    if start < end:
-        spans.append((start, end))
+    return start, end
+
+
+def _append(spans: list[Span], text: str, start: int, end: int) -> None:
+    span = stripped(text, start, end)
+    if span[0] < span[1]:
+        spans.append(span)
 
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")

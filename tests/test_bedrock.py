@@ -124,6 +124,18 @@ def test_a_misspelt_argument_of_claude_is_refused(server: Bedrock) -> None:
         rag.claude(temprature=0.1)
 
 
+def test_bedrock_on_an_index_of_local_vectors_asks_claude_alone(
+    server: Bedrock, folder: Path, tmp_path: Path
+) -> None:
+    rag.build(folder, tmp_path / "ix", embedder="static")
+    done = subprocess.run(
+        [sys.executable, "-m", "rag", "ask", tmp_path / "ix", "How many days of leave in Europe?", "--bedrock"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "[1] leave.md" in done.stdout
+    assert [path.rsplit("/", 1)[1] for path, _ in server.requests] == ["converse-stream"]
+
+
 def test_without_credentials_the_command_says_which_variables_to_set(folder: Path, tmp_path: Path) -> None:
     clean = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
     clean |= {"AWS_EC2_METADATA_DISABLED": "true", "AWS_DEFAULT_REGION": "eu-west-1", "HOME": str(tmp_path)}

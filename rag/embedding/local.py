@@ -41,7 +41,7 @@ class LocalEmbeddings(Embeddings):
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Return the numbers of tokens that the model reads, special ones left out."""
-        return [len(ids) for ids in _token_ids(texts)]
+        return [len(ids) for ids in token_ids(texts)]
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Return a unit vector per text, in order."""
@@ -56,7 +56,7 @@ class LocalEmbeddings(Embeddings):
         """Return unit vectors, ``(len(texts), 384)`` float32."""
         pieces: list[list[int]] = []
         owner: list[int] = []
-        for number, ids in enumerate(_token_ids(texts)):
+        for number, ids in enumerate(token_ids(texts)):
             for part in _split(ids, MAX_TOKENS - 2):
                 pieces.append([_CLS, *part, _SEP])
                 owner.append(number)
@@ -82,7 +82,8 @@ def _split(ids: list[int], most: int) -> list[list[int]]:
     return [ids[at : at + size] for at in range(0, len(ids), size)] or [[]]
 
 
-def _token_ids(texts: Sequence[str]) -> list[list[int]]:
+def token_ids(texts: Sequence[str]) -> list[list[int]]:
+    """Return the texts' token ids, without special ones."""
     encoded = tokenizer().encode_batch_fast(list(texts), add_special_tokens=False)
     return [encoding.ids for encoding in encoded]
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from langchain_core.embeddings import Embeddings
 
-from rag.embedding.local import MODELS, tokenizer
+from rag.embedding.local import MODELS, token_ids
 
 
 class StaticEmbeddings(Embeddings):
@@ -33,7 +33,7 @@ class StaticEmbeddings(Embeddings):
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Return the numbers of tokens that the model reads."""
-        return [len(e.ids) for e in tokenizer().encode_batch_fast(list(texts), add_special_tokens=False)]
+        return [len(ids) for ids in token_ids(texts)]
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Return a unit vector per text, in order; a zero vector for a text without known tokens."""
@@ -46,11 +46,9 @@ class StaticEmbeddings(Embeddings):
 
     def vectors(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Return unit vectors, ``(len(texts), 256)`` float32."""
-        encoded = tokenizer().encode_batch_fast(list(texts), add_special_tokens=False)
         sums = np.zeros((len(texts), self.dimensions), np.float32)
         table = _table()
-        for row, encoding in enumerate(encoded):
-            ids = encoding.ids
+        for row, ids in enumerate(token_ids(texts)):
             if ids:  # a product with ones: several times faster than np.add.reduceat over rows
                 sums[row] = np.ones(len(ids), np.float32) @ table.take(ids, axis=0)
         norms = np.linalg.norm(sums, axis=1, keepdims=True)

@@ -24,8 +24,6 @@ from rag.text import terms
 K1 = 0.9
 B = 0.4
 
-FILES = ("terms.arrow", "postings.npy", "frequencies.npy", "lengths.npy")
-
 
 class LexicalWriter:
     """Collects the terms of a segment's rows; `write` makes the postings files."""

@@ -20,7 +20,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,6 @@ class Manifest:
     chunks: int
     notes: tuple[str, ...] = ()
     format: int = FORMAT
-    metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """Return the manifest as it stands on disk."""

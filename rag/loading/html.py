@@ -65,7 +65,7 @@ def _metadata(root: Any) -> dict[str, Any]:
     return out
 
 
-def _walk(element: Any, out: Text, depth: int, bullet: str = "") -> None:
+def _walk(element: Any, out: Text, depth: int) -> None:
     if depth > 200:  # deeper than any page written by or for people
         out.block(_inline(element))
         return

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 import rag
+from tests.scoring import recall
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared"
@@ -43,18 +44,6 @@ def command(*arguments: object) -> tuple[float, float]:
     if os.waitstatus_to_exitcode(status):
         raise SystemExit(f"rag {arguments} failed")
     return time.perf_counter() - started, usage.ru_maxrss / 1024
-
-
-def recall(row: dict, hits: object) -> float:
-    total = found = 0
-    for span in row["evidence"]:
-        total += span["end"] - span["start"]
-        found += sum(
-            max(0, min(h.end, span["end"]) - max(h.start, span["start"]))
-            for h in hits
-            if h.source == span["source"]
-        )
-    return found / total
 
 
 def interval(values: list[float]) -> str:
