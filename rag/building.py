@@ -12,12 +12,12 @@ from typing import Any, Protocol
 
 from langchain_core.documents import Document
 
+from rag import traits
 from rag.chunking import locate
-from rag.embedding import traits
 from rag.embedding.cache import CachedEmbeddings
 from rag.errors import LoadError, SourceError
 from rag.index.manifest import Manifest
-from rag.index.segment import Chunk
+from rag.index.segment_writer import Chunk
 from rag.index.writer import IndexWriter, open_writer
 from rag.loading.loader import SourceFile
 from rag.planning import Change, Stages, compare, prepare, quarantined

@@ -24,7 +24,7 @@ from typing import Any, Self
 
 from langchain_core.embeddings import Embeddings
 
-from rag.embedding import traits
+from rag import traits
 from rag.errors import ConfigError, RagError, StoreMismatchError, near_miss
 from rag.index import index as store
 from rag.records import Usage

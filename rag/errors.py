@@ -102,6 +102,15 @@ class StoreCorruptError(StoreError):
     """A file of the index is missing, short, or not what the manifest says it is."""
 
 
+def cannot_write(folder: object, error: OSError) -> StoreError:
+    """Say that an index cannot be written, whether for want of room or of the right to."""
+    said = error.strerror or " ".join(str(error).split())
+    return StoreError(
+        f"cannot write to {folder} ({said}): the index is as it was; make room or give yourself the "
+        "right to write, and run the same again"
+    )
+
+
 def near_miss(word: str, known: Iterable[str]) -> str:
     """Name what was probably meant, as the end of an error message.
 

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rag import config
+from rag import config, traits
 from rag.chunking import estimate_tokens
-from rag.embedding import traits
 from rag.errors import ConfigError, LoadError, SourceError, StoreMismatchError, near_miss
 from rag.index.manifest import EmbedderEntry, Manifest, current_version, read_manifest
-from rag.index.sources import SourceRecord, read_sources
+from rag.index.sources import SourceRecord, open_sources, read_sources
 from rag.loading.loader import Loader, SourceFile
 from rag.records import Quarantined
 
@@ -134,7 +133,7 @@ def compare(stages: Stages, previous: Manifest | None, *, retry: bool) -> Change
     """Compare the files with the index, by content and metadata."""
     old: dict[str, SourceRecord] = {}
     if previous is not None:
-        table = read_sources(stages.folder / previous.sources.path)
+        table = read_sources(open_sources(stages.folder / previous.sources.path))
         old = {record.source: record for record in table}
     change = Change({})
     added, changed, unchanged = [], 0, 0

@@ -23,7 +23,7 @@ from rag.errors import (
     UsageError,
 )
 from rag.index.manifest import EmbedderEntry, writer_lock
-from rag.index.segment import Chunk, flat_header
+from rag.index.segment_writer import Chunk, flat_header
 from rag.index.writer import open_writer
 
 ENTRY = EmbedderEntry("", "random", 16)
@@ -151,11 +151,9 @@ def test_flipped_bytes_of_the_same_length_never_raise_anything_but_our_errors(tm
         victim.write_bytes(bytes(data))
         try:
             index = rag.Index.open(tmp_path / "ix")
-            index.search_by_vector(vectors[number % 40], "word1", 3, mode="dense")
+            index.search_by_vector(vectors[number % 40], "word1", 3, mode="hybrid")
         except RagError:
             pass
-        except Exception as error:  # Arrow refuses what it reads lazily: told apart from a crash
-            assert type(error).__module__.startswith(("pyarrow", "builtins", "numpy")), error
         finally:
             victim.write_bytes(whole)
 
@@ -164,9 +162,9 @@ def test_a_manifest_cannot_name_files_outside_the_index(tmp_path: Path) -> None:
     make(tmp_path / "ix", [0])
     path = tmp_path / "ix" / "manifests" / "000001.json"
     manifest = json.loads(path.read_text())
-    manifest["sources"]["path"] = "../../etc/passwd"
+    manifest["sources"]["path"] = "sources/../../../etc/passwd"
     path.write_text(json.dumps(manifest))
-    with pytest.raises(StoreCorruptError, match="outside the index"):
+    with pytest.raises(StoreCorruptError, match="sources.path"):
         rag.Index.open(tmp_path / "ix")
 
 

@@ -14,7 +14,7 @@ from rag.embedding.static import StaticEmbeddings
 from rag.errors import WhereError
 from rag.index.manifest import EmbedderEntry
 from rag.index.notations import parse
-from rag.index.segment import Chunk
+from rag.index.segment_writer import Chunk
 from rag.index.where import And, Not, Or, Test, Where, bind, field
 from rag.index.writer import open_writer
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from langchain_core.embeddings import Embeddings
 
-from rag.embedding import traits
+from rag import traits
 from rag.errors import EmbeddingError
 from rag.vectors import embed
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
@@ -13,12 +12,13 @@ import numpy.typing as npt
 
 from rag.errors import StoreCorruptError, StoreMismatchError, UsageError
 from rag.index import lexical, ranking
-from rag.index.manifest import Manifest, read_manifest
+from rag.index.manifest import Manifest, current_version, read_manifest
 from rag.index.mask import Mask
 from rag.index.notations import WhereLike, parse
+from rag.index.results import Hits, SearchPlan
 from rag.index.schema import OWN
-from rag.index.segment import Segment, Vectors
-from rag.index.sources import SourceRecord, read_sources
+from rag.index.segment import Vectors, open_segment
+from rag.index.sources import SourceRecord, open_sources, read_sources
 from rag.index.where import FieldType, Where, bind
 from rag.records import Hit
 
@@ -34,43 +34,6 @@ _Key = tuple[int, int]  # (segment, row)
 _Scored = dict[_Key, tuple[float, float | None, float | None]]  # score, cosine, BM25
 
 
-@dataclass(frozen=True, slots=True)
-class SearchPlan:
-    """How a search was done.
-
-    Attributes
-    ----------
-    rows, matched : int
-        Rows of the index, and those that the filter lets through.
-    where : str
-        The filter as it was understood, in the string form; empty for none.
-    """
-
-    mode: str
-    k: int
-    rows: int
-    matched: int
-    where: str
-
-    def __str__(self) -> str:
-        got = f"{self.k} of {self.k}" if self.matched >= self.k else f"only {self.matched} exist"
-        under = f" where {self.where}" if self.where else ""
-        return f"{self.mode} over {self.matched} of {self.rows} chunks{under}: {got}"
-
-
-class Hits(list[Hit]):
-    """The hits of a search, best first, and in `plan` how they were found."""
-
-    def __init__(self, hits: Iterable[Hit], plan: SearchPlan) -> None:
-        super().__init__(hits)
-        self.plan = plan
-
-    def _repr_html_(self) -> str:
-        from rag.display import hits_html
-
-        return hits_html(self, str(self.plan))
-
-
 class Index:
     """A read-only snapshot of an index: what it holds does not change while it is open.
 
@@ -82,14 +45,12 @@ class Index:
 
     def __init__(self, path: Path, manifest: Manifest, embedder: Embeddings | None) -> None:
         self.path, self.manifest, self.embedder = path, manifest, embedder
-        self._segments = [
-            Segment(
-                path / "segments" / entry.id, entry.rows, manifest.embedder.dimensions,
-                _removed(path, entry.removed.path if entry.removed else None, entry.rows),
-            )
-            for entry in manifest.segments
-        ]  # fmt: skip
+        size = manifest.embedder.dimensions
+        # Everything is opened now: a version that is pruned later stays readable while it is open.
+        self._segments = [open_segment(path, entry, size) for entry in manifest.segments]
         self._live = [segment.live for segment in self._segments]
+        self._sources = open_sources(path / manifest.sources.path)
+        self._count = sum(entry.live for entry in manifest.segments)
 
     @classmethod
     def open(
@@ -109,13 +70,20 @@ class Index:
         Raises
         ------
         StoreMissingError, StoreCorruptError
-            There is no index, or one of its files is missing or short.
+            There is no index, or one of its files is missing or damaged.
         """
         folder = Path(path)
-        return cls(folder, read_manifest(folder, version), embedder)
+        while True:
+            current = None if version is not None else current_version(folder)
+            try:
+                return cls(folder, read_manifest(folder, version), embedder)
+            except StoreCorruptError:
+                # A writer may have made a new version, and pruned this one, in between.
+                if current is None or current == current_version(folder):
+                    raise
 
     def __len__(self) -> int:
-        return int(sum(live.sum() for live in self._live))
+        return self._count
 
     def __repr__(self) -> str:
         return f"Index({str(self.path)!r}, version={self.version}, chunks={len(self)})"
@@ -133,7 +101,7 @@ class Index:
     @cached_property
     def sources(self) -> list[SourceRecord]:
         """Every file that was seen when this version was built, in order of path."""
-        return read_sources(self.path / self.manifest.sources.path)
+        return read_sources(self._sources)
 
     def info(self) -> dict[str, Any]:
         """Return what `rag info` shows, as plain values."""
@@ -145,7 +113,7 @@ class Index:
         ]  # fmt: skip
         return {
             "path": str(self.path), "version": self.version, "created": manifest.created,
-            "root": manifest.root, "files": manifest.files, "chunks": len(self),
+            "why": manifest.why, "root": manifest.root, "files": manifest.files, "chunks": len(self),
             "segments": len(manifest.segments), "bytes": sum(file.bytes for file in files),
             "embedder": {
                 "name": manifest.embedder.name, "fingerprint": manifest.embedder.fingerprint,
@@ -166,6 +134,7 @@ class Index:
         mode: Mode = "hybrid",
         lexical_weight: float = LEXICAL_WEIGHT,
         spread: bool = True,
+        min_score: float | None = None,
     ) -> Hits:
         """Find the k best chunks for a question.
 
@@ -186,6 +155,8 @@ class Index:
             In mode ``"hybrid"``: show different places. A chunk within a few chunks of a better hit
             is left out while there are others (its score has told of its surroundings already).
             A retriever that fills a context wants the neighbours, and says False.
+        min_score : float, optional
+            Leave out hits with a lower score (of the mode's kind).
 
         Raises
         ------
@@ -199,8 +170,9 @@ class Index:
         if mode in ("dense", "hybrid") and query.strip():
             vector = self._embed(query)
         return self.search_by_vector(
-            vector, query, k, where=where, mode=mode, lexical_weight=lexical_weight, spread=spread
-        )
+            vector, query, k, where=where, mode=mode, lexical_weight=lexical_weight, spread=spread,
+            min_score=min_score,
+        )  # fmt: skip
 
     def search_by_vector(
         self,
@@ -212,6 +184,7 @@ class Index:
         mode: Mode = "dense",
         lexical_weight: float = LEXICAL_WEIGHT,
         spread: bool = True,
+        min_score: float | None = None,
     ) -> Hits:
         """Find the k best chunks for a vector of shape (dimensions,), and a text in mode "hybrid"."""
         if mode not in get_args(Mode):
@@ -220,47 +193,126 @@ class Index:
             raise UsageError(f"k is {k}: ask for at least 1 hit")
         if not query.strip() and vector is None:
             raise UsageError("the question is empty: write one")
-        bound = None if where is None else bind(parse(where), self.schema)
-        masks = [segment.mask(bound, self.manifest.schema) for segment in self._segments]
-        matched = int(sum(mask.sum() for mask in masks))
-        plan = SearchPlan(mode, k, len(self), matched, "" if bound is None else bound.to_string())
+        bound, masks, matches = self._matching(where)
         unit = None if vector is None or mode == "lexical" else self._unit(vector)
+        compared = 0
         if mode == "dense" or not query.strip():
             assert unit is not None
-            scored = self._dense(unit, masks, k)
+            scored, compared = self._dense(unit, masks, matches, k)
         elif mode == "lexical" or unit is None:
             scored = self._lexical(query, masks, k)
         else:
-            scored = self._hybrid(query, unit, masks, k, lexical_weight)
-        return Hits(self._hits(scored, k, spread=spread and mode == "hybrid"), plan)
+            scored, compared = self._hybrid(query, unit, masks, matches, k, lexical_weight)
+        if min_score is not None:
+            scored = {key: values for key, values in scored.items() if values[0] >= min_score}
+        hits = self._hits(scored, k, spread=spread and mode == "hybrid")
+        return Hits(hits, SearchPlan(
+            mode, k, len(hits), len(self), sum(matches), compared,
+            "" if bound is None else bound.to_string(), min_score,
+        ))  # fmt: skip
+
+    def diverse(
+        self,
+        query: str | npt.ArrayLike,
+        k: int = 8,
+        *,
+        fetch_k: int = 32,
+        diversity: float = 0.5,
+        where: WhereLike | None = None,
+    ) -> Hits:
+        """Find k chunks that are near the question and unlike each other (MMR).
+
+        Maximal marginal relevance as in Carbonell and Goldstein (1998): of the `fetch_k` nearest,
+        one after the other, the one with the highest ``(1 - diversity) * cosine to the question -
+        diversity * highest cosine to those chosen already``.
+
+        Parameters
+        ----------
+        query : str or array of shape (dimensions,)
+        k, fetch_k : int
+        diversity : float
+            From 0 (the nearest) to 1 (the most unlike).
+        where : Where, str or dict, optional
+
+        Returns
+        -------
+        Hits
+            In the order chosen; `Hit.score` is each one's own cosine to the question.
+        """
+        from langchain_core.vectorstores.utils import maximal_marginal_relevance
+
+        if k < 1 or not 0 <= diversity <= 1:
+            raise UsageError(f"k is {k}, diversity {diversity}: at least 1, and between 0 and 1")
+        unit = self._unit(self._embed(query) if isinstance(query, str) else query)
+        bound, masks, matches = self._matching(where)
+        scored, compared = self._dense(unit, masks, matches, max(k, fetch_k))
+        order = self._ordered(scored)[: max(k, fetch_k)]
+        vectors = [self._segments[number].vectors[row] for number, row in order]
+        chosen = maximal_marginal_relevance(unit, vectors, 1 - diversity, min(k, len(vectors)))
+        hits = self._made([order[at] for at in chosen], scored)
+        return Hits(hits, SearchPlan(
+            "dense", k, len(hits), len(self), sum(matches), compared,
+            "" if bound is None else bound.to_string(),
+        ))  # fmt: skip
+
+    def get(self, chunk_ids: Iterable[str]) -> list[Hit]:
+        """Return chunks by their ids, in the order of the ids; those that are not there are left out."""
+        wanted = list(dict.fromkeys(chunk_ids))
+        found: dict[str, Hit] = {}
+        for number, segment in enumerate(self._segments):
+            rows = [int(row) for row in segment.rows_with(set(wanted)) if segment.live[row]]
+            keys = [(number, row) for row in rows]
+            found |= {hit.chunk_id: hit for hit in self._made(keys, dict.fromkeys(keys, (0.0, None, None)))}
+        return [found[name] for name in wanted if name in found]
 
     def count(self, where: WhereLike | None = None) -> int:
         """Return how many chunks match a filter."""
-        bound = None if where is None else bind(parse(where), self.schema)
-        return int(sum(s.mask(bound, self.manifest.schema).sum() for s in self._segments))
+        return sum(self._matching(where)[2])
+
+    def _matching(self, where: WhereLike | None) -> tuple[Where | None, list[Mask], list[int]]:
+        """Return the filter as understood, and each segment's rows that match, and how many."""
+        if where is None:
+            return None, self._live, [entry.live for entry in self.manifest.segments]
+        bound = bind(parse(where), self.schema)
+        masks = [segment.mask(bound, self.manifest.schema) for segment in self._segments]
+        return bound, masks, [int(np.count_nonzero(mask)) for mask in masks]
 
     def check(self, where: WhereLike) -> Where:
         """Return a filter as it is understood: checked, dates parsed; raise `WhereError` if wrong."""
         return bind(parse(where), self.schema)
 
-    def _dense(self, unit: Vectors, masks: Sequence[Mask], k: int) -> _Scored:
+    def _dense(
+        self, unit: Vectors, masks: Sequence[Mask], matches: Sequence[int], k: int
+    ) -> tuple[_Scored, int]:
         out: _Scored = {}
-        for number, row in self._nearest(unit, masks, k):
-            cosine = float(np.clip(self._segments[number].vectors[row] @ unit, -1, 1))
-            out[number, row] = (cosine, cosine, None)
-        return out
+        compared = 0
+        for number, (segment, mask, count) in enumerate(zip(self._segments, masks, matches, strict=True)):
+            rows, cosines, looked = segment.nearest(unit, mask, k, count)
+            compared += looked
+            for row, cosine in zip(rows.tolist(), np.clip(cosines, -1, 1).tolist(), strict=True):
+                out[number, row] = (cosine, cosine, None)
+        return out, compared
 
     def _lexical(self, query: str, masks: Sequence[Mask], k: int) -> _Scored:
         bm25 = lexical.score(query, [s.postings for s in self._segments], self._live)
         best = _highest(bm25, [m & (s > 0) for m, s in zip(masks, bm25, strict=True)], k)
         return {(n, row): (float(bm25[n][row]), None, float(bm25[n][row])) for n, row in best}
 
-    def _hybrid(self, query: str, unit: Vectors, masks: Sequence[Mask], k: int, weight: float) -> _Scored:
+    def _hybrid(
+        self,
+        query: str,
+        unit: Vectors,
+        masks: Sequence[Mask],
+        matches: Sequence[int],
+        k: int,
+        weight: float,
+    ) -> tuple[_Scored, int]:
         """Score the best of either arm, and their neighbours, by both arms (`rag.index.ranking`)."""
         width = max(200, 5 * k)
         context = self._surroundings.lexical(query)
         bm25 = lexical.score(query, [s.postings for s in self._segments], self._live)
-        found = self._nearest(unit, masks, width)
+        nearest, compared = self._dense(unit, masks, matches, width)
+        found = self._ordered(nearest)[:width]
         found += _highest(context, [m & (s > 0) for m, s in zip(masks, context, strict=True)], width)
         count = max(len(self), 1)
         sums = [segment.score_sums(unit) for segment in self._segments]
@@ -276,21 +328,13 @@ class Index:
             low, high = segment.around(ranking.NEAR)
             near = np.unique(np.concatenate([rows, low[rows], high[rows] - 1]))
             near = near[masks[number][near]]
-            cosines = np.clip(segment.vectors[near] @ unit, -1, 1)
+            cosines = np.clip(segment.cosines(unit, near), -1, 1)
             score = (ranking.dense(segment, unit, near) - sum(ranking.DENSE[:3]) * mean) / deviation
             score = score + weight * (context[number][near] - level) / spread
-            for row, total, cosine in zip(near.tolist(), score, cosines, strict=True):
+            # Single precision: sums that differ only by their order of addition become equal.
+            for row, total, cosine in zip(near.tolist(), score.astype(np.float32), cosines, strict=True):
                 out[number, row] = (float(total), float(cosine), float(bm25[number][row]))
-        return out
-
-    def _nearest(self, unit: Vectors, masks: Sequence[Mask], k: int) -> list[_Key]:
-        best: list[tuple[float, _Key]] = []
-        for number, (segment, mask) in enumerate(zip(self._segments, masks, strict=True)):
-            rows, scores = segment.nearest(unit, mask, k)
-            pairs = zip(scores, rows, strict=True)
-            best += [(float(score), (number, int(row))) for score, row in pairs]
-        best.sort(reverse=True)
-        return [key for _, key in best[:k]]
+        return out, compared
 
     def _embed(self, query: str) -> Vectors:
         if self.embedder is None:
@@ -331,48 +375,44 @@ class Index:
             shadow.update((number, other) for other in range(first, end))
         return kept + near[: k - len(kept)]
 
-    def _hits(self, scored: _Scored, k: int, *, spread: bool = False) -> list[Hit]:
-        """Return the k best; ties fall to the chunk id, however the index came about."""
+    def _ordered(self, scored: _Scored) -> list[_Key]:
+        """Return rows, best first; ties fall to the chunk id, however the index came about."""
         order = sorted(scored, key=lambda key: -scored[key][0])
+        values = [scored[key][0] for key in order]
+        tied = {
+            key for at, key in enumerate(order)
+            if values[at] in values[max(at - 1, 0) : at] + values[at + 1 : at + 2]
+        }  # fmt: skip
+        if not tied:
+            return order
+        ids = {key: self._segments[key[0]].ids([key[1]])[0] for key in tied}
+        return sorted(order, key=lambda key: (-scored[key][0], ids.get(key, "")))
+
+    def _hits(self, scored: _Scored, k: int, *, spread: bool = False) -> list[Hit]:
+        order = self._ordered(scored)
         if spread:
-            order = self._spread(order, k)
-        if len(order) > k:
-            least = scored[order[k - 1]][0]
-            order = [key for key in order if scored[key][0] >= least]
-        hits: list[Hit] = []
-        for number, segment in enumerate(self._segments):
-            rows = [row for n, row in order if n == number]
-            for row, values in zip(rows, segment.take(rows) if rows else [], strict=True):
-                score, dense, lexic = scored[number, row]
-                lists = {name: tuple(values[name] or ()) for name in ("section", "page_breaks")}
-                hits.append(Hit(**{**values, **lists}, score=score, dense=dense, lexical=lexic))
-        hits.sort(key=lambda hit: (-hit.score, hit.chunk_id))
-        return hits[:k]
+            order = sorted(self._spread(order, k), key=order.index)
+        return self._made(order[:k], scored)
+
+    def _made(self, keys: Sequence[_Key], scored: _Scored) -> list[Hit]:
+        """Return the hits of rows, in their order."""
+        hits = []
+        for number, row in keys:
+            values = self._segments[number].take([row])[0]
+            score, dense, lexic = scored[number, row]
+            lists = {name: tuple(values[name] or ()) for name in ("section", "page_breaks")}
+            hits.append(Hit(**{**values, **lists}, score=score, dense=dense, lexical=lexic))
+        return hits
 
 
 def _highest(scores: Sequence[npt.NDArray[Any]], masks: Sequence[Mask], k: int) -> list[_Key]:
-    """Return the k rows of the masks with the highest scores."""
-    best: list[tuple[float, _Key]] = []
-    for number, (values, mask) in enumerate(zip(scores, masks, strict=True)):
-        rows = np.flatnonzero(mask)
-        if len(rows) > k:
-            rows = rows[np.argpartition(-values[rows], k - 1)[:k]]
-        best += [(float(values[row]), (number, int(row))) for row in rows]
-    best.sort(reverse=True)
-    return [key for _, key in best[:k]]
-
-
-def _removed(folder: Path, path: str | None, rows: int) -> npt.NDArray[np.int64]:
-    if path is None:
-        return np.zeros(0, np.int64)
-    try:
-        removed: npt.NDArray[np.int64] = np.load(folder / path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise StoreCorruptError(f"{folder / path} is damaged ({error}): rebuild with --rebuild") from None
-    if (
-        removed.dtype != np.int64
-        or removed.ndim != 1
-        or (len(removed) and not 0 <= removed.min() <= removed.max() < rows)
-    ):
-        raise StoreCorruptError(f"{folder / path} does not fit its segment: rebuild with --rebuild")
-    return removed
+    """Return the k rows of the masks with the highest scores, and those that tie with the last."""
+    kept = [np.flatnonzero(mask) for mask in masks]
+    values = [scores[number][rows] for number, rows in enumerate(kept)]
+    every = np.concatenate([np.zeros(0), *values])
+    least = np.partition(every, -k)[-k] if len(every) > k else -np.inf
+    return [
+        (number, int(row))
+        for number, (rows, own) in enumerate(zip(kept, values, strict=True))
+        for row in rows[own >= least]
+    ]

@@ -8,6 +8,7 @@
         manifests/000003.json what version 3 is made of, with the SHA-256 of every file
         sources/000003.arrow  its table of sources: path, content hash, chunks, quarantine
         removed/000003-*.npy  rows of a segment that version 3 no longer holds
+        documents/000003-*    metadata of a segment as version 3 changed it
         segments/<id>/        immutable files
         cache.sqlite          the write-ahead embedding cache
 """
@@ -19,34 +20,64 @@ import fcntl
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
 
-from rag.errors import StoreCorruptError, StoreLockedError, StoreMissingError
+from pydantic import Field, TypeAdapter, ValidationError
+
+from rag.errors import StoreCorruptError, StoreLockedError, StoreMissingError, cannot_write
+from rag.index.columns import ADVICE
 from rag.index.where import FieldType
 
-FORMAT = 1
+FORMAT: Literal[2] = 2
+#: Folders of an index's files, each with a file or folder per version or segment.
+FOLDERS = ("segments", "manifests", "sources", "removed", "documents")
+_LARGEST_MANIFEST = 64 << 20
+
+Count = Annotated[int, Field(ge=0, lt=1 << 40)]
+#: A path inside the index: two or three plain names, the first one of `FOLDERS`.
+Inside = Annotated[
+    str, Field(pattern=r"^(segments/[0-9a-f]{16}|sources|removed|documents)/[0-9a-z-]+\.[a-z]+$")
+]
 
 
 @dataclass(frozen=True, slots=True)
 class FileEntry:
     """A file of the index, relative to its folder."""
 
-    path: str
-    bytes: int
-    sha256: str
+    path: Inside
+    bytes: Count
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentEntry:
-    """A segment as a version sees it: its files, and the rows that were removed since."""
+    """A segment as a version sees it.
 
-    id: str
-    rows: int
+    Attributes
+    ----------
+    removed : FileEntry, optional
+        The rows that were removed since.
+    gone : int
+        How many these are.
+    documents : FileEntry, optional
+        The documents' metadata, where it was changed since.
+    """
+
+    id: Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
+    rows: Annotated[int, Field(ge=1, lt=1 << 31)]
     files: tuple[FileEntry, ...]
     removed: FileEntry | None = None
+    gone: Count = 0
+    documents: FileEntry | None = None
+
+    @property
+    def live(self) -> int:
+        """Rows that are still there."""
+        return self.rows - self.gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +86,20 @@ class EmbedderEntry:
 
     name: str
     fingerprint: str
-    dimensions: int
+    dimensions: Annotated[int, Field(ge=1, le=1 << 16)]
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """One version of an index."""
+    """One version of an index.
 
-    version: int
+    Attributes
+    ----------
+    why : str
+        What made this version: ``"build"``, ``"compact"``, ``"rollback to 3"``, …
+    """
+
+    version: Annotated[int, Field(ge=1, lt=10**9)]
     created: str
     embedder: EmbedderEntry
     chunker: str
@@ -70,10 +107,11 @@ class Manifest:
     schema: Mapping[str, FieldType]
     segments: tuple[SegmentEntry, ...]
     sources: FileEntry
-    files: int
-    chunks: int
+    files: Count
+    chunks: Count
     notes: tuple[str, ...] = ()
-    format: int = FORMAT
+    why: str = "build"
+    format: Literal[2] = FORMAT
 
     def to_json(self) -> str:
         """Return the manifest as it stands on disk."""
@@ -116,16 +154,21 @@ def write_durably(path: Path, text: str) -> None:
 def current_version(folder: Path) -> int | None:
     """Return the number that the pointer names, or None where there is no index."""
     try:
-        text = (folder / "CURRENT").read_text(encoding="ascii").strip()
+        text = _read(folder / "CURRENT", 100).decode("ascii").strip()
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise StoreCorruptError(f"cannot read {folder / 'CURRENT'}: {error}") from None
-    if not text.isdigit() or len(text) > 9:
-        raise StoreCorruptError(
-            f"{folder / 'CURRENT'} does not hold a version's number: rebuild with --rebuild"
-        )
+    except (OSError, ValueError) as error:
+        raise StoreCorruptError(f"cannot read {folder / 'CURRENT'} ({error}): {ADVICE}") from None
+    if not (text.isascii() and text.isdigit()) or len(text) > 9:
+        raise StoreCorruptError(f"{folder / 'CURRENT'} does not hold a version's number: {ADVICE}")
     return int(text)
+
+
+def kept_versions(folder: Path) -> list[int]:
+    """Return the numbers of the versions whose manifests are there, up to the current one."""
+    current = current_version(folder) or 0
+    names = [path.stem for path in (folder / "manifests").glob("*.json")]
+    return sorted(int(name) for name in names if name.isdecimal() and int(name) <= current)
 
 
 def read_manifest(folder: Path, version: int | None = None) -> Manifest:
@@ -134,61 +177,71 @@ def read_manifest(folder: Path, version: int | None = None) -> Manifest:
     Raises
     ------
     StoreMissingError
-        There is no index in the folder.
+        There is no index in the folder, or it does not keep the version.
     StoreCorruptError
         The manifest, or a file that it names, is missing, short, or outside the folder.
     """
-    if version is None:
-        version = current_version(folder)
-    if version is None:
+    current = current_version(folder)
+    if current is None:
         raise StoreMissingError(f"there is no index in {folder}: build it with `rag build SRC {folder}`")
-    path = folder / "manifests" / f"{version:06d}.json"
+    wanted = current if version is None else version
+    path = folder / "manifests" / f"{wanted:06d}.json"
     try:
-        manifest = _manifest(json.loads(path.read_text(encoding="utf-8")))
+        text = _read(path, _LARGEST_MANIFEST)
+        found = json.loads(text).get("format")
+        if found != FORMAT:
+            raise ValueError(f"format {found!r}; this version of rag reads {FORMAT}")
+        manifest = _MANIFEST.validate_json(text, strict=True)
+        if manifest.version != wanted:
+            raise ValueError(f"it says that it is version {manifest.version}")
     except FileNotFoundError:
-        raise StoreCorruptError(f"{path} is missing: rebuild with --rebuild") from None
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise StoreCorruptError(f"{path} is damaged ({error}): rebuild with --rebuild") from None
+        if version is not None and version != current:
+            there = ", ".join(map(str, kept_versions(folder)))
+            raise StoreMissingError(f"{folder} has no version {version}: there is {there}") from None
+        raise StoreCorruptError(f"{path} is missing: {ADVICE}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        said = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise StoreCorruptError(f"{path} is damaged ({said}): {ADVICE}") from None
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise StoreCorruptError(f"{path} is damaged ({error}): {ADVICE}") from None
     for file in files_of(manifest):
-        _check(folder, file)
+        check_size(folder, file)
     return manifest
+
+
+def _read(path: Path, most: int) -> bytes:
+    """Read a small regular file: not a pipe that never ends, nor one that fills the memory."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(handle, "rb") as file:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > most:
+            raise ValueError(f"not a file of at most {most} bytes")
+        return file.read(most)
 
 
 def files_of(manifest: Manifest) -> list[FileEntry]:
     """List every file that a version is made of."""
-    removed = [segment.removed for segment in manifest.segments if segment.removed]
+    extra = [file for s in manifest.segments for file in (s.removed, s.documents) if file]
     own = [file for segment in manifest.segments for file in segment.files]
-    return [manifest.sources, *own, *removed]
+    return [manifest.sources, *own, *extra]
 
 
-def _manifest(raw: dict[str, Any]) -> Manifest:
-    if raw.get("format") != FORMAT:
-        raise ValueError(f"format {raw.get('format')!r}, this version of rag reads {FORMAT}")
-    segments = tuple(
-        SegmentEntry(
-            str(item["id"]), int(item["rows"]), tuple(FileEntry(**file) for file in item["files"]),
-            FileEntry(**item["removed"]) if item["removed"] else None,
-        )
-        for item in raw["segments"]
-    )  # fmt: skip
-    return Manifest(**{
-        **raw, "segments": segments, "embedder": EmbedderEntry(**raw["embedder"]),
-        "sources": FileEntry(**raw["sources"]), "notes": tuple(raw["notes"]),
-    })  # fmt: skip
+_MANIFEST = TypeAdapter(Manifest)
 
 
-def _check(folder: Path, file: FileEntry) -> None:
-    parts = Path(file.path).parts
-    if Path(file.path).is_absolute() or ".." in parts:
-        raise StoreCorruptError(f"the manifest names a file outside the index: {file.path!r}")
+def check_size(folder: Path, file: FileEntry) -> None:
+    """Refuse a file that is not there, not a plain file, or not as long as the manifest says."""
     path = folder / file.path
     try:
-        size = path.stat().st_size
+        status = path.lstat()
     except OSError:
-        raise StoreCorruptError(f"{path} is missing: rebuild with --rebuild") from None
-    if size != file.bytes:
+        raise StoreCorruptError(f"{path} is missing: {ADVICE}") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise StoreCorruptError(f"{path} is not a plain file: {ADVICE}")
+    if status.st_size != file.bytes:
         raise StoreCorruptError(
-            f"{path} has {size} bytes, the manifest says {file.bytes}: rebuild with --rebuild"
+            f"{path} has {status.st_size} bytes, the manifest says {file.bytes}: {ADVICE}"
         )
 
 
@@ -201,7 +254,11 @@ def writer_lock(folder: Path) -> Iterator[None]:
     StoreLockedError
         Another process holds it.
     """
-    with (folder / "LOCK").open("a") as handle:
+    try:
+        handle = (folder / "LOCK").open("a")
+    except OSError as error:
+        raise cannot_write(folder, error) from None
+    with handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -18,7 +18,7 @@ Mask = npt.NDArray[np.bool_]
 
 def evaluate(
     where: Where,
-    column: Callable[[str], pa.Array | None],
+    column: Callable[[str], list[pa.Array] | None],
     expand: Callable[[str, Mask], Mask],
     rows: int,
 ) -> Mask:
@@ -29,7 +29,7 @@ def evaluate(
     where : Where
         Checked by `rag.index.where.bind`.
     column : callable
-        The column of a field (one chunk, nulls where missing), or None if no row has the field.
+        The column of a field, in parts (nulls where missing), or None if no row has the field.
     expand : callable
         Turns a mask over that column into a mask over the segment's rows: columns of document
         metadata have one entry per document, not per row.
@@ -51,7 +51,8 @@ def evaluate(
     values = column(where.field)
     if values is None:
         return np.full(rows, where.op == "!=")  # a missing field differs from everything
-    return expand(where.field, _test(where, values))
+    none = np.zeros(0, bool)
+    return expand(where.field, np.concatenate([none, *(_test(where, part) for part in values)]))
 
 
 _COMPARE = {

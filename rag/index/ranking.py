@@ -41,7 +41,7 @@ def dense(segment: Segment, unit: Vectors, rows: npt.NDArray[np.int64]) -> Score
     window = rows[:, None] + np.arange(-WIDE, WIDE + 1)
     inside = (window >= first[:, None]) & (window < end[:, None])
     needed, place = np.unique(np.where(inside, window, rows[:, None]), return_inverse=True)
-    cosines = (segment.vectors[needed] @ unit).astype(np.float64)[place.reshape(window.shape)]
+    cosines = segment.cosines(unit, needed).astype(np.float64)[place.reshape(window.shape)]
     near = inside & (np.abs(np.arange(-WIDE, WIDE + 1)) <= NEAR)
     own = cosines[:, WIDE]
     means = [np.where(mask, cosines, 0).sum(1) / mask.sum(1) for mask in (near, inside)]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+import functools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -61,13 +62,26 @@ def convert(value: Any, kind: FieldType) -> Any:
 
 
 def _text(value: Any) -> str:
+    """Print a value the same way whichever of its field's types it went through before."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return value.isoformat() if isinstance(value, dt.date | dt.datetime) else str(value)
+    if isinstance(value, dt.datetime):
+        moment = value.astimezone(dt.UTC) if value.tzinfo else value.replace(tzinfo=dt.UTC)
+        return moment.date().isoformat() if moment.time() == dt.time() else moment.isoformat()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return value.isoformat() if isinstance(value, dt.date) else str(value)
 
 
-def column(values: Iterable[Any], kind: FieldType) -> pa.Array:
-    """Make the Arrow column of a field; None where a document does not have it."""
+def column(values: Sequence[Any], kind: FieldType | None = None) -> pa.Array:
+    """Make the Arrow column of a field; None where a document does not have it.
+
+    Without a `kind` it has the narrowest that holds the values.
+    """
+    if kind is None:
+        kinds = [infer(value) for value in values if value is not None]
+        found: FieldType = functools.reduce(join, kinds)
+        return column(values, found)
     items = [None if value is None else convert(value, kind) for value in values]
     if kind == "number":
         whole = all(isinstance(v, int) and abs(v) < 2**53 for v in items if v is not None)

@@ -1,20 +1,22 @@
 """A segment: immutable files that hold some documents' chunks, metadata, vectors and postings.
 
-================  ==========================================================================
-chunks.arrow      one row per chunk: document, id, offsets, pages, section, text
-documents.arrow   one row per document: id, source, and the user's metadata
-headings.npy      one vector per distinct heading path, float32, unit rows
-vectors.faiss     a FAISS ``IndexFlatIP`` of unit rows, float32, memory-mapped
-moments.npy       sum and second moment of the vectors, float64 (where rows > dimensions)
-terms.arrow, …    the postings (`rag.index.lexical`)
-================  ==========================================================================
+==================  ========================================================================
+chunks.arrow        one row per chunk: document, id, offsets, pages, section, text
+documents.arrow     one row per document: id, source, and the user's metadata
+headings.npy        one vector per distinct heading path, float32, unit rows
+vectors.faiss       a FAISS ``IndexFlatIP`` of unit rows, float32, memory-mapped
+moments.npy         sum and second moment of the vectors, float64 (where rows > dimensions)
+codes-*.faiss, …    one-bit codes of the vectors of a large segment (`rag.index.codes`)
+terms.arrow, …      the postings (`rag.index.lexical`)
+==================  ========================================================================
+
+Nothing in these files is believed: what they say of themselves is compared with the manifest when a
+segment is opened, and columns are validated before they are read.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence, Set
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,158 +25,51 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from rag.errors import StoreCorruptError
 from rag.index import lexical
+from rag.index.codes import WORTHWHILE, Codes
+from rag.index.columns import ADVICE, Columns, array, told
+from rag.index.manifest import SegmentEntry
 from rag.index.mask import Mask, evaluate
-from rag.index.schema import column, recast
+from rag.index.originals import decode
+from rag.index.schema import recast
+from rag.index.segment_writer import CHUNKS, OF_DOCUMENT, ORIGINAL, flat_header
 from rag.index.where import FieldType, Where
 
 Vectors = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.int64]
 
-CHUNKS = pa.schema([
-    ("doc", pa.int32()), ("chunk_id", pa.string()), ("start", pa.int64()), ("end", pa.int64()),
-    ("gap", pa.string()),
-    ("page_start", pa.int32()), ("page_end", pa.int32()), ("page_breaks", pa.list_(pa.int64())),
-    ("section", pa.list_(pa.string())), ("heading", pa.int32()), ("text", pa.string()),
-])  # fmt: skip
-_OF_DOCUMENT = ("doc_id", "source")
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """A row to be: ``loaded_text[start:end] == text``; `heading` is the path it stands under."""
-
-    chunk_id: str
-    start: int
-    end: int
-    text: str
-    gap: str | None = None
-    page_start: int | None = None
-    page_end: int | None = None
-    page_breaks: Sequence[int] = ()
-    section: Sequence[str] = ()
-    heading: str = ""
-
-
-def flat_header(dimensions: int, rows: int) -> bytes:
-    """Return the head of FAISS's file of an ``IndexFlatIP``; the vectors follow, float32.
-
-    Written and compared by ourselves, so that vectors can be appended in pieces, and FAISS's
-    reader is never given a file that says anything else. The layout is that of ``write_index`` in
-    FAISS 1.12 to 1.15 (a test compares it with the installed one's).
-    """
-    return b"IxFI" + struct.pack(
-        "<iqqqBiQ", dimensions, rows, 1 << 20, 1 << 20, 1, faiss.METRIC_INNER_PRODUCT,
-        rows * dimensions,
-    )  # fmt: skip
-
-
-class SegmentWriter:
-    """Writes a segment in pieces; holds neither its texts nor its vectors in memory."""
-
-    def __init__(self, folder: Path, dimensions: int) -> None:
-        folder.mkdir(parents=True)
-        self.folder = folder
-        self.dimensions = dimensions
-        self.rows = 0
-        self._documents: list[tuple[str, str, Mapping[str, Any]]] = []
-        self._chunks = pa.ipc.new_file(str(folder / "chunks.arrow"), CHUNKS)
-        self._vectors = (folder / "vectors.faiss").open("wb")
-        self._vectors.write(flat_header(dimensions, 0))
-        self._lexical = lexical.LexicalWriter()
-        self._headings: dict[str, int] = {}
-        self._heading_vectors: list[Vectors] = []
-        self._sum = np.zeros(dimensions)
-        self._second = np.zeros((dimensions, dimensions))
-
-    def add_document(self, doc_id: str, source: str, metadata: Mapping[str, Any]) -> int:
-        """Add a document; return its number in the segment, for `add_chunks`."""
-        self._documents.append((doc_id, source, metadata))
-        return len(self._documents) - 1
-
-    def new_headings(self, items: Iterable[tuple[int, Chunk]]) -> list[str]:
-        """Return the heading paths of chunks that have no vector in the segment yet, each once."""
-        seen = dict.fromkeys(chunk.heading for _, chunk in items if chunk.heading)
-        return [heading for heading in seen if heading not in self._headings]
-
-    def add_headings(self, headings: Sequence[str], vectors: Vectors) -> None:
-        """Add heading paths and their vectors, ``(n, dimensions)`` float32 with unit rows."""
-        for heading, vector in zip(headings, vectors, strict=True):
-            self._headings[heading] = len(self._heading_vectors)
-            self._heading_vectors.append(vector)
-
-    def add_chunks(self, items: Iterable[tuple[int, Chunk]], vectors: Vectors) -> None:
-        """Add chunks and their vectors, ``(n, dimensions)`` float32 with unit rows."""
-        rows = []
-        for number, chunk in items:
-            rows.append({
-                "doc": number, "chunk_id": chunk.chunk_id, "start": chunk.start, "end": chunk.end,
-                "gap": chunk.gap, "page_start": chunk.page_start, "page_end": chunk.page_end,
-                "page_breaks": list(chunk.page_breaks) or None, "section": list(chunk.section),
-                "heading": self._headings.get(chunk.heading, -1),
-                "text": chunk.text,
-            })  # fmt: skip
-            name = Path(self._documents[number][1]).stem
-            self._lexical.add(" \n".join((chunk.text, *chunk.section, name)))
-        assert vectors.shape == (len(rows), self.dimensions), (vectors.shape, len(rows))
-        self._chunks.write_batch(pa.RecordBatch.from_pylist(rows, CHUNKS))
-        self._vectors.write(np.ascontiguousarray(vectors, np.dtype("<f4")).tobytes())
-        self._sum += vectors.sum(0, dtype=np.float64)
-        self._second += vectors.T @ vectors
-        self.rows += len(rows)
-
-    def finish(self, schema: Mapping[str, FieldType]) -> list[Path]:
-        """Write what is still in memory; return the segment's files."""
-        self._chunks.close()
-        self._vectors.seek(0)
-        self._vectors.write(flat_header(self.dimensions, self.rows))
-        self._vectors.close()
-        columns = {
-            "doc_id": pa.array([doc_id for doc_id, _, _ in self._documents], pa.string()),
-            "source": pa.array([source for _, source, _ in self._documents], pa.string()),
-        }
-        names = sorted({name for _, _, metadata in self._documents for name in metadata})
-        for name in names:
-            values = [metadata.get(name) for _, _, metadata in self._documents]
-            columns[name] = column(values, schema[name])
-        table = pa.table(columns)
-        with pa.ipc.new_file(str(self.folder / "documents.arrow"), table.schema) as sink:
-            sink.write_table(table)
-        empty = np.zeros((0, self.dimensions), np.float32)
-        np.save(self.folder / "headings.npy", np.vstack([empty, *self._heading_vectors]))
-        if self.rows > self.dimensions:
-            np.save(self.folder / "moments.npy", np.vstack([self._sum, self._second]))
-        self._lexical.write(self.folder)
-        return sorted(self.folder.iterdir())
-
-    def close(self) -> None:
-        """Give up: close the files (the folder is an orphan until the next build clears it)."""
-        self._vectors.close()
+#: Up to so many numbers (rows x dimensions) under a filter are scanned exactly: about 3 ms.
+EXACT = 1 << 24
+_OF_HIT = tuple(name for name in CHUNKS.names if name not in ("doc", "heading"))
 
 
 class Segment:
     """A segment opened for reading; everything is memory-mapped."""
 
-    def __init__(self, folder: Path, rows: int, dimensions: int, removed: npt.NDArray[np.int64]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        rows: int,
+        dimensions: int,
+        removed: Rows,
+        documents: Path | None = None,
+    ) -> None:
         self.folder, self.rows, self.dimensions = folder, rows, dimensions
-        try:
-            self._chunks = _table(folder / "chunks.arrow")
-            self._documents = _table(folder / "documents.arrow").combine_chunks()
-            self.postings = lexical.Postings(folder)
-            self._faiss = self._open_vectors(folder / "vectors.faiss")
-            self._heading_vectors = np.load(folder / "headings.npy", mmap_mode="r", allow_pickle=False)
-            moments = folder / "moments.npy"
-            self._moments = np.load(moments, mmap_mode="r", allow_pickle=False) if moments.exists() else None
-        except Exception as error:  # whatever a damaged file makes the readers raise
-            raise StoreCorruptError(f"{folder} cannot be read ({error}): rebuild with --rebuild") from None
-        if self._chunks.num_rows != rows or len(self.postings.lengths) != rows:
+        self.chunks = Columns(folder / "chunks.arrow", CHUNKS)
+        self.documents = Columns(documents or folder / "documents.arrow")
+        if len(self.chunks) != rows or not {"doc_id", "source"} <= set(self.documents.names):
             raise StoreCorruptError(
-                f"{folder} holds {self._chunks.num_rows} chunks, the manifest says {rows}: "
-                "rebuild with --rebuild"
+                f"{folder} holds {len(self.chunks)} chunks, the manifest says {rows}: {ADVICE}"
             )
+        self.postings = lexical.Postings(folder, rows)
+        with told(folder / "vectors.faiss"):
+            self._faiss = self._open_vectors(folder / "vectors.faiss")
+        self._codes = Codes(folder, rows, dimensions) if rows * dimensions >= WORTHWHILE else None
         self.removed = removed
-        self._around: dict[int, tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]] = {}
+        self._around: dict[int, tuple[Rows, Rows]] = {}
         self.live = np.ones(rows, dtype=bool)
         self.live[removed] = False
 
@@ -183,40 +78,65 @@ class Segment:
         with path.open("rb") as file:
             head = file.read(len(expected))
         if head != expected or path.stat().st_size != len(head) + 4 * self.rows * self.dimensions:
-            raise ValueError(f"{path.name} is not {self.rows} vectors of {self.dimensions}")
+            raise ValueError(f"not {self.rows} vectors of {self.dimensions}")
         return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
 
     @cached_property
     def vectors(self) -> Vectors:
         """The vectors, ``(rows, dimensions)`` float32, unit rows, memory-mapped."""
-        if not self.rows:
-            return np.zeros((0, self.dimensions), np.float32)
         flat = faiss.rev_swig_ptr(self._faiss.get_xb(), self.rows * self.dimensions)
         out: Vectors = flat.reshape(self.rows, self.dimensions)
         return out
 
     @cached_property
+    def heading_vectors(self) -> Vectors:
+        """The vectors of the heading paths, ``(headings, dimensions)`` float32."""
+        count = int(self._heading.max(initial=-1)) + 1
+        path = self.folder / "headings.npy"
+        with told(path):
+            found = np.load(path, mmap_mode="r", allow_pickle=False)
+            if found.dtype != np.float32 or found.ndim != 2 or len(found) < count:
+                raise ValueError(f"not the vectors of {count} headings")
+        return array(path, np.float32, (len(found), self.dimensions))
+
+    @cached_property
     def _doc(self) -> npt.NDArray[np.int32]:
-        out: npt.NDArray[np.int32] = self._chunks["doc"].to_numpy()
-        return out
+        """The document of each row: numbered in the order of the rows, each in one run."""
+        doc: npt.NDArray[np.int32] = self.chunks.numbers("doc")
+        if len(doc) and (doc[0] < 0 or doc[-1] >= len(self.documents) or np.any(np.diff(doc) < 0)):
+            raise StoreCorruptError(f"{self.folder / 'chunks.arrow'} is damaged (documents): {ADVICE}")
+        return doc
+
+    @cached_property
+    def _one_each(self) -> bool:
+        """Whether row n is document n, so that nothing need be looked up."""
+        return len(self.documents) == self.rows and not np.any(np.diff(self._doc) != 1)
+
+    @cached_property
+    def _heading(self) -> npt.NDArray[np.int32]:
+        heading: npt.NDArray[np.int32] = self.chunks.numbers("heading")
+        if len(heading) and heading.min() < -1:
+            raise StoreCorruptError(f"{self.folder / 'chunks.arrow'} is damaged (headings): {ADVICE}")
+        return heading
 
     def mask(self, where: Where | None, schema: Mapping[str, FieldType]) -> Mask:
         """Return which rows are live and match, as bool of shape (rows,)."""
         if where is None:
             return self.live
 
-        def values(name: str) -> pa.Array | None:
-            if name in CHUNKS.names and name not in ("doc", "text", "gap", "heading"):
-                return self._chunks[name].combine_chunks()
-            if name not in self._documents.column_names:
+        def values(name: str) -> list[pa.Array] | None:
+            if name in _OF_HIT and name not in ("text", "gap"):
+                return self.chunks.chunks(name)
+            if name not in self.documents.names:
                 return None
-            array = self._documents[name].combine_chunks()
-            return array if name in _OF_DOCUMENT else recast(array, schema[name])
+            found = self.documents.chunks(name)
+            return found if name in OF_DOCUMENT else [recast(part, schema[name]) for part in found]
 
         def expand(name: str, mask: Mask) -> Mask:
-            return mask if name in CHUNKS.names else mask[self._doc]
+            return mask if name in _OF_HIT or self._one_each else mask[self._doc]
 
-        return evaluate(where, values, expand, self.rows) & self.live
+        with told(self.folder):
+            return evaluate(where, values, expand, self.rows) & self.live
 
     @cached_property
     def starts(self) -> npt.NDArray[np.int64]:
@@ -238,43 +158,73 @@ class Segment:
             self._around[reach] = spans
         return self._around[reach]
 
-    def nearest(self, vector: Vectors, mask: Mask, k: int) -> tuple[npt.NDArray[np.int64], Vectors]:
-        """Return the k rows of the mask with the highest inner product, best first, exactly."""
-        matched = int(mask.sum())
+    def nearest(self, unit: Vectors, mask: Mask, k: int, matched: int) -> tuple[Rows, Vectors, int]:
+        """Return the k rows of the mask with the highest cosines, and how many were compared exactly.
+
+        Parameters
+        ----------
+        unit : ndarray of float32, shape (dimensions,)
+        mask : ndarray of bool, shape (rows,)
+        k : int
+        matched : int
+            How many rows the mask holds.
+        """
         k = min(k, matched)
         if not k:
-            return np.zeros(0, np.int64), np.zeros(0, np.float32)
+            return np.zeros(0, np.int64), np.zeros(0, np.float32), 0
+        everything = matched == self.rows
+        if self._codes is not None and matched * self.dimensions > EXACT:
+            found = self._codes.search(
+                unit, k, None if everything else mask, lambda rows: self.cosines(unit, rows)
+            )
+            if found is not None:
+                return found
         parameters = None
-        if matched < self.rows:
+        if 4 * matched < self.rows:
+            parameters = faiss.SearchParameters(sel=faiss.IDSelectorArray(np.flatnonzero(mask)))
+        elif not everything:
             # Bits in FAISS's order (least significant first); kept alive while the search runs.
             bits = np.packbits(mask, bitorder="little")
             parameters = faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bits))
-        scores, rows = self._faiss.search(vector[None], k, params=parameters)
-        found = rows[0] >= 0  # FAISS pads with -1 when fewer than k match
-        return rows[0][found], scores[0][found]
+        # One more than asked for shows whether others tie with the last.
+        _, rows = self._faiss.search(unit[None], min(k + 1, matched), params=parameters)
+        found_rows = rows[0][rows[0] >= 0]  # FAISS pads with -1 when fewer match
+        return found_rows, self.cosines(unit, found_rows), matched
 
-    @cached_property
-    def _heading(self) -> npt.NDArray[np.int32]:
-        out: npt.NDArray[np.int32] = self._chunks["heading"].to_numpy()
-        return out
+    def cosines(self, unit: Vectors, rows: Rows) -> Vectors:
+        """Return rows' inner products with a vector: the same of a row wherever it stands.
 
-    def heading_cosines(self, vector: Vectors, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        A product of matrices may round a row by its neighbours in memory; then copies of a text
+        would not tie, and their order would follow from the history of the index.
+        """
+        values: Vectors = np.vecdot(self.vectors[rows], unit)
+        if not np.isfinite(values).all():
+            raise StoreCorruptError(f"{self.folder / 'vectors.faiss'} is damaged (not finite): {ADVICE}")
+        return values
+
+    def heading_cosines(self, unit: Vectors, rows: Rows) -> npt.NDArray[np.float64]:
         """Return for each row the inner product of its heading path's vector; 0 without one."""
         numbers, place = np.unique(self._heading[rows], return_inverse=True)
-        known = np.clip(numbers, 0, None)
-        found = (
-            self._heading_vectors[known] @ vector if len(self._heading_vectors) else np.zeros(len(numbers))
-        )
+        if not len(self.heading_vectors):
+            return np.zeros(len(rows))
+        found = np.vecdot(self.heading_vectors[np.clip(numbers, 0, None)], unit)
         return np.where(numbers >= 0, found, 0.0).astype(np.float64)[place.reshape(-1)]
+
+    @cached_property
+    def moments(self) -> npt.NDArray[np.float64] | None:
+        """Sum, then second moment, of the vectors, ``(1 + dimensions, dimensions)``; None if few."""
+        if self.rows <= self.dimensions:
+            return None
+        return array(self.folder / "moments.npy", np.float64, (self.dimensions + 1, self.dimensions))
 
     def score_sums(self, vector: Vectors) -> tuple[float, float]:
         """Return the sum, and the sum of squares, of the live rows' inner products with a vector."""
-        if self._moments is None:
-            scores = (self.vectors @ vector)[self.live].astype(np.float64)
+        if self.moments is None:
+            scores = (self.vectors[self.live] @ vector).astype(np.float64)
             return float(scores.sum()), float(scores @ scores)
         wide = vector.astype(np.float64)
-        total = float(self._moments[0] @ wide)
-        square = float(wide @ (self._moments[1:] @ wide))
+        total = float(self.moments[0] @ wide)
+        square = float(wide @ (self.moments[1:] @ wide))
         if len(self.removed):
             gone = (self.vectors[self.removed] @ vector).astype(np.float64)
             total, square = total - float(gone.sum()), square - float(gone @ gone)
@@ -282,24 +232,61 @@ class Segment:
 
     def take(self, rows: Sequence[int]) -> list[dict[str, Any]]:
         """Return chunks as plain values, their documents' under ``"metadata"``."""
-        chunks = self._chunks.take(pa.array(rows, pa.int64())).to_pylist()
-        numbers = sorted({chunk["doc"] for chunk in chunks})
-        fields = self._documents.take(pa.array(numbers, pa.int64())).to_pylist()
-        documents = dict(zip(numbers, fields, strict=True))
+        chunks = self.chunks.take(rows, _OF_HIT)
+        own = sorted({int(self._doc[row]) for row in rows})
+        documents = dict(zip(own, self.documents.take(own, self.documents.names), strict=True))
         out = []
-        for chunk in chunks:
-            document = dict(documents[chunk.pop("doc")])
-            del chunk["heading"]
-            own = {name: document.pop(name) for name in _OF_DOCUMENT}
-            metadata = {name: value for name, value in document.items() if value is not None}
-            out.append({**chunk, **own, "metadata": metadata})
+        for row, chunk in zip(rows, chunks, strict=True):
+            document = dict(documents[int(self._doc[row])])
+            doc_id, source = document.pop("doc_id"), document.pop("source")
+            original = document.pop(ORIGINAL, None)
+            with told(self.documents.path):
+                metadata = (
+                    {name: value for name, value in document.items() if value is not None}
+                    if original is None
+                    else decode(original)
+                )
+            out.append({**chunk, "doc_id": doc_id, "source": source, "metadata": metadata})
         return out
 
-    def rows_of(self, sources: set[str]) -> npt.NDArray[np.int64]:
+    def ids(self, rows: Sequence[int]) -> list[str]:
+        """Return the chunk ids of rows."""
+        return [str(values["chunk_id"]) for values in self.chunks.take(rows, ("chunk_id",))]
+
+    def rows_of(self, sources: Set[str]) -> Rows:
         """Return the rows that belong to any of the sources."""
-        wanted = np.array([name in sources for name in self._documents["source"].to_pylist()], bool)
+        if not sources:
+            return np.zeros(0, np.int64)
+        names = [name for part in self.documents.chunks("source") for name in part.to_pylist()]
+        wanted = np.array([name in sources for name in names], bool)
         return np.flatnonzero(wanted[self._doc]) if len(wanted) else np.zeros(0, np.int64)
 
+    def rows_with(self, chunk_ids: Set[str]) -> Rows:
+        """Return the rows that have any of the chunk ids."""
+        if not chunk_ids:
+            return np.zeros(0, np.int64)
+        wanted = pa.array(sorted(chunk_ids), pa.string())
+        parts = [pc.is_in(part, value_set=wanted) for part in self.chunks.chunks("chunk_id")]
+        return np.flatnonzero(np.concatenate([part.to_numpy(zero_copy_only=False) for part in parts]))
 
-def _table(path: Path) -> pa.Table:
-    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+
+def open_segment(folder: Path, entry: SegmentEntry, dimensions: int) -> Segment:
+    """Open a segment as a version sees it.
+
+    Raises
+    ------
+    StoreCorruptError
+        One of its files is not what the manifest says.
+    """
+    removed = np.zeros(0, np.int64)
+    if entry.removed is not None:
+        path = folder / entry.removed.path
+        with told(path):
+            removed = np.load(path, allow_pickle=False)
+            fits = removed.dtype == np.int64 and removed.shape == (entry.gone,) and entry.gone < entry.rows
+            if not fits or np.any(np.diff(removed) < 1) or not 0 <= removed[0] <= removed[-1] < entry.rows:
+                raise ValueError("not rows of its segment")
+    elif entry.gone:
+        raise StoreCorruptError(f"the manifest of {folder} counts removed rows without naming them: {ADVICE}")
+    documents = folder / entry.documents.path if entry.documents else None
+    return Segment(folder / "segments" / entry.id, entry.rows, dimensions, removed, documents)

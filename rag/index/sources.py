@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from rag.errors import StoreCorruptError
+from rag.index.columns import Columns, told
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +47,12 @@ def write_sources(path: Path, records: Iterable[SourceRecord]) -> None:
         sink.write_table(pa.Table.from_pylist(rows, _SCHEMA))
 
 
-def read_sources(path: Path) -> list[SourceRecord]:
+def open_sources(path: Path) -> Columns:
+    """Open a table of sources."""
+    return Columns(path, _SCHEMA)
+
+
+def read_sources(columns: Columns) -> list[SourceRecord]:
     """Read a table of sources."""
-    try:
-        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-        return [SourceRecord(**row) for row in table.to_pylist()]
-    except (OSError, TypeError, pa.ArrowException) as error:
-        raise StoreCorruptError(f"{path} is damaged ({error}): rebuild with --rebuild") from None
+    with told(columns.path):
+        return [SourceRecord(**row) for row in columns.table().to_pylist()]

@@ -1,0 +1,203 @@
+"""One-bit codes of a large segment's vectors: a fast first look, never the last word.
+
+A scan over RaBitQ codes [1]_ (32 times smaller than float32) estimates every inner product with an
+error of known size; whatever the estimate leaves in question is then scored from the vectors
+themselves. So scores are always exact, and how many rows are re-scored follows from the data.
+
+An estimate's error is normal with a deviation of about ``0.75 |x - c| |q - c| / sqrt(d)``, where c
+is the vectors' centre (section 3.2 of [1]_, with its measured <o', o> = 0.8: sqrt(1 / 0.8**2 - 1) =
+0.75). A row whose estimate lies `SIGMAS` deviations under the k-th best exact score is left out; the
+k-th best itself is missed with a chance of 0.5 %, better ones with less.
+
+.. [1] J. Gao and C. Long, "RaBitQ: Quantizing High-Dimensional Vectors with a Theoretical Error
+   Bound for Approximate Nearest Neighbor Search", SIGMOD 2024.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import struct
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+
+from rag.index.columns import array, told
+
+Vectors = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.int64]
+
+#: Segments of at least so many numbers (rows x dimensions) get codes; a smaller one is scanned
+#: exactly in about 4 ms.
+WORTHWHILE = 1 << 24
+#: How many deviations of the estimate's error are searched for rows that might belong.
+SIGMAS = 2.6
+#: More candidates than this cost more than scanning the vectors themselves.
+MOST = 8192
+#: Rows to a file, so that several processors can scan a segment.
+PART = 1 << 18
+_QUERY_BITS = 4
+_BLOCK = 1 << 14
+
+
+def head(dimensions: int, rows: int) -> bytes:
+    """Return the head of FAISS's file of an ``IndexRaBitQ``; codes, centre and query bits follow.
+
+    Compared with what a file says, so that FAISS's reader is never given anything else. The layout
+    is that of FAISS 1.15 (a test compares it with the installed one's).
+    """
+    size = code_size(dimensions)
+    return b"Ixrq" + struct.pack(
+        "<iqqqBiQQiQ", dimensions, rows, 1 << 20, 1 << 20, 1, faiss.METRIC_INNER_PRODUCT,
+        dimensions, size, faiss.METRIC_INNER_PRODUCT, rows * size,
+    )  # fmt: skip
+
+
+def code_size(dimensions: int) -> int:
+    """Return the bytes of one code: a bit per dimension, and two float32 factors."""
+    return (dimensions + 7) // 8 + 8
+
+
+def parts(rows: int) -> list[tuple[int, int]]:
+    """Return the runs of rows, [first, end), that have a file each."""
+    return [(first, min(first + PART, rows)) for first in range(0, rows, PART)]
+
+
+def write(folder: Path, vectors: Vectors) -> None:
+    """Write the codes of a segment's vectors, ``(rows, dimensions)`` float32, memory-mapped.
+
+    The vectors are rotated first, at random, so that the error is what the module says whatever
+    their distribution; the rotation is kept beside the codes.
+    """
+    rows, dimensions = vectors.shape
+    random = np.random.default_rng(0)
+    rotation = np.linalg.qr(random.normal(size=(dimensions, dimensions)))[0].astype(np.float32)
+    np.save(folder / "rotation.npy", rotation)
+    for number, (first, end) in enumerate(parts(rows)):
+        sums = [
+            vectors[at : min(at + _BLOCK, end)].sum(0, dtype=np.float64) for at in range(first, end, _BLOCK)
+        ]
+        centre = (np.sum(sums, axis=0) / (end - first)).astype(np.float32) @ rotation
+        coder = faiss.IndexRaBitQ(dimensions, faiss.METRIC_INNER_PRODUCT)
+        faiss.copy_array_to_vector(np.ascontiguousarray(centre), coder.center)
+        coder.is_trained = True
+        with (folder / f"codes-{number:03d}.faiss").open("wb") as sink:
+            sink.write(head(dimensions, end - first))
+            for at in range(first, end, _BLOCK):
+                block = np.ascontiguousarray(vectors[at : min(at + _BLOCK, end)] @ rotation)
+                sink.write(coder.sa_encode(block).tobytes())
+            sink.write(struct.pack("<Q", dimensions) + centre.astype("<f4").tobytes())
+            sink.write(struct.pack("<B", _QUERY_BITS))
+
+
+class Codes:
+    """The codes of a segment, memory-mapped."""
+
+    def __init__(self, folder: Path, rows: int, dimensions: int) -> None:
+        self.rows = rows
+        self._rotation: Vectors = array(folder / "rotation.npy", np.float32, (dimensions, dimensions))
+        self._parts = []
+        for number, (first, end) in enumerate(parts(rows)):
+            path = folder / f"codes-{number:03d}.faiss"
+            with told(path):
+                index, centre = _open(path, end - first, dimensions)
+            self._parts.append((first, end, index, centre))
+
+    def search(
+        self,
+        unit: Vectors,
+        k: int,
+        mask: npt.NDArray[np.bool_] | None,
+        exact: Callable[[Rows], Vectors],
+    ) -> tuple[Rows, Vectors, int] | None:
+        """Return the k best rows, their exact scores, and how many were scored exactly.
+
+        None says that too many rows are in question for codes to help.
+
+        Parameters
+        ----------
+        unit : ndarray of float32, shape (dimensions,)
+        k : int
+            At most as many as the mask holds.
+        mask : ndarray of bool, shape (rows,), optional
+            Which rows may be found.
+        exact : callable
+            Rows to their scores.
+        """
+        query = np.ascontiguousarray(unit @ self._rotation)
+        margin = SIGMAS * max(_deviation(query, centre) for _, _, _, centre in self._parts)
+        scored = np.zeros(0, np.int64)
+        scores = np.zeros(0, np.float32)
+        width = max(256, 4 * k)
+        while width <= MOST:
+            rows, estimates, floor = self._scan(query, width, mask)
+            best = np.argsort(-estimates, kind="stable")
+            rows, estimates = rows[best], estimates[best]
+            if not len(scored):
+                scored = rows[: 2 * k]
+                scores = exact(scored)
+            least = np.partition(scores, -k)[-k] - margin if len(scores) >= k else -np.inf
+            fresh = np.setdiff1d(rows[estimates >= least], scored)
+            scored = np.concatenate([scored, fresh])
+            scores = np.concatenate([scores, exact(fresh)])
+            if len(scores) >= k and floor < np.partition(scores, -k)[-k] - margin:
+                return scored, scores, len(scored)
+            width *= 8
+        return None
+
+    def _scan(
+        self, query: Vectors, width: int, mask: npt.NDArray[np.bool_] | None
+    ) -> tuple[Rows, Vectors, float]:
+        """Return the rows with the best estimates, and what no row left out has more than."""
+
+        def one(part: tuple[int, int, Any, Vectors]) -> tuple[Rows, Vectors, float]:
+            first, end, index, _ = part
+            parameters, among = faiss.RaBitQSearchParameters(), end - first
+            parameters.qb = _QUERY_BITS
+            if mask is not None:
+                among = int(np.count_nonzero(mask[first:end]))
+                # Bits in FAISS's order (least significant first); kept alive during the search.
+                bits = np.packbits(mask[first:end], bitorder="little")
+                parameters.sel = selector = faiss.IDSelectorBitmap(bits)  # noqa: F841
+            if not among:
+                return np.zeros(0, np.int64), np.zeros(0, np.float32), -np.inf
+            estimates, rows = index.search(query[None], min(width, among), params=parameters)
+            found = rows[0] >= 0
+            floor = float(estimates[0][found].min(initial=np.inf)) if width < among else -np.inf
+            return rows[0][found] + first, estimates[0][found], floor
+
+        many = len(self._parts) > 1
+        found = list(_pool(os.getpid()).map(one, self._parts)) if many else [one(self._parts[0])]
+        rows, estimates, floors = zip(*found, strict=True)
+        return np.concatenate(rows), np.concatenate(estimates), max(floors)
+
+
+def _deviation(query: Vectors, centre: Vectors) -> float:
+    spread = max(1.0 - float(centre @ centre), 0.0)  # of unit vectors about their centre, squared
+    return float(0.75 * np.sqrt(spread) * np.linalg.norm(query - centre) / np.sqrt(len(query)))
+
+
+def _open(path: Path, rows: int, dimensions: int) -> tuple[Any, Vectors]:
+    expected = head(dimensions, rows)
+    codes = rows * code_size(dimensions)
+    with path.open("rb") as file:
+        begin = file.read(len(expected))
+        file.seek(len(expected) + codes)
+        tail = file.read(8 + 4 * dimensions + 2)
+    sound = begin == expected and len(tail) == 8 + 4 * dimensions + 1
+    sound = sound and tail[:8] == struct.pack("<Q", dimensions) and tail[-1] == _QUERY_BITS
+    centre = np.frombuffer(tail[8:-1], "<f4") if sound else np.zeros(0, np.float32)
+    if not sound or not np.isfinite(centre).all() or float(centre @ centre) > 1.001:
+        raise ValueError(f"not the codes of {rows} vectors of {dimensions}")
+    return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC), centre.astype(np.float32)
+
+
+@functools.lru_cache(maxsize=1)
+def _pool(process: int) -> ThreadPoolExecutor:
+    """Return this process's threads: a fork has none of its parent's."""
+    return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="rag-scan")
