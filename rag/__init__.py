@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from rag.embedding.static import StaticEmbeddings
     from rag.errors import RagError
     from rag.generation.extractive import ExtractiveAnswerer
+    from rag.index.store import Store
+    from rag.index.vectorstore import FaissStore
     from rag.index.where import field
     from rag.loading.loader import Loader
     from rag.pipeline import Pipeline
@@ -34,17 +36,17 @@ __version__ = "0.1.0"
 # Imported when first used: `import rag` loads no model, no AWS and no faiss.
 _HOMES = {
     "Answer": "records", "BudgetTrimmer": "trimming", "ExtractiveAnswerer": "generation.extractive",
-    "Hit": "records", "HybridRetriever": "retrieval", "Index": "config", "Loader": "loading.loader",
-    "LocalEmbeddings": "embedding.local", "Pipeline": "pipeline", "Prompt": "prompting",
-    "RagError": "errors", "SemanticChunker": "chunking", "StaticEmbeddings": "embedding.static",
-    "TitanEmbeddings": "bedrock.titan", "build": "building", "claude": "bedrock.claude",
-    "field": "index.where", "plan": "building",
+    "FaissStore": "index.vectorstore", "Hit": "records", "HybridRetriever": "retrieval",
+    "Index": "config", "Loader": "loading.loader", "LocalEmbeddings": "embedding.local",
+    "Pipeline": "pipeline", "Prompt": "prompting", "RagError": "errors", "SemanticChunker": "chunking",
+    "StaticEmbeddings": "embedding.static", "Store": "index.store", "TitanEmbeddings": "bedrock.titan",
+    "build": "building", "claude": "bedrock.claude", "field": "index.where", "plan": "building",
 }  # fmt: skip
 
 __all__ = [
-    "Answer", "BudgetTrimmer", "ExtractiveAnswerer", "Hit", "HybridRetriever", "Index", "Loader",
-    "LocalEmbeddings", "Pipeline", "Prompt", "RagError", "SemanticChunker", "StaticEmbeddings",
-    "TitanEmbeddings", "build", "claude", "field", "plan",
+    "Answer", "BudgetTrimmer", "ExtractiveAnswerer", "FaissStore", "Hit", "HybridRetriever", "Index",
+    "Loader", "LocalEmbeddings", "Pipeline", "Prompt", "RagError", "SemanticChunker",
+    "StaticEmbeddings", "Store", "TitanEmbeddings", "build", "claude", "field", "plan",
 ]  # fmt: skip
 
 

@@ -164,7 +164,7 @@ def test_a_manifest_cannot_name_files_outside_the_index(tmp_path: Path) -> None:
     manifest = json.loads(path.read_text())
     manifest["sources"]["path"] = "sources/../../../etc/passwd"
     path.write_text(json.dumps(manifest))
-    with pytest.raises(StoreCorruptError, match="sources.path"):
+    with pytest.raises(StoreCorruptError, match=r"sources\.path"):
         rag.Index.open(tmp_path / "ix")
 
 

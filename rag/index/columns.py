@@ -6,7 +6,9 @@ validated by Arrow first, batch by batch as it is needed, so that opening stays 
 
 from __future__ import annotations
 
+import bisect
 import contextlib
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from rag.errors import RagError, StoreCorruptError
 
@@ -49,20 +52,31 @@ class Columns:
             if len(set(self.names)) < len(self.names):
                 raise ValueError("two columns have one name")
             self._batches = [reader.get_batch(n) for n in range(reader.num_record_batches)]
-        self._ends = np.cumsum([batch.num_rows for batch in self._batches], dtype=np.int64)
-        self._sound: set[tuple[int, int]] = set()
+        self._ends = list(itertools.accumulate(batch.num_rows for batch in self._batches))
+        self._sound: dict[tuple[int, int], pa.Array] = {}
+        self._numbers: dict[str, tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]] = {}
 
     def __len__(self) -> int:
-        return int(self._ends[-1]) if len(self._ends) else 0
+        return self._ends[-1] if self._ends else 0
 
     def numbers(self, name: str) -> npt.NDArray[Any]:
         """Return a column of numbers without nulls as one array."""
-        at = self.schema.get_field_index(name)
-        with told(self.path):
-            parts = [self._checked(n, at) for n in range(len(self._batches))]
-            if any(part.null_count for part in parts):
-                raise ValueError(f"{name} is missing in some rows")
-            return np.concatenate([part.to_numpy() for part in parts]) if parts else np.zeros(0, np.int64)
+        values, valid = self.numeric(name)
+        if valid is not None:
+            raise StoreCorruptError(f"{self.path} is damaged ({name} is missing in some rows): {ADVICE}")
+        return values
+
+    def numeric(self, name: str) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]:
+        """Return a column of numbers, and which of them are there (None: all)."""
+        if name not in self._numbers:
+            parts = self.chunks(name)
+            with told(self.path):
+                values = [pc.fill_null(part, 0).to_numpy(zero_copy_only=False) for part in parts]
+                valid = [pc.is_valid(part).to_numpy(zero_copy_only=False) for part in parts]
+            every = np.concatenate(valid) if valid else np.zeros(0, bool)
+            one = values[0] if len(values) == 1 else np.concatenate([*values, np.zeros(0, np.int8)])
+            self._numbers[name] = one, None if every.all() else every
+        return self._numbers[name]
 
     def chunks(self, name: str) -> list[pa.Array]:
         """Return a column, an array per batch."""
@@ -76,9 +90,9 @@ class Columns:
         out = []
         with told(self.path):
             for row in rows:
-                number = int(np.searchsorted(self._ends, row, side="right"))
-                own = int(row - (self._ends[number - 1] if number else 0))
-                out.append({name: self._checked(number, column)[own].as_py() for name, column in at})
+                number = bisect.bisect_right(self._ends, row)
+                own = row - (self._ends[number - 1] if number else 0)
+                out.append({name: self._value(number, column, own) for name, column in at})
         return out
 
     def table(self) -> pa.Table:
@@ -89,12 +103,17 @@ class Columns:
                     self._checked(number, at)
             return pa.Table.from_batches(self._batches, self.schema)
 
+    def _value(self, number: int, column: int, row: int) -> Any:
+        array = self._checked(number, column)
+        return None if array.null_count == len(array) else array[row].as_py()
+
     def _checked(self, number: int, column: int) -> pa.Array:
-        array = self._batches[number].column(column)
-        if (number, column) not in self._sound:
-            array.validate(full=True)
-            self._sound.add((number, column))
-        return array
+        found = self._sound.get((number, column))
+        if found is None:
+            found = self._batches[number].column(column)
+            found.validate(full=True)
+            self._sound[number, column] = found
+        return found
 
 
 def array(path: Path, kind: type[np.generic], shape: tuple[int, ...]) -> npt.NDArray[Any]:

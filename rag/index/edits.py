@@ -39,7 +39,11 @@ def widened(schema: Mapping[str, FieldType], changes: Mapping[str, Any]) -> dict
 
 
 def edited(
-    segment: Segment, where: Where, changes: Mapping[str, Any], schema: Mapping[str, FieldType]
+    segment: Segment,
+    where: Where,
+    changes: Mapping[str, Any],
+    before: Mapping[str, FieldType],
+    schema: Mapping[str, FieldType],
 ) -> pa.Table | None:
     """Return a segment's documents with the changes made, or None where none of them matches.
 
@@ -47,13 +51,13 @@ def edited(
     ----------
     segment : Segment
     where : Where
-        Bound to the schema before the change. A document with any matching chunk is changed.
+        A document with any matching chunk is changed.
     changes : mapping
         New values by field; None removes the field.
-    schema : mapping
-        See `widened`.
+    before, schema : mapping
+        The fields' types before the change, which `where` is bound to, and after (`widened`).
     """
-    rows = np.flatnonzero(segment.mask(where, schema))
+    rows = np.flatnonzero(segment.mask(where, before))
     if not len(rows):
         return None
     table = segment.documents.table().combine_chunks()

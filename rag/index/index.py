@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
@@ -264,6 +264,13 @@ class Index:
             keys = [(number, row) for row in rows]
             found |= {hit.chunk_id: hit for hit in self._made(keys, dict.fromkeys(keys, (0.0, None, None)))}
         return [found[name] for name in wanted if name in found]
+
+    def scan(self, where: WhereLike | None = None) -> Iterator[Hit]:
+        """Go through all chunks that match a filter, in the order in which they are kept."""
+        _, masks, _ = self._matching(where)
+        for number, mask in enumerate(masks):
+            for row in np.flatnonzero(mask).tolist():
+                yield from self._made([(number, row)], {(number, row): (0.0, None, None)})
 
     def count(self, where: WhereLike | None = None) -> int:
         """Return how many chunks match a filter."""

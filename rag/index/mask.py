@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,49 +16,67 @@ from rag.index.where import And, Not, Or, Test, Where
 Mask = npt.NDArray[np.bool_]
 
 
-def evaluate(
-    where: Where,
-    column: Callable[[str], list[pa.Array] | None],
-    expand: Callable[[str, Mask], Mask],
-    rows: int,
-) -> Mask:
-    """Return which rows match.
+class Values(Protocol):
+    """The columns that a filter looks at; names are those of the bound filter."""
+
+    def chunks(self, name: str) -> list[pa.Array] | None:
+        """Return the column of a field, in parts, or None if no row has the field."""
+
+    def numeric(self, name: str) -> tuple[npt.NDArray[Any], Mask | None] | None:
+        """Return the column of a number, and which are there (None: all); None for other types."""
+
+    def expand(self, name: str, mask: Mask) -> Mask:
+        """Turn a mask over a column into one over the rows.
+
+        Columns of document metadata have an entry per document, not per row.
+        """
+
+
+def evaluate(where: Where, values: Values, rows: int) -> Mask:
+    """Return which of so many rows match, as bool of shape (rows,).
 
     Parameters
     ----------
     where : Where
         Checked by `rag.index.where.bind`.
-    column : callable
-        The column of a field, in parts (nulls where missing), or None if no row has the field.
-    expand : callable
-        Turns a mask over that column into a mask over the segment's rows: columns of document
-        metadata have one entry per document, not per row.
+    values : Values
     rows : int
-        Rows of the segment.
-
-    Returns
-    -------
-    ndarray of bool, shape (rows,)
     """
     if isinstance(where, And | Or):
-        parts = [evaluate(part, column, expand, rows) for part in where.parts]
-        join = operator.and_ if isinstance(where, And) else operator.or_
-        start = np.full(rows, isinstance(where, And))
-        return functools.reduce(join, parts, start)
+        parts = [evaluate(part, values, rows) for part in where.parts]
+        if not parts:
+            return np.full(rows, isinstance(where, And))
+        return functools.reduce(operator.and_ if isinstance(where, And) else operator.or_, parts)
     if isinstance(where, Not):
-        return ~evaluate(where.part, column, expand, rows)
+        return ~evaluate(where.part, values, rows)
     assert isinstance(where, Test)
-    values = column(where.field)
-    if values is None:
+    if where.op in _NUMPY and (numbers := values.numeric(where.field)) is not None:
+        return values.expand(where.field, _compare(where, *numbers))
+    parts_ = values.chunks(where.field)
+    if parts_ is None:
         return np.full(rows, where.op == "!=")  # a missing field differs from everything
     none = np.zeros(0, bool)
-    return expand(where.field, np.concatenate([none, *(_test(where, part) for part in values)]))
+    return values.expand(where.field, np.concatenate([none, *(_test(where, part) for part in parts_)]))
 
 
+_NUMPY = {
+    "==": np.equal, "!=": np.not_equal, "<": np.less, "<=": np.less_equal,
+    ">": np.greater, ">=": np.greater_equal,
+}  # fmt: skip
 _COMPARE = {
     "==": pc.equal, "!=": pc.not_equal, "<": pc.less, "<=": pc.less_equal,
     ">": pc.greater, ">=": pc.greater_equal,
 }  # fmt: skip
+
+
+def _compare(test: Test, values: npt.NDArray[Any], valid: Mask | None) -> Mask:
+    value = test.value
+    if values.dtype.kind == "i" and float(value).is_integer() and abs(value) < 2**53:
+        value = int(value)  # compared as they are, without a copy as fractions
+    result: Mask = _NUMPY[test.op](values, value)
+    if valid is None:
+        return result
+    return result | ~valid if test.op == "!=" else result & valid
 
 
 def _test(test: Test, values: pa.Array) -> Mask:

@@ -34,6 +34,15 @@ def encode(metadata: Mapping[str, Any], name: str) -> str:
         ) from None
 
 
+def filterable(value: Any) -> bool:
+    """Whether a filter can look at a value: a plain one, or a list of plain ones."""
+    if isinstance(value, list | tuple | set | frozenset):
+        return all(filterable(item) and not isinstance(item, list | tuple | set) for item in value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, str | bool | int | dt.date)
+
+
 def decode(text: str) -> dict[str, Any]:
     """Return what `encode` was given."""
     metadata = json.loads(text, object_hook=_object)

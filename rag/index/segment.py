@@ -36,6 +36,7 @@ from rag.index.mask import Mask, evaluate
 from rag.index.originals import decode
 from rag.index.schema import recast
 from rag.index.segment_writer import CHUNKS, OF_DOCUMENT, ORIGINAL, flat_header
+from rag.index.threads import one_thread, spread, workers
 from rag.index.where import FieldType, Where
 
 Vectors = npt.NDArray[np.float32]
@@ -43,6 +44,7 @@ Rows = npt.NDArray[np.int64]
 
 #: Up to so many numbers (rows x dimensions) under a filter are scanned exactly: about 3 ms.
 EXACT = 1 << 24
+_SHARED = 2048  # rows whose comparison is worth a second thread
 _OF_HIT = tuple(name for name in CHUNKS.names if name not in ("doc", "heading"))
 
 
@@ -123,20 +125,13 @@ class Segment:
         """Return which rows are live and match, as bool of shape (rows,)."""
         if where is None:
             return self.live
-
-        def values(name: str) -> list[pa.Array] | None:
-            if name in _OF_HIT and name not in ("text", "gap"):
-                return self.chunks.chunks(name)
-            if name not in self.documents.names:
-                return None
-            found = self.documents.chunks(name)
-            return found if name in OF_DOCUMENT else [recast(part, schema[name]) for part in found]
-
-        def expand(name: str, mask: Mask) -> Mask:
-            return mask if name in _OF_HIT or self._one_each else mask[self._doc]
-
         with told(self.folder):
-            return evaluate(where, values, expand, self.rows) & self.live
+            found = evaluate(where, _Fields(self, schema), self.rows)
+        return found & self.live if len(self.removed) else found
+
+    def of_document(self, mask: Mask) -> Mask:
+        """Turn a mask over documents into one over rows."""
+        return mask if self._one_each else mask[self._doc]
 
     @cached_property
     def starts(self) -> npt.NDArray[np.int64]:
@@ -175,21 +170,37 @@ class Segment:
         everything = matched == self.rows
         if self._codes is not None and matched * self.dimensions > EXACT:
             found = self._codes.search(
-                unit, k, None if everything else mask, lambda rows: self.cosines(unit, rows)
+                unit, k, None if everything else mask, lambda rows, count: self._among(unit, rows, count)
             )
             if found is not None:
                 return found
-        parameters = None
         if 4 * matched < self.rows:
-            parameters = faiss.SearchParameters(sel=faiss.IDSelectorArray(np.flatnonzero(mask)))
-        elif not everything:
+            return *self._among(unit, np.flatnonzero(mask), k), matched
+        parameters = None
+        if not everything:
             # Bits in FAISS's order (least significant first); kept alive while the search runs.
             bits = np.packbits(mask, bitorder="little")
             parameters = faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bits))
+        with one_thread():
+            rows = self._search(unit, k, matched, parameters)
+        return rows, self.cosines(unit, rows), matched
+
+    def _among(self, unit: Vectors, rows: Rows, k: int) -> tuple[Rows, Vectors]:
+        """Return the k best of some rows (and those that may tie with the last), and their cosines."""
+
+        def one(part: Rows) -> Rows:
+            selector = faiss.IDSelectorArray(part)  # kept alive while the search runs
+            return self._search(unit, k, len(part), faiss.SearchParameters(sel=selector))
+
+        parts = np.array_split(rows, workers()) if len(rows) >= _SHARED else [rows]
+        found = np.concatenate(spread(one, parts))
+        return found, self.cosines(unit, found)
+
+    def _search(self, unit: Vectors, k: int, among: int, parameters: Any) -> Rows:
         # One more than asked for shows whether others tie with the last.
-        _, rows = self._faiss.search(unit[None], min(k + 1, matched), params=parameters)
-        found_rows = rows[0][rows[0] >= 0]  # FAISS pads with -1 when fewer match
-        return found_rows, self.cosines(unit, found_rows), matched
+        _, rows = self._faiss.search(unit[None], min(k + 1, among), params=parameters)
+        found: Rows = rows[0][rows[0] >= 0]  # FAISS pads with -1 when fewer match
+        return found
 
     def cosines(self, unit: Vectors, rows: Rows) -> Vectors:
         """Return rows' inner products with a vector: the same of a row wherever it stands.
@@ -234,20 +245,20 @@ class Segment:
         """Return chunks as plain values, their documents' under ``"metadata"``."""
         chunks = self.chunks.take(rows, _OF_HIT)
         own = sorted({int(self._doc[row]) for row in rows})
-        documents = dict(zip(own, self.documents.take(own, self.documents.names), strict=True))
-        out = []
-        for row, chunk in zip(rows, chunks, strict=True):
-            document = dict(documents[int(self._doc[row])])
-            doc_id, source = document.pop("doc_id"), document.pop("source")
-            original = document.pop(ORIGINAL, None)
-            with told(self.documents.path):
-                metadata = (
-                    {name: value for name, value in document.items() if value is not None}
-                    if original is None
-                    else decode(original)
-                )
-            out.append({**chunk, "doc_id": doc_id, "source": source, "metadata": metadata})
-        return out
+        documents = {number: self._document(number) for number in own}
+        return [{**chunk, **documents[int(self._doc[row])]} for row, chunk in zip(rows, chunks, strict=True)]
+
+    def _document(self, number: int) -> dict[str, Any]:
+        """Return a document's id, source, and metadata as it was given."""
+        known = [name for name in OF_DOCUMENT if name in self.documents.names]
+        own = self.documents.take([number], known)[0]
+        original = own.pop(ORIGINAL, None)
+        with told(self.documents.path):
+            if original is not None:
+                return {**own, "metadata": decode(original)}
+            names = [name for name in self.documents.names if name not in OF_DOCUMENT]
+            values = self.documents.take([number], names)[0]
+            return {**own, "metadata": {k: value for k, value in values.items() if value is not None}}
 
     def ids(self, rows: Sequence[int]) -> list[str]:
         """Return the chunk ids of rows."""
@@ -268,6 +279,35 @@ class Segment:
         wanted = pa.array(sorted(chunk_ids), pa.string())
         parts = [pc.is_in(part, value_set=wanted) for part in self.chunks.chunks("chunk_id")]
         return np.flatnonzero(np.concatenate([part.to_numpy(zero_copy_only=False) for part in parts]))
+
+
+class _Fields:
+    """A segment's columns as a filter sees them, in the types of the index's schema."""
+
+    def __init__(self, segment: Segment, schema: Mapping[str, FieldType]) -> None:
+        self._segment, self._schema = segment, schema
+
+    def _home(self, name: str) -> Columns | None:
+        own = name in _OF_HIT and name not in ("text", "gap")
+        home = self._segment.chunks if own else self._segment.documents
+        return home if own or name in home.names else None
+
+    def chunks(self, name: str) -> list[pa.Array] | None:
+        home = self._home(name)
+        if home is None or name not in self._schema:
+            return None if home is None else home.chunks(name)
+        return [recast(part, self._schema[name]) for part in home.chunks(name)]
+
+    def numeric(self, name: str) -> tuple[npt.NDArray[Any], Mask | None] | None:
+        home = self._home(name)
+        if home is None or self._schema.get(name, "number") != "number":
+            return None
+        kind = home.schema.field(name).type
+        number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+        return home.numeric(name) if number else None
+
+    def expand(self, name: str, mask: Mask) -> Mask:
+        return mask if name in _OF_HIT else self._segment.of_document(mask)
 
 
 def open_segment(folder: Path, entry: SegmentEntry, dimensions: int) -> Segment:

@@ -35,7 +35,7 @@ from rag.index.manifest import (
 )
 from rag.index.schema import widen
 from rag.index.segment import open_segment
-from rag.index.segment_writer import Chunk, SegmentWriter, Vectors, write_table
+from rag.index.segment_writer import ORIGINAL, Chunk, SegmentWriter, Vectors, write_table
 from rag.index.sources import SourceRecord, write_sources
 from rag.index.where import FieldType, Where
 
@@ -72,6 +72,8 @@ class IndexWriter:
 
         `original` is the metadata as JSON (`rag.index.originals`), where it must come back exactly.
         """
+        if ORIGINAL in metadata:  # a column of the segment's own
+            metadata = {f"{name}_" if name == ORIGINAL else name: v for name, v in metadata.items()}
         self.schema = widen(self.schema, self._examples, metadata, source, self.notes)
         return self.segment.add_document(doc_id, source, metadata, original)
 
@@ -183,8 +185,9 @@ class IndexWriter:
         return replace(old, removed=entry(self.folder, path), gone=len(rows))
 
     def _edit(self, old: SegmentEntry, where: Where, changes: Mapping[str, Any]) -> SegmentEntry:
+        assert self.previous is not None
         segment = open_segment(self.folder, old, self.embedder.dimensions)
-        table: pa.Table | None = edited(segment, where, changes, self.schema)
+        table: pa.Table | None = edited(segment, where, changes, self.previous.schema, self.schema)
         if table is None:
             return old
         path = self.folder / "documents" / f"{self.version:06d}-{old.id}.arrow"
