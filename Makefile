@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test bench corpus clean
+.PHONY: demo test soak bench corpus clean
 
 demo: $(VENV)/.installed
 	$(BIN)/rag demo
@@ -15,7 +15,11 @@ test: $(VENV)/.tested
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m pytest -n 2
 
+soak: $(VENV)/.tested
+	$(BIN)/python -m pytest -n 2 --soak -m soak
+
 bench: $(VENV)/.tested
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[bench]"
 	$(BIN)/python -m tests.benchmarks
 
 corpus: $(VENV)/.tested

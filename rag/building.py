@@ -14,6 +14,7 @@ from langchain_core.documents import Document
 
 from rag import traits
 from rag.chunking import locate
+from rag.embedding import cache as cache_file
 from rag.embedding.cache import CachedEmbeddings
 from rag.errors import LoadError, SourceError
 from rag.index.manifest import Manifest
@@ -60,7 +61,8 @@ def build(
         See `Progress`.
     **settings
         ``embedder``, ``chunker`` and ``loader`` as objects, names or mappings (as in ``rag.toml``);
-        ``metadata``: a JSON-lines table; ``metadata_from_path``: a template.
+        ``metadata``: a JSON-lines table; ``metadata_from_path``: a template; ``cache``: the file of
+        the embedding cache, to share it between indexes, or a mapping of ``path`` and ``max_mb``.
 
     Returns
     -------
@@ -101,6 +103,7 @@ def build(
                     root=str(source), chunker=stages.chunking,
                 )  # fmt: skip
         notes = (*stages.loader.notes, *change.notes, *writer.notes)
+    cache_file.prune(stages.cache, stages.cache_bytes)
     return BuildReport(
         index=str(stages.folder), version=manifest.version, files=manifest.files,
         chunks=manifest.chunks, embedded=cache.embedded, notes=notes, **change.counts,

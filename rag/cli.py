@@ -1,4 +1,4 @@
-"""The command line: ``rag build | plan | search | context | ask | info | demo``."""
+"""The command line: ``rag build | plan | search | context | ask | info | demo`` and `rag.cli_store`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rag import __version__
+from rag.cli_store import COMMANDS
 from rag.errors import RagError, SourceError, UsageError
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def _build_options(command: Command) -> Command:
         _EMBEDDER, _BEDROCK, _CONFIG,
         click.option("--metadata", metavar="FILE.jsonl", help="Metadata: one object per file."),
         click.option("--metadata-from-path", metavar="TEMPLATE", help='E.g. "{version}/{module}/".'),
+        click.option("--cache", metavar="FILE", help="The embedding cache; by default INDEX/cache.sqlite."),
         click.option("--rebuild", is_flag=True, help="Start empty, e.g. to change the embedder."),
         click.option("--retry", is_flag=True, help="Read quarantined files again."), _JSON,
     ]):  # fmt: skip
@@ -116,9 +118,9 @@ def plan(as_json: bool, **options: Any) -> int:
 def _build_arguments(options: dict[str, Any]) -> dict[str, Any]:
     settings = _settings(options.pop("config_path"), options.pop("bedrock"), options.pop("embedder"))
     stages: dict[str, Any] = {
-        name: settings[name] for name in ("loader", "chunker", "embedder") if name in settings
+        name: settings[name] for name in ("loader", "chunker", "embedder", "cache") if name in settings
     }
-    return {**options, **stages}
+    return {**options, **stages, **({"cache": options["cache"]} if options["cache"] else {})}
 
 
 @cli.command()
@@ -207,6 +209,10 @@ def demo(index: str) -> int:
 
     run(index)
     return 0
+
+
+for _command in COMMANDS:
+    cli.add_command(_command)
 
 
 # ---------------------------------------------------------------------- questions

@@ -11,6 +11,10 @@ A stage is given as an object, as a name, or as a mapping of ``use`` and its arg
     [generator]
     use = "claude"            # a name below, "module:Class", or a string for init_chat_model
     model = "global.anthropic.claude-sonnet-5-5"
+
+    [cache]                   # of embeddings: one file for several indexes, if you wish
+    path = "indexes/cache.sqlite"
+    max_mb = 8000
 """
 
 from __future__ import annotations
@@ -46,6 +50,8 @@ STAGES: dict[str, dict[str, str]] = {
         "claude": "rag.bedrock.claude:claude",
     },
 }
+#: Settings of the embedding cache: its file (by default in the index's folder), and its largest size.
+CACHE = {"path": None, "max_mb": 8000}
 #: What ``--bedrock`` stands for.
 BEDROCK = {"embedder": "titan", "generator": "claude"}
 #: Embedders that an index may choose by its name; others cost money or leave the machine.
@@ -122,15 +128,43 @@ def read(path: Path | None) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not TOML: {error}") from None
     for name, value in settings.items():
-        if name not in STAGES:
-            raise ConfigError(f"{path} has a table [{name}]: {near_miss(name, STAGES)}")
+        if name not in (*STAGES, "cache"):
+            raise ConfigError(f"{path} has a table [{name}]: {near_miss(name, (*STAGES, 'cache'))}")
         if not isinstance(value, dict | str):
             raise ConfigError(f"{path}: {name} must be a table or a name, not {value!r}")
         try:
-            _check(name, value)
+            if name == "cache":
+                cache(value)
+            else:
+                _check(name, value)
         except ConfigError as error:
             raise ConfigError(f"{path}, [{name}]: {error}") from None
     return settings
+
+
+def cache(value: Any) -> tuple[Path | None, int]:
+    """Return the embedding cache's file (None: the index's own) and its largest size in bytes.
+
+    Parameters
+    ----------
+    value : str, Path, mapping or None
+        A path, or settings as in `CACHE`.
+
+    Raises
+    ------
+    ConfigError
+        There is no such setting, or it has another type.
+    """
+    given = dict(value) if isinstance(value, Mapping) else {} if value is None else {"path": value}
+    for name in given:
+        if name not in CACHE:
+            raise ConfigError(f"the cache has no setting {name!r}: {near_miss(name, CACHE)}")
+    path, most = given.get("path"), given.get("max_mb", CACHE["max_mb"])
+    if path is not None and not isinstance(path, str | Path):
+        raise ConfigError(f"the cache's path is a string, not {path!r}")
+    if isinstance(most, bool) or not isinstance(most, int | float) or most <= 0:
+        raise ConfigError(f"the cache's max_mb is a number above 0, not {most!r}")
+    return None if path is None else Path(path), int(most * 1e6)
 
 
 def _check(kind: str, value: Any) -> None:

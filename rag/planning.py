@@ -28,11 +28,8 @@ class Stages:
     entry: EmbedderEntry
     chunking: str
     previous: Manifest | None
-
-    @property
-    def cache(self) -> Path:
-        """The write-ahead embedding cache."""
-        return self.folder / "cache.sqlite"
+    cache: Path
+    cache_bytes: int
 
     estimate = staticmethod(estimate_tokens)
 
@@ -58,7 +55,7 @@ class Change:
 
 def prepare(source: str | Path, index: str | Path, *, rebuild: bool, settings: Mapping[str, Any]) -> Stages:
     """Make the stages, find the files, and refuse an index that does not fit."""
-    known = ("embedder", "chunker", "loader", "metadata", "metadata_from_path")
+    known = ("embedder", "chunker", "loader", "metadata", "metadata_from_path", "cache")
     for name in settings:
         if name not in known:
             raise ConfigError(f"build has no argument {name!r}: {near_miss(name, known)}")
@@ -88,7 +85,19 @@ def prepare(source: str | Path, index: str | Path, *, rebuild: bool, settings: M
             f"{folder} was chunked by {previous.chunker!r}, not by {chunking!r}: use those "
             "settings, or build again with --rebuild"
         )
-    return Stages(folder, loader, files, chunker, embedder, entry, chunking, previous)
+    cache, most = config.cache(settings.get("cache"))
+    return Stages(
+        folder,
+        loader,
+        files,
+        chunker,
+        embedder,
+        entry,
+        chunking,
+        previous,
+        cache or folder / "cache.sqlite",
+        most,
+    )
 
 
 def _loader(source: str | Path, settings: Mapping[str, Any]) -> Loader:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import (
@@ -20,6 +20,11 @@ from rich.text import Text
 
 from rag.records import Answer, BuildPlan, BuildReport, Context, Hit, Quarantined
 
+if TYPE_CHECKING:
+    from rag.embedding.cache import CacheInfo
+    from rag.index.checks import Verification
+    from rag.index.store import Diff, Version
+
 _OUT = Console(highlight=False, soft_wrap=False)
 _ERR = Console(stderr=True, highlight=False)
 _MOST_WARNINGS = 20
@@ -32,14 +37,14 @@ def say(text: str = "", style: str = "") -> None:
 
 @contextmanager
 def watch() -> Iterator[Any]:
-    """Draw a build's progress on standard error: files, chunks, MB/s, time left."""
+    """Draw a build's progress on standard error, if that is a terminal: files, chunks, MB/s, time left."""
     columns = (
         TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(),
         TextColumn("files"), TextColumn("{task.fields[chunks]} chunks"),
         TextColumn("{task.fields[rate]:.1f} MB/s"), TimeElapsedColumn(),
         TextColumn("left"), TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=_ERR, transient=not _ERR.is_terminal) as bars:
+    with Progress(*columns, console=_ERR, disable=not _ERR.is_terminal) as bars:
         task = bars.add_task("build", total=None, chunks=0, rate=0.0)
 
         def progress(*, files: int, of: int, bytes: int, chunks: int, embedded: int) -> None:
@@ -145,6 +150,54 @@ def show_info(info: dict[str, Any]) -> None:
     say(f"  fields to filter by: {fields or 'none but source, page_start, page_end, section'}")
     for item in info["quarantined"]:
         say(f"  quarantined: {item['source']} {item['reason']}; {item['advice']}", "yellow")
+
+
+def show_verification(index: str, found: Verification) -> None:
+    """Print what a check of an index found."""
+    size = f"{found.files} files, {found.bytes / 1e6:.1f} MB, {found.chunks} chunks"
+    state = "sound" if found.sound else f"{len(found.problems)} problems"
+    say(f"{index}: version {found.version}, {size}: {state}", "" if found.sound else "bold yellow")
+    for problem in found.problems[:_MOST_WARNINGS]:
+        say(f"  {problem}", "yellow")
+    if len(found.problems) > _MOST_WARNINGS:
+        say(f"  … and {len(found.problems) - _MOST_WARNINGS} more: see --json", "yellow")
+    if found.advice:
+        say(f"  {found.advice}")
+    if found.orphans:
+        say(f"  {len(found.orphans)} files belong to no version: harmless; the next build clears them", "dim")
+
+
+def show_versions(found: Sequence[Version]) -> None:
+    """Print the versions of an index, oldest first."""
+    for version in found:
+        mark = "*" if version.current else " "
+        if version.error:
+            say(f"{mark} {version.number:>4}  {version.error}", "yellow")
+            continue
+        say(
+            f"{mark} {version.number:>4}  {version.created}  {version.files:>6} files  "
+            f"{version.chunks:>8} chunks  {version.segments:>3} segments  {version.why}"
+        )
+
+
+def show_diff(found: Diff) -> None:
+    """Print what differs between two versions."""
+    chunks = f"{found.chunks_added} chunks added, {found.chunks_removed} removed"
+    say(f"version {found.old} -> {found.new}: {chunks}")
+    for mark, names in (("+", found.added), ("-", found.removed), ("~", found.changed)):
+        for name in names:
+            say(f"  {mark} {name}")
+    for name in found.metadata:
+        say(f"  ~ {name} (metadata only)")
+    for name, (old, new) in found.fields.items():
+        say(f"  field {name}: {old or 'none'} -> {new or 'none'}")
+
+
+def show_cache(found: CacheInfo) -> None:
+    """Print what an embedding cache holds."""
+    say(f"{found.path}: {found.bytes / 1e6:.1f} MB, {found.vectors} vectors")
+    for name, (count, size) in sorted(found.models.items()):
+        say(f"  {name}: {count} vectors, {size / 1e6:.1f} MB")
 
 
 def _show_hit(mark: str, hit: Hit, most: int | None) -> None:

@@ -9,10 +9,19 @@ import pytest
 
 import rag
 from rag.embedding.static import StaticEmbeddings
+from tests import scale
 
 ROOT = Path(__file__).parents[1]
 HANDBOOK = ROOT / "data" / "handbook"
 SHARED = ROOT.parent / "shared"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--soak", action="store_true", help="run the long tests whole")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    scale.SOAK = config.getoption("--soak")
 
 
 @pytest.fixture

@@ -201,7 +201,7 @@ def test_a_truncated_index_is_told_with_the_way_out(folder: Path, index: Path) -
     victim = next((index / "segments").rglob("chunks.arrow"))
     victim.write_bytes(victim.read_bytes()[:100])
     for command in (["search", index, "x"], ["info", index], ["build", folder, index]):
-        assert "rebuild with --rebuild" in error_of(*command, code=1)
+        assert "build again with --rebuild" in error_of(*command, code=1)
     run("build", folder, index, "--rebuild", "--embedder", "static")
     assert rag.Index.open(index).search("annual leave", k=1)
 

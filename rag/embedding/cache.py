@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import sqlite3
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,19 +37,11 @@ class CachedEmbeddings(Embeddings):
         self.fingerprint = traits.fingerprint(embedder)
         self.dimensions = traits.dimensions(embedder)
         self.embedded = 0
+        self._model = hashlib.blake2b(self.fingerprint.encode(), digest_size=8).digest()
+        self._day = int(time.time() // 86400)
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._file = sqlite3.connect(path, isolation_level=None, timeout=30)
-            self._file.execute("PRAGMA journal_mode = WAL")
-            self._file.execute("PRAGMA synchronous = FULL")
-            self._file.execute(
-                "CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL) "
-                "WITHOUT ROWID"
-            )
-        except sqlite3.Error as error:
-            raise EmbeddingError(
-                f"the embedding cache {path} cannot be used ({error}): delete it to start anew"
-            ) from None
+        self._file = connect(path)
+        self._run("INSERT OR IGNORE INTO models VALUES (?, ?)", [self._model, self.fingerprint])
 
     def close(self) -> None:
         """Close the file."""
@@ -76,6 +72,7 @@ class CachedEmbeddings(Embeddings):
         """
         keys = [self._key(text) for text in texts]
         known = self._find(list(dict.fromkeys(keys)))
+        self._touch(list(known))
         todo = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
         done = len(texts) - len(todo)
         progress(done)
@@ -104,18 +101,31 @@ class CachedEmbeddings(Embeddings):
         for at in range(0, len(keys), 500):  # under SQLite's limit on parameters
             part = keys[at : at + 500]
             marks = ",".join("?" * len(part))
-            rows = self._run(f"SELECT key, vector FROM vectors WHERE key IN ({marks})", part)
+            rows = self._run(f"SELECT key, vector FROM embeddings WHERE key IN ({marks})", part)
             for key, blob in rows:
                 vector = np.frombuffer(blob, "<f4")
                 if len(vector) == self.dimensions:
                     found[key] = vector
         return found
 
+    def _touch(self, keys: Sequence[bytes]) -> None:
+        """Note that vectors were used today: they are the last to be pruned."""
+        for at in range(0, len(keys), 500):
+            part = keys[at : at + 500]
+            marks = ",".join("?" * len(part))
+            self._run(
+                f"UPDATE embeddings SET used = {self._day} WHERE used < {self._day} AND key IN ({marks})",
+                part,
+            )
+
     def _store(self, keys: Sequence[bytes], rows: npt.NDArray[np.float32]) -> None:
-        items = [(key, row.astype("<f4").tobytes()) for key, row in zip(keys, rows, strict=True)]
+        items = [
+            (key, row.astype("<f4").tobytes(), self._model, self._day)
+            for key, row in zip(keys, rows, strict=True)
+        ]
         try:
             self._file.execute("BEGIN IMMEDIATE")
-            self._file.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", items)
+            self._file.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?, ?, ?)", items)
             self._file.execute("COMMIT")
         except sqlite3.Error as error:
             raise EmbeddingError(
@@ -123,10 +133,108 @@ class CachedEmbeddings(Embeddings):
                 "again; what was embedded before is kept"
             ) from None
 
-    def _run(self, statement: str, values: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
+    def _run(self, statement: str, values: Sequence[Any]) -> list[Any]:
         try:
             return self._file.execute(statement, values).fetchall()
         except sqlite3.Error as error:
-            raise EmbeddingError(
-                f"the embedding cache {self.path} is damaged ({error}): delete it to start anew"
-            ) from None
+            raise _unusable(self.path, error) from None
+
+
+@dataclass(frozen=True, slots=True)
+class CacheInfo:
+    """What a cache holds: bytes of its file, and for each embedder its vectors and their bytes."""
+
+    path: str
+    bytes: int
+    vectors: int
+    models: Mapping[str, tuple[int, int]]
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open a cache's file, or make one.
+
+    Raises
+    ------
+    EmbeddingError
+        It cannot be opened, or is no cache.
+    """
+    try:
+        file = sqlite3.connect(path, isolation_level=None, timeout=30)
+        file.execute("PRAGMA journal_mode = WAL")
+        file.execute("PRAGMA synchronous = FULL")
+        file.execute(
+            "CREATE TABLE IF NOT EXISTS embeddings (key BLOB PRIMARY KEY, vector BLOB NOT NULL, "
+            "model BLOB NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID"
+        )
+        file.execute("CREATE TABLE IF NOT EXISTS models (model BLOB PRIMARY KEY, fingerprint TEXT)")
+        return file
+    except sqlite3.Error as error:
+        raise _unusable(path, error) from None
+
+
+def info(path: Path) -> CacheInfo:
+    """Return what a cache holds.
+
+    Raises
+    ------
+    EmbeddingError
+        There is none, or it is damaged.
+    """
+    if not path.is_file():
+        raise EmbeddingError(f"there is no embedding cache at {path}: a build makes one")
+    with contextlib.closing(connect(path)) as file:
+        try:
+            names = dict(file.execute("SELECT model, fingerprint FROM models").fetchall())
+            held = file.execute("SELECT model, COUNT(*), SUM(LENGTH(vector)) FROM embeddings GROUP BY model")
+            models = {names.get(model, "unknown"): (count, size) for model, count, size in held.fetchall()}
+        except sqlite3.Error as error:
+            raise _unusable(path, error) from None
+    return CacheInfo(str(path), _size(path), sum(count for count, _ in models.values()), models)
+
+
+def prune(path: Path, most_bytes: int) -> int:
+    """Delete the vectors that were used least recently until the file is small enough.
+
+    The indexes are as they were: they hold their vectors themselves. Only a text that is built again
+    after its vector went is embedded again.
+
+    Parameters
+    ----------
+    path : Path
+    most_bytes : int
+        The size that the file may have afterwards.
+
+    Returns
+    -------
+    int
+        How many vectors went.
+    """
+    held = info(path)
+    if held.bytes <= most_bytes or not held.vectors:
+        return 0
+    share = max(1 - most_bytes / held.bytes, 0)
+    count = held.vectors if not most_bytes else min(int(held.vectors * share) + 1, held.vectors)
+    with contextlib.closing(connect(path)) as file:
+        try:
+            file.execute(
+                "DELETE FROM embeddings WHERE key IN (SELECT key FROM embeddings ORDER BY used, key LIMIT ?)",
+                [count],
+            )
+            file.execute("DELETE FROM models WHERE model NOT IN (SELECT model FROM embeddings)")
+            file.execute("VACUUM")
+            file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise _unusable(path, error) from None
+    return count
+
+
+def _size(path: Path) -> int:
+    files = (path, path.with_name(path.name + "-wal"))
+    return sum(file.stat().st_size for file in files if file.exists())
+
+
+def _unusable(path: Path, error: sqlite3.Error) -> EmbeddingError:
+    return EmbeddingError(
+        f"the embedding cache {path} cannot be used ({error}): make room if the disk is full; if it is "
+        "damaged, delete it to start anew"
+    )

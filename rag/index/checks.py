@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from rag.errors import RagError, StoreCorruptError
+from rag.index.columns import without_advice
 from rag.index.index import Index
 from rag.index.manifest import Manifest, current_version, files_of, kept_versions, read_manifest, sha256
 from rag.index.segment import Segment, open_segment
@@ -64,7 +65,7 @@ def verify(folder: Path, version: int | None = None) -> Verification:
     try:
         manifest = read_manifest(folder, number)
     except StoreCorruptError as error:
-        problems.append(str(error).split(": `rag verify`")[0])
+        problems.append(without_advice(error))
     else:
         chunks = manifest.chunks
         for file in files_of(manifest):
@@ -77,7 +78,7 @@ def verify(folder: Path, version: int | None = None) -> Verification:
         orphans = find_orphans(folder)
     except RagError as error:
         if not problems:
-            problems.append(f"an older version is damaged: {str(error).split(': `rag verify`')[0]}")
+            problems.append(f"an older version is damaged: {without_advice(error)}")
     return Verification(
         number or 0, files, size, chunks, tuple(dict.fromkeys(problems)),
         tuple(str(path.relative_to(folder)) for path in orphans),
@@ -118,7 +119,7 @@ def _content(folder: Path, manifest: Manifest) -> Iterator[str]:
                 per_source[row["source"]] += 1
                 ids[row["chunk_id"]] += 1
         except RagError as error:
-            yield str(error).split(": `rag verify`")[0]
+            yield without_advice(error)
     if live != manifest.chunks:
         yield f"there are {live} chunks, the manifest says {manifest.chunks}"
     twice = [name for name, count in ids.items() if count > 1]
@@ -131,7 +132,7 @@ def _content(folder: Path, manifest: Manifest) -> Iterator[str]:
                     f"{record.source} has {per_source[record.source]} chunks, its table says {record.chunks}"
                 )
     except RagError as error:
-        yield str(error).split(": `rag verify`")[0]
+        yield without_advice(error)
 
 
 def _segment(segment: Segment) -> Iterator[str]:

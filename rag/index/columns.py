@@ -143,6 +143,11 @@ def told(path: Path) -> Iterator[None]:
 
 #: What to do about a damaged index.
 ADVICE = (
-    "`rag verify` says which version is whole, and `rag rollback` goes back to it; or build again with "
-    "--rebuild, which embeds nothing anew"
+    "`rag verify` says which version is whole and `rag rollback` goes back to it, or build again with "
+    "--rebuild (what was embedded is kept)"
 )
+
+
+def without_advice(error: RagError) -> str:
+    """Return what an error says has happened, for a list that gives the advice once."""
+    return str(error).removesuffix(f": {ADVICE}")

@@ -42,8 +42,11 @@ from rag.index.where import FieldType, Where
 Vectors = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
 
-#: Up to so many numbers (rows x dimensions) under a filter are scanned exactly: about 3 ms.
+#: Up to so many numbers (rows x dimensions) under a filter are compared exactly: about 2 ms.
 EXACT = 1 << 24
+#: Codes are scanned whole whatever the filter; under one that lets through less than one row in so
+#: many, comparing these exactly is faster.
+SPARSE = 12
 _SHARED = 2048  # rows whose comparison is worth a second thread
 _OF_HIT = tuple(name for name in CHUNKS.names if name not in ("doc", "heading"))
 
@@ -168,7 +171,7 @@ class Segment:
         if not k:
             return np.zeros(0, np.int64), np.zeros(0, np.float32), 0
         everything = matched == self.rows
-        if self._codes is not None and matched * self.dimensions > EXACT:
+        if self._codes is not None and matched > max(EXACT // self.dimensions, self.rows // SPARSE):
             found = self._codes.search(
                 unit, k, None if everything else mask, lambda rows, count: self._among(unit, rows, count)
             )
@@ -199,7 +202,9 @@ class Segment:
     def _search(self, unit: Vectors, k: int, among: int, parameters: Any) -> Rows:
         # One more than asked for shows whether others tie with the last.
         _, rows = self._faiss.search(unit[None], min(k + 1, among), params=parameters)
-        found: Rows = rows[0][rows[0] >= 0]  # FAISS pads with -1 when fewer match
+        found: Rows = rows[0][rows[0] >= 0]
+        if len(found) < min(k + 1, among):  # FAISS passes over what is no number
+            raise StoreCorruptError(f"{self.folder / 'vectors.faiss'} is damaged (not finite): {ADVICE}")
         return found
 
     def cosines(self, unit: Vectors, rows: Rows) -> Vectors:

@@ -63,7 +63,10 @@ class IndexWriter:
     @property
     def segment(self) -> SegmentWriter:
         """The new segment, made when the first document comes."""
-        return self._open[0] if self._open else self._new_segment()
+        if not self._open:
+            with _writing(self.folder):
+                return self._new_segment()
+        return self._open[0]
 
     def add_document(
         self, doc_id: str, source: str, metadata: Mapping[str, Any], original: str | None = None
@@ -87,7 +90,8 @@ class IndexWriter:
 
     def add_chunks(self, items: Sequence[tuple[int, Chunk]], vectors: Vectors) -> None:
         """Add chunks of documents, and their vectors (unit rows)."""
-        self.segment.add_chunks(items, vectors)
+        with _writing(self.folder):
+            self.segment.add_chunks(items, vectors)
 
     def commit(
         self,
@@ -115,7 +119,29 @@ class IndexWriter:
             What made this version.
         compact : bool
             Merge all segments into one; else only what has piled up (`rag.index.compaction`).
+
+        Raises
+        ------
+        StoreError
+            There is no room, or no right to write: the index is as it was.
         """
+        with _writing(self.folder):
+            segments = self._segments(removed, removed_ids, edit)
+            groups = compaction.choose(segments, everything=compact)
+            for group in groups:
+                merged = self._merge(group)
+                segments = [segment for segment in segments if segment not in group]
+                segments += [merged] if merged else []
+            manifest = self._manifest(segments, sources, root, chunker, why)
+            self.publish(manifest)
+            if groups:  # what was written only to be merged
+                clear_orphans(self.folder)
+        return manifest
+
+    def _segments(
+        self, removed: Set[str], removed_ids: Set[str], edit: tuple[Where, Mapping[str, Any]] | None
+    ) -> list[SegmentEntry]:
+        """Return the segments of before as they are now, and the new one."""
         old = self.previous
         segments = [
             kept for before in (old.segments if old else ())
@@ -125,12 +151,19 @@ class IndexWriter:
             segments = [self._edit(segment, *edit) for segment in segments]
         if self._open and self.segment.rows:
             segments.append(self._finish(self.segment))
-        for group in compaction.choose(segments, everything=compact):
-            merged = self._merge(group)
-            segments = [segment for segment in segments if segment not in group]
-            segments += [merged] if merged else []
+        return segments
+
+    def _manifest(
+        self,
+        segments: Sequence[SegmentEntry],
+        sources: Sequence[SourceRecord] | None,
+        root: str | None,
+        chunker: str | None,
+        why: str,
+    ) -> Manifest:
+        old = self.previous
         table = old.sources if old and sources is None else self._write_sources(sources or ())
-        manifest = Manifest(
+        return Manifest(
             version=self.version,
             created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             embedder=self.embedder,
@@ -144,8 +177,6 @@ class IndexWriter:
             notes=tuple(self.notes),
             why=why,
         )
-        self.publish(manifest)
-        return manifest
 
     def publish(self, manifest: Manifest) -> None:
         """Make a manifest whose files are all written the current version."""
@@ -229,21 +260,28 @@ def open_writer(
     StoreError
         There is no room, or no right to write: the index is as it was.
     """
-    try:
-        if embedder is None:
-            embedder = read_manifest(folder).embedder
+    if embedder is None:
+        embedder = read_manifest(folder).embedder
+    with _writing(folder):
         for name in FOLDERS:
             (folder / name).mkdir(parents=True, exist_ok=True)
-        with writer_lock(folder), _tidied(folder):
-            previous = None
-            if not rebuild and current_version(folder) is not None:
-                previous = read_manifest(folder)
-            writer = IndexWriter(folder, embedder, previous, dict(previous.schema) if previous else {})
-            try:
-                yield writer
-            finally:
-                with contextlib.suppress(OSError):
-                    writer.close()
+    with writer_lock(folder), _tidied(folder):
+        previous = None
+        if not rebuild and current_version(folder) is not None:
+            previous = read_manifest(folder)
+        writer = IndexWriter(folder, embedder, previous, dict(previous.schema) if previous else {})
+        try:
+            yield writer
+        finally:
+            with contextlib.suppress(OSError):
+                writer.close()
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Tell want of room, or of the right to write, in one line."""
+    try:
+        yield
     except OSError as error:  # Arrow's and numpy's errors of writing are of this kind, too
         raise cannot_write(folder, error) from error
 
@@ -255,9 +293,10 @@ def _tidied(folder: Path) -> Iterator[None]:
     ``LOCK`` says "writing" as long as a writer is at work, and still does when it was killed.
     """
     lock = folder / "LOCK"
-    if lock.stat().st_size:
-        clear_orphans(folder)
-    lock.write_text("writing\n")
+    with _writing(folder):
+        if lock.stat().st_size:
+            clear_orphans(folder)
+        lock.write_text("writing\n")
     try:
         yield
     except BaseException:
