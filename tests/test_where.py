@@ -15,7 +15,8 @@ from rag.errors import WhereError
 from rag.index.manifest import EmbedderEntry
 from rag.index.notations import parse
 from rag.index.segment_writer import Chunk
-from rag.index.where import And, Not, Or, Test, Where, bind, field
+from rag.index.where import And, Not, Or, Where, bind, field
+from rag.index.where import Test as Condition
 from rag.index.writer import open_writer
 
 SCHEMA = {
@@ -110,7 +111,7 @@ def reference(where: Where, row: dict[str, Any]) -> bool:
         return any(reference(part, row) for part in where.parts)
     if isinstance(where, Not):
         return not reference(where.part, row)
-    assert isinstance(where, Test)
+    assert isinstance(where, Condition)
     have, value = row.get(where.field), where.value
     if have is None:
         return where.op == "!="
@@ -129,15 +130,15 @@ YEARS = st.sampled_from([2020, 2021, 2023, 2024.5, 2025])
 DAYS = st.sampled_from([dt.date(2020, 2, 29), dt.date(2021, 1, 1), dt.date(2022, 1, 1)])
 OPS = st.sampled_from(["==", "!=", "<", "<=", ">", ">="])
 TESTS = st.one_of(
-    st.builds(Test, st.just("name"), OPS, NAMES),
-    st.builds(Test, st.just("year"), OPS, YEARS),
-    st.builds(Test, st.just("day"), OPS, DAYS),
-    st.builds(Test, st.just("ok"), st.sampled_from(["==", "!="]), st.booleans()),
-    st.builds(Test, st.just("name"), st.sampled_from(["in", "not in"]), st.lists(NAMES, max_size=3).map(tuple)),
-    st.builds(Test, st.just("year"), st.sampled_from(["in", "not in"]), st.lists(YEARS, max_size=3).map(tuple)),
-    st.builds(Test, st.just("name"), st.sampled_from(["startswith", "string_contains"]), NAMES),
-    st.builds(Test, st.just("tags"), st.sampled_from(["list_contains", "string_contains"]), st.sampled_from(["a", "b", "gdpr"])),
-    st.builds(Test, st.sampled_from(list(SCHEMA)), st.just("exists")),
+    st.builds(Condition, st.just("name"), OPS, NAMES),
+    st.builds(Condition, st.just("year"), OPS, YEARS),
+    st.builds(Condition, st.just("day"), OPS, DAYS),
+    st.builds(Condition, st.just("ok"), st.sampled_from(["==", "!="]), st.booleans()),
+    st.builds(Condition, st.just("name"), st.sampled_from(["in", "not in"]), st.lists(NAMES, max_size=3).map(tuple)),
+    st.builds(Condition, st.just("year"), st.sampled_from(["in", "not in"]), st.lists(YEARS, max_size=3).map(tuple)),
+    st.builds(Condition, st.just("name"), st.sampled_from(["startswith", "string_contains"]), NAMES),
+    st.builds(Condition, st.just("tags"), st.sampled_from(["list_contains", "string_contains"]), st.sampled_from(["a", "b", "gdpr"])),
+    st.builds(Condition, st.sampled_from(list(SCHEMA)), st.just("exists")),
 )  # fmt: skip
 FILTERS = st.recursive(
     TESTS,

@@ -301,7 +301,7 @@ class Index:
         return out, compared
 
     def _lexical(self, query: str, masks: Sequence[Mask], k: int) -> _Scored:
-        bm25 = lexical.score(query, [s.postings for s in self._segments], self._live)
+        bm25 = self._statistics.score(query)
         best = _highest(bm25, [m & (s > 0) for m, s in zip(masks, bm25, strict=True)], k)
         return {(n, row): (float(bm25[n][row]), None, float(bm25[n][row])) for n, row in best}
 
@@ -317,7 +317,7 @@ class Index:
         """Score the best of either arm, and their neighbours, by both arms (`rag.index.ranking`)."""
         width = max(200, 5 * k)
         context = self._surroundings.lexical(query)
-        bm25 = lexical.score(query, [s.postings for s in self._segments], self._live)
+        bm25 = self._statistics.score(query)
         nearest, compared = self._dense(unit, masks, matches, width)
         found = self._ordered(nearest)[:width]
         found += _highest(context, [m & (s > 0) for m, s in zip(masks, context, strict=True)], width)
@@ -332,8 +332,8 @@ class Index:
             rows = np.unique(np.array([row for n, row in found if n == number], np.int64))
             if not len(rows):
                 continue
-            low, high = segment.around(ranking.NEAR)
-            near = np.unique(np.concatenate([rows, low[rows], high[rows] - 1]))
+            low, high = segment.around(rows, ranking.NEAR)
+            near = np.unique(np.concatenate([rows, low, high - 1]))
             near = near[masks[number][near]]
             cosines = np.clip(segment.cosines(unit, near), -1, 1)
             score = (ranking.dense(segment, unit, near) - sum(ranking.DENSE[:3]) * mean) / deviation
@@ -364,7 +364,11 @@ class Index:
 
     @cached_property
     def _surroundings(self) -> ranking.Surroundings:
-        return ranking.Surroundings(self._segments)
+        return ranking.Surroundings(self._segments, self._statistics)
+
+    @cached_property
+    def _statistics(self) -> lexical.Statistics:
+        return lexical.Statistics([segment.postings for segment in self._segments], self._live)
 
     def _spread(self, order: Sequence[_Key], k: int) -> list[_Key]:
         """Return k rows, none in the surroundings of a better one while there are others."""
@@ -378,7 +382,9 @@ class Index:
                 near.append((number, row))
                 continue
             kept.append((number, row))
-            first, end = (int(side[row]) for side in self._segments[number].around(ranking.WIDE))
+            first, end = (
+                int(side[0]) for side in self._segments[number].around(np.array([row]), ranking.WIDE)
+            )
             shadow.update((number, other) for other in range(first, end))
         return kept + near[: k - len(kept)]
 

@@ -12,7 +12,7 @@ k1 = 0.9, b = 0.4 as tuned by Trotman, Jia and Crane (2012) and used by Anserini
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -142,44 +142,46 @@ class Postings:
         return names, self._ends, rows, self._frequency
 
 
-def idf_of(df: int, count: int) -> float:
-    """Return the weight of a term that `df` of `count` rows hold."""
-    return float(np.log(1 + (count - df + 0.5) / (df + 0.5)))
+class Statistics:
+    """What BM25 needs to know of the live rows of some segments.
 
-
-def score(
-    query: str, postings: Sequence[Postings], live: Sequence[npt.NDArray[np.bool_]]
-) -> list[npt.NDArray[np.float32]]:
-    """Score every row of every segment by BM25.
-
-    Parameters
+    Attributes
     ----------
-    query : str
-    postings : sequence of Postings
-        One per segment.
-    live : sequence of ndarray of bool
-        For each segment which of its rows count.
-
-    Returns
-    -------
-    list of ndarray, float32, shape (rows,)
-        One per segment; >= 0, and 0 where no term of the query occurs. Rows that are not live have
-        scores too: mask them.
+    count : int
+        Live rows.
+    mean : float
+        Their mean length in terms.
     """
-    count = int(sum(mask.sum() for mask in live))
-    total = float(sum(p.lengths[mask].sum() for p, mask in zip(postings, live, strict=True)))
-    scores = [np.zeros(len(mask)) for mask in live]
-    if not count or not total:
+
+    def __init__(self, postings: Sequence[Postings], live: Sequence[npt.NDArray[np.bool_]]) -> None:
+        self._postings, self._live = postings, live
+        self.count = int(sum(np.count_nonzero(mask) for mask in live))
+        total = sum(float(p.lengths[mask].sum()) for p, mask in zip(postings, live, strict=True))
+        self.mean = total / self.count if self.count else 0.0
+
+    def weighed(self, query: str) -> Iterator[tuple[float, list[tuple[Rows, Frequencies]]]]:
+        """Yield for each term of a query that occurs its weight, and its postings in each segment."""
+        for term, repeated in Counter(terms(query)).items():
+            found = [postings.find(term) for postings in self._postings]
+            df = sum(
+                int(np.count_nonzero(mask[rows])) for (rows, _), mask in zip(found, self._live, strict=True)
+            )
+            if df:
+                yield repeated * float(np.log(1 + (self.count - df + 0.5) / (df + 0.5))), found
+
+    def score(self, query: str) -> list[npt.NDArray[np.float32]]:
+        """Score every row of every segment by BM25.
+
+        Returns
+        -------
+        list of ndarray, float32, shape (rows,)
+            One per segment; >= 0, and 0 where no term of the query occurs. Rows that are not live
+            have scores too: mask them.
+        """
+        scores = [np.zeros(len(mask)) for mask in self._live]
+        for idf, found in self.weighed(query):
+            for (rows, frequency), out, postings in zip(found, scores, self._postings, strict=True):
+                tf = frequency.astype(np.float64)
+                norm = K1 * (1 - B + B * postings.lengths[rows] / max(self.mean, 1e-9))
+                out[rows] += idf * tf * (K1 + 1) / (tf + norm)
         return [out.astype(np.float32) for out in scores]
-    mean = total / count
-    norms = [K1 * (1 - B + B * np.asarray(p.lengths) / mean) for p in postings]
-    for term, weight in Counter(terms(query)).items():
-        found = [p.find(term) for p in postings]
-        df = int(sum(mask[rows].sum() for (rows, _), mask in zip(found, live, strict=True)))
-        if not df:
-            continue
-        idf = weight * idf_of(df, count)
-        for (rows, frequency), out, norm in zip(found, scores, norms, strict=True):
-            tf = frequency.astype(np.float64)
-            out[rows] += idf * tf * (K1 + 1) / (tf + norm[rows])
-    return [out.astype(np.float32) for out in scores]

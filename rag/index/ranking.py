@@ -14,16 +14,14 @@ settings came within 0.01 to 0.02 of recall of these, which is inside both sets'
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from rag.index.lexical import K1, B, idf_of
-from rag.index.segment import Segment, Vectors
-from rag.text import terms
+from rag.index.lexical import K1, B, Statistics
+from rag.index.segment import Rows, Segment, Vectors
 
 Scores = npt.NDArray[np.float64]
 
@@ -37,7 +35,7 @@ LEXICAL = (0.6, 0.3, 0.3)
 
 def dense(segment: Segment, unit: Vectors, rows: npt.NDArray[np.int64]) -> Scores:
     """Return the weighted sum of rows' cosines and their surroundings' (see `DENSE`)."""
-    first, end = (side[rows] for side in segment.around(WIDE))
+    first, end = segment.around(rows, WIDE)
     window = rows[:, None] + np.arange(-WIDE, WIDE + 1)
     inside = (window >= first[:, None]) & (window < end[:, None])
     needed, place = np.unique(np.where(inside, window, rows[:, None]), return_inverse=True)
@@ -49,22 +47,34 @@ def dense(segment: Segment, unit: Vectors, rows: npt.NDArray[np.int64]) -> Score
     return np.asarray(sum(weight * part for weight, part in zip(DENSE, parts, strict=True)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Field:
-    """One way to read rows as texts: sums over runs of rows, and their lengths."""
-
-    first: npt.NDArray[np.int64]
-    end: npt.NDArray[np.int64]
-    norm: Scores
-
-
 class Surroundings:
-    """BM25 of rows with what stands around them, over the live rows of some segments."""
+    """BM25 of rows with what stands around them, over the live rows of some segments.
 
-    def __init__(self, segments: Sequence[Segment]) -> None:
-        self._segments = segments
-        self._count = int(sum(segment.live.sum() for segment in segments))
-        self._fields = _fields(segments)
+    Only rows near an occurrence of a term, and documents that hold it, are looked at.
+    """
+
+    def __init__(self, segments: Sequence[Segment], statistics: Statistics) -> None:
+        self._segments, self._statistics = segments, statistics
+        # Lengths of runs of rows are differences of these sums.
+        self._sums = [
+            np.concatenate([[0], np.cumsum(segment.postings.lengths, dtype=np.int64)]) for segment in segments
+        ]
+        self._means = self._mean_lengths()
+
+    def _mean_lengths(self) -> tuple[float, float, float]:
+        """Return the mean length, over live rows, of the near rows, the wide ones, and the document."""
+        totals = np.zeros(3)
+        for number, segment in enumerate(self._segments):
+            live = np.flatnonzero(segment.live)
+            for field, reach in enumerate((NEAR, WIDE, segment.rows)):
+                totals[field] += self._length(number, *segment.around(live, reach)).sum(dtype=np.float64)
+        near, wide, whole = totals / max(self._statistics.count, 1)
+        return near, wide, whole
+
+    def _length(self, number: int, first: Rows, end: Rows) -> Rows:
+        sums = self._sums[number]
+        length: Rows = sums[end] - sums[first]
+        return length
 
     def lexical(self, query: str) -> list[Scores]:
         """Return every row's BM25 with its surroundings (see `LEXICAL`), one array per segment.
@@ -72,39 +82,45 @@ class Surroundings:
         Document frequencies, as in `rag.index.lexical`, are those of single rows over live rows.
         """
         out = [np.zeros(segment.rows) for segment in self._segments]
-        for term, weight in Counter(terms(query)).items():
-            found = [segment.postings.find(term) for segment in self._segments]
-            df = sum(
-                int(segment.live[rows].sum())
-                for segment, (rows, _) in zip(self._segments, found, strict=True)
-            )
-            if not df:
-                continue
-            idf = weight * idf_of(df, self._count)
-            for (rows, frequency), own, total in zip(found, self._fields, out, strict=True):
-                sums = np.zeros(len(total) + 1)
-                sums[rows + 1] = frequency
-                np.cumsum(sums, out=sums)
-                for share, field in zip(LEXICAL, own, strict=True):
-                    tf = sums[field.end] - sums[field.first]
-                    total += share * idf * tf * (K1 + 1) / (tf + field.norm)
+        whole = [np.zeros(len(segment.documents)) for segment in self._segments]
+        for idf, found in self._statistics.weighed(query):
+            for number, (rows, frequency) in enumerate(found):
+                if len(rows):
+                    self._add(out[number], whole[number], number, rows, frequency, idf)
+        for segment, total, of_document in zip(self._segments, out, whole, strict=True):
+            total += segment.of_documents(of_document)
         return out
 
+    def _add(
+        self,
+        total: Scores,
+        of_document: Scores,
+        number: int,
+        rows: npt.NDArray[np.int32],
+        frequency: npt.NDArray[np.uint16],
+        idf: float,
+    ) -> None:
+        """Add a term's share to the rows around its occurrences, and to the documents of these."""
+        segment = self._segments[number]
+        at = rows.astype(np.int64)
+        first, end = segment.around(at, WIDE)
+        window = at + np.arange(-WIDE, WIDE + 1)[:, None]
+        near = np.sort(window[(window >= first) & (window < end)], kind="stable")  # of sorted runs: quick
+        touched = near[np.diff(near, prepend=-1) > 0]
+        sums = np.concatenate([[0], np.cumsum(frequency, dtype=np.int64)])
+        for share, reach, mean in zip(LEXICAL, (NEAR, WIDE), self._means, strict=False):
+            low, high = segment.around(touched, reach)
+            tf = sums[np.searchsorted(rows, high)] - sums[np.searchsorted(rows, low)]
+            total[touched] += share * idf * _saturated(tf, self._length(number, low, high), mean)
+        numbers, place = np.unique(segment.document(at), return_inverse=True)
+        tf = np.bincount(place, frequency, len(numbers))
+        length = self._length(number, *segment.runs(numbers))
+        of_document[numbers] += LEXICAL[2] * idf * _saturated(tf, length, self._means[2])
 
-def _fields(segments: Sequence[Segment]) -> list[list[_Field]]:
-    """Return each segment's near, wide and document fields, with norms over the live rows of all."""
-    spans = [
-        [segment.around(NEAR), segment.around(WIDE), segment.around(segment.rows)] for segment in segments
-    ]
-    sums = [np.concatenate([[0.0], np.cumsum(segment.postings.lengths)]) for segment in segments]
-    lengths = [[s[end] - s[first] for first, end in own] for s, own in zip(sums, spans, strict=True)]
-    out: list[list[_Field]] = [[] for _ in segments]
-    for number in range(len(LEXICAL)):
-        kept = [own[number][segment.live] for own, segment in zip(lengths, segments, strict=True)]
-        mean = sum(float(values.sum()) for values in kept) / max(sum(map(len, kept)), 1)
-        for fields, own, length in zip(out, spans, lengths, strict=True):
-            norm = K1 * (1 - B + B * length[number] / max(mean, 1e-9))
-            fields.append(_Field(*own[number], norm))
+
+def _saturated(tf: npt.NDArray[Any], length: Rows, mean: float) -> Scores:
+    norm = K1 * (1 - B + B * length / max(mean, 1e-9))
+    out: Scores = tf * (K1 + 1) / (tf + norm)
     return out
 
 

@@ -74,7 +74,6 @@ class Segment:
             self._faiss = self._open_vectors(folder / "vectors.faiss")
         self._codes = Codes(folder, rows, dimensions) if rows * dimensions >= WORTHWHILE else None
         self.removed = removed
-        self._around: dict[int, tuple[Rows, Rows]] = {}
         self.live = np.ones(rows, dtype=bool)
         self.live[removed] = False
 
@@ -136,25 +135,30 @@ class Segment:
         """Turn a mask over documents into one over rows."""
         return mask if self._one_each else mask[self._doc]
 
-    @cached_property
-    def starts(self) -> npt.NDArray[np.int64]:
-        """The first row of each run of rows of one document, ascending."""
-        change = np.flatnonzero(np.diff(self._doc)) + 1
-        return np.concatenate([[0], change]).astype(np.int64) if self.rows else change
+    def of_documents(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return for each row its document's value."""
+        return values if self._one_each else values[self._doc]
+
+    def runs(self, documents: npt.NDArray[Any]) -> tuple[Rows, Rows]:
+        """Return the rows of each of some documents, as [first, end)."""
+        first, end = self._runs
+        return first[documents], end[documents]
 
     @cached_property
-    def _run(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        sizes = np.diff(np.append(self.starts, self.rows))
-        return np.repeat(self.starts, sizes), np.repeat(self.starts + sizes, sizes)
+    def _runs(self) -> tuple[Rows, Rows]:
+        """The first row of each document, and the one behind its last."""
+        numbers = np.arange(len(self.documents))
+        return np.searchsorted(self._doc, numbers), np.searchsorted(self._doc, numbers, side="right")
 
-    def around(self, reach: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Return for each row the rows up to `reach` away in its document, as [first, end)."""
-        if reach not in self._around:
-            first, end = self._run
-            rows = np.arange(self.rows)
-            spans = np.maximum(rows - reach, first), np.minimum(rows + reach + 1, end)
-            self._around[reach] = spans
-        return self._around[reach]
+    def around(self, rows: Rows, reach: int) -> tuple[Rows, Rows]:
+        """Return for each of some rows the rows up to `reach` away in its document, as [first, end)."""
+        first, end = (side[self._doc[rows]] for side in self._runs)
+        return np.maximum(rows - reach, first), np.minimum(rows + reach + 1, end)
+
+    def document(self, rows: Rows) -> npt.NDArray[np.int32]:
+        """Return the number of each of some rows' document."""
+        numbers: npt.NDArray[np.int32] = self._doc[rows]
+        return numbers
 
     def nearest(self, unit: Vectors, mask: Mask, k: int, matched: int) -> tuple[Rows, Vectors, int]:
         """Return the k rows of the mask with the highest cosines, and how many were compared exactly.
