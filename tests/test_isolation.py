@@ -225,7 +225,7 @@ def test_readers_see_whole_versions_while_a_writer_commits_compacts_and_prunes(t
     for process in processes:
         process.join(60)
         assert process.exitcode == 0
-    assert failures == []
+    assert [str(failure) for failure in failures] == []
     assert len(counted) == 8
     assert min(counted) > 0
     assert min(across) > 0

@@ -150,6 +150,32 @@ def test_verify_finds_every_altered_byte_and_names_the_version_that_is_whole(pat
     assert store.verify().sound
 
 
+@pytest.mark.parametrize("harm", ["x", "", "99999999999", None])
+def test_a_lost_pointer_is_found_again_by_rollback_or_rebuild(
+    folder: Path, path: Path, harm: str | None
+) -> None:
+    before = found(rag.Index.open(path))
+    pointer = path / "CURRENT"
+    if harm is None:
+        pointer.unlink()
+    else:
+        pointer.write_text(harm)
+        with pytest.raises(StoreCorruptError, match="rag rollback"):
+            rag.Index.open(path)
+    check = rag.Store(path).verify()
+    assert "does not name a version" in check.problems[0]
+    assert "version 3 is whole: `rag rollback" in check.advice
+    assert [v.number for v in rag.Store(path).versions()] == [1, 2, 3]
+    saved = path.parent / "copy"
+    shutil.copytree(path, saved)
+    assert rag.Store(path).rollback(3) == 4
+    assert_equal(found(rag.Index.open(path)), before)
+    report = rag.build(folder, saved, embedder=STATIC, rebuild=True)
+    assert (report.version, report.embedded) == (4, 0)
+    assert_equal(found(rag.Index.open(saved)), before)
+    assert rag.Store(saved).verify().sound
+
+
 def test_compaction_refuses_to_copy_damage(path: Path) -> None:
     victim = current(path, "vectors.faiss")
     data = victim.read_bytes()

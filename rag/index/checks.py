@@ -21,7 +21,15 @@ import numpy as np
 from rag.errors import RagError, StoreCorruptError
 from rag.index.columns import without_advice
 from rag.index.index import Index
-from rag.index.manifest import Manifest, current_version, files_of, kept_versions, read_manifest, sha256
+from rag.index.manifest import (
+    Manifest,
+    current_version,
+    files_of,
+    kept_versions,
+    newest_version,
+    read_manifest,
+    sha256,
+)
 from rag.index.segment import Segment, open_segment
 from rag.index.sources import open_sources, read_sources
 from rag.index.writer import find_orphans
@@ -59,9 +67,11 @@ class Verification:
 
 def verify(folder: Path, version: int | None = None) -> Verification:
     """Check a version, by default the current one; a missing one is an error, damage is not."""
-    number = current_version(folder) if version is None else version
+    number = newest_version(folder) if version is None else version
     problems: list[str] = []
     files = size = chunks = 0
+    if pointer(folder) is None:
+        problems.append(f"{folder / 'CURRENT'} does not name a version")
     try:
         manifest = read_manifest(folder, number)
     except StoreCorruptError as error:
@@ -80,16 +90,24 @@ def verify(folder: Path, version: int | None = None) -> Verification:
         if not problems:
             problems.append(f"an older version is damaged: {without_advice(error)}")
     return Verification(
-        number or 0, files, size, chunks, tuple(dict.fromkeys(problems)),
+        number, files, size, chunks, tuple(dict.fromkeys(problems)),
         tuple(str(path.relative_to(folder)) for path in orphans),
-        _advice(folder, number or 0) if problems else "",
+        _advice(folder, number) if problems else "",
     )  # fmt: skip
+
+
+def pointer(folder: Path) -> int | None:
+    """Return the version that the pointer names, or None where it is lost or damaged."""
+    try:
+        return current_version(folder)
+    except StoreCorruptError:
+        return None
 
 
 def _advice(folder: Path, bad: int) -> str:
     """Name the newest other version that is whole, or say how to build anew."""
     for version in reversed(kept_versions(folder)):
-        if version == bad:
+        if version == bad and pointer(folder) is not None:
             continue
         try:
             manifest = read_manifest(folder, version)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import bisect
 import contextlib
+import io
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,6 +56,8 @@ class Columns:
             self._batches = [reader.get_batch(n) for n in range(reader.num_record_batches)]
         self._ends = list(itertools.accumulate(batch.num_rows for batch in self._batches))
         self._sound: dict[tuple[int, int], pa.Array] = {}
+        self._distinct: dict[str, tuple[npt.NDArray[np.int32], pa.Array]] = {}
+        self._held: dict[tuple[int, tuple[str, ...]], tuple[dict[str, None], list[tuple[str, pa.Array]]]] = {}
         self._numbers: dict[str, tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]] = {}
 
     def __len__(self) -> int:
@@ -78,22 +82,44 @@ class Columns:
             self._numbers[name] = one, None if every.all() else every
         return self._numbers[name]
 
+    def distinct(self, name: str) -> tuple[npt.NDArray[np.int32], pa.Array]:
+        """Return a column of strings as numbers of its distinct values (-1 where missing), and these."""
+        if name not in self._distinct:
+            whole = pa.chunked_array(self.chunks(name), pa.string()).combine_chunks()
+            with told(self.path):
+                found = (whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole).dictionary_encode()
+            numbers = pc.fill_null(found.indices, -1).to_numpy(zero_copy_only=False)
+            self._distinct[name] = numbers, found.dictionary
+        return self._distinct[name]
+
     def chunks(self, name: str) -> list[pa.Array]:
         """Return a column, an array per batch."""
         at = self.schema.get_field_index(name)
         with told(self.path):
             return [self._checked(n, at) for n in range(len(self._batches))]
 
-    def take(self, rows: Sequence[int], names: Sequence[str]) -> list[dict[str, Any]]:
+    def take(self, rows: Sequence[int], names: tuple[str, ...]) -> list[dict[str, Any]]:
         """Return rows as plain values, in the order asked for."""
-        at = [(name, self.schema.get_field_index(name)) for name in names]
         out = []
         with told(self.path):
             for row in rows:
                 number = bisect.bisect_right(self._ends, row)
                 own = row - (self._ends[number - 1] if number else 0)
-                out.append({name: self._value(number, column, own) for name, column in at})
+                blank, held = self._held.get((number, names)) or self._hold(number, names)
+                values = dict(blank)
+                for name, array in held:
+                    values[name] = array[own].as_py()
+                out.append(values)
         return out
+
+    def _hold(
+        self, number: int, names: tuple[str, ...]
+    ) -> tuple[dict[str, None], list[tuple[str, pa.Array]]]:
+        """Return, for a batch, a row of nothing, and the columns that hold something."""
+        arrays = [(name, self._checked(number, self.schema.get_field_index(name))) for name in names]
+        held = [(name, array) for name, array in arrays if array.null_count < len(array)]
+        self._held[number, names] = dict.fromkeys(names), held
+        return self._held[number, names]
 
     def table(self) -> pa.Table:
         """Return everything, checked."""
@@ -102,10 +128,6 @@ class Columns:
                 for at in range(len(self.schema)):
                     self._checked(number, at)
             return pa.Table.from_batches(self._batches, self.schema)
-
-    def _value(self, number: int, column: int, row: int) -> Any:
-        array = self._checked(number, column)
-        return None if array.null_count == len(array) else array[row].as_py()
 
     def _checked(self, number: int, column: int) -> pa.Array:
         found = self._sound.get((number, column))
@@ -117,12 +139,35 @@ class Columns:
 
 
 def array(path: Path, kind: type[np.generic], shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    """Open a numpy file, memory-mapped, that must hold just this."""
+    """Open a numpy file, memory-mapped, that must hold just this.
+
+    Its head is compared with the one that numpy writes, not parsed: numpy's parser is Python's own,
+    which a hostile file should not be given.
+    """
     with told(path):
-        values: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-        if values.dtype != kind or values.shape != shape or not values.flags.c_contiguous:
-            raise ValueError(f"it holds {values.shape} {values.dtype}, not {shape} {np.dtype(kind)}")
-        return values
+        head = _npy_head(kind, shape)
+        size = len(head) + math.prod(shape) * np.dtype(kind).itemsize
+        with path.open("rb") as file:
+            if file.read(len(head)) != head or path.stat().st_size != size:
+                raise ValueError(f"it does not hold {shape} {np.dtype(kind)}")
+        if size == len(head):
+            return np.zeros(shape, kind)
+        return np.memmap(path, kind, "r", len(head), shape)
+
+
+def rows_of_array(path: Path, kind: type[np.generic], columns: int) -> int:
+    """Return how many rows a numpy file of so many columns has, by its size."""
+    with told(path):
+        head = len(_npy_head(kind, (0, columns)))  # padded to a multiple of 64 bytes
+        return (path.stat().st_size - head) // (columns * np.dtype(kind).itemsize)
+
+
+def _npy_head(kind: type[np.generic], shape: tuple[int, ...]) -> bytes:
+    sink = io.BytesIO()
+    description = np.lib.format.dtype_to_descr(np.dtype(kind))
+    header = {"descr": description, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(sink, header)
+    return sink.getvalue()
 
 
 @contextlib.contextmanager

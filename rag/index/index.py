@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from rag.errors import StoreCorruptError, StoreMismatchError, UsageError
-from rag.index import lexical, ranking
+from rag.index import lexical, ordering, ranking
 from rag.index.manifest import Manifest, current_version, read_manifest
 from rag.index.mask import Mask
 from rag.index.notations import WhereLike, parse
+from rag.index.ordering import Key, Scored
 from rag.index.results import Hits, SearchPlan
 from rag.index.schema import OWN
 from rag.index.segment import Vectors, open_segment
@@ -29,9 +30,6 @@ Mode = Literal["hybrid", "dense", "lexical"]
 
 #: Weight of the lexical arm's standardised score beside the dense arm's.
 LEXICAL_WEIGHT = 1.0
-
-_Key = tuple[int, int]  # (segment, row)
-_Scored = dict[_Key, tuple[float, float | None, float | None]]  # score, cosine, BM25
 
 
 class Index:
@@ -246,7 +244,7 @@ class Index:
         unit = self._unit(self._embed(query) if isinstance(query, str) else query)
         bound, masks, matches = self._matching(where)
         scored, compared = self._dense(unit, masks, matches, max(k, fetch_k))
-        order = self._ordered(scored)[: max(k, fetch_k)]
+        order = ordering.ordered(scored, self._segments)[: max(k, fetch_k)]
         vectors = [self._segments[number].vectors[row] for number, row in order]
         chosen = maximal_marginal_relevance(unit, vectors, 1 - diversity, min(k, len(vectors)))
         hits = self._made([order[at] for at in chosen], scored)
@@ -290,8 +288,8 @@ class Index:
 
     def _dense(
         self, unit: Vectors, masks: Sequence[Mask], matches: Sequence[int], k: int
-    ) -> tuple[_Scored, int]:
-        out: _Scored = {}
+    ) -> tuple[Scored, int]:
+        out: Scored = {}
         compared = 0
         for number, (segment, mask, count) in enumerate(zip(self._segments, masks, matches, strict=True)):
             rows, cosines, looked = segment.nearest(unit, mask, k, count)
@@ -300,9 +298,9 @@ class Index:
                 out[number, row] = (cosine, cosine, None)
         return out, compared
 
-    def _lexical(self, query: str, masks: Sequence[Mask], k: int) -> _Scored:
+    def _lexical(self, query: str, masks: Sequence[Mask], k: int) -> Scored:
         bm25 = self._statistics.score(query)
-        best = _highest(bm25, [m & (s > 0) for m, s in zip(masks, bm25, strict=True)], k)
+        best = ordering.highest(bm25, [m & (s > 0) for m, s in zip(masks, bm25, strict=True)], k)
         return {(n, row): (float(bm25[n][row]), None, float(bm25[n][row])) for n, row in best}
 
     def _hybrid(
@@ -313,21 +311,21 @@ class Index:
         matches: Sequence[int],
         k: int,
         weight: float,
-    ) -> tuple[_Scored, int]:
+    ) -> tuple[Scored, int]:
         """Score the best of either arm, and their neighbours, by both arms (`rag.index.ranking`)."""
         width = max(200, 5 * k)
         context = self._surroundings.lexical(query)
         bm25 = self._statistics.score(query)
         nearest, compared = self._dense(unit, masks, matches, width)
-        found = self._ordered(nearest)[:width]
-        found += _highest(context, [m & (s > 0) for m, s in zip(masks, context, strict=True)], width)
+        found = ordering.ordered(nearest, self._segments)[:width]
+        found += ordering.highest(context, [m & (s > 0) for m, s in zip(masks, context, strict=True)], width)
         count = max(len(self), 1)
         sums = [segment.score_sums(unit) for segment in self._segments]
         mean = sum(total for total, _ in sums) / count
         variance = sum(square for _, square in sums) / count - mean * mean
         deviation = float(np.sqrt(max(variance, 0.0))) or 1.0
         level, spread = ranking.moments(context, self._live)
-        out: _Scored = {}
+        out: Scored = {}
         for number, segment in enumerate(self._segments):
             rows = np.unique(np.array([row for n, row in found if n == number], np.int64))
             if not len(rows):
@@ -370,62 +368,20 @@ class Index:
     def _statistics(self) -> lexical.Statistics:
         return lexical.Statistics([segment.postings for segment in self._segments], self._live)
 
-    def _spread(self, order: Sequence[_Key], k: int) -> list[_Key]:
-        """Return k rows, none in the surroundings of a better one while there are others."""
-        kept: list[_Key] = []
-        near: list[_Key] = []
-        shadow: set[_Key] = set()
-        for number, row in order:
-            if len(kept) == k:
-                break
-            if (number, row) in shadow:
-                near.append((number, row))
-                continue
-            kept.append((number, row))
-            first, end = (
-                int(side[0]) for side in self._segments[number].around(np.array([row]), ranking.WIDE)
-            )
-            shadow.update((number, other) for other in range(first, end))
-        return kept + near[: k - len(kept)]
-
-    def _ordered(self, scored: _Scored) -> list[_Key]:
-        """Return rows, best first; ties fall to the chunk id, however the index came about."""
-        order = sorted(scored, key=lambda key: -scored[key][0])
-        values = [scored[key][0] for key in order]
-        tied = {
-            key for at, key in enumerate(order)
-            if values[at] in values[max(at - 1, 0) : at] + values[at + 1 : at + 2]
-        }  # fmt: skip
-        if not tied:
-            return order
-        ids = {key: self._segments[key[0]].ids([key[1]])[0] for key in tied}
-        return sorted(order, key=lambda key: (-scored[key][0], ids.get(key, "")))
-
-    def _hits(self, scored: _Scored, k: int, *, spread: bool = False) -> list[Hit]:
-        order = self._ordered(scored)
+    def _hits(self, scored: Scored, k: int, *, spread: bool = False) -> list[Hit]:
+        order = ordering.ordered(scored, self._segments)
         if spread:
-            order = sorted(self._spread(order, k), key=order.index)
+            order = ordering.apart(order, k, self._segments)
         return self._made(order[:k], scored)
 
-    def _made(self, keys: Sequence[_Key], scored: _Scored) -> list[Hit]:
+    def _made(self, keys: Sequence[Key], scored: Scored) -> list[Hit]:
         """Return the hits of rows, in their order."""
-        hits = []
-        for number, row in keys:
-            values = self._segments[number].take([row])[0]
-            score, dense, lexic = scored[number, row]
-            lists = {name: tuple(values[name] or ()) for name in ("section", "page_breaks")}
-            hits.append(Hit(**{**values, **lists}, score=score, dense=dense, lexical=lexic))
-        return hits
-
-
-def _highest(scores: Sequence[npt.NDArray[Any]], masks: Sequence[Mask], k: int) -> list[_Key]:
-    """Return the k rows of the masks with the highest scores, and those that tie with the last."""
-    kept = [np.flatnonzero(mask) for mask in masks]
-    values = [scores[number][rows] for number, rows in enumerate(kept)]
-    every = np.concatenate([np.zeros(0), *values])
-    least = np.partition(every, -k)[-k] if len(every) > k else -np.inf
-    return [
-        (number, int(row))
-        for number, (rows, own) in enumerate(zip(kept, values, strict=True))
-        for row in rows[own >= least]
-    ]
+        hits: dict[Key, Hit] = {}
+        for number in {number for number, _ in keys}:
+            rows = [row for at, row in keys if at == number]
+            for row, values in zip(rows, self._segments[number].take(rows), strict=True):
+                score, dense, lexic = scored[number, row]
+                values["section"] = tuple(values["section"] or ())
+                values["page_breaks"] = tuple(values["page_breaks"] or ())
+                hits[number, row] = Hit(**values, score=score, dense=dense, lexical=lexic)
+        return [hits[key] for key in keys]

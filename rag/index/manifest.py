@@ -164,11 +164,27 @@ def current_version(folder: Path) -> int | None:
     return int(text)
 
 
+def newest_version(folder: Path) -> int:
+    """Return the number of the current version; of the newest that is there if the pointer is lost.
+
+    0 says that there is none.
+    """
+    try:
+        current = current_version(folder)
+    except StoreCorruptError:
+        current = None
+    return current if current is not None else max(_manifests(folder), default=0)
+
+
 def kept_versions(folder: Path) -> list[int]:
     """Return the numbers of the versions whose manifests are there, up to the current one."""
-    current = current_version(folder) or 0
+    newest = newest_version(folder)
+    return sorted(number for number in _manifests(folder) if number <= newest)
+
+
+def _manifests(folder: Path) -> list[int]:
     names = [path.stem for path in (folder / "manifests").glob("*.json")]
-    return sorted(int(name) for name in names if name.isdecimal() and int(name) <= current)
+    return [int(name) for name in names if name.isascii() and name.isdecimal()]
 
 
 def read_manifest(folder: Path, version: int | None = None) -> Manifest:
@@ -181,10 +197,9 @@ def read_manifest(folder: Path, version: int | None = None) -> Manifest:
     StoreCorruptError
         The manifest, or a file that it names, is missing, short, or outside the folder.
     """
-    current = current_version(folder)
-    if current is None:
+    wanted = current_version(folder) if version is None else version
+    if wanted is None:
         raise StoreMissingError(f"there is no index in {folder}: build it with `rag build SRC {folder}`")
-    wanted = current if version is None else version
     path = folder / "manifests" / f"{wanted:06d}.json"
     try:
         text = _read(path, _LARGEST_MANIFEST)
@@ -195,8 +210,8 @@ def read_manifest(folder: Path, version: int | None = None) -> Manifest:
         if manifest.version != wanted:
             raise ValueError(f"it says that it is version {manifest.version}")
     except FileNotFoundError:
-        if version is not None and version != current:
-            there = ", ".join(map(str, kept_versions(folder)))
+        if version is not None and version != newest_version(folder):
+            there = ", ".join(map(str, kept_versions(folder))) or "none"
             raise StoreMissingError(f"{folder} has no version {version}: there is {there}") from None
         raise StoreCorruptError(f"{path} is missing: {ADVICE}") from None
     except ValidationError as error:

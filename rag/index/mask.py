@@ -25,6 +25,12 @@ class Values(Protocol):
     def numeric(self, name: str) -> tuple[npt.NDArray[Any], Mask | None] | None:
         """Return the column of a number, and which are there (None: all); None for other types."""
 
+    def distinct(self, name: str) -> tuple[npt.NDArray[np.int32], pa.Array] | None:
+        """Return a column of strings as numbers of its distinct values (-1 where missing), and these.
+
+        None for other types.
+        """
+
     def expand(self, name: str, mask: Mask) -> Mask:
         """Turn a mask over a column into one over the rows.
 
@@ -52,6 +58,8 @@ def evaluate(where: Where, values: Values, rows: int) -> Mask:
     assert isinstance(where, Test)
     if where.op in _NUMPY and (numbers := values.numeric(where.field)) is not None:
         return values.expand(where.field, _compare(where, *numbers))
+    if (strings := values.distinct(where.field)) is not None:
+        return values.expand(where.field, _of_distinct(where, *strings))
     parts_ = values.chunks(where.field)
     if parts_ is None:
         return np.full(rows, where.op == "!=")  # a missing field differs from everything
@@ -77,6 +85,19 @@ def _compare(test: Test, values: npt.NDArray[Any], valid: Mask | None) -> Mask:
     if valid is None:
         return result
     return result | ~valid if test.op == "!=" else result & valid
+
+
+def _of_distinct(test: Test, numbers: npt.NDArray[np.int32], distinct: pa.Array) -> Mask:
+    """Test each distinct string once, and a missing one (its number -1 is the last place's)."""
+    missing = pa.array([None], pa.string())
+    result = np.concatenate([_test(test, distinct), _test(test, missing)])
+    chosen = np.flatnonzero(result)
+    if not len(chosen):
+        return np.zeros(len(numbers), bool)
+    if len(chosen) == 1 and chosen[0] < len(distinct):
+        one: Mask = numbers == chosen[0]
+        return one
+    return result[numbers]
 
 
 def _test(test: Test, values: pa.Array) -> Mask:

@@ -30,7 +30,7 @@ import pyarrow.compute as pc
 from rag.errors import StoreCorruptError
 from rag.index import lexical
 from rag.index.codes import WORTHWHILE, Codes
-from rag.index.columns import ADVICE, Columns, array, told
+from rag.index.columns import ADVICE, Columns, array, rows_of_array, told
 from rag.index.manifest import SegmentEntry
 from rag.index.mask import Mask, evaluate
 from rag.index.originals import decode
@@ -72,7 +72,15 @@ class Segment:
         self.postings = lexical.Postings(folder, rows)
         with told(folder / "vectors.faiss"):
             self._faiss = self._open_vectors(folder / "vectors.faiss")
+        headings = rows_of_array(folder / "headings.npy", np.float32, dimensions)
+        self._headings = array(folder / "headings.npy", np.float32, (headings, dimensions))
+        #: Sum, then second moment, of the vectors, ``(1 + dimensions, dimensions)``; None if few.
+        self.moments: npt.NDArray[np.float64] | None = None
+        if rows > dimensions:
+            self.moments = array(folder / "moments.npy", np.float64, (dimensions + 1, dimensions))
         self._codes = Codes(folder, rows, dimensions) if rows * dimensions >= WORTHWHILE else None
+        self._own = tuple(name for name in OF_DOCUMENT if name in self.documents.names)
+        self._given = tuple(name for name in self.documents.names if name not in OF_DOCUMENT)
         self.removed = removed
         self.live = np.ones(rows, dtype=bool)
         self.live[removed] = False
@@ -95,13 +103,10 @@ class Segment:
     @cached_property
     def heading_vectors(self) -> Vectors:
         """The vectors of the heading paths, ``(headings, dimensions)`` float32."""
-        count = int(self._heading.max(initial=-1)) + 1
-        path = self.folder / "headings.npy"
-        with told(path):
-            found = np.load(path, mmap_mode="r", allow_pickle=False)
-            if found.dtype != np.float32 or found.ndim != 2 or len(found) < count:
-                raise ValueError(f"not the vectors of {count} headings")
-        return array(path, np.float32, (len(found), self.dimensions))
+        needed = int(self._heading.max(initial=-1)) + 1
+        if len(self._headings) < needed:
+            raise StoreCorruptError(f"{self.folder} has {len(self._headings)} of {needed} headings: {ADVICE}")
+        return self._headings
 
     @cached_property
     def _doc(self) -> npt.NDArray[np.int32]:
@@ -230,13 +235,6 @@ class Segment:
         found = np.vecdot(self.heading_vectors[np.clip(numbers, 0, None)], unit)
         return np.where(numbers >= 0, found, 0.0).astype(np.float64)[place.reshape(-1)]
 
-    @cached_property
-    def moments(self) -> npt.NDArray[np.float64] | None:
-        """Sum, then second moment, of the vectors, ``(1 + dimensions, dimensions)``; None if few."""
-        if self.rows <= self.dimensions:
-            return None
-        return array(self.folder / "moments.npy", np.float64, (self.dimensions + 1, self.dimensions))
-
     def score_sums(self, vector: Vectors) -> tuple[float, float]:
         """Return the sum, and the sum of squares, of the live rows' inner products with a vector."""
         if self.moments is None:
@@ -252,22 +250,26 @@ class Segment:
 
     def take(self, rows: Sequence[int]) -> list[dict[str, Any]]:
         """Return chunks as plain values, their documents' under ``"metadata"``."""
-        chunks = self.chunks.take(rows, _OF_HIT)
-        own = sorted({int(self._doc[row]) for row in rows})
-        documents = {number: self._document(number) for number in own}
-        return [{**chunk, **documents[int(self._doc[row])]} for row, chunk in zip(rows, chunks, strict=True)]
+        documents: dict[int, dict[str, Any]] = {}
+        out = self.chunks.take(rows, _OF_HIT)
+        for row, values in zip(rows, out, strict=True):
+            number = int(self._doc[row])
+            if number not in documents:
+                documents[number] = self._document(number)
+            values.update(documents[number])
+        return out
 
     def _document(self, number: int) -> dict[str, Any]:
         """Return a document's id, source, and metadata as it was given."""
-        known = [name for name in OF_DOCUMENT if name in self.documents.names]
-        own = self.documents.take([number], known)[0]
+        own = self.documents.take([number], self._own)[0]
         original = own.pop(ORIGINAL, None)
         with told(self.documents.path):
             if original is not None:
-                return {**own, "metadata": decode(original)}
-            names = [name for name in self.documents.names if name not in OF_DOCUMENT]
-            values = self.documents.take([number], names)[0]
-            return {**own, "metadata": {k: value for k, value in values.items() if value is not None}}
+                own["metadata"] = decode(original)
+            else:
+                values = self.documents.take([number], self._given)[0]
+                own["metadata"] = {name: value for name, value in values.items() if value is not None}
+        return own
 
     def ids(self, rows: Sequence[int]) -> list[str]:
         """Return the chunk ids of rows."""
@@ -315,6 +317,12 @@ class _Fields:
         number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
         return home.numeric(name) if number else None
 
+    def distinct(self, name: str) -> tuple[npt.NDArray[np.int32], pa.Array] | None:
+        home = self._home(name)
+        if home is None or self._schema.get(name, "string") != "string":
+            return None
+        return home.distinct(name) if pa.types.is_string(home.schema.field(name).type) else None
+
     def expand(self, name: str, mask: Mask) -> Mask:
         return mask if name in _OF_HIT else self._segment.of_document(mask)
 
@@ -330,11 +338,10 @@ def open_segment(folder: Path, entry: SegmentEntry, dimensions: int) -> Segment:
     removed = np.zeros(0, np.int64)
     if entry.removed is not None:
         path = folder / entry.removed.path
-        with told(path):
-            removed = np.load(path, allow_pickle=False)
-            fits = removed.dtype == np.int64 and removed.shape == (entry.gone,) and entry.gone < entry.rows
-            if not fits or np.any(np.diff(removed) < 1) or not 0 <= removed[0] <= removed[-1] < entry.rows:
-                raise ValueError("not rows of its segment")
+        removed = array(path, np.int64, (entry.gone,))
+        fits = 0 < entry.gone < entry.rows and not np.any(np.diff(removed) < 1)
+        if not fits or not 0 <= removed[0] <= removed[-1] < entry.rows:
+            raise StoreCorruptError(f"{path} is damaged (not rows of its segment): {ADVICE}")
     elif entry.gone:
         raise StoreCorruptError(f"the manifest of {folder} counts removed rows without naming them: {ADVICE}")
     documents = folder / entry.documents.path if entry.documents else None

@@ -105,7 +105,8 @@ class SegmentWriter:
         columns = {name: [getattr(chunk, name) for chunk in chunks] for name in Chunk.__slots__}
         columns["doc"] = [number for number, _ in items]
         columns["heading"] = [self._headings.get(heading, -1) for heading in columns["heading"]]
-        columns["page_breaks"] = [breaks or None for breaks in columns["page_breaks"]]
+        for name in ("page_breaks", "section"):
+            columns[name] = [values or None for values in columns[name]]
         arrays = [pa.array(columns[field.name], field.type) for field in CHUNKS]
         self._lexical.add(
             " \n".join((chunk.text, *chunk.section, self._documents.name(number))) for number, chunk in items

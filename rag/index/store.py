@@ -12,7 +12,7 @@ from rag.errors import StoreMissingError, UsageError
 from rag.index import checks
 from rag.index.edits import widened
 from rag.index.index import Index
-from rag.index.manifest import current_version, fsync_folder, kept_versions, read_manifest
+from rag.index.manifest import fsync_folder, kept_versions, newest_version, read_manifest
 from rag.index.notations import WhereLike
 from rag.index.writer import clear_orphans, open_writer
 
@@ -69,7 +69,7 @@ class Store:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        if current_version(self.path) is None:
+        if not newest_version(self.path):
             raise StoreMissingError(
                 f"there is no index in {self.path}: build it with `rag build SRC {self.path}`"
             )
@@ -79,7 +79,7 @@ class Store:
 
     def versions(self) -> list[Version]:
         """Return the versions that are kept, oldest first."""
-        current = current_version(self.path)
+        current = newest_version(self.path)
         out = []
         for number in kept_versions(self.path):
             try:
@@ -140,9 +140,10 @@ class Store:
         StoreMissingError
             The version is not kept any more.
         """
-        with open_writer(self.path, self._embedder(version)) as writer:
+        # Nothing of the current version is needed, which may be damaged.
+        with open_writer(self.path, self._embedder(version), rebuild=True) as writer:
             old = read_manifest(self.path, version)
-            if version == current_version(self.path):
+            if version == checks.pointer(self.path):
                 raise UsageError(f"version {version} is the current one: there is nothing to roll back")
             manifest = replace(
                 old, version=writer.version, why=f"rollback to {version}",
@@ -161,7 +162,7 @@ class Store:
         """
         if keep < 1:
             raise UsageError(f"keep is {keep}: the current version always stays")
-        with open_writer(self.path, self._embedder(None)):
+        with open_writer(self.path, self._embedder(None), rebuild=True):
             gone = kept_versions(self.path)[:-keep]
             for version in gone:  # the manifests first: whatever happens then, no version lacks a file
                 (self.path / "manifests" / f"{version:06d}.json").unlink(missing_ok=True)

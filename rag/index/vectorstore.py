@@ -8,7 +8,7 @@ import tempfile
 import threading
 import uuid
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,22 +20,20 @@ from langchain_core.vectorstores import VectorStore
 
 from rag import traits
 from rag.errors import SourceError, StoreMismatchError, UsageError
+from rag.index import documents
+from rag.index.documents import Filter
 from rag.index.index import Index, Mode
 from rag.index.manifest import EmbedderEntry, current_version, files_of, kept_versions
 from rag.index.notations import WhereLike
-from rag.index.originals import encode, filterable
+from rag.index.originals import encode
 from rag.index.results import Hits
-from rag.index.segment_writer import Chunk
 from rag.index.store import Store
 from rag.index.where import Where, field
 from rag.index.writer import open_writer
-from rag.records import RESERVED, Hit
+from rag.records import Hit
 from rag.vectors import embed
 
 _BATCH = 1024
-
-Filter = WhereLike | Callable[[dict[str, Any]], bool]
-_Item = tuple[str, Mapping[str, Any], str | None]  # text, metadata, id
 
 
 class FaissStore(VectorStore):
@@ -131,7 +129,7 @@ class FaissStore(VectorStore):
             An id is given twice, the lists differ in length, or metadata cannot be kept. Nothing
             is changed then.
         """
-        items = _items(list(texts), metadatas, ids)
+        items = documents.items(list(texts), metadatas, ids)
         if not items:
             return []
         vectors = traits.unit_rows(
@@ -154,7 +152,7 @@ class FaissStore(VectorStore):
             columns.append(ids)
         given = zip(*columns, strict=True)
 
-        def batches() -> Iterator[tuple[list[_Item], npt.NDArray[np.float32]]]:
+        def batches() -> Iterator[tuple[list[documents.Item], npt.NDArray[np.float32]]]:
             try:
                 while part := list(itertools.islice(given, _BATCH)):
                     made = np.stack([np.asarray(row[0][1], np.float32) for row in part])
@@ -199,7 +197,7 @@ class FaissStore(VectorStore):
             Store(self.path).edit(where, changes)
             self._tidy()
 
-    def _add(self, batches: Iterator[tuple[list[_Item], npt.NDArray[np.float32]]]) -> list[str]:
+    def _add(self, batches: Iterator[tuple[list[documents.Item], npt.NDArray[np.float32]]]) -> list[str]:
         """Write batches as one version; return their documents' ids."""
         first = next(batches, None)
         if first is None:
@@ -223,9 +221,9 @@ class FaissStore(VectorStore):
                         own = str(uuid.uuid4()) if name is None else name
                         given |= set() if name is None else {name}
                         names.append(own)
-                        source, typed = _columns(metadata)
+                        source, typed = documents.columns(metadata)
                         number = writer.add_document(own, source, typed, encode(metadata, own))
-                        rows.append((number, _chunk(own, text, metadata)))
+                        rows.append((number, documents.chunk(own, text, metadata)))
                     writer.add_chunks(rows, vectors)
                 writer.commit(removed_ids=given, why="add")
             self._tidy()
@@ -267,7 +265,7 @@ class FaissStore(VectorStore):
         self, query: str, k: int = 4, filter: Filter | None = None, **kwargs: Any
     ) -> list[tuple[Document, float]]:
         """Return the k documents nearest to a text, with their scores."""
-        return _scored(self.search_hits(query, k, **_arguments(filter, kwargs)))
+        return documents.scored(self.search_hits(query, k, **documents.arguments(filter, kwargs)))
 
     def similarity_search_by_vector(
         self, embedding: list[float], k: int = 4, filter: Filter | None = None, **kwargs: Any
@@ -280,7 +278,7 @@ class FaissStore(VectorStore):
         self, embedding: list[float], k: int = 4, filter: Filter | None = None, **kwargs: Any
     ) -> list[tuple[Document, float]]:
         """Return the k documents nearest to a vector, with their cosines."""
-        return _scored(self.search_hits(embedding, k, **_arguments(filter, kwargs)))
+        return documents.scored(self.search_hits(embedding, k, **documents.arguments(filter, kwargs)))
 
     def max_marginal_relevance_search(
         self,
@@ -323,24 +321,29 @@ class FaissStore(VectorStore):
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
         """Return documents by id, in that order; ids that are not there are passed over."""
-        return [_document(hit) for hit in self._index.get(ids)] if self._index is not None else []
+        return [documents.document(hit) for hit in self._index.get(ids)] if self._index is not None else []
 
     def _similarity_search_with_relevance_scores(
         self, query: str, k: int = 4, **kwargs: Any
     ) -> list[tuple[Document, float]]:
         """Return relevance in [0, 1]: the cosine, whatever the mode, with 0 for negative ones."""
-        given = _arguments(kwargs.pop("filter", None), kwargs)
+        given = documents.arguments(kwargs.pop("filter", None), kwargs)
         if (given.get("mode") or self.mode) == "lexical":
             raise UsageError("relevance is a cosine, and mode 'lexical' has none: use 'dense' or 'hybrid'")
-        return [(_document(hit), max(hit.dense or 0.0, 0.0)) for hit in self.search_hits(query, k, **given)]
+        return [
+            (documents.document(hit), max(hit.dense or 0.0, 0.0))
+            for hit in self.search_hits(query, k, **given)
+        ]
 
     def _diverse(
         self, query: Any, k: int, fetch_k: int, lambda_mult: float, filter: Any, kwargs: dict[str, Any]
     ) -> list[tuple[Document, float]]:
         if self._index is None:
             return []
-        where = self._where(_arguments(filter, kwargs)["where"])
-        return _scored(self._index.diverse(query, k, fetch_k=fetch_k, diversity=1 - lambda_mult, where=where))
+        where = self._where(documents.arguments(filter, kwargs)["where"])
+        return documents.scored(
+            self._index.diverse(query, k, fetch_k=fetch_k, diversity=1 - lambda_mult, where=where)
+        )
 
     def _where(self, where: Filter | None) -> WhereLike | None:
         if callable(where) and not isinstance(where, Where):
@@ -351,7 +354,7 @@ class FaissStore(VectorStore):
         """Return the ids of the documents that match."""
         assert self._index is not None
         if callable(where) and not isinstance(where, Where):
-            return [hit.chunk_id for hit in self._index.scan() if where(_document(hit).metadata)]
+            return [hit.chunk_id for hit in self._index.scan() if where(documents.document(hit).metadata)]
         return [hit.chunk_id for hit in self._index.scan(where)]
 
     # ------------------------------------------------------------------ coming and going
@@ -394,26 +397,11 @@ class FaissStore(VectorStore):
 
         Nothing is embedded. Vectors are scaled to unit length, so that scores become cosines.
         """
-        try:
-            vectors, places, texts = store.index, store.index_to_docstore_id, store.docstore.search
-            embedding = store.embeddings or store.embedding_function
-        except AttributeError:
-            raise UsageError(f"{type(store).__name__} is no FAISS store of langchain-community") from None
-        if not isinstance(embedding, Embeddings):
-            raise UsageError("the store's embedding is a function: give it an Embeddings object first")
-        order = sorted(places)
-
-        def rows() -> Iterator[tuple[str, Any, dict[str, Any]]]:
-            for place in order:
-                document = texts(places[place])
-                if not isinstance(document, Document):
-                    raise UsageError(f"the store has no document {places[place]!r}: its two halves differ")
-                yield document.page_content, vectors.reconstruct(int(place)), document.metadata
-
-        one, two = itertools.tee(rows())
+        embedding, ids, rows = documents.of_faiss(store)
+        one, two = itertools.tee(rows)
         return cls.from_embeddings(
             ((text, vector) for text, vector, _ in one), embedding,
-            (metadata for _, _, metadata in two), ids=[places[place] for place in order], path=path, **kwargs,
+            (metadata for _, _, metadata in two), ids=ids, path=path, **kwargs,
         )  # fmt: skip
 
     def save_local(self, folder_path: str | Path, index_name: str = "index") -> None:
@@ -450,70 +438,3 @@ class FaissStore(VectorStore):
         if path is not None and current_version(Path(path)) is not None:
             raise UsageError(f"there is an index in {path} already: open FaissStore(embedding, path) and add")
         return cls(embedding, path, **kwargs)
-
-
-def _items(
-    texts: Sequence[str],
-    metadatas: Sequence[Mapping[str, Any]] | None,
-    ids: Sequence[str | None] | None,
-) -> list[_Item]:
-    for name, given in (("metadatas", metadatas), ("ids", ids)):
-        if given is not None and len(given) != len(texts):
-            raise UsageError(f"there are {len(texts)} texts and {len(given)} {name}: nothing was added")
-    names = ids or [None] * len(texts)
-    return list(zip(texts, metadatas or [{}] * len(texts), names, strict=True))
-
-
-def _columns(metadata: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Return the source, and what filters can use; `rag`'s own names get a ``_`` behind them."""
-    source = metadata.get("source")
-    typed = {
-        f"{name}_" if name in RESERVED else str(name): value
-        for name, value in metadata.items() if filterable(value) and not (name == "source" and source)
-    }  # fmt: skip
-    return source if isinstance(source, str) else "", typed
-
-
-def _chunk(name: str, text: str, metadata: Mapping[str, Any]) -> Chunk:
-    """Return the row of a document; offsets and pages are taken from its metadata, if there."""
-    start = _whole(metadata.get("start", metadata.get("start_index")), 0) or 0
-    first = _whole(metadata.get("page_start"), 1)
-    last = _whole(metadata.get("page_end"), first or 1)
-    section = metadata.get("section")
-    plain = isinstance(section, list) and all(isinstance(part, str) for part in section)
-    return Chunk(
-        name, start, start + len(text), text, page_start=first, page_end=last if first else None,
-        section=tuple(section) if plain and section else (),
-    )  # fmt: skip
-
-
-def _whole(value: Any, least: int) -> int | None:
-    return value if type(value) is int and least <= value < 1 << 31 else None
-
-
-def _arguments(filter: Filter | None, kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments of `FaissStore.search_hits` from those of LangChain's searches."""
-    known = {"where", "mode", "min_score", "score_threshold", "fetch_k"}
-    if unknown := kwargs.keys() - known:
-        raise UsageError(
-            f"a search has no argument {sorted(unknown)[0]!r}: it has filter, {', '.join(known)}"
-        )
-    where = kwargs.get("where")
-    if filter is not None and where is not None:
-        raise UsageError("filter and where are the same: give one of them")
-    least = kwargs.get("min_score", kwargs.get("score_threshold"))
-    return {
-        "where": where if filter is None else filter, "min_score": least,
-        **({"mode": kwargs["mode"]} if "mode" in kwargs else {}),
-    }  # fmt: skip
-
-
-def _scored(hits: Iterable[Hit]) -> list[tuple[Document, float]]:
-    return [(_document(hit), hit.score) for hit in hits]
-
-
-def _document(hit: Hit) -> Document:
-    """Return a document as it was added; the chunk of a file with its offsets and pages."""
-    if hit.doc_id == hit.chunk_id:
-        return Document(page_content=hit.text, metadata=dict(hit.metadata), id=hit.chunk_id)
-    return hit.to_document()

@@ -29,6 +29,7 @@ from rag.index.manifest import (
     files_of,
     fsync_folder,
     kept_versions,
+    newest_version,
     read_manifest,
     write_durably,
     writer_lock,
@@ -58,7 +59,7 @@ class IndexWriter:
     @property
     def version(self) -> int:
         """The number that the new version will have."""
-        return (current_version(self.folder) or 0) + 1
+        return newest_version(self.folder) + 1
 
     @property
     def segment(self) -> SegmentWriter:
