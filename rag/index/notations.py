@@ -14,6 +14,7 @@ import ast
 import datetime as dt
 import json
 import keyword
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,6 +38,9 @@ _PYTHON: dict[type[ast.cmpop], str] = {
 }  # fmt: skip
 _MIRROR = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
 _CONSTANTS = {"true": True, "false": False, "null": None, "none": None}
+#: Before Python 3.11.8 and 3.12.2 threads that parse at once may fail with a SystemError (CPython
+#: issue 106905).
+_PARSING = threading.Lock()
 _METHODS = ("startswith", "contains", "string_contains", "list_contains")
 
 
@@ -76,7 +80,9 @@ def _from_string(text: str) -> Where:
     if len(text) > 20_000:
         raise WhereError("where is over 20,000 characters long")
     try:
-        return _node(ast.parse(text.strip(), mode="eval").body, text)
+        with _PARSING:
+            tree = ast.parse(text.strip(), mode="eval")
+        return _node(tree.body, text)
     except SyntaxError as error:
         hint = "; write == to compare" if "=" in text and "==" not in text else ""
         raise WhereError(f"cannot read where {text!r}: {error.msg}{hint}") from None

@@ -56,7 +56,7 @@ def flat_header(dimensions: int, rows: int) -> bytes:
 
     Written and compared by ourselves, so that vectors can be appended in pieces, and FAISS's
     reader is never given a file that says anything else. The layout is that of ``write_index`` in
-    FAISS 1.12 to 1.15 (a test compares it with the installed one's).
+    FAISS 1.15 (a test compares it with the installed one's).
     """
     return b"IxFI" + struct.pack(
         "<iqqqBiQ", dimensions, rows, 1 << 20, 1 << 20, 1, faiss.METRIC_INNER_PRODUCT,
