@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rag import __version__
-from rag.cli_store import COMMANDS
+from rag.cli_store import COMMANDS, print_json
 from rag.errors import RagError, SourceError, UsageError
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def build(as_json: bool, **options: Any) -> int:
     with watch() as progress:
         report: BuildReport = rag.build(**arguments, progress=progress)
     if as_json:
-        _print_json(report.to_dict())
+        print_json(report.to_dict())
     else:
         show_report(report)
     show_warnings(report.notes, report.quarantined)
@@ -108,7 +108,7 @@ def plan(as_json: bool, **options: Any) -> int:
 
     found: BuildPlan = rag.plan(**_build_arguments(options))
     if as_json:
-        _print_json(found.to_dict())
+        print_json(found.to_dict())
     else:
         show_plan(found)
     show_warnings((), found.quarantined)
@@ -142,7 +142,7 @@ def search(**options: Any) -> int:
 
     return each(
         run, lambda hits: {"hits": _rows(hits)},
-        (lambda hits: _print_json({"plan": str(hits.plan), "hits": [hit.to_dict() for hit in hits]}))
+        (lambda hits: print_json({"plan": str(hits.plan), "hits": [hit.to_dict() for hit in hits]}))
         if as_json else show_hits,
     )  # fmt: skip
 
@@ -158,7 +158,7 @@ def context(budget: int | None, unit: str | None, **options: Any) -> int:
     return each(
         lambda question, asked: pipe.context(question, **asked, budget=budget, unit=unit),
         lambda found: {"hits": _rows(found.hits), "used": found.used},
-        (lambda found: _print_json(found.to_dict())) if as_json else show_context,
+        (lambda found: print_json(found.to_dict())) if as_json else show_context,
     )
 
 
@@ -181,7 +181,7 @@ def ask(budget: int | None, unit: str | None, **options: Any) -> int:
 
     return each(
         lambda question, asked: pipe.ask(question, **asked, budget=budget, unit=unit), row,
-        (lambda answer: _print_json(answer.to_dict())) if as_json else show_answer,
+        (lambda answer: print_json(answer.to_dict())) if as_json else show_answer,
     )  # fmt: skip
 
 
@@ -195,7 +195,7 @@ def info(index: str, as_json: bool) -> int:
 
     found = rag.Index.open(index).info()
     if as_json:
-        _print_json(found)
+        print_json(found)
     else:
         show_info(found)
     return 0
@@ -328,10 +328,6 @@ def _settings(
         same = isinstance(own, dict) and own.get("use") == use
         settings[name] = own if same else use
     return settings
-
-
-def _print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
 def main() -> None:

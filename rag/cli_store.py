@@ -26,7 +26,7 @@ def verify(index: str, version: int | None, as_json: bool) -> int:
 
     found = rag.Store(index).verify(version)
     if as_json:
-        _print_json({**asdict(found), "sound": found.sound})
+        print_json({**asdict(found), "sound": found.sound})
     else:
         show_verification(index, found)
     return 0 if found.sound else 1
@@ -42,7 +42,7 @@ def versions(index: str, as_json: bool) -> int:
 
     found = rag.Store(index).versions()
     if as_json:
-        _print_json([asdict(version) for version in found])
+        print_json([asdict(version) for version in found])
     else:
         show_versions(found)
     return 0
@@ -60,7 +60,7 @@ def diff(index: str, old: int, new: int | None, as_json: bool) -> int:
 
     found = rag.Store(index).diff(old, new)
     if as_json:
-        _print_json(asdict(found))
+        print_json(asdict(found))
     else:
         show_diff(found)
     return 0
@@ -124,7 +124,7 @@ def cache_info(path: str, as_json: bool) -> int:
 
     found = info(_cache_file(path))
     if as_json:
-        _print_json(asdict(found))
+        print_json(asdict(found))
     else:
         show_cache(found)
     return 0
@@ -153,7 +153,8 @@ def _cache_file(path: str) -> Path:
     return given / "cache.sqlite" if given.is_dir() else given
 
 
-def _print_json(value: Any) -> None:
+def print_json(value: Any) -> None:
+    """Print a result for `--json`."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 

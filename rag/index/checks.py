@@ -23,12 +23,12 @@ from rag.index.columns import without_advice
 from rag.index.index import Index
 from rag.index.manifest import (
     Manifest,
-    current_version,
+    altered,
     files_of,
     kept_versions,
     newest_version,
+    pointer,
     read_manifest,
-    sha256,
 )
 from rag.index.segment import Segment, open_segment
 from rag.index.sources import open_sources, read_sources
@@ -78,10 +78,10 @@ def verify(folder: Path, version: int | None = None) -> Verification:
         problems.append(without_advice(error))
     else:
         chunks = manifest.chunks
-        for file in files_of(manifest):
-            files, size = files + 1, size + file.bytes
-            if sha256(folder / file.path) != file.sha256:
-                problems.append(f"{file.path} was altered: its SHA-256 is not the manifest's")
+        entries = files_of(manifest)
+        files, size = len(entries), sum(file.bytes for file in entries)
+        for file in altered(folder, entries):
+            problems.append(f"{file.path} was altered: its SHA-256 is not the manifest's")
         problems += _content(folder, manifest)
     orphans: list[Path] = []
     try:
@@ -96,14 +96,6 @@ def verify(folder: Path, version: int | None = None) -> Verification:
     )  # fmt: skip
 
 
-def pointer(folder: Path) -> int | None:
-    """Return the version that the pointer names, or None where it is lost or damaged."""
-    try:
-        return current_version(folder)
-    except StoreCorruptError:
-        return None
-
-
 def _advice(folder: Path, bad: int) -> str:
     """Name the newest other version that is whole, or say how to build anew."""
     for version in reversed(kept_versions(folder)):
@@ -111,7 +103,7 @@ def _advice(folder: Path, bad: int) -> str:
             continue
         try:
             manifest = read_manifest(folder, version)
-            whole = all(sha256(folder / file.path) == file.sha256 for file in files_of(manifest))
+            whole = not any(altered(folder, files_of(manifest)))
         except RagError:
             continue
         if whole:

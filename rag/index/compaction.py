@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rag.errors import StoreCorruptError
 from rag.index.columns import ADVICE
-from rag.index.manifest import SegmentEntry, check_size, sha256
+from rag.index.manifest import SegmentEntry, altered, check_size
 
 FANOUT = 8
 _MOST_ROWS = 1 << 31
@@ -65,9 +65,7 @@ def check(folder: Path, segment: SegmentEntry) -> None:
     ------
     StoreCorruptError
     """
-    for file in (*segment.files, segment.removed, segment.documents):
-        if file is None:
-            continue
+    for file in segment.everything:
         check_size(folder, file)
-        if sha256(folder / file.path) != file.sha256:
-            raise StoreCorruptError(f"{folder / file.path} was altered: {ADVICE}")
+    for file in altered(folder, segment.everything):
+        raise StoreCorruptError(f"{folder / file.path} was altered: {ADVICE}")

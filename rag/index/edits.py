@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from rag.errors import UsageError, WhereError
 from rag.index.originals import decode, encode
-from rag.index.schema import column, infer, join
+from rag.index.schema import column, widen
 from rag.index.segment import Segment
 from rag.index.segment_writer import ORIGINAL
 from rag.index.where import FieldType, Where
@@ -26,16 +26,13 @@ def widened(schema: Mapping[str, FieldType], changes: Mapping[str, Any]) -> dict
     UsageError
         A change names a field that `rag` writes itself, or one that is not there to be removed.
     """
-    out = dict(schema)
     for name, value in changes.items():
         if name in RESERVED or name == ORIGINAL:
             raise UsageError(f"the field {name!r} is rag's own: it cannot be changed")
-        if value is None:
-            if name not in schema:
-                raise WhereError(f"no document has a field {name!r} to remove")
-            continue
-        out[name] = join(out[name], infer(value)) if name in out else infer(value)
-    return out
+        if value is None and name not in schema:
+            raise WhereError(f"no document has a field {name!r} to remove")
+    given = {name: value for name, value in changes.items() if value is not None}
+    return widen(schema, {}, given, "the edit", [])
 
 
 def edited(

@@ -21,7 +21,7 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -78,6 +78,11 @@ class SegmentEntry:
     def live(self) -> int:
         """Rows that are still there."""
         return self.rows - self.gone
+
+    @property
+    def everything(self) -> list[FileEntry]:
+        """Its files, and those that came since."""
+        return [*self.files, *(file for file in (self.removed, self.documents) if file)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,15 +169,20 @@ def current_version(folder: Path) -> int | None:
     return int(text)
 
 
+def pointer(folder: Path) -> int | None:
+    """Return the version that the pointer names, or None where it is lost or damaged."""
+    try:
+        return current_version(folder)
+    except StoreCorruptError:
+        return None
+
+
 def newest_version(folder: Path) -> int:
     """Return the number of the current version; of the newest that is there if the pointer is lost.
 
     0 says that there is none.
     """
-    try:
-        current = current_version(folder)
-    except StoreCorruptError:
-        current = None
+    current = pointer(folder)
     return current if current is not None else max(_manifests(folder), default=0)
 
 
@@ -237,9 +247,12 @@ def _read(path: Path, most: int) -> bytes:
 
 def files_of(manifest: Manifest) -> list[FileEntry]:
     """List every file that a version is made of."""
-    extra = [file for s in manifest.segments for file in (s.removed, s.documents) if file]
-    own = [file for segment in manifest.segments for file in segment.files]
-    return [manifest.sources, *own, *extra]
+    return [manifest.sources, *(file for segment in manifest.segments for file in segment.everything)]
+
+
+def altered(folder: Path, files: Iterable[FileEntry]) -> Iterator[FileEntry]:
+    """Read files, and yield those that are not what was written."""
+    return (file for file in files if sha256(folder / file.path) != file.sha256)
 
 
 _MANIFEST = TypeAdapter(Manifest)

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import faiss
 import numpy as np
@@ -41,6 +41,7 @@ from rag.index.where import FieldType, Where
 
 Vectors = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
+Value = TypeVar("Value", bound=np.generic)
 
 #: Up to so many numbers (rows x dimensions) under a filter are compared exactly: about 2 ms.
 EXACT = 1 << 24
@@ -136,12 +137,8 @@ class Segment:
             found = evaluate(where, _Fields(self, schema), self.rows)
         return found & self.live if len(self.removed) else found
 
-    def of_document(self, mask: Mask) -> Mask:
-        """Turn a mask over documents into one over rows."""
-        return mask if self._one_each else mask[self._doc]
-
-    def of_documents(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Return for each row its document's value."""
+    def of_documents(self, values: npt.NDArray[Value]) -> npt.NDArray[Value]:
+        """Return for each row its document's value (a score, or whether a filter matches)."""
         return values if self._one_each else values[self._doc]
 
     def runs(self, documents: npt.NDArray[Any]) -> tuple[Rows, Rows]:
@@ -279,17 +276,20 @@ class Segment:
         """Return the rows that belong to any of the sources."""
         if not sources:
             return np.zeros(0, np.int64)
-        names = [name for part in self.documents.chunks("source") for name in part.to_pylist()]
-        wanted = np.array([name in sources for name in names], bool)
-        return np.flatnonzero(wanted[self._doc]) if len(wanted) else np.zeros(0, np.int64)
+        return np.flatnonzero(self.of_documents(_is_in(self.documents.chunks("source"), sources)))
 
     def rows_with(self, chunk_ids: Set[str]) -> Rows:
         """Return the rows that have any of the chunk ids."""
         if not chunk_ids:
             return np.zeros(0, np.int64)
-        wanted = pa.array(sorted(chunk_ids), pa.string())
-        parts = [pc.is_in(part, value_set=wanted) for part in self.chunks.chunks("chunk_id")]
-        return np.flatnonzero(np.concatenate([part.to_numpy(zero_copy_only=False) for part in parts]))
+        return np.flatnonzero(_is_in(self.chunks.chunks("chunk_id"), chunk_ids))
+
+
+def _is_in(parts: Sequence[pa.Array], values: Set[str]) -> Mask:
+    """Return which strings of a column are among some values."""
+    wanted = pa.array(sorted(values), pa.string())
+    found = [pc.is_in(part, value_set=wanted).to_numpy(zero_copy_only=False) for part in parts]
+    return np.concatenate([np.zeros(0, bool), *found])
 
 
 class _Fields:
@@ -324,7 +324,7 @@ class _Fields:
         return home.distinct(name) if pa.types.is_string(home.schema.field(name).type) else None
 
     def expand(self, name: str, mask: Mask) -> Mask:
-        return mask if name in _OF_HIT else self._segment.of_document(mask)
+        return mask if name in _OF_HIT else self._segment.of_documents(mask)
 
 
 def open_segment(folder: Path, entry: SegmentEntry, dimensions: int) -> Segment:

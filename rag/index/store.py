@@ -12,7 +12,7 @@ from rag.errors import StoreMissingError, UsageError
 from rag.index import checks
 from rag.index.edits import widened
 from rag.index.index import Index
-from rag.index.manifest import fsync_folder, kept_versions, newest_version, read_manifest
+from rag.index.manifest import fsync_folder, kept_versions, newest_version, pointer, read_manifest
 from rag.index.notations import WhereLike
 from rag.index.writer import clear_orphans, open_writer
 
@@ -143,7 +143,7 @@ class Store:
         # Nothing of the current version is needed, which may be damaged.
         with open_writer(self.path, self._embedder(version), rebuild=True) as writer:
             old = read_manifest(self.path, version)
-            if version == checks.pointer(self.path):
+            if version == pointer(self.path):
                 raise UsageError(f"version {version} is the current one: there is nothing to roll back")
             manifest = replace(
                 old, version=writer.version, why=f"rollback to {version}",
