@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rag.bedrock.titan import TitanEmbeddings
     from rag.building import build, plan
     from rag.chunking import SemanticChunker
-    from rag.config import Index
+    from rag.config import Index, Loader
     from rag.embedding.local import LocalEmbeddings
     from rag.embedding.static import StaticEmbeddings
     from rag.errors import RagError
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from rag.index.store import Store
     from rag.index.vectorstore import FaissStore
     from rag.index.where import field
-    from rag.loading.loader import Loader
     from rag.pipeline import Pipeline
     from rag.prompting import Prompt
     from rag.records import Answer, Hit
@@ -37,7 +36,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Answer": "records", "BudgetTrimmer": "trimming", "ExtractiveAnswerer": "generation.extractive",
     "FaissStore": "index.vectorstore", "Hit": "records", "HybridRetriever": "retrieval",
-    "Index": "config", "Loader": "loading.loader", "LocalEmbeddings": "embedding.local",
+    "Index": "config", "Loader": "config", "LocalEmbeddings": "embedding.local",
     "Pipeline": "pipeline", "Prompt": "prompting", "RagError": "errors", "SemanticChunker": "chunking",
     "StaticEmbeddings": "embedding.static", "Store": "index.store", "TitanEmbeddings": "bedrock.titan",
     "build": "building", "claude": "bedrock.claude", "field": "index.where", "plan": "building",

@@ -6,10 +6,11 @@ import contextlib
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+from langchain_core.document_loaders import BaseLoader
 from langchain_core.documents import Document
 
 from rag import traits
@@ -19,11 +20,13 @@ from rag.embedding.cache import CachedEmbeddings
 from rag.errors import LoadError, SourceError
 from rag.index.manifest import Manifest
 from rag.index.segment_writer import Chunk
+from rag.index.sources import quarantined
 from rag.index.writer import IndexWriter, open_writer
-from rag.loading.loader import SourceFile
-from rag.planning import Change, Stages, compare, prepare, quarantined
-from rag.records import STRUCTURE, BuildPlan, BuildReport
+from rag.planning import Change, Stages, compare, prepare
+from rag.records import STRUCTURE, BuildPlan, BuildReport, SourceFile
 
+#: What can be built from.
+Source = str | Path | BaseLoader | Iterable[Document]
 #: Chunks that are embedded and written together.
 BATCH = 1024
 
@@ -36,7 +39,7 @@ class Progress(Protocol):
 
 
 def build(
-    source: str | Path,
+    source: Source,
     index: str | Path,
     *,
     rebuild: bool = False,
@@ -48,8 +51,8 @@ def build(
 
     Parameters
     ----------
-    source : str or Path
-        A folder or a file.
+    source : str, Path, BaseLoader or iterable of Document
+        A folder, a file, or ``s3://bucket/prefix``; any LangChain loader, or its Documents.
     index : str or Path
         The index's folder; made if it is not there. Until the build is done, whoever opens it gets
         the version before.
@@ -85,7 +88,9 @@ def build(
     started = time.perf_counter()
     clock: Counter[str] = Counter()
     stages = prepare(source, index, rebuild=rebuild, settings=settings)
+    stages.loader.keep_in(stages.folder / "downloads")
     with (
+        stages.reading(),
         open_writer(stages.folder, stages.entry, rebuild=rebuild) as writer,
         contextlib.closing(CachedEmbeddings(stages.embedder, stages.cache)) as cache,
     ):
@@ -100,7 +105,7 @@ def build(
             with _timed(clock, "write"):
                 manifest = writer.commit(
                     removed=change.outdated, sources=list(change.records.values()),
-                    root=str(source), chunker=stages.chunking,
+                    root=stages.loader.name, chunker=stages.chunking,
                 )  # fmt: skip
         notes = (*stages.loader.notes, *change.notes, *writer.notes)
     cache_file.prune(stages.cache, stages.cache_bytes)
@@ -113,7 +118,7 @@ def build(
 
 
 def plan(
-    source: str | Path,
+    source: Source,
     index: str | Path,
     *,
     rebuild: bool = False,
@@ -135,7 +140,7 @@ def plan(
     cache = CachedEmbeddings(stages.embedder, stages.cache) if stages.cache.exists() else None
     chunks = texts = tokens = 0
     seen: set[bytes] = set()
-    with contextlib.closing(cache) if cache else contextlib.nullcontext():
+    with stages.reading(), contextlib.closing(cache) if cache else contextlib.nullcontext():
         for _, made in _chunked(stages, change, Counter()):
             own, above = ({_hash(t): t for t in each} for each in (
                 (chunk.text for _, chunk in made), (chunk.heading for _, chunk in made),
@@ -147,7 +152,8 @@ def plan(
             chunks += sum(_hash(text) in own for text in fresh)
             tokens += sum(count(fresh))
     return BuildPlan(
-        source=str(source), index=str(index), embedder=stages.entry.fingerprint, chunks=chunks, texts=texts,
+        source=stages.loader.name, index=str(index), embedder=stages.entry.fingerprint,
+        chunks=chunks, texts=texts,
         tokens=tokens, cost_usd=traits.cost_usd(stages.embedder, tokens),
         minutes=traits.minutes(stages.embedder, tokens), rebuild=rebuild, **change.counts,
         quarantined=quarantined(change.records.values()),
@@ -247,7 +253,7 @@ def _nothing(stages: Stages, change: Change) -> str:
     bad = quarantined(change.records.values())
     why = f"{bad[0].source} {bad[0].reason}" if bad else "no file holds text"
     more = f" (and {len(bad) - 1} more files)" if len(bad) > 1 else ""
-    return f"{stages.loader.path} holds nothing to index: {why}{more}; nothing was changed"
+    return f"{stages.loader.name} holds nothing to index: {why}{more}; nothing was changed"
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 import bisect
 import itertools
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -53,7 +53,7 @@ class SemanticChunker(BaseDocumentTransformer):
 
     A section that fits is one chunk. In a longer one, sentences are taken up to `max_tokens`, and
     the cut falls at the largest shift of meaning behind `min_tokens`; a shift above the document's
-    `breakpoint_percentile` cuts wherever it is.
+    `breakpoint_percentile` cuts wherever it is. Repeated page headers and footers are in no chunk.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class SemanticChunker(BaseDocumentTransformer):
     """
 
     #: Changes when the same settings cut otherwise than before.
-    version = 1
+    version = 2
 
     def __init__(
         self,
@@ -126,7 +126,7 @@ class SemanticChunker(BaseDocumentTransformer):
         text = document.page_content
         metadata = dict(document.metadata)
         structure = metadata.pop(STRUCTURE, None) or {"body": 0, "pages": [], "headings": []}
-        sections = _sections(text, structure)
+        sections = list(_without(structure.get("margins", ()), _sections(text, structure)))
         units: list[Span] = []
         counts: list[int] = []
         borders = []
@@ -248,6 +248,18 @@ def _sections(text: str, structure: dict[str, Any]) -> list[tuple[int, int, list
         bare = not _below(text, at, end)
     out.append((start, len(text), [name for _, name in path]))
     return out
+
+
+def _without(
+    margins: Sequence[Span], sections: Iterable[tuple[int, int, list[str]]]
+) -> Iterator[tuple[int, int, list[str]]]:
+    """Cut page headers and footers out of sections: a chunk never holds one, nor spans one."""
+    for start, end, path in sections:
+        for begin, stop in margins:
+            if start <= begin and stop <= end:
+                yield start, begin, path
+                start = stop
+        yield start, end, path
 
 
 def _below(text: str, at: int, end: int) -> str:

@@ -35,8 +35,12 @@ def _build_options(command: Command) -> Command:
     for option in reversed([
         click.argument("source", metavar="SRC"), click.argument("index", metavar="INDEX"),
         _EMBEDDER, _BEDROCK, _CONFIG,
-        click.option("--metadata", metavar="FILE.jsonl", help="Metadata: one object per file."),
+        click.option("--metadata", metavar="FILE.jsonl",
+                     help="Metadata: one object per file; or MODULE:FUNCTION."),
         click.option("--metadata-from-path", metavar="TEMPLATE", help='E.g. "{version}/{module}/".'),
+        click.option("--include", multiple=True, metavar="GLOB", help="Read only these files."),
+        click.option("--exclude", multiple=True, metavar="GLOB", help="Leave these files out."),
+        click.option("--ocr", metavar="NAME", help="Read scanned pages: tesseract, or MODULE:FUNCTION."),
         click.option("--cache", metavar="FILE", help="The embedding cache; by default INDEX/cache.sqlite."),
         click.option("--rebuild", is_flag=True, help="Start empty, e.g. to change the embedder."),
         click.option("--retry", is_flag=True, help="Read quarantined files again."), _JSON,
@@ -120,6 +124,10 @@ def _build_arguments(options: dict[str, Any]) -> dict[str, Any]:
     stages: dict[str, Any] = {
         name: settings[name] for name in ("loader", "chunker", "embedder", "cache") if name in settings
     }
+    chosen = {name: value for name in ("include", "exclude", "ocr") if (value := options.pop(name))}
+    if chosen:
+        own = stages.get("loader", {})
+        stages["loader"] = {**({"use": own} if isinstance(own, str) else own), **chosen}
     return {**options, **stages, **({"cache": options["cache"]} if options["cache"] else {})}
 
 

@@ -1,4 +1,4 @@
-"""Commands for an index's keeper: ``rag verify | versions | diff | rollback | prune | compact | cache``."""
+"""Commands for an index's keeper: ``rag quarantine | verify | versions | diff | …``."""
 
 from __future__ import annotations
 
@@ -30,6 +30,25 @@ def verify(index: str, version: int | None, as_json: bool) -> int:
     else:
         show_verification(index, found)
     return 0 if found.sound else 1
+
+
+@click.command()
+@_INDEX
+@_JSON
+def quarantine(index: str, as_json: bool) -> int:
+    """List the files that INDEX could not take in, why, and what to do.
+
+    A build reads them again when they have changed, or all of them with --retry.
+    """
+    import rag
+    from rag.terminal import show_quarantined
+
+    found = rag.Store(index).quarantined()
+    if as_json:
+        print_json([asdict(item) for item in found])
+    else:
+        show_quarantined(index, found)
+    return 0
 
 
 @click.command()
@@ -158,4 +177,4 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
-COMMANDS: tuple[click.Command, ...] = (verify, versions, diff, rollback, prune, compact, cache)
+COMMANDS: tuple[click.Command, ...] = (quarantine, verify, versions, diff, rollback, prune, compact, cache)

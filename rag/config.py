@@ -31,11 +31,13 @@ from langchain_core.embeddings import Embeddings
 from rag import traits
 from rag.errors import ConfigError, RagError, StoreMismatchError, near_miss
 from rag.index import index as store
+from rag.loading import loader
+from rag.loading.files import Files
 from rag.records import Usage
 
 #: The stages, in the order of the pipeline, and for each the names it knows. First is the default.
 STAGES: dict[str, dict[str, str]] = {
-    "loader": {"files": "rag.loading.loader:Loader"},
+    "loader": {"files": "rag.config:Loader"},
     "chunker": {"semantic": "rag.chunking:SemanticChunker"},
     "embedder": {
         "local": "rag.embedding.local:LocalEmbeddings",
@@ -92,6 +94,24 @@ class Index(store.Index):
         index.embedder = stage("embedder", embedder)
         check_embedder(index.embedder, entry.fingerprint, str(path))
         return index
+
+
+class Loader(loader.Loader):
+    """`rag.loading.loader.Loader`, which reads ``s3://bucket/prefix``, too."""
+
+    @staticmethod
+    def place_of(path: str | Path | Files, **local: Any) -> Files:
+        """Return where the files of a path or URL come from."""
+        if isinstance(path, str) and path.startswith("s3://"):
+            from rag.bedrock.s3 import S3Files
+
+            return S3Files(path)
+        return loader.Loader.place_of(path, **local)
+
+
+def is_own(kind: str, value: Any) -> bool:
+    """Tell whether a stage is one of `rag`'s own, by how it is given."""
+    return value is None or (isinstance(value, str | Mapping) and _split(kind, value)[0] in STAGES[kind])
 
 
 def check_embedder(embedder: Embeddings, fingerprint: str, path: str) -> None:

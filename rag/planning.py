@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from langchain_core.document_loaders import BaseLoader
 
 from rag import config, traits
 from rag.chunking import estimate_tokens
 from rag.errors import ConfigError, LoadError, SourceError, StoreMismatchError, near_miss
 from rag.index.manifest import EmbedderEntry, Manifest, current_version, read_manifest
 from rag.index.sources import SourceRecord, open_sources, read_sources
-from rag.loading.loader import Loader, SourceFile
-from rag.records import Quarantined
+from rag.loading.documents import DocumentLoader
+from rag.loading.loader import Loader
+from rag.records import SourceFile
 
 
 @dataclass
@@ -21,7 +25,7 @@ class Stages:
     """The stages of a build, and the index they build."""
 
     folder: Path
-    loader: Loader
+    loader: Loader | DocumentLoader
     files: list[SourceFile]
     chunker: Any
     embedder: Any
@@ -32,6 +36,16 @@ class Stages:
     cache_bytes: int
 
     estimate = staticmethod(estimate_tokens)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """End the loader's use of its place; what it fetched stays if the build does not get done."""
+        done = False
+        try:
+            yield
+            done = True
+        finally:
+            self.loader.close(done=done)
 
 
 @dataclass
@@ -53,7 +67,7 @@ class Change:
         )
 
 
-def prepare(source: str | Path, index: str | Path, *, rebuild: bool, settings: Mapping[str, Any]) -> Stages:
+def prepare(source: Any, index: str | Path, *, rebuild: bool, settings: Mapping[str, Any]) -> Stages:
     """Make the stages, find the files, and refuse an index that does not fit."""
     known = ("embedder", "chunker", "loader", "metadata", "metadata_from_path", "cache")
     for name in settings:
@@ -65,7 +79,8 @@ def prepare(source: str | Path, index: str | Path, *, rebuild: bool, settings: M
     loader = _loader(source, settings)
     files = loader.files()
     if not files:
-        raise SourceError(f"{loader.path} holds no files: nothing was changed")
+        why = f" ({'; '.join(loader.notes)})" if loader.notes else ""
+        raise SourceError(f"{loader.name} holds no files{why}: nothing was changed")
     previous = None
     if not rebuild and current_version(folder) is not None:
         previous = read_manifest(folder)
@@ -100,16 +115,24 @@ def prepare(source: str | Path, index: str | Path, *, rebuild: bool, settings: M
     )
 
 
-def _loader(source: str | Path, settings: Mapping[str, Any]) -> Loader:
+def _loader(source: Any, settings: Mapping[str, Any]) -> Loader | DocumentLoader:
+    """Return what reads the source: a path or URL, a loader, or Documents."""
+    given = {name: settings[name] for name in ("metadata", "metadata_from_path") if settings.get(name)}
     value = settings.get("loader")
-    if isinstance(value, Loader):
-        return value
-    given = {"path": source} | {
-        name: settings[name] for name in ("metadata", "metadata_from_path") if settings.get(name)
-    }
-    loader = config.stage("loader", value, **given)
+    for own in (source, value):
+        if isinstance(own, Loader | DocumentLoader):
+            if given:
+                raise ConfigError(f"{next(iter(given))} is the loader's own argument: give it there")
+            return own
+    if not isinstance(source, str | Path):
+        return config.checked(DocumentLoader, {"documents": source, **given}, "loader")  # type: ignore[no-any-return]
+    if not config.is_own("loader", value):
+        value = config.stage("loader", value, path=source)
+    if isinstance(value, BaseLoader):
+        return DocumentLoader(value, **given)
+    loader = config.stage("loader", value, path=source, **given)
     if not isinstance(loader, Loader):
-        raise ConfigError("the loader must be rag's own, or a subclass of it")
+        raise ConfigError(f"the loader is a {type(loader).__name__}: give a LangChain loader")
     return loader
 
 
@@ -146,13 +169,8 @@ def compare(stages: Stages, previous: Manifest | None, *, retry: bool) -> Change
         old = {record.source: record for record in table}
     change = Change({})
     added, changed, unchanged = [], 0, 0
-    for file in stages.files:
+    for file, error in stages.loader.hashed(stages.files):
         before = old.get(file.source)
-        error = None
-        try:
-            file = stages.loader.hashed(file)
-        except LoadError as failure:
-            error = failure
         same = before is not None and (
             (before.sha256, before.metadata_sha256) == (file.sha256, file.metadata_sha256)
         )
@@ -181,11 +199,3 @@ def compare(stages: Stages, previous: Manifest | None, *, retry: bool) -> Change
         "renamed": renamed, "unchanged": unchanged,
     }  # fmt: skip
     return change
-
-
-def quarantined(records: Iterable[SourceRecord]) -> tuple[Quarantined, ...]:
-    """Return the files that are not in the index, in order of path."""
-    return tuple(
-        Quarantined(record.source, record.reason, record.advice)
-        for record in sorted(records, key=lambda record: record.source) if record.reason
-    )  # fmt: skip

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from langchain_core.documents import Document
 
 #: Metadata keys that `rag` writes itself; a user's key of the same name gets a ``_`` behind it.
@@ -22,6 +24,42 @@ RESERVED = (
 
 #: The key under which a loader hands the places of pages and headings to the chunker.
 STRUCTURE = "structure"
+
+
+#: What the name of a file with metadata ends in, behind the whole name of the file it speaks of.
+SIDECAR = ".metadata.json"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file that a build sees.
+
+    Attributes
+    ----------
+    source : str
+        Path relative to the root, with ``/``.
+    bytes : int
+        Its size.
+    path : Path or None
+        Where it is on this machine, if it is.
+    modified : datetime or None
+        When it was last changed.
+    etag : str
+        What a store names this version of the file by; empty on this machine.
+    sha256, metadata_sha256 : str
+        Of the file's bytes (or its ETag), and of the metadata that stands beside it.
+    problem : tuple of str
+        Reason and advice, if it is known already that it cannot be read.
+    """
+
+    source: str
+    bytes: int
+    path: Path | None = None
+    modified: dt.datetime | None = None
+    etag: str = ""
+    sha256: str = ""
+    metadata_sha256: str = ""
+    problem: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

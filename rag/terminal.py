@@ -31,8 +31,8 @@ _MOST_WARNINGS = 20
 
 
 def say(text: str = "", style: str = "") -> None:
-    """Print a line; nothing in it is markup."""
-    _OUT.print(Text(text, style=style))
+    """Print a line, wrapped only where a person reads it; nothing in it is markup."""
+    _OUT.print(Text(text, style=style), soft_wrap=not _OUT.is_terminal)
 
 
 @contextmanager
@@ -95,7 +95,7 @@ def show_warnings(notes: Sequence[str], quarantined: Sequence[Quarantined]) -> N
         _ERR.print(Text(line, style="yellow"), soft_wrap=True)
     if len(lines) > _MOST_WARNINGS:
         more = len(lines) - _MOST_WARNINGS
-        _ERR.print(Text(f"… and {more} more: see `rag info INDEX --json`", style="yellow"))
+        _ERR.print(Text(f"… and {more} more: see `rag quarantine INDEX`, or --json", style="yellow"))
 
 
 def show_hits(hits: Any) -> None:
@@ -148,8 +148,31 @@ def show_info(info: dict[str, Any]) -> None:
     say(f"  chunker: {info['chunker']}")
     fields = ", ".join(f"{name} ({kind})" for name, kind in sorted(info["schema"].items()))
     say(f"  fields to filter by: {fields or 'none but source, page_start, page_end, section'}")
-    for item in info["quarantined"]:
-        say(f"  quarantined: {item['source']} {item['reason']}; {item['advice']}", "yellow")
+    if info["quarantined"]:
+        say(
+            f"  quarantined: {_files(len(info['quarantined']))}: see `rag quarantine {info['path']}`",
+            "yellow",
+        )
+
+
+def show_quarantined(index: str, found: Sequence[Quarantined]) -> None:
+    """Print the files that are not in an index, by what is to be done about them."""
+    say(f"{index}: {_files(len(found))} in quarantine")
+    for advice, items in _by_advice(found):
+        say(f"\n{advice}:", "bold")
+        for item in items:
+            _OUT.print(Text(f"  {item.source} {item.reason}", style="yellow"), soft_wrap=True)
+
+
+def _by_advice(found: Sequence[Quarantined]) -> Iterator[tuple[str, list[Quarantined]]]:
+    groups: dict[str, list[Quarantined]] = {}
+    for item in found:
+        groups.setdefault(item.advice, []).append(item)
+    yield from sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
+
+
+def _files(count: int) -> str:
+    return f"{count} file{'s' * (count != 1)}"
 
 
 def show_verification(index: str, found: Verification) -> None:

@@ -54,6 +54,11 @@ def test_build_search_context_ask_info_and_plan(folder: Path, tmp_path: Path) ->
     assert (report["files"], report["version"]) == (3, 1)
     info = json.loads(run("info", path, "--json").stdout)
     assert info["schema"] == {
+        "encoding": "string",
+        "file_mime": "string",
+        "file_mtime": "datetime",
+        "file_sha256": "string",
+        "file_size": "number",
         "region": "string",
         "tags": "list",
         "title": "string",
@@ -175,7 +180,7 @@ def test_what_cannot_be_read_is_quarantined_and_the_rest_is_indexed(folder: Path
     ]
     assert "is empty (0 bytes); fill it, or remove it" in lines[2]
     assert "has 200 MB, the limit is 100 MB; split it" in lines[3]
-    assert "is a binary file" in lines[5]
+    assert "is a picture (PNG)" in lines[5]
     assert "loop is a link to a folder: not followed" in done.stderr
     assert rag.Index.open(tmp_path / "ix").manifest.files == 3
     again = run("build", folder, tmp_path / "ix", code=3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
@@ -19,7 +20,7 @@ from rag.index.ordering import Key, Scored
 from rag.index.results import Hits, SearchPlan
 from rag.index.schema import OWN
 from rag.index.segment import Vectors, open_segment
-from rag.index.sources import SourceRecord, open_sources, read_sources
+from rag.index.sources import SourceRecord, open_sources, quarantined, read_sources
 from rag.index.where import FieldType, Where, bind
 from rag.records import Hit
 
@@ -105,10 +106,6 @@ class Index:
         """Return what `rag info` shows, as plain values."""
         manifest = self.manifest
         files = [file for segment in manifest.segments for file in segment.files]
-        quarantined = [
-            {"source": item.source, "reason": item.reason, "advice": item.advice}
-            for item in self.sources if item.reason
-        ]  # fmt: skip
         return {
             "path": str(self.path), "version": self.version, "created": manifest.created,
             "why": manifest.why, "root": manifest.root, "files": manifest.files, "chunks": len(self),
@@ -118,7 +115,8 @@ class Index:
                 "dimensions": manifest.embedder.dimensions,
             },
             "chunker": manifest.chunker, "schema": dict(manifest.schema),
-            "quarantined": quarantined, "notes": list(manifest.notes),
+            "quarantined": [asdict(item) for item in quarantined(self.sources)],
+            "notes": list(manifest.notes),
         }  # fmt: skip
 
     # ------------------------------------------------------------------ searching

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -112,18 +112,26 @@ def widen(
     metadata: Mapping[str, Any],
     source: str,
     notes: list[str],
+    find: Callable[[str], str] = lambda name: "the index",
 ) -> dict[str, FieldType]:
-    """Add a document's fields to a schema; where a type widens, say so with both files."""
+    """Add a document's fields to a schema; where a type does not fit, say so once with both files.
+
+    Parameters
+    ----------
+    examples : dict of str to str
+        For each field a file that has it, as far as one was met; added to.
+    find : callable
+        Finds a file for a field that was not met yet.
+    """
     out = dict(schema)
     for name, value in metadata.items():
         kind = infer(value)
         known = out.get(name)
         out[name] = kind if known is None else join(known, kind)
-        if known is not None and out[name] != known:
-            other = examples.get(name, "the index")
-            notes.append(
-                f"field {name!r} is a {known} in {other} and a {kind} in {source}: kept as {out[name]}"
-            )
+        begin = f"field {name!r} is a "
+        if known is not None and kind != known and not any(note.startswith(begin) for note in notes):
+            other = examples.get(name) or find(name)
+            notes.append(f"{begin}{known} in {other} and a {kind} in {source}: kept as {out[name]}")
         if known is None:
             examples[name] = source
     return out

@@ -268,6 +268,15 @@ class Segment:
                 own["metadata"] = {name: value for name, value in values.items() if value is not None}
         return own
 
+    def source_with(self, name: str) -> str | None:
+        """Return the source of the first document that has a field; None if none has."""
+        if name not in self._given:
+            return None
+        for number in range(len(self.documents)):
+            if self.documents.take([number], (name,))[0][name] is not None:
+                return str(self.documents.take([number], ("source",))[0]["source"])
+        return None
+
     def ids(self, rows: Sequence[int]) -> list[str]:
         """Return the chunk ids of rows."""
         return [str(values["chunk_id"]) for values in self.chunks.take(rows, ("chunk_id",))]

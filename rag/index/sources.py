@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from rag.index.columns import Columns, told
+from rag.records import Quarantined
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +57,11 @@ def read_sources(columns: Columns) -> list[SourceRecord]:
     """Read a table of sources."""
     with told(columns.path):
         return [SourceRecord(**row) for row in columns.table().to_pylist()]
+
+
+def quarantined(records: Iterable[SourceRecord]) -> tuple[Quarantined, ...]:
+    """Return the files that are not in the index, in order of path."""
+    return tuple(
+        Quarantined(record.source, record.reason, record.advice)
+        for record in sorted(records, key=lambda record: record.source) if record.reason
+    )  # fmt: skip

@@ -14,7 +14,9 @@ from rag.index.edits import widened
 from rag.index.index import Index
 from rag.index.manifest import fsync_folder, kept_versions, newest_version, pointer, read_manifest
 from rag.index.notations import WhereLike
+from rag.index.sources import quarantined
 from rag.index.writer import clear_orphans, open_writer
+from rag.records import Quarantined
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,10 @@ class Store:
                 len(manifest.segments), number == current,
             ))  # fmt: skip
         return out
+
+    def quarantined(self) -> tuple[Quarantined, ...]:
+        """Return the files that the last build could not index, why, and what to do."""
+        return quarantined(Index.open(self.path).sources)
 
     def diff(self, old: int, new: int | None = None) -> Diff:
         """Compare two versions; by default with the current one.

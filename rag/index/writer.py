@@ -78,7 +78,7 @@ class IndexWriter:
         """
         if ORIGINAL in metadata:  # a column of the segment's own
             metadata = {f"{name}_" if name == ORIGINAL else name: v for name, v in metadata.items()}
-        self.schema = widen(self.schema, self._examples, metadata, source, self.notes)
+        self.schema = widen(self.schema, self._examples, metadata, source, self.notes, self._example)
         return self.segment.add_document(doc_id, source, metadata, original)
 
     def new_headings(self, items: Sequence[tuple[int, Chunk]]) -> list[str]:
@@ -186,6 +186,14 @@ class IndexWriter:
         path = self.folder / "manifests" / f"{manifest.version:06d}.json"
         write_durably(path, manifest.to_json())
         write_durably(self.folder / "CURRENT", f"{manifest.version}\n")
+
+    def _example(self, name: str) -> str:
+        """Return a file of the version before that has a field."""
+        for old in self.previous.segments if self.previous else ():
+            found = open_segment(self.folder, old, self.embedder.dimensions).source_with(name)
+            if found is not None:
+                return found
+        return "the index"
 
     def _new_segment(self) -> SegmentWriter:
         path = self.folder / "segments" / secrets.token_hex(8)

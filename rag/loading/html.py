@@ -11,7 +11,7 @@ from lxml import etree
 
 from rag.errors import LoadError
 from rag.loading.plain import decode
-from rag.loading.structure import Parsed, Text
+from rag.loading.structure import Options, Parsed, Text
 
 _SKIP = {
     "script", "style", "noscript", "template", "svg", "iframe", "object", "nav", "button",
@@ -25,9 +25,9 @@ _BLOCKS = {
 _CHARSET = re.compile(rb"charset\s*=\s*[\"']?\s*([a-zA-Z0-9_:.-]+)")
 
 
-def parse_html(path: Path, data: bytes) -> Parsed:
+def parse_html(path: Path, data: bytes, options: Options) -> Parsed:
     """Read an HTML page. Text in navigation, scripts and forms' controls is left out."""
-    text = _decode(data)
+    text, encoding = _decode(data)
     try:
         # A declared encoding in an already decoded text makes lxml refuse it.
         root = lxml.html.document_fromstring(re.sub(r"<\?xml[^>]*\?>", "", text, count=1))
@@ -37,17 +37,19 @@ def parse_html(path: Path, data: bytes) -> Parsed:
     body = root.find("body")
     mains = root.xpath("//main | //*[@role='main']")
     _walk(mains[0] if len(mains) == 1 else (root if body is None else body), out, depth=0)
-    return Parsed(str(out), _metadata(root), headings=out.headings)
+    return out.done({"encoding": encoding, **_metadata(root)})
 
 
-def _decode(data: bytes) -> str:
+def _decode(data: bytes) -> tuple[str, str]:
     declared = _CHARSET.search(data[:4096])
     if declared and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
         try:
-            return data.decode(declared[1].decode("ascii"))
+            name = declared[1].decode("ascii").lower()
+            return data.decode(name), name
         except (LookupError, UnicodeDecodeError):
             pass
-    return decode(data)[0].removeprefix("\ufeff")
+    text, encoding = decode(data)
+    return text.removeprefix("\ufeff"), encoding
 
 
 def _metadata(root: Any) -> dict[str, Any]:
@@ -82,14 +84,14 @@ def _walk(element: Any, out: Text, depth: int) -> None:
         tag = child.tag if isinstance(child.tag, str) else ""
         if tag == "br":
             line.append("\n")
-        elif tag in _SKIP or not tag or child.get("hidden") is not None:
+        elif tag in _SKIP or not tag or _hidden(child):
             pass
         elif re.fullmatch(r"h[1-6]", tag):
             flush()
             out.heading(int(tag[1]), _inline(child))
         elif tag == "pre":
             flush()
-            out.block("```\n" + "".join(child.itertext()).strip("\n") + "\n```")
+            _code(child, out)
         elif tag == "table":
             flush()
             _table(child, out)
@@ -106,6 +108,16 @@ def _walk(element: Any, out: Text, depth: int) -> None:
         if child.tail:
             line.append(child.tail)
     flush()
+
+
+def _code(element: Any, out: Text) -> None:
+    code = "".join(element.itertext()).strip("\n")
+    out.block(f"```\n{code}\n```" if code.strip() else "")
+
+
+def _hidden(element: Any) -> bool:
+    style = "".join((element.get("style") or "").lower().split())
+    return element.get("hidden") is not None or "display:none" in style
 
 
 def _has_blocks(element: Any) -> bool:
@@ -136,8 +148,15 @@ def _table(element: Any, out: Text) -> None:
     caption = element.findtext("caption")
     if caption:
         out.block(" ".join(caption.split()))
-    rows = [[_inline(cell) for cell in row if cell.tag in ("td", "th")] for row in element.iter("tr")]
-    out.table(rows)
+    out.table([[text for cell in row for text in _cells(cell)] for row in element.iter("tr")])
+
+
+def _cells(element: Any) -> list[str]:
+    """Return a cell's text, and blanks for the further columns that it spans."""
+    if element.tag not in ("td", "th"):
+        return []
+    span = element.get("colspan") or "1"
+    return [_inline(element)] + [""] * (min(int(span), 64) - 1 if span.isdecimal() else 0)
 
 
 def _inline(element: Any, *, fold: bool = True, without: list[Any] | None = None) -> str:
@@ -151,7 +170,7 @@ def _inline(element: Any, *, fold: bool = True, without: list[Any] | None = None
             tag = child.tag if isinstance(child.tag, str) else ""
             if tag == "br":
                 parts.append("\n")
-            elif tag and tag not in _SKIP and child not in skip:
+            elif tag and tag not in _SKIP and child not in skip and not _hidden(child):
                 separate = tag in _BLOCKS or tag in ("li", "tr", "td", "th")
                 parts.append(" " if separate else "")
                 collect(child)

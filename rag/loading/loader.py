@@ -1,15 +1,13 @@
-"""The loader: a folder or a file, to Documents, in order, with nothing in a file able to stop it."""
+"""The loader: files to Documents, in order, with nothing in a file able to stop it."""
 
 from __future__ import annotations
 
 import fnmatch
-import hashlib
 import os
-import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -17,48 +15,49 @@ from typing import Any
 from langchain_core.document_loaders import BaseLoader
 from langchain_core.documents import Document
 
-from rag.errors import LoadError, SourceError
-from rag.loading import metadata as beside
-from rag.loading.formats import parser, parser_of
-from rag.loading.structure import Parsed
-from rag.loading.worker import Limits, Worker, checked
-from rag.records import STRUCTURE
+from rag.errors import LoadError
+from rag.loading.files import IGNORE_FILES, Files, LocalFiles, digest, unreadable
+from rag.loading.formats import Format, parser_of
+from rag.loading.metadata import Beside, clean
+from rag.loading.ocr import Ocr, ocr_of
+from rag.loading.structure import Options, Parsed
+from rag.loading.worker import Limits, Worker, checked, parse_here
+from rag.records import STRUCTURE, SourceFile
 
-
-@dataclass(frozen=True, slots=True)
-class SourceFile:
-    """A file that a build sees.
-
-    Attributes
-    ----------
-    source : str
-        Path relative to the build root, with ``/``.
-    sha256, metadata_sha256 : str
-        Of the file's bytes, and of the metadata that stands beside it.
-    """
-
-    source: str
-    path: Path
-    bytes: int
-    sha256: str = ""
-    metadata_sha256: str = ""
+#: Files read ahead of the one that is handed on: their number, and their bytes together. Bounds the
+#: texts held in memory while one file takes its time.
+AHEAD, AHEAD_BYTES = 256, 64 << 20
+#: Plain text up to this size is read in this process; larger files go to a worker.
+PLAIN_BYTES = 4 << 20
 
 
 class Loader(BaseLoader):
-    """Reads text, Markdown, HTML, PDF and Word files from a folder.
+    """Reads text, Markdown, reStructuredText, HTML, PDF, office files, mail, books and data.
 
     Parameters
     ----------
-    path : str or Path
-        A folder (read with everything below it, hidden files and folders left out) or one file.
-    metadata : str, Path or mapping, optional
-        A JSON-lines table, or a mapping of paths to fields.
+    path : str, Path or Files
+        A folder (read with everything below it, hidden files and folders left out), one file, or
+        another place of files, such as ``rag.bedrock.s3.S3Files``.
+    metadata : str, Path, mapping or callable, optional
+        A JSON-lines table; a mapping of paths to fields; or a function (also ``"module:function"``)
+        that is given a file's path and the fields known beside it, and returns more fields.
     metadata_from_path : str, optional
         A template such as ``"{version}/{module}/"``; its fields are strings.
     include, exclude : sequence of str
         Glob patterns over the path relative to the root (``*`` also matches ``/``).
+    ignore_files : sequence of str
+        Names of files that hold patterns in Git's notation; what they match is left out.
+    follow_links : bool
+        Follow links to folders, and out of the root; each folder is read once.
     passwords : mapping of str to str, optional
-        Glob pattern to password, for encrypted PDFs.
+        Glob pattern to password, for encrypted PDF and Office files.
+    ocr : str or callable, optional
+        Reads the pages that hold pictures and no text: PNG bytes to text; ``"tesseract"`` where
+        that program is installed.
+    parsers : mapping of str to str, optional
+        Suffix to ``"module:function"``, for formats of your own: it is given the path, the bytes
+        and `rag.loading.structure.Options`, returns the text (or a `Parsed`), and runs in a worker.
     limits : Limits or mapping, optional
         What one file may cost.
     workers : int, optional
@@ -71,37 +70,46 @@ class Loader(BaseLoader):
     """
 
     #: Changes when the same bytes yield another text than before.
-    version = 1
+    version = 2
 
     def __init__(
         self,
-        path: str | Path,
+        path: str | Path | Files,
         *,
-        metadata: str | Path | Mapping[str, Mapping[str, Any]] | None = None,
+        metadata: str | Path | Mapping[str, Mapping[str, Any]] | Callable[..., Any] | None = None,
         metadata_from_path: str | None = None,
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
+        ignore_files: Sequence[str] = IGNORE_FILES,
+        follow_links: bool = False,
         passwords: Mapping[str, str] | None = None,
+        ocr: str | Ocr | None = None,
+        parsers: Mapping[str, str] | None = None,
         limits: Limits | Mapping[str, Any] | None = None,
         workers: int | None = None,
     ) -> None:
-        self.path = Path(path)
+        self.place = self.place_of(path, ignore_files=ignore_files, follow_links=follow_links)
         self.include, self.exclude = tuple(include), tuple(exclude)
         self.passwords = dict(passwords or {})
+        self.ocr = ocr_of(ocr)
+        self.parsers = {suffix.lower(): name for suffix, name in (parsers or {}).items()}
         self.limits = limits if isinstance(limits, Limits) else Limits(**(limits or {}))
         self.workers = workers or os.cpu_count() or 1
         self.quarantined: list[tuple[str, LoadError]] = []
         self.notes: list[str] = []
-        self._table_path = Path(metadata) if isinstance(metadata, str | Path) else Path("metadata")
-        self._table: Mapping[str, Mapping[str, Any]] = (
-            beside.read_table(Path(metadata)) if isinstance(metadata, str | Path) else metadata or {}
-        )
-        self._pattern = None if metadata_from_path is None else beside.path_pattern(metadata_from_path)
+        self._beside = Beside(metadata, metadata_from_path)
+
+    @staticmethod
+    def place_of(path: str | Path | Files, *, ignore_files: Sequence[str], follow_links: bool) -> Files:
+        """Return where the files of a path come from."""
+        if not isinstance(path, str | Path):
+            return path
+        return LocalFiles(path, ignore_files=ignore_files, follow_links=follow_links)
 
     @property
-    def root(self) -> Path:
-        """The folder that sources are relative to."""
-        return self.path if self.path.is_dir() else self.path.parent
+    def name(self) -> str:
+        """What a person calls the place that the files are read from."""
+        return self.place.name
 
     # ------------------------------------------------------------------ finding
 
@@ -113,35 +121,12 @@ class Loader(BaseLoader):
         SourceError
             The path does not exist, or a metadata table names a file that is not there.
         """
-        if not self.path.exists():
-            raise SourceError(f"{self.path} does not exist: check the path of the documents")
-        root = self.root
-        found = [
-            SourceFile(path.relative_to(root).as_posix(), path, size)
-            for path, size in (self._walk(root) if self.path.is_dir() else _stat(self.path))
-        ]
-        found = [file for file in found if self._wanted(file.source)]
-        found.sort(key=lambda file: file.source)
-        beside.check_table(self._table, {file.source for file in found}, self._table_path)
+        found = sorted(
+            (file for file in self.place.list() if self._wanted(file.source)), key=lambda file: file.source
+        )
+        self.notes = list(self.place.notes)
+        self._beside.check({file.source for file in found})
         return found
-
-    def _walk(self, root: Path) -> Iterator[tuple[Path, int]]:
-        for folder, names, files in os.walk(root):
-            keep = []
-            for name in sorted(names):
-                path = Path(folder, name)
-                if name.startswith("."):
-                    continue
-                if path.is_symlink():  # could lead out of the root, or around in a circle
-                    self.notes.append(
-                        f"{path.relative_to(root).as_posix()} is a link to a folder: not followed"
-                    )
-                    continue
-                keep.append(name)
-            names[:] = keep
-            for name in files:
-                if not name.startswith(".") and not name.endswith(beside.SIDECAR):
-                    yield from _stat(Path(folder, name))
 
     def _wanted(self, source: str) -> bool:
         def match(patterns: Iterable[str]) -> bool:
@@ -149,24 +134,31 @@ class Loader(BaseLoader):
 
         return (not self.include or match(self.include)) and not match(self.exclude)
 
-    def hashed(self, file: SourceFile) -> SourceFile:
-        """Return the file with its content's hash and its metadata's.
+    def hashed(self, files: Iterable[SourceFile]) -> Iterator[tuple[SourceFile, LoadError | None]]:
+        """Yield the files with the hashes of their content and metadata, in the order given.
 
-        Raises
+        Yields
         ------
-        LoadError
-            The file cannot be read, or is too large.
+        (SourceFile, LoadError or None)
+            Without hashes, and with the error, where a file cannot be read or is too large.
         """
-        self._readable(file)
+        with ThreadPoolExecutor(max(self.workers, self.place.parallel)) as pool:
+            yield from pool.map(self._hashed, files)
+
+    def _hashed(self, file: SourceFile) -> tuple[SourceFile, LoadError | None]:
         try:
-            with file.path.open("rb") as handle:
-                content = hashlib.file_digest(handle, "sha256").hexdigest()
+            self._readable(file)
+            content = self.place.identity(file)
+            return replace(file, sha256=content, metadata_sha256=self._fields(file).sha256), None
         except OSError as error:
-            raise _unreadable(error) from None
-        return replace(file, sha256=content, metadata_sha256=beside.digest(self._beside(file)))
+            return file, unreadable(error)
+        except LoadError as error:
+            return file, error
 
     def _readable(self, file: SourceFile) -> None:
-        if not file.path.is_file():
+        if file.problem is not None:
+            raise LoadError(*file.problem)
+        if file.path is not None and not file.path.is_file():
             raise LoadError("is not a regular file", "leave it out")
         if file.bytes == 0:
             raise LoadError("is empty (0 bytes)", "fill it, or remove it")
@@ -176,23 +168,30 @@ class Loader(BaseLoader):
                 "split it, or raise the loader's limits.max_file_mb in rag.toml",
             )
 
-    def _beside(self, file: SourceFile) -> dict[str, Any]:
-        path = {} if self._pattern is None else beside.from_path(file.source, self._pattern)
-        return {
-            "path": path, "sidecar": beside.read_sidecar(file.path),
-            "table": dict(self._table.get(file.source, {})),
-        }  # fmt: skip
+    def _fields(self, file: SourceFile) -> Any:
+        return self._beside.of(file.source, self.place.sidecar(file))
 
     # ------------------------------------------------------------------ reading
 
     def lazy_load(self) -> Iterator[Document]:
         """Yield a Document per readable file; the others end up in `quarantined`."""
         self.quarantined = []
-        for file, result in self.read(self.files()):
-            if isinstance(result, LoadError):
-                self.quarantined.append((file.source, result))
-            else:
-                yield result
+        try:
+            for file, result in self.read(self.files()):
+                if isinstance(result, LoadError):
+                    self.quarantined.append((file.source, result))
+                else:
+                    yield result
+        finally:
+            self.close(done=True)
+
+    def keep_in(self, folder: Path) -> None:
+        """Keep what has to be fetched in a folder, so that a killed build goes on where it was."""
+        self.place.keep_in(folder)
+
+    def close(self, *, done: bool) -> None:
+        """End the use of the place the files come from; `done`: what was fetched can go."""
+        self.place.close(done=done)
 
     def read(self, files: Iterable[SourceFile]) -> Iterator[tuple[SourceFile, Document | LoadError]]:
         """Read files on all CPUs; yield them in the order given, whichever is done first.
@@ -207,13 +206,16 @@ class Loader(BaseLoader):
         workers = [Worker(self.limits) for _ in range(self.workers)]
         for worker in workers:
             idle.put(worker)
-        pool = ThreadPoolExecutor(self.workers)
+        pool = ThreadPoolExecutor(max(self.workers, self.place.parallel))
         waiting: deque[tuple[SourceFile, Future[Document | LoadError]]] = deque()
+        held = 0
         try:
             for file in files:
                 waiting.append((file, pool.submit(self._load, file, idle)))
-                if len(waiting) > 4 * self.workers:  # bounds the texts held in memory
+                held += file.bytes
+                while len(waiting) > AHEAD or (held > AHEAD_BYTES and len(waiting) > self.workers):
                     done, future = waiting.popleft()
+                    held -= done.bytes
                     yield done, future.result()
             while waiting:
                 done, future = waiting.popleft()
@@ -228,21 +230,52 @@ class Loader(BaseLoader):
     def _load(self, file: SourceFile, idle: SimpleQueue[Worker]) -> Document | LoadError:
         try:
             self._readable(file)
-            around = self._beside(file)
-            name, isolated = parser_of(file.path)
-            if isolated:
-                worker = idle.get()
-                try:
-                    parsed = worker.parse(name, file.path, self._password(file.source))
-                finally:
-                    idle.put(worker)
-            else:
-                parsed = checked(parser(name)(file.path, file.path.read_bytes()), self.limits)
+            around = self._fields(file)
+            with self.place.local(file) as path:
+                form = self._format(file.source, path)
+                options = Options(password=self._password(file.source))
+                if form.plain and file.bytes <= PLAIN_BYTES:
+                    parsed = parse_here(form.parser, path, options, self.limits)
+                else:
+                    worker = idle.get()
+                    try:
+                        parsed = self._parsed(worker, form, path, options)
+                    finally:
+                        idle.put(worker)
+                parsed = checked(parsed, self.limits)
+                facts = {
+                    "file_size": file.bytes, "file_mtime": file.modified, "file_mime": form.mime,
+                    "file_sha256": digest(path) if file.etag or not file.sha256 else file.sha256,
+                }  # fmt: skip
         except LoadError as error:
             return error
         except OSError as error:
-            return _unreadable(error)
-        return _document(file, parsed, around)
+            return unreadable(error)
+        return _document(file.source, parsed, around.merged({**facts, **around.path}, parsed.metadata))
+
+    def _parsed(self, worker: Worker, form: Format, path: Path, options: Options) -> Parsed:
+        parsed = worker.parse(form.parser, path, options)
+        if self.ocr is None or not parsed.scanned:
+            return parsed
+        texts = {}
+        for page in parsed.scanned:
+            try:
+                texts[page] = self.ocr(worker.draw(path, page, options.password))
+            except LoadError:
+                raise
+            except Exception as error:  # the user's own function
+                said = " ".join(str(error).split())[:200]
+                raise LoadError(
+                    f"could not be read by OCR ({type(error).__name__}: {said})", "see to the ocr function"
+                ) from None
+        return worker.parse(form.parser, path, replace(options, page_texts=texts))
+
+    def _format(self, source: str, path: Path) -> Format:
+        name = Path(source)
+        own = self.parsers.get(name.suffix.lower())
+        with path.open("rb") as handle:
+            found = parser_of(name, handle.read(4096))
+        return found if own is None else Format(own, found.mime)
 
     def _password(self, source: str) -> str | None:
         for pattern, password in self.passwords.items():
@@ -251,21 +284,8 @@ class Loader(BaseLoader):
         return None
 
 
-def _document(file: SourceFile, parsed: Parsed, around: Mapping[str, Any]) -> Document:
-    fields = {**around["path"], **parsed.metadata, **around["sidecar"], **around["table"]}
+def _document(source: str, parsed: Parsed, fields: dict[str, Any]) -> Document:
     if "title" not in fields and parsed.headings and parsed.headings[0][1] == 1:
         fields["title"] = parsed.headings[0][2]
-    own = {"source": file.source, STRUCTURE: {**parsed.structure(), "notes": parsed.notes}}
-    return Document(page_content=parsed.text, metadata={**beside.clean(fields), **own})
-
-
-def _stat(path: Path) -> Iterator[tuple[Path, int]]:
-    try:
-        yield path, path.stat().st_size
-    except OSError:  # a link to nowhere, or gone since
-        yield path, -1
-
-
-def _unreadable(error: OSError) -> LoadError:
-    reason = re.sub(r"^\[Errno \d+\] ", "", str(error)).split(":")[0].lower()
-    return LoadError(f"cannot be read ({reason})", "check that it is there, and its permissions")
+    own = {"source": source, STRUCTURE: parsed.structure()}
+    return Document(page_content=parsed.text, metadata={**clean(fields), **own})

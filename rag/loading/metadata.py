@@ -1,6 +1,6 @@
 """Metadata that stands beside a file: sidecars, a JSON-lines table, and the path itself.
 
-Where several name the same field, the more particular wins: the table given on the command line
+Where several name the same field, the more particular wins: the function over the table, the table
 over the sidecar, the sidecar over the file's own (front matter), and all of them over the path.
 """
 
@@ -11,14 +11,13 @@ import datetime as dt
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rag.errors import LoadError, SourceError, near_miss
-from rag.records import RESERVED, STRUCTURE
-
-SIDECAR = ".metadata.json"
+from rag.loading.formats import function_of
+from rag.records import RESERVED, SIDECAR, STRUCTURE
 
 #: Keys that may name the file in a line of a metadata table.
 _NAMES = ("source", "path", "file", "filename", "file_name", "doc", "document")
@@ -77,24 +76,100 @@ def check_table(table: Mapping[str, Any], sources: set[str], path: Path) -> None
         )
 
 
-def read_sidecar(file: Path) -> dict[str, Any]:
+class Fields(NamedTuple):
+    """What stands beside one file, by where it stands."""
+
+    path: dict[str, Any]
+    sidecar: dict[str, Any]
+    table: dict[str, Any]
+    function: dict[str, Any]
+
+    @property
+    def sha256(self) -> str:
+        """A hash, to see whether any of it has changed since the last build."""
+        plain = json.dumps(self._asdict(), sort_keys=True, default=str)
+        return hashlib.sha256(plain.encode("utf-8", "surrogatepass")).hexdigest()
+
+    def merged(self, least: Mapping[str, Any], inside: Mapping[str, Any]) -> dict[str, Any]:
+        """Return all fields of a file; the more particular wins."""
+        return {**least, **inside, **self.sidecar, **self.table, **self.function}
+
+
+class Beside:
+    """Finds the metadata that stands beside a file.
+
+    Parameters
+    ----------
+    given : str, Path, mapping, callable or None
+        A JSON-lines table's path; fields by path; or a function (or its ``module:function``) that
+        is given a path and the fields found so far, and returns more.
+    template : str or None
+        Of the path, as in `path_pattern`.
+
+    Raises
+    ------
+    SourceError, ConfigError
+        The table, the function or the template cannot be used.
+    """
+
+    def __init__(self, given: Any, template: str | None) -> None:
+        self._function: Callable[..., Any] | None = given if callable(given) else None
+        self._table: Mapping[str, Mapping[str, Any]] = given if isinstance(given, Mapping) else {}
+        self._name = Path("metadata")
+        if isinstance(given, str | Path):
+            if _FUNCTION.fullmatch(str(given)) and not Path(given).exists():
+                self._function = function_of(str(given), "metadata")
+            else:
+                self._name, self._table = Path(given), read_table(Path(given))
+        self._pattern = None if template is None else path_pattern(template)
+
+    def check(self, sources: set[str]) -> None:
+        """Refuse a table that names files which are not there."""
+        check_table(self._table, sources, self._name)
+
+    def of(self, source: str, sidecar: bytes | None) -> Fields:
+        """Return what stands beside a file.
+
+        Raises
+        ------
+        LoadError
+            The sidecar cannot be read, or the function failed.
+        """
+        path = {} if self._pattern is None else from_path(source, self._pattern)
+        found = Fields(
+            path, {} if sidecar is None else read_sidecar(sidecar), dict(self._table.get(source, {})), {}
+        )
+        if self._function is None:
+            return found
+        try:
+            more = self._function(source, found.merged(path, {}))
+            return found._replace(function={str(name): value for name, value in (more or {}).items()})
+        except Exception as error:  # the user's own function
+            said = " ".join(str(error).split())[:200]
+            raise LoadError(
+                f"made the metadata function fail ({type(error).__name__}: {said})",
+                "let it return a mapping of names to values for every path",
+            ) from None
+
+
+_FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+def read_sidecar(data: bytes) -> dict[str, Any]:
     """Read ``<file>.metadata.json`` as Bedrock Knowledge Bases does, or plain name-value pairs.
 
     Raises
     ------
     LoadError
-        It is there, and not an object of attributes.
+        It is not an object of attributes.
     """
-    path = file.with_name(file.name + SIDECAR)
-    if not path.is_file():
-        return {}
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw = json.loads(data.decode("utf-8-sig"))
         attributes = raw.get("metadataAttributes", raw)
         return {str(name): _attribute(value) for name, value in attributes.items()}
-    except (OSError, ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise LoadError(
-            f"has a sidecar {path.name} that cannot be read ({error})",
+            f"has a sidecar {SIDECAR} that cannot be read ({error})",
             'write it as {"metadataAttributes": {"name": value}}',
         ) from None
 
@@ -183,9 +258,3 @@ def _string(value: Any) -> str:
     if isinstance(value, dict | list):
         return json.dumps(value, default=str, ensure_ascii=False)
     return str(value)
-
-
-def digest(metadata: Mapping[str, Any]) -> str:
-    """Return a hash of metadata, to see whether it has changed since the last build."""
-    plain = json.dumps(metadata, sort_keys=True, default=str)
-    return hashlib.sha256(plain.encode()).hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import yaml
 
 from rag.errors import LoadError
-from rag.loading.structure import Parsed
+from rag.loading.structure import Options, Parsed
 
 _FRONT = re.compile(r"\A\ufeff?---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
 _FRONT_LIMIT = 65_536
@@ -19,49 +20,93 @@ _UNDERLINE = re.compile(r"^ {0,3}(=+|-+)[ \t]*$")
 _MARKUP = re.compile(r"!?\[([^\]]*)\]\([^)]*\)|[*_`]{1,3}(?=\S)|(?<=\S)[*_`]{1,3}|\{[#.:][^}]*\}|<[^>]+>")
 
 
+#: Byte order marks, the longer before those that they begin with.
+_MARKS = (
+    (b"\xff\xfe\0\0", "utf-32-le"), (b"\0\0\xfe\xff", "utf-32-be"),
+    (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"),
+)  # fmt: skip
+#: What a binary file begins with, for the reason that a person is told.
+_BINARY = (
+    (b"\x89PNG", "a picture (PNG)"), (b"\xff\xd8\xff", "a picture (JPEG)"), (b"GIF8", "a picture (GIF)"),
+    (b"II*\0", "a picture (TIFF)"), (b"MM\0*", "a picture (TIFF)"), (b"ID3", "a sound (MP3)"),
+    (b"OggS", "a sound (Ogg)"), (b"PK\x03\x04", "a zip archive"), (b"\x1f\x8b", "a gzip archive"),
+    (b"\x7fELF", "a program"), (b"SQLite format 3", "an SQLite database"),
+    (b"\xd0\xcf\x11\xe0", "an OLE file"),
+)  # fmt: skip
+#: How much of a file is looked at to tell its encoding.
+_SAMPLE = 1 << 20
+
+
 def decode(data: bytes) -> tuple[str, str]:
     """Return a file's text and its encoding; line ends and a byte order mark stay in the text.
+
+    By its byte order mark; UTF-8 where it is valid; UTF-16 where every other byte is zero; else by
+    charset-normalizer, which weighs the languages.
 
     Raises
     ------
     LoadError
         The bytes are no text.
     """
-    for mark, encoding in ((b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be")):
+    for mark, encoding in _MARKS:
         if data.startswith(mark):
-            try:
+            with contextlib.suppress(UnicodeDecodeError):
                 return data.decode(encoding), encoding
-            except UnicodeDecodeError:
-                break
-    if b"\0" in data[:65_536]:
-        raise LoadError("is a binary file", "leave it out, or convert it to text")
+    if b"\0" in data[:_SAMPLE]:
+        wide = _utf16(data)
+        if wide is None:
+            raise LoadError(f"is {_binary(data)}", "leave it out, or convert it to text")
+        return data.decode(wide, "replace"), wide
     try:
         return data.decode("utf-8"), "utf-8"
     except UnicodeDecodeError:
-        import charset_normalizer  # slow to import, seldom needed
-
-        best = charset_normalizer.from_bytes(data[:1_000_000]).best()
-        if best is None:
-            raise LoadError(
-                "is neither text in a known encoding nor a known format",
-                "convert it to UTF-8, or leave it out",
-            ) from None
-        try:
-            return data.decode(best.encoding), best.encoding
-        except UnicodeDecodeError:
-            return data.decode(best.encoding, "replace"), best.encoding
+        encoding = _guess(data)
+        return data.decode(encoding, "replace"), encoding
 
 
-def parse_text(path: Path, data: bytes) -> Parsed:
+def _utf16(data: bytes) -> str | None:
+    """Tell UTF-16 without a mark: in most scripts' texts spaces and digits have a zero byte."""
+    sample = data[:_SAMPLE]
+    first, second = sample[::2].count(0), sample[1::2].count(0)
+    for encoding, zeros, others in (("utf-16-be", first, second), ("utf-16-le", second, first)):
+        if zeros > 10 * others and zeros > len(sample) // 20:
+            with contextlib.suppress(UnicodeDecodeError):
+                text = sample[: len(sample) // 2 * 2].decode(encoding)
+                if text.isprintable() or sum(c.isprintable() or c.isspace() for c in text) > 0.95 * len(text):
+                    return encoding
+    return None
+
+
+def _guess(data: bytes) -> str:
+    import charset_normalizer  # slow to import, seldom needed
+
+    matches = charset_normalizer.from_bytes(data[:_SAMPLE])
+    best = matches.best()
+    if best is not None:
+        # Of equally likely ones the one that browsers take, too: Western European Windows.
+        equal = [m for m in matches if m.chaos <= best.chaos and m.coherence >= best.coherence]
+        names = {name for m in equal for name in (m.encoding, *m.could_be_from_charset)}
+        return "cp1252" if names & {"cp1252", "latin_1"} else best.encoding
+    controls = sum(data[:_SAMPLE].count(code) for code in (*range(1, 9), *range(14, 27)))
+    if controls > len(data[:_SAMPLE]) // 50:
+        raise LoadError(f"is {_binary(data)}", "leave it out, or convert it to text")
+    return "cp1252"
+
+
+def _binary(data: bytes) -> str:
+    return next((what for magic, what in _BINARY if data.startswith(magic)), "a binary file")
+
+
+def parse_text(path: Path, data: bytes, options: Options) -> Parsed:
     """Read a plain text or source file."""
     text, encoding = decode(data)
-    return Parsed(text, _encoding(encoding))
+    return Parsed(text, {"encoding": encoding})
 
 
-def parse_markdown(path: Path, data: bytes) -> Parsed:
+def parse_markdown(path: Path, data: bytes, options: Options) -> Parsed:
     """Read Markdown: YAML front matter becomes metadata, headings become structure."""
     text, encoding = decode(data)
-    parsed = Parsed(text, _encoding(encoding))
+    parsed = Parsed(text, {"encoding": encoding})
     front = _FRONT.match(text)
     if front:
         parsed.body = front.end()
@@ -99,10 +144,6 @@ def headings(text: str, start: int = 0) -> list[tuple[int, int, str]]:
 
 def _title(raw: str) -> str:
     return " ".join(_MARKUP.sub(lambda match: match[1] or "", raw).split())
-
-
-def _encoding(encoding: str) -> dict[str, Any]:
-    return {} if encoding == "utf-8" else {"encoding": encoding}
 
 
 class _NoAliases(yaml.SafeLoader):

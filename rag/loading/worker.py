@@ -6,6 +6,7 @@ output: no pickle, and no demand on the caller's main module.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from rag.errors import LoadError
-from rag.loading.structure import Parsed
+from rag.loading.structure import Options, Parsed
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +52,19 @@ class Worker:
         self._limits = limits
         self._process: subprocess.Popen[bytes] | None = None
 
-    def parse(self, name: str, path: Path, password: str | None) -> Parsed:
+    def parse(self, name: str, path: Path, options: Options) -> Parsed:
         """Parse a file with the parser of that name; raise `LoadError` whatever happens to it."""
+        reply = self._ask({"parser": name, "path": str(path), "options": asdict(options)})
+        return Parsed.from_json(reply["parsed"])
+
+    def draw(self, path: Path, page: int, password: str | None) -> bytes:
+        """Draw a page of a PDF (from 0) as PNG."""
+        reply = self._ask({"draw": page, "path": str(path), "password": password})
+        return base64.b64decode(reply["png"])
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         process = self._process = self._running()
         assert process.stdin is not None
-        request = {"parser": name, "path": str(path), "password": password}
         try:
             process.stdin.write(json.dumps(request).encode() + b"\n")
             process.stdin.flush()
@@ -70,13 +79,11 @@ class Worker:
             self.close()
             raise LoadError(
                 f"took more than {self._limits.timeout_s:g} s to parse",
-                "leave it out, or raise timeout_s",
+                "leave it out, or raise timeout_s and build with --retry",
             ) from None
         if "error" in reply:
             raise LoadError(*reply["error"])
-        found = reply["parsed"]
-        found["headings"] = [tuple(item) for item in found["headings"]]
-        return Parsed(**found)
+        return reply
 
     def close(self) -> int | None:
         """End the process; return its exit status."""
@@ -127,10 +134,14 @@ class Worker:
 
 
 def checked(parsed: Parsed, limits: Limits) -> Parsed:
-    """Return what was parsed, if it is within limits and holds text."""
-    if len(parsed.text) > limits.max_chars:
-        raise LoadError(f"yields {len(parsed.text)} characters", "leave it out, split it, or raise max_chars")
+    """Return what was parsed, if it holds text and is within limits."""
+    _within(parsed, limits)
     if not parsed.body and not parsed.text.strip():
+        if parsed.scanned:
+            raise LoadError(
+                "holds no text (a scan, or pictures only)",
+                "build with --ocr tesseract and --retry, or run OCR over it first",
+            )
         raise LoadError("holds no text", "leave it out, or fill it")
     if not parsed.text.isascii():  # half a surrogate pair cannot be stored; one for one, so that
         parsed.text = _SURROGATE.sub("\ufffd", parsed.text)  # offsets stay
@@ -140,32 +151,68 @@ def checked(parsed: Parsed, limits: Limits) -> Parsed:
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def _answer(request: dict[str, Any], limits: Limits) -> dict[str, Any]:
-    from rag.loading.formats import parser
+def _within(parsed: Parsed, limits: Limits) -> Parsed:
+    if len(parsed.text) > limits.max_chars:
+        raise LoadError(
+            f"yields {len(parsed.text)} characters",
+            "leave it out, split it, or raise max_chars and build with --retry",
+        )
+    return parsed
 
+
+def parse_here(name: str, path: Path, options: Options, limits: Limits) -> Parsed:
+    """Parse in this process; raise `LoadError` for whatever a parser raises."""
+    from rag.loading.formats import parse
+
+    try:
+        return _within(parse(name, path, path.read_bytes(), options), limits)
+    except (LoadError, OSError):
+        raise
+    except MemoryError:
+        raise LoadError(
+            f"needs more than {limits.memory_mb} MB to parse",
+            "leave it out, or raise memory_mb and build with --retry",
+        ) from None
+    except Exception as error:  # a parser's own fault must not end the build
+        raise LoadError(
+            f"cannot be parsed ({type(error).__name__}: {' '.join(str(error).split())[:200]})",
+            "the file may be damaged: open it and save it again, or leave it out",
+        ) from None
+
+
+def _answer(request: dict[str, Any], limits: Limits) -> dict[str, Any]:
     path = Path(request["path"])
     try:
-        arguments = {} if request["password"] is None else {"password": request["password"]}
-        parsed = parser(request["parser"])(path, path.read_bytes(), **arguments)
-        return {"parsed": asdict(checked(parsed, limits))}
+        if "draw" in request:
+            from rag.loading.pdf import draw_page
+
+            png = draw_page(path.read_bytes(), request["draw"], request["password"])
+            return {"png": base64.b64encode(png).decode()}
+        texts = {int(page): text for page, text in request["options"].pop("page_texts").items()}
+        options = Options(**request["options"], page_texts=texts)
+        return {"parsed": parse_here(request["parser"], path, options, limits).to_json()}
     except LoadError as error:
         return {"error": [error.reason, error.advice]}
-    except MemoryError:
-        return {"error": [
-            f"needs more than {limits.memory_mb} MB to parse", "leave it out, or raise memory_mb",
-        ]}  # fmt: skip
-    except Exception as error:  # a parser's own fault must not end the build
-        return {"error": [
-            f"cannot be parsed ({type(error).__name__}: {str(error)[:200]})",
-            "the file may be damaged: open it and save it again, or leave it out",
-        ]}  # fmt: skip
+    except Exception as error:
+        return {"error": [f"cannot be read ({type(error).__name__})", "check that it is there, and sound"]}
 
 
 def _serve(requests: IO[bytes], replies: IO[bytes], limits: Limits) -> None:
     for line in requests:
+        _allow_cpu(limits)
         reply = _answer(json.loads(line), limits)
         replies.write(json.dumps(reply).encode() + b"\n")
         replies.flush()
+
+
+def _allow_cpu(limits: Limits) -> None:
+    """Bound the next request's CPU time, should the parent die while it hangs."""
+    if sys.platform == "linux":
+        import resource
+
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        most = int(used.ru_utime + used.ru_stime + 2 * limits.timeout_s) + 2
+        resource.setrlimit(resource.RLIMIT_CPU, (most, resource.getrlimit(resource.RLIMIT_CPU)[1]))
 
 
 def main() -> None:
@@ -173,11 +220,13 @@ def main() -> None:
     limits = Limits(**json.loads(sys.argv[1]))
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a parser prints must not mix with the replies
-    if limits.memory_mb and sys.platform == "linux":
+    if sys.platform == "linux":
         import resource
 
-        size = limits.memory_mb << 20
-        resource.setrlimit(resource.RLIMIT_AS, (size, size))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if limits.memory_mb:
+            size = limits.memory_mb << 20
+            resource.setrlimit(resource.RLIMIT_AS, (size, size))
     _serve(sys.stdin.buffer, replies, limits)
 
 

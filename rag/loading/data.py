@@ -1,0 +1,165 @@
+"""Data (json, jsonl, xml) as an outline that a person and a model can read."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rag.errors import LoadError
+from rag.loading.archive import read_xml
+from rag.loading.plain import decode
+from rag.loading.structure import Options, Parsed, Text
+
+_DEEPEST = 100
+_BAD = ("is not JSON ({}, line {})", "correct it, or rename it to .txt to read it as text")
+
+
+def parse_json(path: Path, data: bytes, options: Options) -> Parsed:
+    """Read JSON: ``name: value`` a line, indented as it is nested, the records of a list apart.
+
+    Escapes are resolved, so that a search finds the words that they stand for.
+    """
+    text, encoding = decode(data)
+    out = Text()
+    try:
+        value = json.loads(text.removeprefix("\ufeff"))
+    except RecursionError:
+        raise LoadError("is nested too deeply", "rename it to .txt to read it as text") from None
+    except json.JSONDecodeError as error:
+        try:  # many a .json holds one object a line
+            records = list(_lines(text))
+        except json.JSONDecodeError:
+            raise LoadError(_BAD[0].format(error.msg, error.lineno), _BAD[1]) from None
+        _records(records, out)
+        return out.done({"encoding": encoding})
+    _records(value if isinstance(value, list) else [value], out)
+    return out.done({"encoding": encoding})
+
+
+def parse_jsonl(path: Path, data: bytes, options: Options) -> Parsed:
+    """Read JSON lines: a record a line."""
+    text, encoding = decode(data)
+    try:
+        records = list(_lines(text))
+    except RecursionError:
+        raise LoadError("is nested too deeply", "rename it to .txt to read it as text") from None
+    except json.JSONDecodeError as error:
+        raise LoadError(_BAD[0].format(error.msg, error.lineno), _BAD[1]) from None
+    out = Text()
+    _records(records, out)
+    return out.done({"encoding": encoding})
+
+
+def parse_xml(path: Path, data: bytes, options: Options) -> Parsed:
+    """Read XML: an element of text is ``name: text``, one of mixed content a paragraph."""
+    try:
+        text, encoding = decode(data)
+    except LoadError:
+        if not data.lstrip().startswith(b"<"):
+            raise
+        text, encoding = "", "as declared"  # lxml knows encodings that Python does not
+    root = read_xml(re.sub(r"\A\ufeff?\s*<\?xml[^>]*\?>", "", text).encode() if text else data)
+    if _local(root) == "html":
+        from rag.loading.html import parse_html
+
+        return parse_html(path, data, options)
+    out = Text()
+    _element(root, out, 0)
+    return out.done({"encoding": encoding})
+
+
+def _lines(text: str) -> Iterator[Any]:
+    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
+        if line.strip():
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError as error:
+                error.lineno = number
+                raise
+
+
+def _records(values: list[Any], out: Text) -> None:
+    for value in values:
+        plain = not isinstance(value, dict | list)
+        (out.line if plain else out.block)("\n".join(_outline(value, 0)))
+
+
+def _outline(value: Any, depth: int) -> Iterator[str]:
+    indent = "  " * depth
+    if depth > _DEEPEST:
+        yield indent + json.dumps(value, ensure_ascii=False)
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            if isinstance(inner, dict | list) and inner:
+                if isinstance(inner, list) and all(_short(item) for item in inner):
+                    yield f"{indent}{name}: {', '.join(map(_scalar, inner))}"
+                else:
+                    yield f"{indent}{name}:"
+                    yield from _outline(inner, depth + 1)
+            else:
+                yield f"{indent}{name}: {_indented(_scalar(inner), indent)}"
+    elif isinstance(value, list):
+        for inner in value:
+            first = True
+            for line in _outline(inner, depth + 1) if isinstance(inner, dict | list) else [_scalar(inner)]:
+                text = line[2 * (depth + 1) :] if isinstance(inner, dict | list) else line
+                yield f"{indent}{'- ' if first else '  '}{_indented(text, indent + '  ')}"
+                first = False
+    else:
+        yield indent + _indented(_scalar(value), indent)
+
+
+def _short(value: Any) -> bool:
+    return not isinstance(value, dict | list) and len(str(value)) <= 40 and "\n" not in str(value)
+
+
+def _scalar(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return "" if value is None or value in ([], {}) else json.dumps(value)
+
+
+def _indented(text: str, indent: str) -> str:
+    return text.replace("\n", f"\n{indent}  ")
+
+
+def _element(element: Any, out: Text, depth: int) -> None:
+    children = [child for child in element if isinstance(child.tag, str)]
+    if not children:
+        out.block(_leaf(element))
+    elif depth > _DEEPEST or _mixed(element, children):
+        out.block(" ".join("".join(element.itertext()).split()))
+    else:
+        if element.attrib:
+            out.block(_named(element))
+        below = False  # whether the element before was a leaf, too: then they are lines of one block
+        for child in children:
+            if len(child):
+                _element(child, out, depth + 1)
+            else:
+                (out.line if below else out.block)(_leaf(child))
+            below = not len(child)
+
+
+def _leaf(element: Any) -> str:
+    text = " ".join((element.text or "").split())
+    return f"{_named(element)}: {text}" if text else _named(element) if element.attrib else ""
+
+
+def _mixed(element: Any, children: list[Any]) -> bool:
+    """Tell whether text and elements stand side by side, as in prose."""
+    return bool(children) and (
+        bool((element.text or "").strip()) or any((child.tail or "").strip() for child in children)
+    )
+
+
+def _named(element: Any) -> str:
+    pairs = ", ".join(f"{key.rsplit('}', 1)[-1]} {value}" for key, value in element.attrib.items())
+    return _local(element) + (f" ({pairs})" if pairs else "")
+
+
+def _local(element: Any) -> str:
+    return element.tag.rsplit("}", 1)[-1] if isinstance(element.tag, str) else ""
