@@ -41,6 +41,9 @@ class CachedEmbeddings(Embeddings):
         self._day = int(time.time() // 86400)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = connect(path)
+        if not traits.cost_usd(embedder, 1_000_000):
+            # What costs nothing need not outlive a power failure, only a killed build.
+            self._run("PRAGMA synchronous = NORMAL", [])
         self._run("INSERT OR IGNORE INTO models VALUES (?, ?)", [self._model, self.fingerprint])
 
     def close(self) -> None:

@@ -162,6 +162,46 @@ def rows_of_array(path: Path, kind: type[np.generic], columns: int) -> int:
         return (path.stat().st_size - head) // (columns * np.dtype(kind).itemsize)
 
 
+class ArrayWriter:
+    """Writes a numpy file row by row, so that it is never whole in memory.
+
+    Parameters
+    ----------
+    columns : int, optional
+        Of a table of rows; without it the file holds single values.
+    """
+
+    def __init__(self, path: Path, kind: type[np.generic], columns: int | None = None) -> None:
+        self.path, self.rows = path, 0
+        self._kind, self._columns = kind, columns
+        self._file = path.open("wb")
+        self._file.write(self._head())
+
+    def append(self, rows: npt.NDArray[Any]) -> None:
+        """Add rows behind the last."""
+        self._file.write(np.ascontiguousarray(rows, self._kind).tobytes())
+        self.rows += len(rows)
+
+    def close(self) -> None:
+        """Write the number of rows into the head, which numpy leaves room for."""
+        if not self._file.closed:
+            self._file.seek(0)
+            self._file.write(self._head())
+            self._file.close()
+
+    def read(self) -> npt.NDArray[Any]:
+        """Close the file and return what was written, memory-mapped."""
+        self.close()
+        return array(self.path, self._kind, self._shape)
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        return (self.rows,) if self._columns is None else (self.rows, self._columns)
+
+    def _head(self) -> bytes:
+        return _npy_head(self._kind, self._shape)
+
+
 def _npy_head(kind: type[np.generic], shape: tuple[int, ...]) -> bytes:
     sink = io.BytesIO()
     description = np.lib.format.dtype_to_descr(np.dtype(kind))

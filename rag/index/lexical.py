@@ -15,13 +15,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from rag.errors import StoreCorruptError
-from rag.index.columns import ADVICE, Columns, array
+from rag.index.columns import ADVICE, ArrayWriter, Columns, array
 from rag.text import terms
 
 Rows = npt.NDArray[np.int32]
@@ -33,15 +34,26 @@ K1 = 0.9
 B = 0.4
 
 
-class LexicalWriter:
-    """Collects the terms of a segment's rows; `write` makes the postings files."""
+#: Postings that are sorted in memory at once.
+_PIECE = 1 << 22
 
-    def __init__(self) -> None:
-        none = np.zeros(0, np.int32)
+
+class LexicalWriter:
+    """Collects the terms of a segment's rows; `write` makes the postings files.
+
+    In memory are the vocabulary and the rows' lengths; the postings wait in files, and are put in
+    order by counting.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._ids: dict[str, int] = {}
-        self._postings: list[tuple[Rows, Rows, Frequencies]] = [(none, none, none.astype(np.uint16))]
-        self._lengths: list[Rows] = [none]
-        self._rows = 0
+        self._counts: npt.NDArray[np.int64] = np.zeros(0, np.int64)
+        self._waiting = [
+            ArrayWriter(folder / f"waiting-{name}.npy", kind)
+            for name, kind in (("terms", np.int32), ("rows", np.int32), ("frequencies", np.uint16))
+        ]
+        self._lengths = ArrayWriter(folder / "lengths.npy", np.int32)
 
     def add(self, texts: Iterable[str]) -> None:
         """Add the next rows."""
@@ -56,41 +68,78 @@ class LexicalWriter:
             counts += own.values()
             unique.append(len(own))
             lengths.append(own.total())
-        rows = np.repeat(np.arange(self._rows, self._rows + len(unique), dtype=np.int32), unique)
+        first = self._lengths.rows
+        rows = np.repeat(np.arange(first, first + len(unique), dtype=np.int32), unique)
         frequency = np.minimum(np.array(counts, np.int64), 65535).astype(np.uint16)
-        self._postings.append((np.array(found, np.int32), rows, frequency))
+        self._wait(np.array(found, np.int32), rows, frequency)
         self._lengths.append(np.array(lengths, np.int32))
-        self._rows += len(unique)
 
     def copy(self, postings: Postings, live: npt.NDArray[np.bool_]) -> None:
         """Add the live rows of another segment."""
         names, ends, rows, frequency = postings.everything()
-        number = np.cumsum(live, dtype=np.int64) - 1 + self._rows
-        kept = live[rows]
+        number = np.cumsum(live, dtype=np.int64) - 1 + self._lengths.rows
         own = np.array([self._ids.setdefault(name, len(self._ids)) for name in names], np.int32)
-        term = np.repeat(own, np.diff(ends, prepend=0))
-        self._postings.append((term[kept], number[rows[kept]].astype(np.int32), frequency[kept]))
+        for at in range(0, len(rows), _PIECE):
+            piece = rows[at : at + _PIECE]
+            term = own[np.searchsorted(ends, np.arange(at, at + len(piece)), side="right")]
+            kept = live[piece]
+            here = number[piece[kept]].astype(np.int32)
+            self._wait(term[kept], here, frequency[at : at + len(piece)][kept])
         self._lengths.append(postings.lengths[live])
-        self._rows += int(live.sum())
 
-    def write(self, folder: Path) -> None:
+    def _wait(self, term: Rows, rows: Rows, frequency: Frequencies) -> None:
+        columns: tuple[npt.NDArray[Any], ...] = (term, rows, frequency)
+        for file, values in zip(self._waiting, columns, strict=True):
+            file.append(values)
+        counts = np.bincount(term, minlength=len(self._ids))
+        counts[: len(self._counts)] += self._counts
+        self._counts = counts
+
+    def write(self) -> None:
         """Write the postings: terms in order, and for each its rows, ascending."""
-        term, rows, frequency = (np.concatenate(each) for each in zip(*self._postings, strict=True))
-        self._postings = []
+        self._lengths.close()
         # A copied segment may bring terms that only its removed rows held.
-        count = np.bincount(term, minlength=len(self._ids))
-        names = sorted(name for name, number in self._ids.items() if count[number])
-        rank = np.zeros(len(self._ids), np.int32)
-        rank[[self._ids[name] for name in names]] = np.arange(len(names), dtype=np.int32)
-        term = rank[term]
-        order = np.argsort(term, kind="stable")
-        ends = np.cumsum(np.bincount(term, minlength=len(names)))
+        names = sorted(name for name, number in self._ids.items() if self._counts[number])
+        numbers = np.array([self._ids[name] for name in names], np.int64)
+        rank = np.zeros(len(self._ids), np.int64)
+        rank[numbers] = np.arange(len(names))
+        ends = np.cumsum(self._counts[numbers])
         table = pa.table({"term": pa.array(names, pa.string()), "end": pa.array(ends, pa.int64())}, _TERMS)
-        with pa.ipc.new_file(str(folder / "terms.arrow"), table.schema) as sink:
+        with pa.ipc.new_file(str(self._folder / "terms.arrow"), table.schema) as sink:
             sink.write_table(table.combine_chunks())
-        np.save(folder / "postings.npy", rows[order])
-        np.save(folder / "frequencies.npy", frequency[order])
-        np.save(folder / "lengths.npy", np.concatenate(self._lengths))
+        self._order(rank, ends - self._counts[numbers])
+
+    def _order(self, rank: npt.NDArray[np.int64], place: npt.NDArray[np.int64]) -> None:
+        """Put each waiting posting at its term's next place, piece by piece."""
+        term, *columns = (file.read() for file in self._waiting)
+        out = [
+            np.lib.format.open_memmap(self._folder / name, "w+", column.dtype, column.shape)
+            if len(column) else column
+            for name, column in zip(("postings.npy", "frequencies.npy"), columns, strict=True)
+        ]  # fmt: skip
+        for at in range(0, len(term), _PIECE):
+            piece = rank[term[at : at + _PIECE]]
+            order = np.argsort(piece, kind="stable")
+            piece = piece[order]
+            new = np.concatenate([[True], piece[1:] != piece[:-1]])
+            first = np.flatnonzero(new)
+            count = np.diff(first, append=len(piece))
+            goal = np.repeat(place[piece[first]] - first, count) + np.arange(len(piece))
+            place[piece[first]] += count
+            for target, column in zip(out, columns, strict=True):
+                target[goal] = column[at : at + _PIECE][order]
+        for name, target in zip(("postings.npy", "frequencies.npy"), out, strict=True):
+            if len(target):
+                target.flush()  # type: ignore[attr-defined]
+            else:
+                np.save(self._folder / name, target)
+        for file in self._waiting:
+            file.path.unlink()
+
+    def close(self) -> None:
+        """Close the files."""
+        for file in (*self._waiting, self._lengths):
+            file.close()
 
 
 class Postings:

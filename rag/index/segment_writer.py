@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from rag.index import codes, lexical
+from rag.index.columns import ArrayWriter
 from rag.index.schema import column, recast
 from rag.index.where import FieldType
 
@@ -76,9 +78,9 @@ class SegmentWriter:
         self._chunks = pa.ipc.new_file(str(folder / "chunks.arrow"), CHUNKS)
         self._vectors = (folder / "vectors.faiss").open("wb")
         self._vectors.write(flat_header(dimensions, 0))
-        self._lexical = lexical.LexicalWriter()
-        self._headings: dict[str | bytes, int] = {}  # by path, or by vector where it was copied
-        self._heading_vectors: list[Vectors] = []
+        self._lexical = lexical.LexicalWriter(folder)
+        self._headings: dict[bytes, int] = {}  # by hash of the path, or of the vector if copied
+        self._heading_vectors = ArrayWriter(folder / "headings.npy", np.float32, dimensions)
         self._sum = np.zeros(dimensions)
         self._second = np.zeros((dimensions, dimensions))
 
@@ -91,20 +93,20 @@ class SegmentWriter:
     def new_headings(self, items: Iterable[tuple[int, Chunk]]) -> list[str]:
         """Return the heading paths of chunks that have no vector in the segment yet, each once."""
         seen = dict.fromkeys(chunk.heading for _, chunk in items if chunk.heading)
-        return [heading for heading in seen if heading not in self._headings]
+        return [heading for heading in seen if _hash(heading) not in self._headings]
 
     def add_headings(self, headings: Sequence[str], vectors: Vectors) -> None:
         """Add heading paths and their vectors, ``(n, dimensions)`` float32 with unit rows."""
-        for heading, vector in zip(headings, vectors, strict=True):
-            self._headings[heading] = len(self._heading_vectors)
-            self._heading_vectors.append(vector)
+        for number, heading in enumerate(headings, self._heading_vectors.rows):
+            self._headings[_hash(heading)] = number
+        self._heading_vectors.append(vectors)
 
     def add_chunks(self, items: Sequence[tuple[int, Chunk]], vectors: Vectors) -> None:
         """Add chunks and their vectors, ``(n, dimensions)`` float32 with unit rows."""
         chunks = [chunk for _, chunk in items]
         columns = {name: [getattr(chunk, name) for chunk in chunks] for name in Chunk.__slots__}
         columns["doc"] = [number for number, _ in items]
-        columns["heading"] = [self._headings.get(heading, -1) for heading in columns["heading"]]
+        columns["heading"] = [self._headings.get(_hash(h), -1) for h in columns["heading"]]
         for name in ("page_breaks", "section"):
             columns[name] = [values or None for values in columns[name]]
         arrays = [pa.array(columns[field.name], field.type) for field in CHUNKS]
@@ -141,10 +143,10 @@ class SegmentWriter:
         heading = np.full(len(vectors) + 1, -1, np.int32)
         used = np.unique(segment.chunks.numbers("heading")[segment.live])
         for old in used[used >= 0]:
-            key = vectors[old].tobytes()
+            key = _hash(vectors[old].tobytes())
             if key not in self._headings:
-                self._headings[key] = len(self._heading_vectors)
-                self._heading_vectors.append(np.array(vectors[old]))
+                self._headings[key] = self._heading_vectors.rows
+                self._heading_vectors.append(vectors[old][None])
             heading[old] = self._headings[key]
         return heading
 
@@ -163,20 +165,26 @@ class SegmentWriter:
         self._vectors.write(flat_header(self.dimensions, self.rows))
         self._vectors.close()
         write_table(self.folder / "documents.arrow", self._documents.table(schema))
-        empty = np.zeros((0, self.dimensions), np.float32)
-        np.save(self.folder / "headings.npy", np.vstack([empty, *self._heading_vectors]))
+        self._heading_vectors.close()
         if self.rows > self.dimensions:
             np.save(self.folder / "moments.npy", np.vstack([self._sum, self._second]))
         if self.rows * self.dimensions >= codes.WORTHWHILE:
             offset = len(flat_header(self.dimensions, self.rows))
             shape = (self.rows, self.dimensions)
             codes.write(self.folder, np.memmap(self._vectors.name, "<f4", "r", offset, shape))
-        self._lexical.write(self.folder)
+        self._lexical.write()
         return sorted(self.folder.iterdir())
 
     def close(self) -> None:
         """Give up: close the files (the folder is an orphan until the next build clears it)."""
         self._vectors.close()
+        self._heading_vectors.close()
+        self._lexical.close()
+
+
+def _hash(data: str | bytes) -> bytes:
+    data = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
+    return hashlib.blake2b(data, digest_size=16).digest()
 
 
 class _DocumentsWriter:
