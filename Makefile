@@ -20,6 +20,8 @@ soak: $(VENV)/.tested
 
 bench: $(VENV)/.tested
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[bench]"
+	test -x $(VENV)/peers/bin/python || $(PYTHON) -m venv $(VENV)/peers
+	$(VENV)/peers/bin/python -m pip install --quiet --requirement tests/benchmarks/peers.txt
 	$(BIN)/python -m tests.benchmarks
 
 corpus: $(VENV)/.tested

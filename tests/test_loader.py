@@ -321,7 +321,7 @@ def test_scanned_pages_go_through_the_ocr_function_and_keep_their_places(tmp_pat
     (tmp_path / "a.pdf").write_bytes(scanned("one", "two"))
     without = rag.Loader(tmp_path).load()[0]
     assert without.metadata[STRUCTURE]["notes"] == [
-        "pages 2, 3 hold pictures and no text: not read (see ocr)"
+        "pages 2, 3 hold pictures and no text: not read (build with --ocr tesseract and --rebuild to read them)"
     ]
     seen: list[tuple[int, int]] = []
 
@@ -396,6 +396,16 @@ def test_a_parser_that_misbehaves_costs_its_file_alone(tmp_path: Path, parser: s
     assert (source, error.reason) == ("b.bad", reason)
     assert error.advice
     assert workers_alive() == []
+
+
+def test_a_module_lying_among_the_documents_is_not_run(tmp_path: Path) -> None:
+    root = write(
+        tmp_path / "docs",
+        **{"a.html": "<p>words</p>", "lxml.py": "open('ran', 'w')", "rag.py": "open('ran', 'w')"},
+    )
+    command = [Path(sys.executable).parent / "rag", "build", ".", tmp_path / "ix", "--embedder", "static"]
+    subprocess.run(command, cwd=root, check=True, capture_output=True)
+    assert not (root / "ran").exists()
 
 
 def test_text_of_a_parser_of_ones_own_is_made_storable(tmp_path: Path) -> None:

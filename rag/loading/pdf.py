@@ -96,7 +96,10 @@ def _composed(pages: list[str], read: _Read, scanned: list[int], notes: list[str
     text = "\n\n".join(pages).rstrip("\n")
     parsed = Parsed(text + "\n" if text else "", read.metadata, pages=starts, scanned=scanned, notes=notes)
     if text and scanned:
-        notes.append(f"{_pages([n + 1 for n in scanned])} hold pictures and no text: not read (see ocr)")
+        notes.append(
+            f"{_pages([n + 1 for n in scanned])} hold pictures and no text: not read "
+            "(build with --ocr tesseract and --rebuild to read them)"
+        )
     parsed.margins = find_margins(pages, starts)
     parsed.headings = _headings(parsed.text, starts, read.outline)
     return parsed

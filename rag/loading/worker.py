@@ -103,12 +103,12 @@ class Worker:
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is not None and self._process.poll() is None:
             return self._process
-        command = [sys.executable, "-m", "rag.loading.worker", json.dumps(asdict(self._limits))]
+        # The modules that this process can import, in its order, and no more: what lies in the
+        # working directory is not to be run because its name is that of a library.
+        command = [sys.executable, "-P", "-m", "rag.loading.worker", json.dumps(asdict(self._limits))]
         home = str(Path(__file__).parents[2])  # works also where rag is not installed but imported
-        environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join([home, os.environ.get("PYTHONPATH", "")]),
-        }
+        paths = [*(os.path.abspath(path) for path in sys.path), home]  # noqa: PTH100
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
         return subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             env=environment, start_new_session=True,
