@@ -136,7 +136,7 @@ source, path, how = sys.argv[1:4]
 big = source + "/big.txt"
 rag.build(source, path, embedder=StaticEmbeddings())
 before = rag.Index.open(path).version
-open(big, "w").write("".join(f"Sentence number {n} says something of its own, at length. " for n in range(4000)))
+open(big, "w").write("".join(f"Sentence number {n} says something of its own, at length. " for n in range(12000)))
 if how.isdigit():
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(how), resource.RLIM_INFINITY))
 elif how == "nobody" and os.geteuid() == 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import rag
@@ -352,3 +354,22 @@ def test_a_copy_of_the_folder_is_the_index(path: Path, tmp_path: Path) -> None:
         (path).mkdir()
         (path / "x").write_text("x")
         rag.build(tmp_path / "elsewhere", path)
+
+
+def test_a_cache_of_the_older_form_is_taken_over_whole(tmp_path: Path) -> None:
+    embedder = StaticEmbeddings()
+    path = tmp_path / "cache.sqlite"
+    texts = [f"text number {n}" for n in range(30)]
+    with contextlib.closing(cache.CachedEmbeddings(embedder, path)) as made:
+        vectors = made.vectors(texts)
+    with contextlib.closing(sqlite3.connect(path)) as raw, raw:
+        raw.execute("ALTER TABLE embeddings RENAME TO newer")
+        raw.execute(
+            "CREATE TABLE embeddings (key BLOB PRIMARY KEY, vector BLOB NOT NULL, model BLOB NOT NULL, "
+            "used INTEGER NOT NULL) WITHOUT ROWID"
+        )
+        raw.execute("INSERT INTO embeddings SELECT * FROM newer")
+        raw.execute("DROP TABLE newer")
+    with contextlib.closing(cache.CachedEmbeddings(embedder, path)) as made:
+        assert np.array_equal(made.vectors(texts), vectors)
+        assert made.embedded == 0

@@ -165,14 +165,34 @@ def connect(path: Path) -> sqlite3.Connection:
         file = sqlite3.connect(path, isolation_level=None, timeout=30)
         file.execute("PRAGMA journal_mode = WAL")
         file.execute("PRAGMA synchronous = FULL")
-        file.execute(
-            "CREATE TABLE IF NOT EXISTS embeddings (key BLOB PRIMARY KEY, vector BLOB NOT NULL, "
-            "model BLOB NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID"
-        )
-        file.execute("CREATE TABLE IF NOT EXISTS models (model BLOB PRIMARY KEY, fingerprint TEXT)")
+        file.execute("PRAGMA cache_size = -65536")  # 64 MiB: the keys of two million vectors
+        file.execute("BEGIN IMMEDIATE")
+        _make_tables(file)
+        file.execute("COMMIT")
         return file
     except sqlite3.Error as error:
         raise _unusable(path, error) from None
+
+
+def _make_tables(file: sqlite3.Connection) -> None:
+    """Make the tables: vectors in the order in which they came, keys beside them in an index.
+
+    A table in the order of its keys took three times the room and four times the time: each of its
+    pages held three vectors, and every new one fell on another page. Those of before are copied.
+    """
+    made = file.execute("SELECT sql FROM sqlite_master WHERE name = 'embeddings'").fetchone()
+    older = made is not None and "WITHOUT ROWID" in made[0]
+    if older:
+        file.execute("ALTER TABLE embeddings RENAME TO older")
+    file.execute(
+        "CREATE TABLE IF NOT EXISTS embeddings (key BLOB NOT NULL, vector BLOB NOT NULL, "
+        "model BLOB NOT NULL, used INTEGER NOT NULL)"
+    )
+    if older:
+        file.execute("INSERT INTO embeddings SELECT key, vector, model, used FROM older")
+        file.execute("DROP TABLE older")
+    file.execute("CREATE UNIQUE INDEX IF NOT EXISTS by_key ON embeddings (key)")
+    file.execute("CREATE TABLE IF NOT EXISTS models (model BLOB PRIMARY KEY, fingerprint TEXT)")
 
 
 def info(path: Path) -> CacheInfo:
