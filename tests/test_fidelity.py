@@ -154,7 +154,8 @@ def known_words(path: Path) -> Counter[str] | None:
         wide = data[:2] in (b"\xff\xfe", b"\xfe\xff")
         return of_markup(data.decode("utf-16" if wide else "cp1252" if "cp1252" in path.name else "utf-8"))
     if kind == ".eml":
-        body = message_from_bytes(path.read_bytes(), policy=policy.default).get_body(("plain", "html"))
+        mail = message_from_bytes(path.read_bytes(), policy=policy.default)
+        body = None if mail.get_content_subtype() == "encrypted" else mail.get_body(("plain", "html"))
         return of_markup(body.get_content()) if body else None
     if kind in (".csv", ".tsv"):
         data = path.read_bytes()
@@ -281,7 +282,9 @@ def test_a_sentence_is_on_the_page_that_its_chunk_says(files: Path, tmp_path: Pa
     texts: dict[str, list[str]] = {}
     for path in sorted(root.glob("*.pdf")):
         document = pypdfium2.PdfDocument(path)
-        texts[path.name] = [page.get_textpage().get_text_range() for page in document]
+        texts[path.name] = [
+            re.sub("[\ufffe\x02]", "-", page.get_textpage().get_text_range()) for page in document
+        ]
     chance = random.Random(5)
     sentences = []
     for name, pages in texts.items():

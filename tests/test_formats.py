@@ -110,6 +110,28 @@ def test_word_text_that_python_docx_leaves_out_is_read(tmp_path: Path) -> None:
     assert [document.page_content[a:b] for a, b in margins] == ["Confidential", "Kelvara 2026"]
 
 
+def test_word_survives_the_loss_of_a_part_that_holds_no_text(tmp_path: Path) -> None:
+    made = docx.Document()
+    made.add_paragraph("Words that stay.")
+    out = io.BytesIO()
+    made.save(out)
+
+    def damaged(part: str) -> bytes:
+        data = bytearray(out.getvalue())
+        with zipfile.ZipFile(out) as archive:
+            item = archive.getinfo(part)
+        at = item.header_offset + 30 + len(part) + item.compress_size // 2
+        data[at : at + 20] = bytes(20)
+        return bytes(data)
+
+    document = load(tmp_path, "a.docx", damaged("word/styles.xml"))
+    assert document.page_content == "Words that stay."
+    assert document.metadata[STRUCTURE]["notes"] == ["its part word/styles.xml is damaged: left out"]
+    assert "is not a Word document (.docx), or damaged" in refused(
+        tmp_path, "b.docx", damaged("word/document.xml")
+    )
+
+
 def test_merged_word_cells_are_written_once(tmp_path: Path) -> None:
     made = docx.Document()
     table = made.add_table(3, 3)

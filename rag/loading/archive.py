@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from typing import Any
 
 from lxml import etree
@@ -38,6 +39,40 @@ def open_zip(data: bytes, kind: str) -> zipfile.ZipFile:
     if size > MOST_UNPACKED:
         raise LoadError(f"unpacks to {size >> 20} MB", _BOMB)
     return archive
+
+
+def without_damage(archive: zipfile.ZipFile, essential: str) -> tuple[bytes, list[str]]:
+    """Return a damaged archive without the members that cannot be read, and a note of each.
+
+    An Office file often survives the loss of a theme, a picture or its settings.
+
+    Parameters
+    ----------
+    essential : str
+        A member without which there is nothing to save.
+
+    Returns
+    -------
+    bytes, list of str
+        Both empty if every member can be read, or the essential one cannot.
+    """
+    lost = {item.filename for item in archive.infolist() if not _sound(archive, item.filename)}
+    if not lost or essential in lost:
+        return b"", []
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as sink:
+        for item in archive.infolist():
+            name = item.filename
+            sink.writestr(item, b"<damaged/>" if name in lost else read_member(archive, name))
+    return out.getvalue(), [f"its part {name} is damaged: left out" for name in sorted(lost)]
+
+
+def _sound(archive: zipfile.ZipFile, name: str) -> bool:
+    try:
+        read_member(archive, name)
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError):
+        return False
+    return True
 
 
 def read_member(archive: zipfile.ZipFile, name: str) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any
 import pptx
 
 from rag.errors import LoadError
-from rag.loading.archive import damaged, open_zip, unlocked
+from rag.loading.archive import damaged, open_zip, unlocked, without_damage
 from rag.loading.structure import Options, Parsed, Text
 
 _KIND = "a PowerPoint presentation (.pptx)"
@@ -20,10 +20,11 @@ _KIND = "a PowerPoint presentation (.pptx)"
 def parse_slides(path: Path, data: bytes, options: Options) -> Parsed:
     """Read a presentation; a slide that cannot be read is named in the notes."""
     data = unlocked(data, options, _KIND, "an old PowerPoint presentation (.ppt)")
-    open_zip(data, _KIND)
+    whole, notes = without_damage(open_zip(data, _KIND), "ppt/presentation.xml")
     out = Text()
+    out.parsed.notes += notes
     try:
-        deck = pptx.Presentation(io.BytesIO(data))
+        deck = pptx.Presentation(io.BytesIO(whole or data))
         slides = list(deck.slides)
     except Exception as error:  # python-pptx raises anything on a damaged file
         raise damaged(_KIND, error) from None

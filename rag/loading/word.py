@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 from collections import Counter
@@ -14,7 +15,7 @@ from docx.opc.constants import RELATIONSHIP_TYPE
 from docx.oxml.ns import qn
 
 from rag.errors import LoadError
-from rag.loading.archive import damaged, open_zip, read_xml, unlocked
+from rag.loading.archive import damaged, open_zip, read_xml, unlocked, without_damage
 from rag.loading.structure import Options, Parsed, Text
 
 _KIND = "a Word document (.docx)"
@@ -28,10 +29,11 @@ _SKIP = {"del", "moveFrom", "instrText", "Fallback", "pPr", "rPr", "sectPr", "tb
 def parse_word(path: Path, data: bytes, options: Options) -> Parsed:
     """Read a Word document; page headers and footers are marked, footnotes stand at the end."""
     data = unlocked(data, options, _KIND, "an old Word document (.doc)")
-    open_zip(data, _KIND)
+    whole, notes = without_damage(open_zip(data, _KIND), "word/document.xml")
     try:
-        document = docx.Document(io.BytesIO(data))
-        return _Reader(document).read()
+        parsed = _Reader(docx.Document(io.BytesIO(whole or data))).read()
+        parsed.notes += notes
+        return parsed
     except LoadError:
         raise
     except Exception as error:  # python-docx raises anything on a damaged file
@@ -44,7 +46,9 @@ class _Reader:
     def __init__(self, document: Any) -> None:
         self._document = document
         self._out = Text()
-        self._styles = {style.style_id: style for style in document.styles}
+        self._styles: dict[str, Any] = {}
+        with contextlib.suppress(AttributeError):  # the styles are one of the parts that may be lost
+            self._styles = {style.style_id: style for style in document.styles}
         self._formats = _numbering(document)
         self._counts: Counter[tuple[str, int]] = Counter()
         self._in_list = False

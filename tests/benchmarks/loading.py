@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def ours(paths: list[Path], workers: int = 2) -> Result:
     out: dict[str, Any] = dict.fromkeys(map(str, paths))
     for document in documents:
         text, starts = document.page_content, document.metadata[STRUCTURE]["pages"]
-        ends = [*starts[1:], len(text)]
+        ends = [*starts[1:], len(text)][: len(starts)]
         pages = [(n, text[a:b]) for n, (a, b) in enumerate(zip(starts, ends, strict=True), 1)] or [
             (None, text)
         ]
@@ -144,7 +145,10 @@ def office_row(name: str, result: Result, paths: list[Path]) -> str:
     empty = 0
     for path in paths:
         text = "\n".join(text for _, text in files[str(path)] or ())
-        known = known_words(path)
+        try:  # a .json here is unstructured's own output, which it reads back as its elements
+            known = known_words(path) if path.suffix != ".json" else None
+        except zipfile.BadZipFile:
+            known = None
         empty += not text.strip()
         if known:
             shares.append(found(known, text))
@@ -222,8 +226,10 @@ def main(quick: bool = False) -> None:
                 "Random sentences on the page that the loader says: "
                 + "; ".join(f"{k} {v}" for k, v in right.items())
                 + ".",
-                "",
             ]
+            for name, (_, read) in results.items():
+                lines += [f"{name} read nothing of {Path(p).name}." for p, pages in read.items() if not pages]
+            lines.append("")
             figure = results
     paths = sorted(path for path in (SHARED / "files/office").iterdir() if path.is_file())
     results = {"rag.Loader": ours(paths)}
@@ -231,7 +237,7 @@ def main(quick: bool = False) -> None:
         results["LangChain UnstructuredLoader"] = theirs("unstructured", paths)
         results["the same, a blank pipeline for its spaCy model"] = theirs("unstructured-sealed", paths)
     lines += [
-        "## 58 office files, mails and pages (27 sound ones of 12 formats, odd encodings, passwords, fuzzed ones)", "",
+        "## 58 office files, mails, pages and data (odd encodings, passwords, fuzzed ones among them)", "",
         "| | time | files a second | words found | files below 98 % | files without text |", "|---|---|---|---|---|---|",
         *(office_row(name, result, paths) for name, result in results.items()), "",
     ]  # fmt: skip
