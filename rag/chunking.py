@@ -24,8 +24,9 @@ from rag.vectors import embed
 
 CountTokens = Callable[[Sequence[str]], list[int]]
 
-_FENCED = re.compile(r"^[ \t]{0,3}(```+|~~~+)[^\n]*\n.*?^[ \t]{0,3}\1[ \t]*$", re.DOTALL | re.MULTILINE)
+_FENCE = re.compile(r"^[ \t]{0,3}(```+|~~~+)[^\n]*$", re.MULTILINE)
 # Where to cut a sentence that is too long by itself: behind the closest of the best kind.
+_LOOK_BACK = 500  # characters before the middle in which a cut is looked for
 _CUTS = (re.compile(r"[;:]\s+|\n"), re.compile(r"[,)\]}>|]\s+"), re.compile(r"\s+"))
 
 
@@ -154,12 +155,11 @@ class SemanticChunker(BaseDocumentTransformer):
         """Return the pieces of a section that are not cut, with their tokens: sentences, code."""
         spans: list[Span] = []
         at = start
-        for fence in _FENCED.finditer(text, start, end):
-            spans += sentences(text, at, fence.start())
-            whole = (fence.start(), fence.end())
-            small = self._count([fence.group()])[0] <= self.max_tokens
+        for whole in _fenced(text, start, end):
+            spans += sentences(text, at, whole[0])
+            small = self._count([text[slice(*whole)]])[0] <= self.max_tokens
             spans += [whole] if small else sentences(text, *whole)
-            at = fence.end()
+            at = whole[1]
         spans += sentences(text, at, end)
         counts = self._count([text[a:b] for a, b in spans])
         out: list[tuple[Span, int]] = []
@@ -168,7 +168,7 @@ class SemanticChunker(BaseDocumentTransformer):
         return out
 
     def _cut(self, text: str, span: Span, count: int) -> list[tuple[Span, int]]:
-        """Cut a span into pieces within the cap, each as long as fits."""
+        """Cut a span into pieces within the cap: in two, and those again."""
         pieces: list[tuple[Span, int]] = []
         waiting = [(span, count)]
         while waiting:
@@ -177,7 +177,7 @@ class SemanticChunker(BaseDocumentTransformer):
                 pieces.append(((start, end), count))
                 continue
             parts = -(-count // self.max_tokens)
-            goal = start + max(1, (end - start) // parts)
+            goal = start + max(1, (end - start) * (parts // 2) // parts)
             cut = _best_cut(text, start, goal, end)
             halves = [stripped(text, start, cut), stripped(text, cut, end)]
             halves = [half for half in halves if half[0] < half[1]]
@@ -229,6 +229,17 @@ class SemanticChunker(BaseDocumentTransformer):
             first = cut
 
 
+def _fenced(text: str, start: int, end: int) -> Iterator[Span]:
+    """Yield the spans of fenced code that is closed."""
+    opened: tuple[int, str] | None = None
+    for line in _FENCE.finditer(text, start, end):
+        if opened is None:
+            opened = (line.start(), line[1])
+        elif line[1].startswith(opened[1]) and not line.group().strip(" \t`~"):
+            yield opened[0], line.end()
+            opened = None
+
+
 def _sections(text: str, structure: dict[str, Any]) -> list[tuple[int, int, list[str]]]:
     """Return the spans between headings, each with its path of titles.
 
@@ -254,11 +265,13 @@ def _without(
     margins: Sequence[Span], sections: Iterable[tuple[int, int, list[str]]]
 ) -> Iterator[tuple[int, int, list[str]]]:
     """Cut page headers and footers out of sections: a chunk never holds one, nor spans one."""
+    at = 0
     for start, end, path in sections:
-        for begin, stop in margins:
-            if start <= begin and stop <= end:
-                yield start, begin, path
-                start = stop
+        while at < len(margins) and margins[at][1] <= end:
+            if start <= margins[at][0]:
+                yield start, margins[at][0], path
+                start = margins[at][1]
+            at += 1
         yield start, end, path
 
 
@@ -328,7 +341,7 @@ def pages(starts: Sequence[int], start: int, end: int) -> dict[str, Any]:
 
 
 def _best_cut(text: str, start: int, goal: int, end: int) -> int:
-    low = start + (goal - start) // 2
+    low = max(start + (goal - start) // 2, goal - _LOOK_BACK)
     for pattern in _CUTS:
         cuts = [match.end() for match in pattern.finditer(text, low, goal)]
         if cuts:

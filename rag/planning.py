@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -189,10 +190,12 @@ def compare(stages: Stages, previous: Manifest | None, *, retry: bool) -> Change
             changed += 1
         if before is not None and before.chunks and change.records.get(file.source) is not before:
             change.outdated.add(file.source)
-    gone = [record for name, record in old.items() if name not in {f.source for f in stages.files}]
+    names = {file.source for file in stages.files}
+    gone = [record for name, record in old.items() if name not in names]
     change.outdated |= {record.source for record in gone}
-    new = {file.sha256 for file in change.todo if file.source not in old}
-    renamed = sum(bool(record.sha256) and record.sha256 in new for record in gone)
+    new = Counter(file.sha256 for file in change.todo if file.source not in old)
+    left = Counter(record.sha256 for record in gone if record.sha256)
+    renamed = (new & left).total()
     change.any |= bool(change.todo or gone)
     change.counts = {
         "added": len(added) - renamed, "changed": changed, "removed": len(gone) - renamed,

@@ -82,7 +82,7 @@ def test_rows_of_one_source_are_told_apart(tmp_path: Path) -> None:
     found = loader.load()
     assert [d.metadata["source"] for d in found] == [str(path), f"{path}#2"]
     assert [d.metadata["row"] for d in found] == [0, 1]
-    assert loader.notes == ["1 sources name several documents: told apart as source#2, …"]
+    assert loader.notes == ["1 source names several documents: told apart as source#2, …"]
 
 
 def test_text_is_as_the_loader_gave_it_to_the_character(tmp_path: Path) -> None:

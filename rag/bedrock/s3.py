@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,8 @@ class S3Files:
     Sources are keys relative to the prefix, as a folder's files are paths relative to it: an index
     of a bucket equals that of its copy on disk. Keys that end in ``/`` and those with a part that
     begins with a dot are left out; ``.metadata.json`` sidecars are read, as Bedrock Knowledge Bases
-    does. What was fetched is kept until a build is done, so that a killed one goes on where it
-    was; an object that was cut off half-way is fetched from there.
+    does; ignore files are not looked for. What was fetched is kept until a build is done, so that a
+    killed one goes on where it was; an object that was cut off half-way is fetched from there.
 
     Parameters
     ----------
@@ -55,6 +56,7 @@ class S3Files:
         self._sidecars: dict[str, str] = {}
         self._folder: Path | None = None
         self._temporary: Path | None = None
+        self._lock = threading.Lock()
 
     @property
     def _client(self) -> Any:
@@ -79,7 +81,10 @@ class S3Files:
         """
         self.notes, self._sidecars = [], {}
         found: list[SourceFile] = []
-        for item in self._listed():
+        listed = list(self._listed())
+        if any(item["Key"] == self.prefix for item in listed):  # the URL of one object
+            listed = [item for item in listed if item["Key"] in (self.prefix, self.prefix + SIDECAR)]
+        for item in listed:
             source = self._relative(item["Key"])
             if source is None or any(part.startswith(".") for part in source.split("/")):
                 continue
@@ -131,6 +136,10 @@ class S3Files:
     def identity(self, file: SourceFile) -> str:
         """Return the object's ETag and size."""
         return f"etag:{file.etag.strip(chr(34))}:{file.bytes}"
+
+    def sidecar_identity(self, file: SourceFile) -> str | None:
+        """Return the sidecar's ETag."""
+        return self._sidecars.get(file.source)
 
     def sidecar(self, file: SourceFile) -> bytes | None:
         """Return the bytes of the object's sidecar."""
@@ -190,9 +199,10 @@ class S3Files:
     def _keep(self) -> Path:
         if self._folder is not None:
             return self._folder
-        if self._temporary is None:
-            self._temporary = Path(tempfile.mkdtemp(prefix="rag-s3-"))
-        return self._temporary
+        with self._lock:
+            if self._temporary is None:
+                self._temporary = Path(tempfile.mkdtemp(prefix="rag-s3-"))
+            return self._temporary
 
     def close(self, *, done: bool) -> None:
         """Delete what was fetched, if it is not needed again."""

@@ -16,7 +16,7 @@ from langchain_core.documents import Document
 
 from rag.errors import LoadError, SourceError
 from rag.loading.metadata import Beside, clean
-from rag.loading.structure import Parsed
+from rag.loading.structure import Parsed, storable
 from rag.loading.worker import Limits, checked
 from rag.records import STRUCTURE, SourceFile
 
@@ -82,15 +82,18 @@ class DocumentLoader(BaseLoader):
         named: Counter[str] = Counter()
         for source, group in itertools.groupby(self._taken(), key=_key):
             for parsed in _joined(group):
-                named[source[0]] += 1
-                name = source[0] if named[source[0]] == 1 else f"{source[0]}#{named[source[0]]}"
+                name = source[0]
+                while name in self._places:
+                    named[source[0]] += 1
+                    name = f"{source[0]}#{named[source[0]] + 1}"
                 parsed.metadata = clean(parsed.metadata)
                 line = parsed.to_json().encode()
                 self._places[name] = spool.tell()
                 spool.write(line + b"\n")
                 found.append(SourceFile(name, len(line), sha256=hashlib.sha256(line).hexdigest()))
-        again = sum(count > 1 for count in named.values())
-        self.notes = [f"{again} sources name several documents: told apart as source#2, …"] if again else []
+        names = "source names" if len(named) == 1 else "sources name"
+        told = f"{len(named)} {names} several documents: told apart as source#2, …"
+        self.notes = [told] if named else []
         self._beside.check(set(self._places))
         return sorted(found, key=lambda file: file.source)
 
@@ -120,7 +123,8 @@ class DocumentLoader(BaseLoader):
         """Yield the documents' entries with the hashes of the metadata beside them."""
         for file in files:
             try:
-                yield replace(file, metadata_sha256=self._beside.of(file.source, None).sha256), None
+                around = self._beside.sha256(file.source, None, (), lambda: None)
+                yield replace(file, metadata_sha256=around), None
             except LoadError as error:
                 yield file, error
 
@@ -167,8 +171,9 @@ def _key(document: Document) -> tuple[str, bool]:
     """Return a document's source, and whether it is a page of it."""
     source = document.metadata.get("source") or document.id
     if not source:
-        source = "document-" + hashlib.sha256(document.page_content.encode()).hexdigest()[:16]
-    return str(source), _page(document) is not None
+        text = document.page_content.encode("utf-8", "surrogatepass")
+        source = "document-" + hashlib.sha256(text).hexdigest()[:16]
+    return storable(str(source)), _page(document) is not None
 
 
 def _page(document: Document) -> int | None:

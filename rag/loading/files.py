@@ -17,8 +17,15 @@ import pathspec
 from rag.errors import LoadError, SourceError
 from rag.records import SIDECAR, SourceFile
 
-#: Files of patterns in Git's notation, whose matches are left out; the second is Git's own.
-IGNORE_FILES = (".ragignore", ".gitignore")
+#: Files of patterns in Git's notation, whose matches are left out; in one folder the later one decides.
+IGNORE_FILES = (".gitignore", ".ragignore")
+#: Stars between two slashes of a pattern: comparing takes time to the power of their number.
+_MOST_STARS = 4
+#: Most bytes of a sidecar.
+_SIDECAR_BYTES = 1 << 20
+
+#: The folder that patterns are relative to, the name of their file, and they themselves.
+_Patterns = tuple[str, str, pathspec.GitIgnoreSpec]
 
 
 class Files(Protocol):
@@ -44,6 +51,10 @@ class Files(Protocol):
 
     def identity(self, file: SourceFile) -> str:
         """Return what changes when the file's content does: its SHA-256, or its ETag."""
+        ...
+
+    def sidecar_identity(self, file: SourceFile) -> str | None:
+        """Return what changes when the file's sidecar does; None if there is none."""
         ...
 
     def sidecar(self, file: SourceFile) -> bytes | None:
@@ -107,82 +118,106 @@ class LocalFiles:
             yield _file(self.path, self.path.name)
             return
         ignored: Counter[str] = Counter()
-        yield from self._walk(self.path, "", [], {os.path.realpath(self.path)}, ignored)
+        seen = {os.path.realpath(self.path)}
+        waiting: list[tuple[Path, str, list[_Patterns]]] = [(self.path, "", [])]
+        while waiting:
+            folder, above, patterns = waiting.pop()
+            try:
+                with os.scandir(folder) as found:
+                    entries = list(found)
+                patterns = [*patterns, *self._patterns(folder, above)]
+            except OSError as error:
+                yield _problem(above, folder, error)
+                continue
+            for entry in entries:
+                if entry.name.startswith(".") or entry.name.endswith(SIDECAR):
+                    continue
+                source, path = above + _shown(entry.name), Path(entry.path)
+                try:
+                    inside = entry.is_dir()
+                    if entry.is_symlink() and not self._follow(path, source, inside):
+                        continue
+                except OSError as error:  # a link to itself, or one with a name that cannot be
+                    yield _problem(source, path, error)
+                    continue
+                by = _ignored(source + "/" * inside, patterns)
+                if by is not None:
+                    ignored[by] += 1
+                elif not inside:
+                    yield _file(path, source)
+                elif self._first_time(path, seen):
+                    waiting.append((path, source + "/", patterns))
         for name, count in sorted(ignored.items()):
             files = "file or folder is" if count == 1 else "files or folders are"
             self.notes.append(f"{count} {files} left out by {name}")
 
-    def _walk(
-        self,
-        folder: Path,
-        above: str,
-        specs: Sequence[tuple[str, str, pathspec.GitIgnoreSpec]],
-        seen: set[str],
-        ignored: Counter[str],
-    ) -> Iterator[SourceFile]:
-        try:
-            with os.scandir(folder) as found:
-                entries = sorted(found, key=lambda entry: entry.name)
-        except OSError as error:
-            problem = unreadable(error)
-            yield SourceFile(above, -1, folder, problem=(problem.reason, problem.advice))
-            return
-        specs = [*specs, *self._specs(folder, above)]
-        for entry in entries:
-            source, path = above + _shown(entry.name), Path(entry.path)
-            if entry.name.startswith(".") or entry.name.endswith(SIDECAR):
-                continue
-            if entry.is_symlink() and not self._follow(entry, source):
-                continue
-            inside = entry.is_dir()
-            by = _ignored(source + "/" * inside, specs)
-            if by is not None:
-                ignored[by] += 1
-            elif not inside:
-                yield _file(path, source)
-            elif entry.is_symlink() or self.follow_links:
-                real = os.path.realpath(path)
-                if real not in seen:
-                    seen.add(real)
-                    yield from self._walk(path, source + "/", specs, seen, ignored)
-            else:
-                yield from self._walk(path, source + "/", specs, seen, ignored)
-
-    def _follow(self, entry: os.DirEntry[str], source: str) -> bool:
-        """Tell whether a link is to be followed; note one that is not."""
-        if self.follow_links:
+    def _first_time(self, folder: Path, seen: set[str]) -> bool:
+        """Tell whether a folder was not walked yet; only links can lead to one twice."""
+        if not self.follow_links:
             return True
-        target, root = os.path.realpath(entry.path), os.path.realpath(self.path)
-        if not Path(target).exists():
-            return True  # quarantined, as a file that is not there
-        if entry.is_dir():
+        real = os.path.realpath(folder)
+        new = real not in seen
+        seen.add(real)
+        return new
+
+    def _follow(self, link: Path, source: str, inside: bool) -> bool:
+        """Tell whether a link is to be followed; note one that is not."""
+        if self.follow_links or not link.exists():  # what is not there is quarantined
+            return True
+        if inside:
             self.notes.append(f"{source} is a link to a folder: not followed (see follow_links)")
             return False
-        if os.path.commonpath([target, root]) != root:
+        if not self._within(link):
             self.notes.append(f"{source} is a link out of the folder: not followed (see follow_links)")
             return False
         return True
 
-    def _specs(self, folder: Path, above: str) -> Iterator[tuple[str, str, pathspec.GitIgnoreSpec]]:
+    def _within(self, link: Path) -> bool:
+        root = os.path.realpath(self.path if self.path.is_dir() else self.path.parent)
+        return os.path.commonpath([os.path.realpath(link), root]) == root
+
+    def _patterns(self, folder: Path, above: str) -> Iterator[_Patterns]:
         for name in self.ignore_files:
             path = folder / name
-            if path.is_file():
-                lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-                try:
-                    yield above, above + name, pathspec.GitIgnoreSpec.from_lines(lines)
-                except ValueError as error:
-                    raise SourceError(f"{path} holds a pattern that cannot be read: {error}") from None
+            if not path.is_file() or (path.is_symlink() and not self._within(path)):
+                continue
+            lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+            kept = [line for line in lines if self._heeded(line, above + name)]
+            yield above, above + name, pathspec.GitIgnoreSpec.from_lines(kept)
+
+    def _heeded(self, line: str, name: str) -> bool:
+        """Tell whether a pattern can be compared, and in a bounded time; note one that cannot."""
+        try:
+            pathspec.GitIgnoreSpec.from_lines([line])
+            if max(part.count("*") for part in line.split("/")) <= _MOST_STARS:
+                return True
+            why = f"more than {_MOST_STARS} stars between slashes"
+        except ValueError as error:
+            why = " ".join(str(error).split())[:80]
+        self.notes.append(f"{name}: the pattern {line[:60]!r} is not heeded ({why})")
+        return False
 
     def identity(self, file: SourceFile) -> str:
         """Return the SHA-256 of the file's bytes."""
         assert file.path is not None
         return digest(file.path)
 
+    def sidecar_identity(self, file: SourceFile) -> str | None:
+        """Return the SHA-256 of the sidecar's bytes."""
+        data = self.sidecar(file)
+        return None if data is None else hashlib.sha256(data).hexdigest()
+
     def sidecar(self, file: SourceFile) -> bytes | None:
-        """Return the bytes of the file's sidecar."""
+        """Return the bytes of the file's sidecar; one that is a link out of the root is not read."""
         assert file.path is not None
         path = file.path.with_name(file.path.name + SIDECAR)
-        return path.read_bytes() if path.is_file() else None
+        if not path.is_file() or (path.is_symlink() and not self.follow_links and not self._within(path)):
+            return None
+        if path.stat().st_size > _SIDECAR_BYTES:
+            raise LoadError(
+                f"has a sidecar {SIDECAR} of more than {_SIDECAR_BYTES >> 20} MB", "make it smaller"
+            )
+        return path.read_bytes()
 
     @contextlib.contextmanager
     def local(self, file: SourceFile) -> Iterator[Path]:
@@ -209,9 +244,9 @@ def unreadable(error: OSError) -> LoadError:
     return LoadError(f"cannot be read ({reason})", "check that it is there, and its permissions")
 
 
-def _ignored(path: str, specs: Sequence[tuple[str, str, pathspec.GitIgnoreSpec]]) -> str | None:
+def _ignored(path: str, patterns: Sequence[_Patterns]) -> str | None:
     """Return the ignore file that leaves a path out: the deepest that says anything of it decides."""
-    for above, name, spec in reversed(specs):
+    for above, name, spec in reversed(patterns):
         said = spec.check_file(path[len(above) :]).include
         if said is not None:
             return name if said else None
@@ -227,6 +262,14 @@ def _file(path: Path, source: str) -> SourceFile:
     return SourceFile(source, found.st_size, path, modified)
 
 
+def _problem(source: str, path: Path, error: OSError) -> SourceFile:
+    problem = unreadable(error)
+    return SourceFile(source, -1, path, problem=(problem.reason, problem.advice))
+
+
 def _shown(name: str) -> str:
-    """Return a file's name as text, whatever bytes the file system has for it."""
-    return os.fsencode(name).decode("utf-8", "replace")
+    """Return a file's name as text; bytes that are no UTF-8 are written as ``%FF``."""
+    return _UNDECODED.sub(lambda match: f"%{ord(match[0]) - 0xDC00:02X}", name)
+
+
+_UNDECODED = re.compile("[\udc80-\udcff]")

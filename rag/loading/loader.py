@@ -20,7 +20,7 @@ from rag.loading.files import IGNORE_FILES, Files, LocalFiles, digest, unreadabl
 from rag.loading.formats import Format, parser_of
 from rag.loading.metadata import Beside, clean
 from rag.loading.ocr import Ocr, ocr_of
-from rag.loading.structure import Options, Parsed
+from rag.loading.structure import Options, Parsed, storable
 from rag.loading.worker import Limits, Worker, checked, parse_here
 from rag.records import STRUCTURE, SourceFile
 
@@ -149,11 +149,23 @@ class Loader(BaseLoader):
         try:
             self._readable(file)
             content = self.place.identity(file)
-            return replace(file, sha256=content, metadata_sha256=self._fields(file).sha256), None
+            around = self._beside.sha256(
+                file.source, self.place.sidecar_identity(file), self._read_with(file.source),
+                lambda: self.place.sidecar(file),
+            )  # fmt: skip
+            return replace(file, sha256=content, metadata_sha256=around), None
         except OSError as error:
             return file, unreadable(error)
         except LoadError as error:
             return file, error
+
+    def _read_with(self, source: str) -> list[str]:
+        """Return the settings that decide what text a file yields: with others it is read again."""
+        suffix = Path(source).suffix.lower()
+        own = [self.parsers[suffix]] if suffix in self.parsers else []
+        if self.ocr is not None and suffix == ".pdf":
+            own.append(f"ocr {getattr(self.ocr, '__qualname__', type(self.ocr).__qualname__)}")
+        return own
 
     def _readable(self, file: SourceFile) -> None:
         if file.problem is not None:
@@ -224,8 +236,10 @@ class Loader(BaseLoader):
             for _, future in waiting:
                 future.cancel()
             for worker in workers:
-                worker.close()
+                worker.stop()
             pool.shutdown(wait=True)
+            for worker in workers:
+                worker.close()
 
     def _load(self, file: SourceFile, idle: SimpleQueue[Worker]) -> Document | LoadError:
         try:
@@ -247,11 +261,14 @@ class Loader(BaseLoader):
                     "file_size": file.bytes, "file_mtime": file.modified, "file_mime": form.mime,
                     "file_sha256": digest(path) if file.etag or not file.sha256 else file.sha256,
                 }  # fmt: skip
+            return _document(file.source, parsed, around.merged({**facts, **around.path}, parsed.metadata))
         except LoadError as error:
             return error
         except OSError as error:
             return unreadable(error)
-        return _document(file.source, parsed, around.merged({**facts, **around.path}, parsed.metadata))
+        except Exception as error:  # metadata that nobody thought of must not end the build, either
+            said = " ".join(storable(str(error)).split())[:200]
+            return LoadError(f"cannot be read ({type(error).__name__}: {said})", "see to its metadata")
 
     def _parsed(self, worker: Worker, form: Format, path: Path, options: Options) -> Parsed:
         parsed = worker.parse(form.parser, path, options)

@@ -11,7 +11,7 @@ import datetime as dt
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,7 +39,7 @@ def read_table(path: Path) -> dict[str, dict[str, Any]]:
     """
     table: dict[str, dict[str, Any]] = {}
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise SourceError(f"cannot read the metadata table {path}: {error}") from None
     for number, line in enumerate(lines, 1):
@@ -84,12 +84,6 @@ class Fields(NamedTuple):
     table: dict[str, Any]
     function: dict[str, Any]
 
-    @property
-    def sha256(self) -> str:
-        """A hash, to see whether any of it has changed since the last build."""
-        plain = json.dumps(self._asdict(), sort_keys=True, default=str)
-        return hashlib.sha256(plain.encode("utf-8", "surrogatepass")).hexdigest()
-
     def merged(self, least: Mapping[str, Any], inside: Mapping[str, Any]) -> dict[str, Any]:
         """Return all fields of a file; the more particular wins."""
         return {**least, **inside, **self.sidecar, **self.table, **self.function}
@@ -121,11 +115,39 @@ class Beside:
                 self._function = function_of(str(given), "metadata")
             else:
                 self._name, self._table = Path(given), read_table(Path(given))
+        for source, fields in self._table.items():
+            if not isinstance(fields, Mapping):
+                raise SourceError(f"the metadata of {source!r} is {fields!r}: give names and values")
         self._pattern = None if template is None else path_pattern(template)
 
     def check(self, sources: set[str]) -> None:
         """Refuse a table that names files which are not there."""
         check_table(self._table, sources, self._name)
+
+    def sha256(
+        self,
+        source: str,
+        sidecar_identity: str | None,
+        read_with: Sequence[str],
+        sidecar: Callable[[], bytes | None],
+    ) -> str:
+        """Return a hash of what stands beside a file, to see whether it has changed since the last build.
+
+        Parameters
+        ----------
+        sidecar_identity : str or None
+            What changes with the sidecar; its bytes are read only for a function to see.
+        read_with : sequence of str
+            The loader's settings that decide what the file yields.
+
+        Raises
+        ------
+        LoadError
+            The function failed, or the sidecar that it is to see cannot be read.
+        """
+        given = self.of(source, sidecar() if self._function else None)
+        plain = [clean(given.path), sidecar_identity, clean(given.table), clean(given.function), *read_with]
+        return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()
 
     def of(self, source: str, sidecar: bytes | None) -> Fields:
         """Return what stands beside a file.
@@ -234,27 +256,47 @@ def clean(metadata: Mapping[str, Any]) -> dict[str, Any]:
             return
         if name in RESERVED or name in (STRUCTURE, "text", "score", "dense", "lexical", "doc"):
             name += "_"
-        if isinstance(value, str) and _ISO_DATE.fullmatch(value):
-            with contextlib.suppress(ValueError):
-                value = dt.date.fromisoformat(value)
-        elif isinstance(value, list | tuple | set | frozenset):
-            value = [item if isinstance(item, str) else _string(item) for item in value]
+        if isinstance(value, set | frozenset):  # in an order that is the same in every process
+            value = sorted(map(_string, value))
+        if isinstance(value, str):
+            value = _string(value)
+            if _ISO_DATE.fullmatch(value):
+                with contextlib.suppress(ValueError):
+                    value = dt.date.fromisoformat(value)
+        elif isinstance(value, list | tuple):
+            value = [_string(item) for item in value]
         elif isinstance(value, float) and value != value:
             return
         elif isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 2**53:
-            value = str(value)
-        elif not isinstance(value, str | bool | int | float | dt.date | dt.datetime):
+            value = _string(value)
+        elif isinstance(value, dt.datetime):
+            with_zone = value if value.tzinfo else value.replace(tzinfo=dt.UTC)
+            try:
+                with_zone.astimezone(dt.UTC)
+            except OverflowError:  # in the first or last hours of the calendar
+                value = value.isoformat()
+        elif not isinstance(value, bool | int | float | dt.date):
             value = _string(value)
         out[name] = value
 
     for name, value in metadata.items():
-        add(str(name), value, 0)
+        add(_string(name), value, 0)
     return out
 
 
 def _string(value: Any) -> str:
-    if isinstance(value, dt.date | dt.datetime):
-        return value.isoformat()
-    if isinstance(value, dict | list):
-        return json.dumps(value, default=str, ensure_ascii=False)
-    return str(value)
+    """Return a value as a string that UTF-8 can hold."""
+    if isinstance(value, dt.date):  # a datetime is one, too
+        text = value.isoformat()
+    elif isinstance(value, Mapping):
+        plain = {str(key): inner for key, inner in value.items()}
+        text = json.dumps(plain, default=str, ensure_ascii=False)
+    elif isinstance(value, list):
+        text = json.dumps(value, default=str, ensure_ascii=False)
+    elif isinstance(value, int) and value.bit_length() > 10_000:  # Python prints no number this long
+        text = hex(value)
+    else:
+        text = str(value)
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # joins halves of pairs

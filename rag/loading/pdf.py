@@ -98,7 +98,7 @@ def _composed(pages: list[str], read: _Read, scanned: list[int], notes: list[str
     if text and scanned:
         notes.append(
             f"{_pages([n + 1 for n in scanned])} hold pictures and no text: not read "
-            "(build with --ocr tesseract and --rebuild to read them)"
+            "(build with --ocr tesseract to read them)"
         )
     parsed.margins = find_margins(pages, starts)
     parsed.headings = _headings(parsed.text, starts, read.outline)

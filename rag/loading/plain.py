@@ -15,9 +15,15 @@ from rag.loading.structure import Options, Parsed
 _FRONT = re.compile(r"\A\ufeff?---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
 _FRONT_LIMIT = 65_536
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})")
-_ATX = re.compile(r"^ {0,3}(#{1,6})[ \t]+(.*?)[ \t]*#*[ \t]*$")
-_UNDERLINE = re.compile(r"^ {0,3}(=+|-+)[ \t]*$")
-_MARKUP = re.compile(r"!?\[([^\]]*)\]\([^)]*\)|[*_`]{1,3}(?=\S)|(?<=\S)[*_`]{1,3}|\{[#.:][^}]*\}|<[^>]+>")
+_ATX = re.compile(r"^ {0,3}(#{1,6})(?:[ \t]|$)")
+_UNDERLINE = re.compile(r"^ {0,3}([=-])\1*[ \t]*$")
+_LINE = re.compile(r"[^\r\n]*+(?:\r\n|\r|\n|(?<=.)\Z)")
+_LONGEST_TITLE = 300
+_MARKUP = re.compile(
+    r"!?\[([^\[\]]*)\]\([^()]*\)|\{[#.:][^{}]*\}"
+    r"|</?(?:a|abbr|b|br|code|del|em|font|i|img|ins|kbd|mark|p|s|small|span|strong|sub|sup|u|var)\b[^<>]*>"
+)
+_EMPHASIS = re.compile(r"(?<![\w*_`])([*_`]{1,3})(?=\S)([^*_`]+(?:_[^*_`]+)*)(?<=\S)\1(?![\w*_`])")
 
 
 #: Byte order marks, the longer before those that they begin with.
@@ -116,34 +122,50 @@ def parse_markdown(path: Path, data: bytes, options: Options) -> Parsed:
 
 
 def headings(text: str, start: int = 0) -> list[tuple[int, int, str]]:
-    """Find Markdown's headings (``#`` and underlined), not those inside fenced code."""
+    """Find Markdown's headings (``#`` and underlined), not those inside fenced code or comments.
+
+    Takes time in proportion to the text's length, whatever is in it.
+    """
     found: list[tuple[int, int, str]] = []
     fence = ""
-    before: tuple[int, str] | None = None  # the line above, if it can be underlined
-    at = start
-    for line in text[start:].splitlines(keepends=True):
-        bare = line.rstrip("\r\n")
+    comment = False
+    before: tuple[int, str] | None = None  # where the paragraph above began that can be underlined
+    for line in _LINE.finditer(text, start):
+        at, bare = line.start(), line.group()
         opening = _FENCE.match(bare)
-        if fence:
+        if comment or (not fence and bare.startswith("<!--")):
+            comment, before = "-->" not in bare, None
+        elif fence:
             if opening and opening[1].startswith(fence) and not bare.strip(" \t`~"):
                 fence = ""
         elif opening:
             fence, before = opening[1], None
         elif atx := _ATX.match(bare):
-            found.append((at, len(atx[1]), _title(atx[2])))
+            found.append((at, len(atx[1]), _title(_unclosed(bare[atx.end() :]))))
             before = None
         elif before is not None and (under := _UNDERLINE.match(bare)):
-            found.append((before[0], 1 if under[1][0] == "=" else 2, _title(before[1])))
+            found.append((before[0], 1 if under[1] == "=" else 2, _title(before[1])))
             before = None
-        else:
-            plain = bare.strip() and not bare.startswith(("    ", "\t", "|", ">", "- ", "* "))
-            before = (at, bare) if plain and before is None else None
-        at += len(line)
+        elif not bare.strip() or bare.startswith(("    ", "\t", "|", ">", "- ", "* ", "+ ")):
+            before = None
+        elif before is None:
+            before = (at, bare[:_LONGEST_TITLE])
+        elif len(before[1]) < _LONGEST_TITLE:
+            before = (before[0], f"{before[1]} {bare}"[:_LONGEST_TITLE])
     return [item for item in found if item[2]]
 
 
+def _unclosed(title: str) -> str:
+    """Return a heading's text without the ``#`` that may close it, behind a space."""
+    title = title[:_LONGEST_TITLE].strip()
+    bare = title.rstrip("#")
+    return bare if not bare or bare[-1] in " \t" else title
+
+
 def _title(raw: str) -> str:
-    return " ".join(_MARKUP.sub(lambda match: match[1] or "", raw).split())
+    """Return a title as it reads: without marks of emphasis and code, links, tags and attributes."""
+    raw = _MARKUP.sub(lambda match: match[1] or "", raw)
+    return " ".join(_EMPHASIS.sub(lambda match: match[2], raw).split())
 
 
 class _NoAliases(yaml.SafeLoader):
@@ -161,7 +183,7 @@ def _front_matter(source: str, notes: list[str]) -> dict[str, Any]:
         return {}
     try:
         values = yaml.load(source, Loader=_NoAliases)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except Exception as error:  # PyYAML's own faults on odd tags and numbers are many
         reason = " ".join(str(error).split())
         notes.append(f"front matter was not read: {reason[:160]}")
         return {}

@@ -9,6 +9,7 @@ from rag.loading.plain import decode
 from rag.loading.structure import Options, Parsed
 
 _ADORNED = re.compile(r"([!-/:-@\[-`{-~])\1{2,}[ \t]*")
+_LONGEST = 300  # characters of a title
 _ROLE = re.compile(r":[\w:+.-]+:`([^`<]*?)(?:\s*<[^`]*>)?`|`{1,2}([^`]*)`{1,2}_{0,2}|\*{1,2}([^*]+)\*{1,2}")
 
 
@@ -17,13 +18,12 @@ def parse_rst(path: Path, data: bytes, options: Options) -> Parsed:
     text, encoding = decode(data)
     parsed = Parsed(text, {"encoding": encoding})
     levels: list[str] = []
-    lines = text.splitlines(keepends=True)
-    at, offsets = 0, []
-    for line in lines:
+    bare, offsets, at = [], [], 0
+    for line in text.split("\n"):
         offsets.append(at)
-        at += len(line)
-    bare = [line.rstrip() for line in lines]
-    number = 0
+        bare.append(line.rstrip())
+        at += len(line) + 1
+    number, last = 0, -1
     while number < len(bare) - 1:
         over = _ADORNED.fullmatch(bare[number])
         if over and number + 2 < len(bare) and bare[number + 2] == bare[number] and bare[number + 1].strip():
@@ -32,7 +32,7 @@ def parse_rst(path: Path, data: bytes, options: Options) -> Parsed:
             bare[number] and not bare[number][0].isspace() and not over
             and (under := _ADORNED.fullmatch(bare[number + 1]))
             and len(bare[number + 1]) >= len(bare[number]) - 1
-            and (number == 0 or not bare[number - 1].strip())
+            and (number == 0 or number == last + 1 or not bare[number - 1].strip())
         ):  # fmt: skip
             title, style, last = number, under[1], number + 1
         else:
@@ -40,7 +40,7 @@ def parse_rst(path: Path, data: bytes, options: Options) -> Parsed:
             continue
         if style not in levels:
             levels.append(style)
-        name = _ROLE.sub(lambda m: m[1] or m[2] or m[3] or "", bare[title].strip())
+        name = _ROLE.sub(lambda m: m[1] or m[2] or m[3] or "", bare[title].strip()[:_LONGEST])
         parsed.headings.append((offsets[number], min(levels.index(style) + 1, 6), " ".join(name.split())))
         number = last + 1
     return parsed

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -81,6 +82,14 @@ class Parsed:
             "body": self.body, "pages": self.pages, "headings": self.headings,
             "tables": self.tables, "margins": self.margins, "notes": self.notes,
         }  # fmt: skip
+
+
+def storable(text: str) -> str:
+    """Return a text that UTF-8 can hold: half surrogate pairs become U+FFFD, one for one."""
+    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def _dated(value: Any) -> Any:

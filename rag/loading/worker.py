@@ -10,17 +10,17 @@ import base64
 import contextlib
 import json
 import os
-import re
 import selectors
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from rag.errors import LoadError
-from rag.loading.structure import Options, Parsed
+from rag.loading.structure import Options, Parsed, storable
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,8 @@ class Worker:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._process: subprocess.Popen[bytes] | None = None
+        self._stopped = False
+        self._lock = threading.Lock()
 
     def parse(self, name: str, path: Path, options: Options) -> Parsed:
         """Parse a file with the parser of that name; raise `LoadError` whatever happens to it."""
@@ -63,7 +65,10 @@ class Worker:
         return base64.b64decode(reply["png"])
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        process = self._process = self._running()
+        with self._lock:
+            if self._stopped:
+                raise LoadError("was not read: loading was stopped", "load again")
+            process = self._process = self._running()
         assert process.stdin is not None
         try:
             process.stdin.write(json.dumps(request).encode() + b"\n")
@@ -84,6 +89,13 @@ class Worker:
         if "error" in reply:
             raise LoadError(*reply["error"])
         return reply
+
+    def stop(self) -> None:
+        """Kill the process from another thread: whoever waits for its answer gets an error."""
+        with self._lock:
+            self._stopped = True
+            if self._process is not None:
+                self._process.kill()
 
     def close(self) -> int | None:
         """End the process; return its exit status."""
@@ -140,15 +152,13 @@ def checked(parsed: Parsed, limits: Limits) -> Parsed:
         if parsed.scanned:
             raise LoadError(
                 "holds no text (a scan, or pictures only)",
-                "build with --ocr tesseract and --retry, or run OCR over it first",
+                "build with --ocr tesseract, or run OCR over it first",
             )
         raise LoadError("holds no text", "leave it out, or fill it")
-    if not parsed.text.isascii():  # half a surrogate pair cannot be stored; one for one, so that
-        parsed.text = _SURROGATE.sub("\ufffd", parsed.text)  # offsets stay
+    parsed.text = storable(parsed.text)
+    parsed.headings = [(at, level, storable(title)) for at, level, title in parsed.headings]
+    parsed.notes = [storable(note) for note in parsed.notes]
     return parsed
-
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def _within(parsed: Parsed, limits: Limits) -> Parsed:
@@ -218,6 +228,7 @@ def _allow_cpu(limits: Limits) -> None:
 def main() -> None:
     """Serve requests until standard input ends."""
     limits = Limits(**json.loads(sys.argv[1]))
+    sys.setrecursionlimit(20_000)  # pages nest deeper than Python's usual limit
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a parser prints must not mix with the replies
     if sys.platform == "linux":
