@@ -93,7 +93,7 @@ def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
 
 
 def read_xml(data: bytes) -> Any:
-    """Parse XML without entities, DTDs or network; what is damaged is repaired as far as it goes.
+    """Parse XML; nothing outside of it is looked at, and damage is repaired as far as it goes.
 
     Raises
     ------
@@ -101,8 +101,9 @@ def read_xml(data: bytes) -> Any:
         Nothing could be read.
     """
     parser = etree.XMLParser(
-        resolve_entities=False, no_network=True, load_dtd=False, recover=True, huge_tree=False
-    )
+        resolve_entities="internal", no_network=True, load_dtd=False, recover=True, huge_tree=False,
+        remove_comments=True, remove_pis=True,
+    )  # fmt: skip
     try:
         root = etree.fromstring(data, parser)
     except (etree.XMLSyntaxError, ValueError) as error:

@@ -10,10 +10,11 @@ from typing import Any
 
 from rag.errors import LoadError
 from rag.loading.archive import read_xml
-from rag.loading.plain import decode
+from rag.loading.plain import decode, decode_as
 from rag.loading.structure import Options, Parsed, Text
 
 _DEEPEST = 100
+_DECLARED = re.compile(rb"\s*<\?xml[^>]*encoding=[\"']([\w.:-]+)")
 _BAD = ("is not JSON ({}, line {})", "correct it, or rename it to .txt to read it as text")
 
 
@@ -55,13 +56,9 @@ def parse_jsonl(path: Path, data: bytes, options: Options) -> Parsed:
 
 def parse_xml(path: Path, data: bytes, options: Options) -> Parsed:
     """Read XML: an element of text is ``name: text``, one of mixed content a paragraph."""
-    try:
-        text, encoding = decode(data)
-    except LoadError:
-        if not data.lstrip().startswith(b"<"):
-            raise
-        text, encoding = "", "as declared"  # lxml knows encodings that Python does not
-    root = read_xml(re.sub(r"\A\ufeff?\s*<\?xml[^>]*\?>", "", text).encode() if text else data)
+    declared = _DECLARED.match(data)
+    text, encoding = (decode_as(data, declared[1].decode()) if declared else None) or decode(data)
+    root = read_xml(re.sub(r"\A\ufeff?\s*<\?xml[^>]*\?>", "", text).encode("utf-8", "replace"))
     if _local(root) == "html":
         from rag.loading.html import parse_html
 
@@ -145,7 +142,7 @@ def _element(element: Any, out: Text, depth: int) -> None:
 
 
 def _leaf(element: Any) -> str:
-    text = " ".join((element.text or "").split())
+    text = " ".join("".join(element.itertext()).split())
     return f"{_named(element)}: {text}" if text else _named(element) if element.attrib else ""
 
 

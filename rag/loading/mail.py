@@ -7,7 +7,7 @@ import email
 import email.policy
 import email.utils
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from email.message import EmailMessage, MIMEPart
 from pathlib import Path
@@ -15,6 +15,8 @@ from typing import Any
 
 from rag.errors import LoadError
 from rag.loading.archive import OLE, damaged
+from rag.loading.html import read_html
+from rag.loading.plain import decode, decode_as
 from rag.loading.structure import Options, Parsed, Text
 
 #: Attachments are read to this depth (a mail in a mail in a mail), and this many of one mail.
@@ -36,41 +38,25 @@ class _Mail:
     bcc: list[str] = field(default_factory=list)
     sent: dt.datetime | None = None
     message_id: str = ""
-    text: Parsed = field(default_factory=lambda: Parsed(""))
+    texts: list[Parsed] = field(default_factory=list)
     attachments: list[tuple[str, bytes]] = field(default_factory=list)
 
 
 def parse_eml(path: Path, data: bytes, options: Options) -> Parsed:
     """Read a mail in the Internet's form (RFC 5322)."""
-    message = email.message_from_bytes(data, policy=email.policy.default)
+    message = email.message_from_bytes(data.lstrip(b"\xef\xbb\xbf\r\n"), policy=email.policy.default)
     if not message.keys():
         raise LoadError("is not a mail (it has no headers)", "leave it out, or rename it to .txt")
     kind = message.get_content_type()
     enveloped = str(message.get_param("smime-type", "enveloped-data")) == "enveloped-data"
     if kind == "multipart/encrypted" or (kind == "application/pkcs7-mime" and enveloped):
         raise LoadError(*_ENCRYPTED)
-    plain = message.get_body(("plain",))
-    page = message.get_body(("html",))
-    text = _plain(plain) if plain is not None else Parsed("")
-    if not text.text.strip() and page is not None:
-        text = _html(_bytes(page))
     mail = _Mail(
         subject=_header(message, "subject"), sender=_sender(_header(message, "from")),
         to=_people(message, "to"), cc=_people(message, "cc"), bcc=_people(message, "bcc"),
-        sent=_date(_header(message, "date")), message_id=_header(message, "message-id"), text=text,
+        sent=_date(_header(message, "date")), message_id=_header(message, "message-id"),
     )  # fmt: skip
-    bodies = [part for part in (plain, page) if part is not None]
-    for part in _leaves(message):
-        if part in bodies or part.get_content_maintype() == "multipart":
-            continue
-        name = part.get_filename()
-        if name is None and part.get_content_type() == "message/rfc822":
-            name = "message.eml"
-        if name is not None or part.is_attachment():
-            mail.attachments.append((str(name or "attachment"), _bytes(part)))
-        elif part.get_content_maintype() == "text":  # a further part of the text
-            more = _html(_bytes(part)) if part.get_content_subtype() == "html" else _plain(part)
-            mail.text.text = f"{mail.text.text.rstrip()}\n\n{more.text}"
+    _take(message, mail)
     return _write(mail, options)
 
 
@@ -93,10 +79,10 @@ def parse_msg(path: Path, data: bytes, options: Options) -> Parsed:
             people["to"] = [_person(one.name, one.email_address) for one in message.recipients]
         text = Parsed(message.body or "")
         if not text.text.strip() and message.html_body:
-            text = _html(message.html_body.encode())
+            text = _html(message.html_body)
         mail = _Mail(
             message.subject or "", _sender(message.sender or ""), people["to"], people["cc"], people["bcc"],
-            message.sent_date or _date(headers.get("date", "")), headers.get("message-id", ""), text,
+            message.sent_date or _date(headers.get("date", "")), headers.get("message-id", ""), [text],
         )  # fmt: skip
         for one in message.attachments:
             if one.file_bytes is not None:
@@ -115,7 +101,8 @@ def _write(mail: _Mail, options: Options) -> Parsed:
     lines = [("From", mail.sender), ("To", ", ".join(mail.to)), ("Cc", ", ".join(mail.cc)),
              ("Bcc", ", ".join(mail.bcc)), ("Date", sent)]  # fmt: skip
     out.block("\n".join(f"{name}: {value}" for name, value in lines if value))
-    out.include(mail.text, below=1)
+    for text in mail.texts:
+        out.include(text, below=1)
     for name, data in mail.attachments[:MOST]:
         _attach(name, data, options, out)
     if len(mail.attachments) > MOST:
@@ -134,8 +121,9 @@ def _attach(name: str, data: bytes, options: Options, out: Text) -> None:
         found = parse(parser_of(Path(name), data[:4096]).parser, Path(name), data, inside)
         if not found.text.strip():
             raise LoadError("holds no text", "")
-    except LoadError as error:
-        out.parsed.notes.append(f"its attachment {name!r} {error.reason}: not read")
+    except Exception as error:  # whatever is in an attachment, the mail is read
+        reason = error.reason if isinstance(error, LoadError) else f"failed ({type(error).__name__})"
+        out.parsed.notes.append(f"its attachment {name!r} {reason}: not read")
         return
     out.heading(2, f"Attachment: {name}")
     out.include(found, below=2)
@@ -151,13 +139,41 @@ def _metadata(mail: _Mail) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value}
 
 
-def _leaves(message: MIMEPart) -> Iterator[MIMEPart]:
-    """Yield the parts, not entering attached mails: those are files of their own."""
-    if message.get_content_type() == "message/rfc822" or not message.is_multipart():
-        yield message
-        return
-    for part in message.iter_parts():
-        yield from _leaves(part)
+def _take(part: MIMEPart, mail: _Mail) -> None:
+    """Take a part's texts in their order, and its attachments; one of several alternatives."""
+    kind, name = part.get_content_type(), part.get_filename()
+    payload = part.get_payload()
+    if kind == "message/rfc822" or (not part.is_multipart() and (name or part.is_attachment())):
+        mail.attachments.append(
+            (str(name or ("message.eml" if "rfc822" in kind else "attachment")), _bytes(part))
+        )
+    elif kind == "message/delivery-status" and isinstance(payload, list):
+        mail.texts.append(Parsed("\n\n".join(str(one).strip() for one in payload)))
+    elif isinstance(payload, str):
+        if kind == "text/html":
+            mail.texts.append(_html(_text(part)))
+        elif part.get_content_maintype() in ("text", "multipart"):  # a multipart without its parts
+            mail.texts.append(Parsed(_text(part)))
+        else:
+            mail.attachments.append((f"part.{part.get_content_subtype()}", _bytes(part)))
+    elif kind == "multipart/alternative":
+        _take_best(list(part.iter_parts()), mail)
+    else:
+        for inner in part.iter_parts():
+            _take(inner, mail)
+
+
+def _take_best(parts: list[MIMEPart], mail: _Mail) -> None:
+    """Take the plain text, if it says anything; else the last alternative that does."""
+    made = [_Mail() for _ in parts]
+    for part, one in zip(parts, made, strict=True):
+        _take(part, one)
+    kinds = [part.get_content_type() for part in parts]
+    order = [one for kind, one in zip(kinds, made, strict=True) if kind == "text/plain"]
+    order += [one for kind, one in reversed(list(zip(kinds, made, strict=True))) if kind != "text/plain"]
+    best = next((one for one in order if any(text.text.strip() for text in one.texts)), None)
+    mail.texts += best.texts if best else []
+    mail.attachments += [attachment for one in made for attachment in one.attachments]
 
 
 def _bytes(part: MIMEPart) -> bytes:
@@ -168,21 +184,22 @@ def _bytes(part: MIMEPart) -> bytes:
     return found if isinstance(found, bytes) else b""
 
 
-def _plain(part: MIMEPart) -> Parsed:
+def _text(part: MIMEPart) -> str:
+    """Return a part's text, by the encoding that it names, or else by its bytes."""
+    data = _bytes(part)
+    if not data and isinstance(part.get_payload(), str):
+        data = str(part.get_payload()).encode("utf-8", "surrogateescape")
+    found = decode_as(data, str(part.get_content_charset() or "utf-8"))
     try:
-        text = part.get_content()
-    except (LookupError, ValueError, KeyError):  # an encoding that there is not
-        text = None
-    if not isinstance(text, str):
-        text = _bytes(part).decode("utf-8", "replace")
-    return Parsed(text.replace("\r\n", "\n"))
+        text = found[0] if found else decode(data)[0]
+    except LoadError:
+        text = data.decode("utf-8", "replace")
+    return text.replace("\r\n", "\n")
 
 
-def _html(data: bytes) -> Parsed:
-    from rag.loading.html import parse_html
-
+def _html(text: str) -> Parsed:
     try:
-        return parse_html(Path("mail.html"), data, Options())
+        return read_html(text)
     except LoadError:
         return Parsed("")
 

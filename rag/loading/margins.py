@@ -12,7 +12,8 @@ from collections.abc import Sequence
 #: chapter's title does), where every other page counts as a row too.
 _LINES, _LONGEST, _FEWEST, _SHARE, _ROW = 3, 150, 3, 0.4, 5
 
-_DIGITS = re.compile(r"\d+")
+_MOST_NUMBERS = 8
+_DIGITS = re.compile(r"[0-9]{1,9}")
 _ROMAN = re.compile(r"(?=[ivxlc])(c{0,3})(xc|xl|l?x{0,3})(ix|iv|v?i{0,3})")
 _VALUES = {"i": 1, "v": 5, "x": 10, "l": 50, "c": 100}
 
@@ -32,9 +33,8 @@ def find_margins(pages: Sequence[str], starts: Sequence[int]) -> list[tuple[int,
     Returns
     -------
     list of (int, int)
-        Spans in the whole text, in order. A line that differs from its neighbours' only in its
-        numbers counts as the same; a line that is a number alone only if it counts the pages. Most of
-        a page's lines are never margins.
+        Spans in the whole text, in order. A line is one if it comes back as it is, or with nothing
+        changed but one number that counts the pages. At least a third of a page's lines are none.
 
     Examples
     --------
@@ -50,11 +50,11 @@ def find_margins(pages: Sequence[str], starts: Sequence[int]) -> list[tuple[int,
             seen: dict[str, list[int]] = defaultdict(list)
             for number, found in enumerate(lines):
                 if inside[number] and 4 * (depth + 1) <= len(found) + 1:
-                    line = found[depth if edge == 0 else -1 - depth][2]
-                    seen[_form(line, number)].append(number)
+                    for form in _forms(found[depth if edge == 0 else -1 - depth][2], number):
+                        seen[form].append(number)
             inside = [False] * len(pages)
-            for form, at in seen.items():
-                if form and _comes_back(at, len(pages)):
+            for at in seen.values():
+                if _comes_back(at, len(pages)):
                     for number in at:
                         start, end, _ = lines[number][depth if edge == 0 else -1 - depth]
                         spans.add((starts[number] + start, starts[number] + end))
@@ -73,14 +73,19 @@ def _lines(page: str) -> list[_Line]:
     return out
 
 
-def _form(line: str, page: int) -> str:
-    """Return what a line has in common with itself on other pages; empty if it is too long."""
+def _forms(line: str, page: int) -> list[str]:
+    """Return what a line may share with other pages' lines: all, or all but one counting number."""
     if len(line) > _LONGEST:
-        return ""
-    number = _number(line.strip("-–— .[]()|"))
-    if number is not None:
-        return f"number {number - page}"
-    return " ".join(_DIGITS.sub("#", line.lower()).split())
+        return []
+    roman = _number(line.strip("-–— .[]()|"))
+    if roman is not None:
+        return [f"number {roman - page}"]
+    flat = " ".join(line.lower().split())
+    numbers = list(_DIGITS.finditer(flat))[:_MOST_NUMBERS]
+    counting = [
+        f"{flat[: m.start()]}\0{int(m.group()) - page}\0{flat[m.end() :]}" for m in numbers
+    ]  # fmt: skip
+    return [flat, *counting]
 
 
 def _number(word: str) -> int | None:

@@ -70,15 +70,29 @@ def _list(element: Any, out: Text, level: int, first: bool = True) -> None:
 def _rows(table: Any) -> list[list[str]]:
     rows: list[list[str]] = []
     for row in table.iter():
-        if _local(row) != "table-row":
+        if _local(row) != "table-row" or _table_of(row) is not table:
             continue
         cells: list[str] = []
         for cell in row:
             if _local(cell) in ("table-cell", "covered-table-cell"):
                 again = min(int(_attribute(cell, "number-columns-repeated") or 1), _MOST_REPEATED)
-                cells += [" ".join(_text(p) for p in cell.iter() if _local(p) in ("p", "h"))] * again
+                cells += [" ".join(_text(p) for p in cell.iter() if _is_outer(p))] * again
         rows.append(cells)
     return rows
+
+
+def _table_of(row: Any) -> Any:
+    return next((above for above in row.iterancestors() if _local(above) == "table"), None)
+
+
+def _is_outer(element: Any) -> bool:
+    """Tell whether it is a paragraph that stands in no other."""
+    above = element.getparent()
+    while above is not None and _local(above) not in ("table-cell", "covered-table-cell"):
+        if _local(above) in ("p", "h"):
+            return False
+        above = above.getparent()
+    return _local(element) in ("p", "h")
 
 
 def _text(element: Any) -> str:
@@ -100,7 +114,9 @@ def _text(element: Any) -> str:
             elif name == "note":
                 notes.append(" ".join(_text(p) for p in child.iter() if _local(p) == "p"))
             elif name and name not in _SKIP:
+                parts.append(" " if name in ("p", "text-box") else "")  # a box in the line
                 walk(child)
+                parts.append(" " if name == "text-box" else "")
             if child.tail:
                 parts.append(child.tail)
 

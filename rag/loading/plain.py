@@ -70,6 +70,24 @@ def decode(data: bytes) -> tuple[str, str]:
         return data.decode(encoding, "replace"), encoding
 
 
+#: What a declared encoding means in practice, as browsers have it (the WHATWG's Encoding Standard).
+_LABELS = {
+    "ascii": "cp1252", "us-ascii": "cp1252", "iso-8859-1": "cp1252", "iso8859-1": "cp1252",
+    "latin1": "cp1252", "latin-1": "cp1252", "gb2312": "gb18030", "gbk": "gb18030",
+    "shift_jis": "cp932", "shift-jis": "cp932", "iso-8859-9": "cp1254", "tis-620": "cp874",
+    "ks_c_5601-1987": "cp949", "euc-kr": "cp949", "big5": "big5hkscs",
+}  # fmt: skip
+
+
+def decode_as(data: bytes, label: str) -> tuple[str, str] | None:
+    """Return a text in the encoding that it is said to be in; None if it is not, or there is none."""
+    label = label.strip().lower()
+    for encoding in dict.fromkeys((_LABELS.get(label, label), label)):
+        with contextlib.suppress(LookupError, UnicodeError, ValueError):
+            return data.decode(encoding), encoding
+    return None
+
+
 def _utf16(data: bytes) -> str | None:
     """Tell UTF-16 without a mark: in most scripts' texts spaces and digits have a zero byte."""
     sample = data[:_SAMPLE]

@@ -9,8 +9,10 @@ from striprtf.striprtf import rtf_to_text
 
 from rag.errors import LoadError
 from rag.loading.archive import damaged
+from rag.loading.plain import decode_as
 from rag.loading.structure import Options, Parsed, Text
 
+_CODE_PAGE = re.compile(rb"\\ansicpg(\d{1,5})")
 _TITLE = re.compile(r"\{\\title ([^{}\\]+)\}")
 
 
@@ -18,7 +20,9 @@ def parse_rtf(path: Path, data: bytes, options: Options) -> Parsed:
     """Read a rich text file."""
     if not data.lstrip()[:5] == b"{\\rtf":
         raise LoadError("is not rich text (.rtf)", "leave it out, or rename it to .txt")
-    source = data.decode("latin-1")
+    page = _CODE_PAGE.search(data[:4096])
+    found = decode_as(data, f"cp{page[1].decode()}") if page else None
+    source = found[0] if found else data.decode("latin-1")
     try:
         text = rtf_to_text(source, errors="replace")  # type: ignore[no-untyped-call]
     except Exception as error:  # striprtf raises anything on a damaged file

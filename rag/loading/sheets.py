@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import io
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from rag.loading.structure import Options, Parsed, Text
 
 _KIND = "a spreadsheet"
 _DELIMITERS = ",;\t|"
+_SAID = re.compile(r"sep=(.)\r?\n")
 
 
 def parse_sheets(path: Path, data: bytes, options: Options) -> Parsed:
@@ -33,6 +35,11 @@ def parse_sheets(path: Path, data: bytes, options: Options) -> Parsed:
     except Exception as error:  # calamine has an exception for each kind of damage
         raise damaged(_KIND, error) from None
     failed: Exception | None = None
+    hidden = [
+        one.name for one in book.sheets_metadata if one.visible != python_calamine.SheetVisibleEnum.Visible
+    ]
+    if hidden:
+        out.parsed.notes.append(f"read with its hidden sheets: {', '.join(hidden[:5])}")
     for name in names:
         try:
             rows = book.get_sheet_by_name(name).to_python(skip_empty_area=True)
@@ -57,8 +64,16 @@ def parse_delimited(path: Path, data: bytes, options: Options) -> Parsed:
     text, encoding = decode(data)
     text = text.removeprefix("\ufeff")
     csv.field_size_limit(10_000_000)
+    said = _SAID.match(text)  # what Excel writes above the first line
+    text = text[said.end() :] if said else text
+
+    delimiter = said[1] if said else _delimiter(path, text)
+    lines = io.StringIO(text, newline="")
     try:
-        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(path, text)))
+        if text.count('"') % 2:  # one that nothing closes would take the rest into its field
+            rows = list(csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE))
+        else:
+            rows = list(csv.reader(lines, delimiter=delimiter))
     except csv.Error as error:
         raise damaged("comma-separated text", error) from None
     out = Text()

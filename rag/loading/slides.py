@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
+import datetime as dt
 import io
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pptx
 
-from rag.errors import LoadError
 from rag.loading.archive import damaged, open_zip, unlocked, without_damage
 from rag.loading.structure import Options, Parsed, Text
 
@@ -45,11 +45,9 @@ def _slide(slide: Any, out: Text) -> None:
     title = slide.shapes.title
     if title is not None and title.has_text_frame:
         out.heading(1, title.text_frame.text)
-    own = title.shape_id if title is not None else None
     for shape in _shapes(slide.shapes):
-        if shape.shape_id != own:
-            with contextlib.suppress(LoadError):
-                _shape(shape, out)
+        if title is None or shape.element is not title.element:
+            _shape(shape, out)
     if slide.has_notes_slide and slide.notes_slide.notes_text_frame is not None:
         notes = slide.notes_slide.notes_text_frame.text.strip()
         if notes:
@@ -95,7 +93,12 @@ def _chart(chart: Any, out: Text) -> None:
         out.block(chart.chart_title.text_frame.text)
     for plot in chart.plots:
         series = list(plot.series)
-        categories = [str(category) for category in plot.categories]
+        categories = [_category(plot, at, str(name)) for at, name in enumerate(plot.categories)]
+        if not categories:  # a scatter of points
+            for one in series:
+                points = [_values(one, kind) for kind in ("xVal", "yVal")]
+                out.table([["x", str(one.name)], *map(list, zip(*points, strict=False))])
+            continue
         rows = [["", *(str(one.name) for one in series)]]
         values = [list(one.values) for one in series]
         for at, category in enumerate(categories):
@@ -103,10 +106,25 @@ def _chart(chart: Any, out: Text) -> None:
         out.table(rows)
 
 
+def _category(plot: Any, at: int, name: str) -> str:
+    """Return a category's name; one that is a date is kept as a number of days, and its format says so."""
+    form = next(iter(plot._element.xpath(".//c:cat//c:formatCode")), None)
+    if form is None or not re.search(r"[ymd]", form.text or "", re.IGNORECASE):
+        return name
+    try:
+        return (dt.date(1899, 12, 30) + dt.timedelta(days=int(float(name)))).isoformat()
+    except (ValueError, OverflowError):
+        return name
+
+
+def _values(series: Any, kind: str) -> list[str]:
+    return [str(value.text) for value in series._element.xpath(f"./c:{kind}//c:v")]
+
+
 def _figure(value: Any) -> str:
     if value is None:
         return ""
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:.15g}" if isinstance(value, float) else str(value)
 
 
 def _metadata(properties: Any) -> dict[str, Any]:

@@ -52,6 +52,7 @@ class _Reader:
         self._formats = _numbering(document)
         self._counts: Counter[tuple[str, int]] = Counter()
         self._in_list = False
+        self._code: list[str] = []
         self._notes: list[tuple[str, str]] = []
 
     def read(self) -> Parsed:
@@ -59,6 +60,7 @@ class _Reader:
         for text in headers:
             self._out.margin(text)
         self._blocks(self._document.element.body)
+        self._end_code()
         self._footnotes()
         for text in footers:
             self._out.margin(text)
@@ -96,6 +98,8 @@ class _Reader:
         style = self._style(element)
         name = (style.name or "") if style is not None else ""
         text = _text(element, self._notes)
+        if not _CODE.search(name):
+            self._end_code()
         level, listed = self._outline(element, style), self._list(element, style)
         if not text.strip():
             pass
@@ -106,12 +110,18 @@ class _Reader:
             mark, deep = listed
             self._out.item(text, mark=mark, level=deep, first=not self._in_list)
         elif _CODE.search(name):
-            self._out.block(f"```\n{text}\n```")
+            self._code.append(text)
         else:
             self._out.block(text.strip())
         self._in_list = listed is not None if text.strip() else self._in_list
         for box in _boxes(element):
             self._blocks(box)
+
+    def _end_code(self) -> None:
+        """Write the paragraphs of code that followed one another as one block."""
+        if self._code:
+            self._out.block("```\n" + "\n".join(self._code) + "\n```")
+            self._code = []
 
     def _style(self, element: Any) -> Any:
         found = element.find(f"{qn('w:pPr')}/{qn('w:pStyle')}")
@@ -152,6 +162,7 @@ class _Reader:
         return None
 
     def _table(self, element: Any) -> None:
+        self._end_code()
         rows = []
         for row in _rows(element):
             cells = []
@@ -197,11 +208,16 @@ def _text(paragraph: Any, notes: list[tuple[str, str]] | None = None) -> str:
             elif name in ("footnoteReference", "endnoteReference") and notes is not None:
                 notes.append((name.removesuffix("Reference") + "s", element.get(qn("w:id"))))
                 parts.append(f"[^{len(notes)}]")
-            elif name not in _SKIP:
+            elif name not in _SKIP and not (name == "r" and _vanished(element)):
                 walk(element)
 
     walk(paragraph)
     return "".join(parts)
+
+
+def _vanished(run: Any) -> bool:
+    mark = run.find(f"{qn('w:rPr')}/{qn('w:vanish')}")
+    return mark is not None and mark.get(qn("w:val")) not in ("0", "false", "off")
 
 
 def _boxes(paragraph: Any) -> Iterator[Any]:
@@ -218,7 +234,9 @@ def _above(element: Any, name: str) -> Iterator[Any]:
 
 
 def _covered(paragraph: Any) -> bool:
-    """Tell whether a paragraph stands in a cell that the merged one above it hides."""
+    """Tell whether a paragraph is hidden by a merged cell above it, or is one's second rendering."""
+    if any(_local(above) == "Fallback" for above in paragraph.iterancestors()):
+        return True
     for cell in _above(paragraph, "tc"):
         merge = cell.find(f"{qn('w:tcPr')}/{qn('w:vMerge')}")
         if merge is not None and merge.get(qn("w:val")) != "restart":
