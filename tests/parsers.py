@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from rag.loading.structure import Options
+from rag.loading.structure import Options, Parsed
 
 
 def shout(path: Path, data: bytes, options: Options) -> str:
@@ -33,6 +33,10 @@ def swell(path: Path, data: bytes, options: Options) -> str:
 
 def flood(path: Path, data: bytes, options: Options) -> str:
     return "word " * 2_000_000
+
+
+def clutter(path: Path, data: bytes, options: Options) -> Parsed:
+    return Parsed("x", headings=[(0, 1, "a heading of some length")] * 500_000)
 
 
 def crash(path: Path, data: bytes, options: Options) -> str:

@@ -380,6 +380,7 @@ def test_page_labels_are_metadata(tmp_path: Path) -> None:
         ("spin", "took more than 1 s to parse"),
         ("swell", "needs more than 512 MB to parse"),
         ("flood", "yields 10000000 characters"),
+        ("clutter", "yields more text and structure than 1000000 characters can have"),
         ("crash", "crashed its parser (exit status -11)"),
         ("leave", "crashed its parser (exit status 7)"),
         ("fail", "cannot be parsed (ZeroDivisionError: its own fault)"),

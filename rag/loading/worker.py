@@ -45,6 +45,10 @@ class Limits:
     max_file_mb: int = 100
 
 
+#: Most bytes of a reply for each character that a file may yield: escapes take up to 12, headings more.
+_MOST_REPLY = 16
+
+
 class Worker:
     """One worker process, started when first needed and again after it had to be killed."""
 
@@ -78,7 +82,14 @@ class Worker:
             code = self.close()
             raise LoadError(
                 f"crashed its parser (exit status {code})",
-                "the file may be damaged or need more memory: leave it out, or raise memory_mb",
+                "the file may be damaged or need more memory: leave it out, or raise memory_mb "
+                "and build with --retry",
+            ) from None
+        except OverflowError:
+            self.close()
+            raise LoadError(
+                f"yields more text and structure than {self._limits.max_chars} characters can have",
+                "leave it out, split it, or raise max_chars and build with --retry",
             ) from None
         except TimeoutError:
             self.close()
@@ -141,6 +152,8 @@ class Worker:
                 if not piece:
                     raise EOFError
                 data += piece
+                if len(data) > _MOST_REPLY * self._limits.max_chars + (1 << 20):
+                    raise OverflowError
         reply: dict[str, Any] = json.loads(data)
         return reply
 
