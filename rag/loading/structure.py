@@ -9,7 +9,7 @@ import datetime as dt
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 
@@ -66,7 +66,8 @@ class Parsed:
 
     def to_json(self) -> str:
         """Return it as one line of JSON; dates among the metadata survive."""
-        return json.dumps(asdict(self), default=_dated)
+        own = {each.name: getattr(self, each.name) for each in fields(self)}
+        return json.dumps(own, default=_dated)
 
     @classmethod
     def from_json(cls, line: str | bytes) -> Parsed:
