@@ -6,15 +6,13 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from langchain_core.embeddings import Embeddings
-from tokenizers import Tokenizer
 
-MODELS = Path(__file__).parent / "models"
+from rag.embedding.wordpiece import MODELS, token_ids
 
 #: Tokens that the model reads, with the two special ones (it was trained on up to 256, its
 #: position table has 512). Longer texts are split and their vectors averaged, never cut.
@@ -82,12 +80,6 @@ def _split(ids: list[int], most: int) -> list[list[int]]:
     return [ids[at : at + size] for at in range(0, len(ids), size)] or [[]]
 
 
-def token_ids(texts: Sequence[str]) -> list[list[int]]:
-    """Return the texts' token ids, without special ones."""
-    encoded = tokenizer().encode_batch_fast(list(texts), add_special_tokens=False)
-    return [encoding.ids for encoding in encoded]
-
-
 def _run(pieces: Sequence[list[int]]) -> npt.NDArray[np.float32]:
     """Run the model over batches of like length, on all CPUs."""
     out = np.zeros((len(pieces), LocalEmbeddings.dimensions), np.float32)
@@ -120,12 +112,6 @@ def _batches(lengths: Sequence[int]) -> list[list[int]]:
         else:
             out.append([number])
     return out
-
-
-@lru_cache(maxsize=1)
-def tokenizer() -> Tokenizer:
-    """Load the model's tokenizer, once."""
-    return Tokenizer.from_file(str(MODELS / "minilm" / "tokenizer.json"))
 
 
 @lru_cache(maxsize=1)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from langchain_core.embeddings import Embeddings
 
-from rag.embedding.local import MODELS, token_ids
+from rag.embedding.wordpiece import MODELS, token_ids
 
 
 class StaticEmbeddings(Embeddings):

@@ -1,0 +1,54 @@
+"""The tokenizer with a memory gives the ids of the tokenizer without."""
+
+from __future__ import annotations
+
+import random
+import re
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rag.embedding.wordpiece import token_ids, tokenizer
+
+
+def reference(texts: list[str]) -> list[list[int]]:
+    return [encoding.ids for encoding in tokenizer().encode_batch_fast(texts, add_special_tokens=False)]
+
+
+@given(st.lists(st.text(), max_size=4))
+@settings(max_examples=300)
+def test_any_text_has_the_tokenizers_ids(texts: list[str]) -> None:
+    assert token_ids(texts) == reference(texts)
+
+
+@given(
+    st.lists(
+        st.text(alphabet=st.sampled_from(" \t\n\rab'_-.#[]0159\xa0–—‘’“”…•«»é€K"), max_size=40), max_size=4
+    )
+)
+@settings(max_examples=500)
+def test_usual_signs_have_the_tokenizers_ids(texts: list[str]) -> None:
+    assert token_ids(texts) == reference(texts)
+
+
+def test_words_of_the_handbook_have_the_tokenizers_ids(handbook_texts: dict[str, str]) -> None:
+    texts = [line for text in handbook_texts.values() for line in re.split(r"(?<=[.!?])\s", text)]
+    assert token_ids(texts) == reference(texts)
+
+
+def test_special_tokens_long_words_and_every_latin_character() -> None:
+    chance = random.Random(4)
+    texts = [
+        "[MASK] a [CLS]",
+        "[mask]",
+        "a" * 100,
+        "a" * 101,
+        "x" * 5000,
+        "##ing",
+        "",
+        " ",
+        "don't stop",
+        "\x00a\x7fb\x0bc",
+    ]
+    texts += ["".join(chance.choices([chr(c) for c in range(256)], k=30)) for _ in range(2000)]
+    assert token_ids(texts) == reference(texts)
