@@ -1,7 +1,10 @@
 """``make bench``: the figures of the README, and of the builds, measured on this machine.
 
-Writes ``tests/benchmarks/RESULTS.md``, then ``FILTERED.md`` (`tests.benchmarks.filtered`). What needs the reference data beside the checkout is left out
-where that is absent.
+Writes ``tests/benchmarks/RESULTS.md``, then ``FILTERED.md`` (`tests.benchmarks.filtered`) and
+``LOADING.md`` (`tests.benchmarks.loading`). What needs the reference data beside the checkout is left
+out where that is absent.
+
+    python -m tests.benchmarks results    # or filtered, or loading: one of them
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 import rag
-from tests.benchmarks import filtered
+from tests.benchmarks import filtered, loading
 from tests.scoring import recall
 
 ROOT = Path(__file__).parents[2]
@@ -149,8 +152,9 @@ def main() -> None:
     ]  # fmt: skip
     (Path(__file__).parent / "RESULTS.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join(lines))
-    filtered.main()
 
 
 if __name__ == "__main__":
-    main()
+    PARTS = {"results": main, "filtered": filtered.main, "loading": loading.main}
+    for part in sys.argv[1:] or PARTS:
+        PARTS[part]()
