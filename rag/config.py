@@ -38,7 +38,11 @@ from rag.records import Usage
 #: The stages, in the order of the pipeline, and for each the names it knows. First is the default.
 STAGES: dict[str, dict[str, str]] = {
     "loader": {"files": "rag.config:Loader"},
-    "chunker": {"semantic": "rag.chunking:SemanticChunker"},
+    "chunker": {
+        "semantic": "rag.chunking:SemanticChunker",
+        "recursive": "rag.chunking:RecursiveChunker",
+        "fixed": "rag.chunking:FixedChunker",
+    },
     "embedder": {
         "local": "rag.embedding.local:LocalEmbeddings",
         "static": "rag.embedding.static:StaticEmbeddings",

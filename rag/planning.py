@@ -92,8 +92,7 @@ def prepare(source: Any, index: str | Path, *, rebuild: bool, settings: Mapping[
     count = traits.token_counter(embedder)
     given = {} if count is None else {"count_tokens": count}
     value = settings.get("chunker")
-    semantic = value is None or (isinstance(value, Mapping) and value.get("use", "semantic") == "semantic")
-    chunker = config.stage("chunker", value, **(given if semantic or value == "semantic" else {}))
+    chunker = config.stage("chunker", value, **(given if config.is_own("chunker", value) else {}))
     own = getattr(chunker, "fingerprint", None)
     chunking = f"loader/{loader.version} " + (own or _describe(chunker))
     if previous is not None and previous.chunker != chunking:

@@ -6,47 +6,26 @@ where a sentence does (a sentence that is too long by itself is cut at the best 
 
 from __future__ import annotations
 
-import bisect
-import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from langchain_core.documents import BaseDocumentTransformer, Document
 from langchain_core.embeddings import Embeddings
 
-from rag.errors import ConfigError, LoadError
+from rag.chunking.contract import CountTokens, estimate_tokens
+from rag.chunking.places import pages, sections, structure_of, without_margins
+from rag.errors import ConfigError
 from rag.records import STRUCTURE
 from rag.text import Span, sentences, stripped
 from rag.vectors import embed
-
-CountTokens = Callable[[Sequence[str]], list[int]]
 
 _FENCE = re.compile(r"^[ \t]{0,3}(```+|~~~+)[^\n]*$", re.MULTILINE)
 # Where to cut a sentence that is too long by itself: behind the closest of the best kind.
 _LOOK_BACK = 500  # characters before the middle in which a cut is looked for
 _CUTS = (re.compile(r"[;:]\s+|\n"), re.compile(r"[,)\]}>|]\s+"), re.compile(r"\s+"))
-
-
-def estimate_tokens(texts: Sequence[str]) -> list[int]:
-    """Count tokens without a tokenizer: every word's start, every 4 more letters, every sign.
-
-    High on purpose: on English prose about 1.3 times what WordPiece counts.
-    """
-    return [len(_PIECE.findall(text)) for text in texts]
-
-
-_PIECE = re.compile(r"[^\W\d_]{1,4}|\d|[^\w\s]|_")
-
-
-class Chunker(Protocol):
-    """What a build needs of a chunker; LangChain's TextSplitters satisfy it."""
-
-    def transform_documents(self, documents: Sequence[Document], **kwargs: Any) -> Sequence[Document]:
-        """Return the documents' chunks."""
-        ...
 
 
 class SemanticChunker(BaseDocumentTransformer):
@@ -126,12 +105,13 @@ class SemanticChunker(BaseDocumentTransformer):
     def _split(self, document: Document) -> Iterator[Document]:
         text = document.page_content
         metadata = dict(document.metadata)
-        structure = metadata.pop(STRUCTURE, None) or {"body": 0, "pages": [], "headings": []}
-        sections = list(_without(structure.get("margins", ()), _sections(text, structure)))
+        structure = structure_of(document)
+        metadata.pop(STRUCTURE, None)
+        spans = list(without_margins(structure.get("margins", ()), sections(text, structure)))
         units: list[Span] = []
         counts: list[int] = []
         borders = []
-        for start, end, _ in sections:
+        for start, end, _ in spans:
             for span, count in self._units(text, start, end):
                 units.append(span)
                 counts.append(count)
@@ -139,7 +119,7 @@ class SemanticChunker(BaseDocumentTransformer):
         shifts = self._shifts(text, units)
         limit = float(np.percentile(shifts, self.breakpoint_percentile)) if len(shifts) else 2.0
         first = 0
-        for (_, _, path), last in zip(sections, borders, strict=True):
+        for (_, _, path), last in zip(spans, borders, strict=True):
             for low, high in self._group(counts, shifts, limit, first, last):
                 start, end = units[low][0], units[high - 1][1]
                 yield Document(
@@ -238,106 +218,6 @@ def _fenced(text: str, start: int, end: int) -> Iterator[Span]:
         elif line[1].startswith(opened[1]) and not line.group().strip(" \t`~"):
             yield opened[0], line.end()
             opened = None
-
-
-def _sections(text: str, structure: dict[str, Any]) -> list[tuple[int, int, list[str]]]:
-    """Return the spans between headings, each with its path of titles.
-
-    A heading with nothing below it but a deeper heading opens that one's section.
-    """
-    headings = structure["headings"]
-    out: list[tuple[int, int, list[str]]] = []
-    path: list[tuple[int, str]] = []
-    start = int(structure["body"])
-    bare = True  # nothing but headings since start
-    for number, (at, level, title) in enumerate(headings):
-        if (not bare or text[start:at].strip()) and not (bare and path and level > path[-1][0]):
-            out.append((start, at, [name for _, name in path]))
-            start = at
-        path = [*((deep, name) for deep, name in path if deep < level), (level, title)]
-        end = headings[number + 1][0] if number + 1 < len(headings) else len(text)
-        bare = not _below(text, at, end)
-    out.append((start, len(text), [name for _, name in path]))
-    return out
-
-
-def _without(
-    margins: Sequence[Span], sections: Iterable[tuple[int, int, list[str]]]
-) -> Iterator[tuple[int, int, list[str]]]:
-    """Cut page headers and footers out of sections: a chunk never holds one, nor spans one."""
-    at = 0
-    for start, end, path in sections:
-        while at < len(margins) and margins[at][1] <= end:
-            if start <= margins[at][0]:
-                yield start, margins[at][0], path
-                start = margins[at][1]
-            at += 1
-        yield start, end, path
-
-
-def _below(text: str, at: int, end: int) -> str:
-    """Return what stands below the heading line (and its underline) at an offset."""
-    line_end = text.find("\n", at, end)
-    return "" if line_end < 0 else text[line_end:end].strip(" \t\r\n=-")
-
-
-def locate(document: Document, chunks: Sequence[Document]) -> list[Document]:
-    """Return any chunker's chunks with their offsets, gaps, pages and section.
-
-    Raises
-    ------
-    LoadError
-        A chunk is no slice of the document (LangChain's splitters that rewrite white space).
-    """
-    text = document.page_content
-    structure = document.metadata.get(STRUCTURE) or {"pages": [], "headings": []}
-    out, after = [], 0
-    for chunk in chunks:
-        wanted, meta = chunk.page_content, chunk.metadata
-        start = meta.get("start", meta.get("start_index"))
-        if start is None or text[start : start + len(wanted)] != wanted:
-            start = text.find(wanted, after)
-        if start < 0 or not wanted:
-            raise LoadError(
-                f"was cut into chunks that do not stand in it ({wanted[:40]!r}…)",
-                "use a chunker that keeps the text as it is (strip_whitespace, add_start_index)",
-            )
-        after = start + 1
-        own = {"start": start, "end": start + len(wanted)}
-        if "section" not in meta:
-            own["section"] = _path_at(structure["headings"], start)
-            own |= pages(structure["pages"], start, start + len(wanted))
-        out.append(Document(page_content=wanted, metadata={**meta, **own}))
-    for chunk, following in itertools.pairwise(out):
-        gap = text[chunk.metadata["end"] : max(following.metadata["start"], chunk.metadata["end"])]
-        if not gap.strip() and following.metadata["start"] >= chunk.metadata["end"]:
-            chunk.metadata["gap"] = gap
-    return out
-
-
-def _path_at(headings: Sequence[tuple[int, int, str]], offset: int) -> list[str]:
-    path: list[tuple[int, str]] = []
-    for at, level, title in headings:
-        if at > offset:
-            break
-        path = [*((deep, name) for deep, name in path if deep < level), (level, title)]
-    return [name for _, name in path]
-
-
-def pages(starts: Sequence[int], start: int, end: int) -> dict[str, Any]:
-    """Return the pages of a span: 1-based, inclusive, and the offsets inside at which one begins.
-
-    Examples
-    --------
-    >>> pages([0, 100, 200], 90, 110)
-    {'page_start': 1, 'page_end': 2, 'page_breaks': [100]}
-    """
-    if not starts:
-        return {}
-    first = bisect.bisect_right(starts, start)
-    last = max(first, bisect.bisect_left(starts, end))
-    breaks = {"page_breaks": list(starts[first:last])} if last > first else {}
-    return {"page_start": max(first, 1), "page_end": max(last, 1), **breaks}
 
 
 def _best_cut(text: str, start: int, goal: int, end: int) -> int:

@@ -1,0 +1,11 @@
+"""Documents to chunks that are slices of them: by meaning, and two plain ways to compare with."""
+
+from rag.chunking.contract import Chunker, CountTokens, estimate_tokens
+from rag.chunking.places import locate, pages
+from rag.chunking.plain import FixedChunker, RecursiveChunker
+from rag.chunking.semantic import SemanticChunker
+
+__all__ = [
+    "Chunker", "CountTokens", "FixedChunker", "RecursiveChunker", "SemanticChunker", "estimate_tokens",
+    "locate", "pages",
+]  # fmt: skip

@@ -1,0 +1,30 @@
+"""What a build asks of a chunker, and how long a text is where the embedder cannot tell."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from langchain_core.documents import Document
+
+CountTokens = Callable[[Sequence[str]], list[int]]
+
+
+def estimate_tokens(texts: Sequence[str]) -> list[int]:
+    """Count tokens without a tokenizer: every word's start, every 4 more letters, every sign.
+
+    High on purpose: on English prose about 1.3 times what WordPiece counts.
+    """
+    return [len(_PIECE.findall(text)) for text in texts]
+
+
+_PIECE = re.compile(r"[^\W\d_]{1,4}|\d|[^\w\s]|_")
+
+
+class Chunker(Protocol):
+    """What a build needs of a chunker; LangChain's TextSplitters satisfy it."""
+
+    def transform_documents(self, documents: Sequence[Document], **kwargs: Any) -> Sequence[Document]:
+        """Return the documents' chunks."""
+        ...
