@@ -173,6 +173,24 @@ def context(budget: int | None, unit: str | None, **options: Any) -> int:
 @cli.command()
 @_query_options
 @_budget_options
+@click.option(
+    "--expect", required=True, metavar="TEXT|SOURCE[:START-END]", help="The passage that is missed."
+)
+def explain(budget: int | None, unit: str | None, expect: str, **options: Any) -> int:
+    """Say at which stage a passage that QUERY should find was lost, and what would have kept it."""
+    from rag.terminal import show_explanation
+
+    pipe, as_json, each = _query(options)
+    return each(
+        lambda question, asked: pipe.explain(question, expect, **asked, budget=budget, unit=unit),
+        lambda found: found.to_dict(),
+        (lambda found: print_json(found.to_dict())) if as_json else show_explanation,
+    )
+
+
+@cli.command()
+@_query_options
+@_budget_options
 @click.option("--generator", metavar="NAME", help="local, claude, MODULE:CLASS, or provider:model.")
 def ask(budget: int | None, unit: str | None, **options: Any) -> int:
     """Answer QUERY from INDEX, with citations."""

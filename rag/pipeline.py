@@ -15,6 +15,7 @@ from langchain_core.messages import AIMessageChunk, BaseMessage
 from rag import config
 from rag.citing import OnFail, ReplyReader
 from rag.errors import GenerationError, RagError, UsageError
+from rag.explaining import Explanation, explain
 from rag.records import Answer, Citation, Context, Event, Hit, Step
 
 
@@ -78,6 +79,14 @@ class Pipeline:
     ) -> Context:
         """Return what would be sent to the model."""
         return self._context(question, [], where=where, k=k, mode=mode, budget=budget, unit=unit)[0]
+
+    def explain(self, question: str, expect: str, **options: Any) -> Explanation:
+        """Say at which stage a passage was lost, and what would have kept it; see `rag.explaining`.
+
+        `expect` is words of the passage, a source, or ``source:start-end``; the options are those of
+        `context`.
+        """
+        return explain(self, question, expect, **options)
 
     def ask(self, question: str, **options: Any) -> Answer:
         """Answer a question; the options are those of `context`."""

@@ -22,6 +22,7 @@ from rag.records import Answer, BuildPlan, BuildReport, Context, Hit, Quarantine
 
 if TYPE_CHECKING:
     from rag.embedding.cache import CacheInfo
+    from rag.explaining import Explanation
     from rag.index.checks import Verification
     from rag.index.store import Diff, Version
 
@@ -110,6 +111,18 @@ def show_context(context: Context) -> None:
     for number, hit in enumerate(context.hits, 1):
         _show_hit(f"{number:>2}", hit, most=None)
     say(f"{context.used} of {context.budget} {context.unit} in {len(context.hits)} passages", "dim")
+
+
+def show_explanation(found: Explanation) -> None:
+    """Print where a passage was lost."""
+    say(f"{found.stage}: {found.said}", "" if found.stage == "kept" else "bold yellow")
+    if found.ranks:
+        ranks = ", ".join(f"{name} {rank or '-'}" for name, rank in found.ranks.items())
+        say(f"  ranks: {ranks}, of {found.matched} chunks that match")
+    for advice in found.advice:
+        say(f"  it would have been kept by: {advice}" if advice.startswith("-") else f"  try: {advice}")
+    for hit in found.chunks[:3]:
+        say(f"  {hit.place}: {_flat(hit.text, 100)}", "dim")
 
 
 def show_answer(answer: Answer) -> None:
