@@ -70,26 +70,30 @@ def parts(rows: int) -> list[tuple[int, int]]:
     return list(itertools.pairwise(ends))
 
 
-def write(folder: Path, vectors: Vectors) -> None:
-    """Write the codes of a segment's vectors, ``(rows, dimensions)`` float32, memory-mapped.
+def write(folder: Path, part: Callable[[int, int], Vectors], rows: int, dimensions: int) -> None:
+    """Write the codes of a segment's vectors.
+
+    Parameters
+    ----------
+    part : callable
+        Returns the rows from one to another, ``(n, dimensions)`` float32; asked for one part of the
+        codes after another, so that no more need be in memory.
 
     The vectors are rotated first, at random, so that the error is what the module says whatever
     their distribution; the rotation is kept beside the codes.
     """
-    rows, dimensions = vectors.shape
     random = np.random.default_rng(0)
     rotation = np.linalg.qr(random.normal(size=(dimensions, dimensions)))[0].astype(np.float32)
     np.save(folder / "rotation.npy", rotation.T.copy())  # a row for each rotated dimension
     for number, (first, end) in enumerate(parts(rows)):
-        sums = [
-            vectors[at : min(at + _BLOCK, end)].sum(0, dtype=np.float64) for at in range(first, end, _BLOCK)
-        ]
+        vectors = part(first, end)
+        sums = [vectors[at : at + _BLOCK].sum(0, dtype=np.float64) for at in range(0, len(vectors), _BLOCK)]
         centre = (np.sum(sums, axis=0) / (end - first)).astype(np.float32) @ rotation
         coder = _coder(dimensions, centre)
         with (folder / f"codes-{number:03d}.faiss").open("wb") as sink:
             sink.write(head(dimensions, end - first))
-            for at in range(first, end, _BLOCK):
-                block = np.ascontiguousarray(vectors[at : min(at + _BLOCK, end)] @ rotation)
+            for at in range(0, len(vectors), _BLOCK):
+                block = np.ascontiguousarray(vectors[at : at + _BLOCK] @ rotation)
                 sink.write(coder.sa_encode(block).tobytes())
             sink.write(struct.pack("<Q", dimensions) + centre.astype("<f4").tobytes())
             sink.write(struct.pack("<B", _QUERY_BITS))

@@ -189,10 +189,13 @@ class ArrayWriter:
             self._file.write(self._head())
             self._file.close()
 
-    def read(self) -> npt.NDArray[Any]:
-        """Close the file and return what was written, memory-mapped."""
+    def pieces(self, rows: int) -> Iterator[npt.NDArray[Any]]:
+        """Close the file and yield what was written, so many rows at a time."""
         self.close()
-        return array(self.path, self._kind, self._shape)
+        head = len(self._head())
+        for at in range(0, self.rows, rows):
+            size = np.dtype(self._kind).itemsize * (self._columns or 1)
+            yield np.fromfile(self.path, self._kind, rows * (self._columns or 1), offset=head + at * size)
 
     @property
     def _shape(self) -> tuple[int, ...]:

@@ -111,14 +111,13 @@ class LexicalWriter:
 
     def _order(self, rank: npt.NDArray[np.int64], place: npt.NDArray[np.int64]) -> None:
         """Put each waiting posting at its term's next place, piece by piece."""
-        term, *columns = (file.read() for file in self._waiting)
+        total = self._waiting[0].rows
         out = [
-            np.lib.format.open_memmap(self._folder / name, "w+", column.dtype, column.shape)
-            if len(column) else column
-            for name, column in zip(("postings.npy", "frequencies.npy"), columns, strict=True)
-        ]  # fmt: skip
-        for at in range(0, len(term), _PIECE):
-            piece = rank[term[at : at + _PIECE]]
+            _room(self._folder / name, kind, total)
+            for name, kind in (("postings.npy", np.int32), ("frequencies.npy", np.uint16))
+        ]
+        for term, *columns in zip(*(file.pieces(_PIECE) for file in self._waiting), strict=True):
+            piece = rank[term]
             order = np.argsort(piece, kind="stable")
             piece = piece[order]
             new = np.concatenate([[True], piece[1:] != piece[:-1]])
@@ -127,12 +126,7 @@ class LexicalWriter:
             goal = np.repeat(place[piece[first]] - first, count) + np.arange(len(piece))
             place[piece[first]] += count
             for target, column in zip(out, columns, strict=True):
-                target[goal] = column[at : at + _PIECE][order]
-        for name, target in zip(("postings.npy", "frequencies.npy"), out, strict=True):
-            if len(target):
-                target.flush()  # type: ignore[attr-defined]
-            else:
-                np.save(self._folder / name, target)
+                target[goal] = column[order]
         for file in self._waiting:
             file.path.unlink()
 
@@ -140,6 +134,14 @@ class LexicalWriter:
         """Close the files."""
         for file in (*self._waiting, self._lengths):
             file.close()
+
+
+def _room(path: Path, kind: type[np.generic], total: int) -> npt.NDArray[Any]:
+    """Make a numpy file of so many values and map it for writing; an empty one cannot be mapped."""
+    if total:
+        return np.lib.format.open_memmap(path, "w+", kind, (total,))
+    np.save(path, np.zeros(0, kind))
+    return np.zeros(0, kind)
 
 
 class Postings:

@@ -169,11 +169,14 @@ class SegmentWriter:
         if self.rows > self.dimensions:
             np.save(self.folder / "moments.npy", np.vstack([self._sum, self._second]))
         if self.rows * self.dimensions >= codes.WORTHWHILE:
-            offset = len(flat_header(self.dimensions, self.rows))
-            shape = (self.rows, self.dimensions)
-            codes.write(self.folder, np.memmap(self._vectors.name, "<f4", "r", offset, shape))
+            codes.write(self.folder, self._part, self.rows, self.dimensions)
         self._lexical.write()
         return sorted(self.folder.iterdir())
+
+    def _part(self, first: int, end: int) -> Vectors:
+        """Map some rows of the vectors' file; they count as memory only while they are looked at."""
+        offset = len(flat_header(self.dimensions, self.rows)) + 4 * first * self.dimensions
+        return np.memmap(self._vectors.name, "<f4", "r", offset, (end - first, self.dimensions))
 
     def close(self) -> None:
         """Give up: close the files (the folder is an orphan until the next build clears it)."""
