@@ -120,7 +120,8 @@ def show_explanation(found: Explanation) -> None:
         ranks = ", ".join(f"{name} {rank or '-'}" for name, rank in found.ranks.items())
         say(f"  ranks: {ranks}, of {found.matched} chunks that match")
     for advice in found.advice:
-        say(f"  it would have been kept by: {advice}" if advice.startswith("-") else f"  try: {advice}")
+        done = "kept" if advice.startswith("--budget") else "retrieved"
+        say(f"  it would have been {done} by: {advice}" if advice.startswith("-") else f"  try: {advice}")
     for hit in found.chunks[:3]:
         say(f"  {hit.place}: {_flat(hit.text, 100)}", "dim")
 
