@@ -26,7 +26,9 @@ _HEADING = re.compile(r"^[ \t]*#{1,6}[ \t].*$", re.MULTILINE)
 # A sentence's end: closing punctuation (with quotes and brackets behind it) and white space before
 # something that can open a sentence; the ideographic full stops need no white space.
 # Nothing in it is tried twice: a page of dots takes no longer than one of words.
-_END = re.compile(r"[.!?…]++[\"'”’)\]*_]*+(?=\s++[\"'“‘(\[*_`]*+[^\Wa-z_])|[。！？｡؟۔।]++[”’」』）]*+")
+_END = re.compile(
+    r"(?<![.!?…])[.!?…]++[\"'”’)\]*_]*+(?=\s++[\"'“‘(\[*_`]*+[^\Wa-z_])|[。！？｡؟۔।]++[”’」』）]*+"
+)
 # English words that end in a full stop without ending a sentence.
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(\[\"'])(?:[A-Za-z]|Mr|Mrs|Ms|Dr|Prof|Sr|Jr|St|No|Nos|Fig|Figs|Eq|Sec|Art|Ch|Vol|pp?|"

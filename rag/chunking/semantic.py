@@ -137,6 +137,7 @@ class SemanticChunker(BaseDocumentTransformer):
         at = start
         for whole in _fenced(text, start, end):
             spans += sentences(text, at, whole[0])
+            whole = stripped(text, *whole)
             small = self._count([text[slice(*whole)]])[0] <= self.max_tokens
             spans += [whole] if small else sentences(text, *whole)
             at = whole[1]
