@@ -234,6 +234,17 @@ print(json.dumps(out))
 """
 
 
+def both_readers(path: Path, timeout_s: float) -> list[list[str]]:
+    """Each page as PDFium reads it and as pypdf does, in a process of its own; empty if that fails."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", _BOTH, str(path)], capture_output=True, timeout=timeout_s, check=True
+        )
+    except subprocess.SubprocessError:
+        return []
+    return json.loads(done.stdout)
+
+
 def test_each_page_of_a_pdf_has_the_words_of_the_better_reader(files: Path, loaded: dict) -> None:
     low = {}
     pages = 0
@@ -241,13 +252,9 @@ def test_each_page_of_a_pdf_has_the_words_of_the_better_reader(files: Path, load
         result = loaded[f"pdf/{path.name}"]
         if isinstance(result, LoadError):
             continue
-        try:
-            done = subprocess.run(
-                [sys.executable, "-c", _BOTH, str(path)], capture_output=True, timeout=20, check=True
-            )
-        except subprocess.SubprocessError:
+        both = both_readers(path, timeout_s=20)
+        if not both:
             continue
-        both = json.loads(done.stdout)
         starts = [*result.metadata[STRUCTURE]["pages"], len(result.page_content)]
         for number in range(len(starts) - 1):
             known = max(

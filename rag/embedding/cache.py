@@ -166,9 +166,10 @@ def connect(path: Path) -> sqlite3.Connection:
         file.execute("PRAGMA journal_mode = WAL")
         file.execute("PRAGMA synchronous = FULL")
         file.execute("PRAGMA cache_size = -65536")  # 64 MiB: the keys of two million vectors
-        file.execute("BEGIN IMMEDIATE")
-        _make_tables(file)
-        file.execute("COMMIT")
+        if not file.execute("SELECT 1 FROM sqlite_master WHERE name = 'by_key'").fetchone():
+            file.execute("BEGIN IMMEDIATE")
+            _make_tables(file)
+            file.execute("COMMIT")
         return file
     except sqlite3.Error as error:
         raise _unusable(path, error) from None
@@ -191,8 +192,8 @@ def _make_tables(file: sqlite3.Connection) -> None:
     if older:
         file.execute("INSERT INTO embeddings SELECT key, vector, model, used FROM older")
         file.execute("DROP TABLE older")
-    file.execute("CREATE UNIQUE INDEX IF NOT EXISTS by_key ON embeddings (key)")
     file.execute("CREATE TABLE IF NOT EXISTS models (model BLOB PRIMARY KEY, fingerprint TEXT)")
+    file.execute("CREATE UNIQUE INDEX IF NOT EXISTS by_key ON embeddings (key)")
 
 
 def info(path: Path) -> CacheInfo:

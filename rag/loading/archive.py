@@ -113,13 +113,27 @@ def read_xml(data: bytes) -> Any:
     return root
 
 
-def unlocked(data: bytes, options: Options, kind: str, old: str) -> bytes:
+def local_name(element: Any) -> str:
+    """Return an element's name without its namespace; empty for a comment or the like."""
+    return element.tag.rsplit("}", 1)[-1] if isinstance(element.tag, str) else ""
+
+
+def core_properties(properties: Any, unset: str) -> dict[str, Any]:
+    """Return what an Office file says of itself; `unset` is what its library's template says."""
+    names = ("title", "author", "subject", "keywords", "category")
+    found = {name: str(getattr(properties, name) or "").strip() for name in names}
+    return {name: value for name, value in found.items() if value and value != unset}
+
+
+def unlocked(data: bytes, options: Options, kind: str, old: str | None) -> bytes:
     """Return an Office file's bytes, decrypted if it is encrypted.
 
     Parameters
     ----------
-    kind, old : str
-        What the file should be, and what it is if it is of the time before 2007.
+    kind : str
+        What the file should be.
+    old : str or None
+        What it is if it is of the time before 2007; None where that is read, too.
 
     Raises
     ------
@@ -135,6 +149,8 @@ def unlocked(data: bytes, options: Options, kind: str, old: str) -> bytes:
         locked = office.is_encrypted()
     except Exception:  # msoffcrypto raises anything on what is no Office file
         raise LoadError(f"is not {kind}", f"open it and save it again as {kind}") from None
+    if not locked and old is None:
+        return data
     if not locked:
         raise LoadError(f"is {old}", f"open it and save it as {kind}")
     if options.password is None:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from rag.errors import LoadError
-from rag.loading.archive import read_xml
+from rag.loading.archive import local_name, read_xml
 from rag.loading.plain import decode, decode_as
 from rag.loading.structure import Options, Parsed, Text
 
 _DEEPEST = 100
 _DECLARED = re.compile(rb"\s*<\?xml[^>]*encoding=[\"']([\w.:-]+)")
-_BAD = ("is not JSON ({}, line {})", "correct it, or rename it to .txt to read it as text")
 
 
 def parse_json(path: Path, data: bytes, options: Options) -> Parsed:
@@ -23,35 +22,38 @@ def parse_json(path: Path, data: bytes, options: Options) -> Parsed:
 
     Escapes are resolved, so that a search finds the words that they stand for.
     """
-    text, encoding = decode(data)
-    out = Text()
-    try:
-        value = json.loads(text.removeprefix("\ufeff"))
-    except RecursionError:
-        raise LoadError("is nested too deeply", "rename it to .txt to read it as text") from None
-    except json.JSONDecodeError as error:
-        try:  # many a .json holds one object a line
-            records = list(_lines(text))
-        except json.JSONDecodeError:
-            raise LoadError(_BAD[0].format(error.msg, error.lineno), _BAD[1]) from None
-        _records(records, out)
-        return out.done({"encoding": encoding})
-    _records(value if isinstance(value, list) else [value], out)
-    return out.done({"encoding": encoding})
+    return _parsed(data, _whole)
 
 
 def parse_jsonl(path: Path, data: bytes, options: Options) -> Parsed:
     """Read JSON lines: a record a line."""
+    return _parsed(data, lambda text: list(_lines(text)))
+
+
+def _parsed(data: bytes, records: Callable[[str], list[Any]]) -> Parsed:
     text, encoding = decode(data)
+    out = Text()
     try:
-        records = list(_lines(text))
+        _records(records(text.removeprefix("\ufeff")), out)
     except RecursionError:
         raise LoadError("is nested too deeply", "rename it to .txt to read it as text") from None
     except json.JSONDecodeError as error:
-        raise LoadError(_BAD[0].format(error.msg, error.lineno), _BAD[1]) from None
-    out = Text()
-    _records(records, out)
+        raise LoadError(
+            f"is not JSON ({error.msg}, line {error.lineno})",
+            "correct it, or rename it to .txt to read it as text",
+        ) from None
     return out.done({"encoding": encoding})
+
+
+def _whole(text: str) -> list[Any]:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        try:  # many a .json holds one object a line
+            return list(_lines(text))
+        except json.JSONDecodeError:
+            raise error from None
+    return value if isinstance(value, list) else [value]
 
 
 def parse_xml(path: Path, data: bytes, options: Options) -> Parsed:
@@ -59,7 +61,7 @@ def parse_xml(path: Path, data: bytes, options: Options) -> Parsed:
     declared = _DECLARED.match(data)
     text, encoding = (decode_as(data, declared[1].decode()) if declared else None) or decode(data)
     root = read_xml(re.sub(r"\A\ufeff?\s*<\?xml[^>]*\?>", "", text).encode("utf-8", "replace"))
-    if _local(root) == "html":
+    if local_name(root) == "html":
         from rag.loading.html import parse_html
 
         return parse_html(path, data, options)
@@ -69,7 +71,7 @@ def parse_xml(path: Path, data: bytes, options: Options) -> Parsed:
 
 
 def _lines(text: str) -> Iterator[Any]:
-    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
                 yield json.loads(line)
@@ -155,8 +157,4 @@ def _mixed(element: Any, children: list[Any]) -> bool:
 
 def _named(element: Any) -> str:
     pairs = ", ".join(f"{key.rsplit('}', 1)[-1]} {value}" for key, value in element.attrib.items())
-    return _local(element) + (f" ({pairs})" if pairs else "")
-
-
-def _local(element: Any) -> str:
-    return element.tag.rsplit("}", 1)[-1] if isinstance(element.tag, str) else ""
+    return local_name(element) + (f" ({pairs})" if pairs else "")

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from rag.errors import LoadError
-from rag.loading.archive import damaged, open_zip, read_member, read_xml
+from rag.loading.archive import damaged, local_name, open_zip, read_member, read_xml
 from rag.loading.html import parse_html
 from rag.loading.structure import Options, Parsed, Text
 
@@ -21,7 +21,7 @@ def parse_epub(path: Path, data: bytes, options: Options) -> Parsed:
     archive = open_zip(data, _KIND)
     try:
         container = read_xml(read_member(archive, "META-INF/container.xml"))
-        roots = [item.get("full-path") for item in container.iter() if _local(item) == "rootfile"]
+        roots = [item.get("full-path") for item in container.iter() if local_name(item) == "rootfile"]
         package = read_xml(read_member(archive, roots[0]))
     except LoadError:
         raise
@@ -30,9 +30,9 @@ def parse_epub(path: Path, data: bytes, options: Options) -> Parsed:
     names = archive.namelist()
     if "META-INF/encryption.xml" in names and "META-INF/rights.xml" in names:
         raise LoadError("is protected against copying (DRM)", "leave it out, or get it without")
-    items = {item.get("id"): item for item in package.iter() if _local(item) == "item"}
+    items = {item.get("id"): item for item in package.iter() if local_name(item) == "item"}
     out = Text()
-    for place in (item.get("idref") for item in package.iter() if _local(item) == "itemref"):
+    for place in (item.get("idref") for item in package.iter() if local_name(item) == "itemref"):
         item = items.get(place)
         if item is None or "html" not in (item.get("media-type") or "") or _is_contents(item):
             continue
@@ -47,7 +47,7 @@ def parse_epub(path: Path, data: bytes, options: Options) -> Parsed:
         out.include(chapter)
     metadata: dict[str, Any] = {}
     for element in package.iter():
-        key = _NAMES.get(_local(element))
+        key = _NAMES.get(local_name(element))
         if key and key not in metadata and (element.text or "").strip():
             metadata[key] = " ".join(element.text.split())
     return out.done(metadata)
@@ -55,7 +55,3 @@ def parse_epub(path: Path, data: bytes, options: Options) -> Parsed:
 
 def _is_contents(item: Any) -> bool:
     return "nav" in (item.get("properties") or "").split()
-
-
-def _local(element: Any) -> str:
-    return element.tag.rsplit("}", 1)[-1] if isinstance(element.tag, str) else ""

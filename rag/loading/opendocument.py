@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rag.errors import LoadError
-from rag.loading.archive import damaged, open_zip, read_member, read_xml
+from rag.loading.archive import damaged, local_name, open_zip, read_member, read_xml
 from rag.loading.structure import Options, Parsed, Text
 
 _KIND = "an OpenDocument file"
@@ -28,7 +28,7 @@ def parse_opendocument(path: Path, data: bytes, options: Options) -> Parsed:
     except Exception as error:  # a member that is missing, cut off or encrypted
         raise damaged(_KIND, error) from None
     out = Text()
-    for body in (element for element in content.iter() if _local(element) == "body"):
+    for body in (element for element in content.iter() if local_name(element) == "body"):
         _blocks(body, out)
     return out.done(metadata)
 
@@ -38,7 +38,7 @@ def _blocks(parent: Any, out: Text, depth: int = 0) -> None:
         out.block(_text(parent))
         return
     for element in parent:
-        name = _local(element)
+        name = local_name(element)
         if name == "h":
             out.heading(int(_attribute(element, "outline-level") or 1), _text(element))
         elif name == "p":
@@ -56,13 +56,13 @@ def _blocks(parent: Any, out: Text, depth: int = 0) -> None:
 
 def _list(element: Any, out: Text, level: int, first: bool = True) -> None:
     for item in element:
-        if _local(item) not in ("list-item", "list-header"):
+        if local_name(item) not in ("list-item", "list-header"):
             continue
         for child in item:
-            if _local(child) in ("p", "h"):
+            if local_name(child) in ("p", "h"):
                 out.item(_text(child), level=level, first=first)
                 first = False
-            elif _local(child) == "list" and level < 20:
+            elif local_name(child) == "list" and level < 20:
                 _list(child, out, level + 1, first)
                 first = False
 
@@ -70,11 +70,11 @@ def _list(element: Any, out: Text, level: int, first: bool = True) -> None:
 def _rows(table: Any) -> list[list[str]]:
     rows: list[list[str]] = []
     for row in table.iter():
-        if _local(row) != "table-row" or _table_of(row) is not table:
+        if local_name(row) != "table-row" or _table_of(row) is not table:
             continue
         cells: list[str] = []
         for cell in row:
-            if _local(cell) in ("table-cell", "covered-table-cell"):
+            if local_name(cell) in ("table-cell", "covered-table-cell"):
                 again = min(int(_attribute(cell, "number-columns-repeated") or 1), _MOST_REPEATED)
                 cells += [" ".join(_text(p) for p in cell.iter() if _is_outer(p))] * again
         rows.append(cells)
@@ -82,17 +82,17 @@ def _rows(table: Any) -> list[list[str]]:
 
 
 def _table_of(row: Any) -> Any:
-    return next((above for above in row.iterancestors() if _local(above) == "table"), None)
+    return next((above for above in row.iterancestors() if local_name(above) == "table"), None)
 
 
 def _is_outer(element: Any) -> bool:
     """Tell whether it is a paragraph that stands in no other."""
     above = element.getparent()
-    while above is not None and _local(above) not in ("table-cell", "covered-table-cell"):
-        if _local(above) in ("p", "h"):
+    while above is not None and local_name(above) not in ("table-cell", "covered-table-cell"):
+        if local_name(above) in ("p", "h"):
             return False
         above = above.getparent()
-    return _local(element) in ("p", "h")
+    return local_name(element) in ("p", "h")
 
 
 def _text(element: Any) -> str:
@@ -104,7 +104,7 @@ def _text(element: Any) -> str:
         if node.text:
             parts.append(node.text)
         for child in node:
-            name = _local(child)
+            name = local_name(child)
             if name == "s":
                 parts.append(" " * min(int(_attribute(child, "c") or 1), 1000))
             elif name == "tab":
@@ -112,7 +112,7 @@ def _text(element: Any) -> str:
             elif name == "line-break":
                 parts.append("\n")
             elif name == "note":
-                notes.append(" ".join(_text(p) for p in child.iter() if _local(p) == "p"))
+                notes.append(" ".join(_text(p) for p in child.iter() if local_name(p) == "p"))
             elif name and name not in _SKIP:
                 parts.append(" " if name in ("p", "text-box") else "")  # a box in the line
                 walk(child)
@@ -132,14 +132,10 @@ def _metadata(archive: Any) -> dict[str, Any]:
         return {}
     out: dict[str, Any] = {}
     for element in root.iter():
-        name = names.get(_local(element))
+        name = names.get(local_name(element))
         if name and (element.text or "").strip():
             out[name] = element.text.strip()
     return out
-
-
-def _local(element: Any) -> str:
-    return element.tag.rsplit("}", 1)[-1] if isinstance(element.tag, str) else ""
 
 
 def _attribute(element: Any, name: str) -> str | None:

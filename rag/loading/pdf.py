@@ -56,11 +56,12 @@ def parse_pdf(path: Path, data: bytes, options: Options) -> Parsed:
             raise LoadError(reason, PASSWORD[1]) from None
         said = re.search(r"\(PDFium: (.*?)\)", str(error))
         read = _by_pypdf(data, options.password, said[1] if said else str(error))
+    else:
+        if None in read.pages or not any(read.pages):
+            with contextlib.suppress(LoadError):
+                other = _by_pypdf(data, options.password, "")
+                read.pages = [mine or more for mine, more in zip(read.pages, other.pages, strict=False)]
     notes: list[str] = []
-    if None in read.pages or not any(read.pages):
-        with contextlib.suppress(LoadError):
-            other = _by_pypdf(data, options.password, "")
-            read.pages = [mine or more for mine, more in zip(read.pages, other.pages, strict=False)]
     lost = [number for number, page in enumerate(read.pages, 1) if page is None]
     if lost:
         notes.append(f"{_pages(lost)} could not be read (damaged)")

@@ -24,9 +24,8 @@ def parse_sheets(path: Path, data: bytes, options: Options) -> Parsed:
     """Read a workbook: each sheet under its name, cells as they were last computed."""
     import python_calamine
 
-    if data.startswith(OLE):
-        data = _old_or_unlocked(data, options)
-    else:
+    data = unlocked(data, options, "a workbook (.xlsx)", old=None)
+    if not data.startswith(OLE):
         open_zip(data, _KIND)
     out = Text()
     try:
@@ -66,7 +65,6 @@ def parse_delimited(path: Path, data: bytes, options: Options) -> Parsed:
     csv.field_size_limit(10_000_000)
     said = _SAID.match(text)  # what Excel writes above the first line
     text = text[said.end() :] if said else text
-
     delimiter = said[1] if said else _delimiter(path, text)
     lines = io.StringIO(text, newline="")
     try:
@@ -80,16 +78,6 @@ def parse_delimited(path: Path, data: bytes, options: Options) -> Parsed:
     for block in _blocks(rows):
         _write(block, out)
     return out.done({"encoding": encoding})
-
-
-def _old_or_unlocked(data: bytes, options: Options) -> bytes:
-    """Return a workbook of before 2007 as it is, an encrypted one decrypted."""
-    try:
-        return unlocked(data, options, "a workbook (.xlsx)", "an old workbook")
-    except LoadError as error:
-        if error.reason == "is an old workbook":
-            return data
-        raise
 
 
 def _delimiter(path: Path, text: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pptx
 
-from rag.loading.archive import damaged, open_zip, unlocked, without_damage
+from rag.loading.archive import core_properties, damaged, open_zip, unlocked, without_damage
 from rag.loading.structure import Options, Parsed, Text
 
 _KIND = "a PowerPoint presentation (.pptx)"
@@ -38,7 +38,7 @@ def parse_slides(path: Path, data: bytes, options: Options) -> Parsed:
             out.parsed.notes.append(f"slide {number} was not read to its end ({type(error).__name__})")
     if failed is not None and not out.length:
         raise damaged(_KIND, failed) from None
-    return out.done(_metadata(deck.core_properties))
+    return out.done(core_properties(deck.core_properties, "PowerPoint Presentation"))
 
 
 def _slide(slide: Any, out: Text) -> None:
@@ -125,9 +125,3 @@ def _figure(value: Any) -> str:
     if value is None:
         return ""
     return f"{value:.15g}" if isinstance(value, float) else str(value)
-
-
-def _metadata(properties: Any) -> dict[str, Any]:
-    names = ("title", "author", "subject", "keywords", "category")
-    found = {name: str(getattr(properties, name) or "").strip() for name in names}
-    return {name: value for name, value in found.items() if value and value != "PowerPoint Presentation"}

@@ -15,7 +15,15 @@ from docx.opc.constants import RELATIONSHIP_TYPE
 from docx.oxml.ns import qn
 
 from rag.errors import LoadError
-from rag.loading.archive import damaged, open_zip, read_xml, unlocked, without_damage
+from rag.loading.archive import (
+    core_properties,
+    damaged,
+    local_name,
+    open_zip,
+    read_xml,
+    unlocked,
+    without_damage,
+)
 from rag.loading.structure import Options, Parsed, Text
 
 _KIND = "a Word document (.docx)"
@@ -64,7 +72,7 @@ class _Reader:
         self._footnotes()
         for text in footers:
             self._out.margin(text)
-        return self._out.done(_metadata(self._document.core_properties))
+        return self._out.done(core_properties(self._document.core_properties, "python-docx"))
 
     def _margins(self) -> tuple[list[str], list[str]]:
         found: tuple[dict[str, None], dict[str, None]] = ({}, {})
@@ -86,7 +94,7 @@ class _Reader:
 
     def _blocks(self, parent: Any) -> None:
         for element in parent:
-            name = _local(element)
+            name = local_name(element)
             if name == "p":
                 self._paragraph(element)
             elif name == "tbl":
@@ -190,17 +198,13 @@ class _Reader:
             self._out.block(f"[^{number}]: {' '.join(found.get(key, '').split())}")
 
 
-def _local(element: Any) -> str:
-    return element.tag.rsplit("}", 1)[-1] if isinstance(element.tag, str) else ""
-
-
 def _text(paragraph: Any, notes: list[tuple[str, str]] | None = None) -> str:
     """Return a paragraph's text, as it reads with all changes accepted."""
     parts: list[str] = []
 
     def walk(parent: Any) -> None:
         for element in parent:
-            name = _local(element)
+            name = local_name(element)
             if name == "t":
                 parts.append(element.text or "")
             elif name in _CHARACTERS:
@@ -223,7 +227,7 @@ def _vanished(run: Any) -> bool:
 def _boxes(paragraph: Any) -> Iterator[Any]:
     """Yield the text boxes anchored in a paragraph, each once."""
     for box in paragraph.iter(qn("w:txbxContent")):
-        if not any(_local(above) == "Fallback" for above in box.iterancestors()):
+        if not any(local_name(above) == "Fallback" for above in box.iterancestors()):
             outer = next(_above(box, "txbxContent"), None)
             if outer is None or next(_above(outer, "p"), None) is not paragraph:
                 yield box
@@ -235,7 +239,7 @@ def _above(element: Any, name: str) -> Iterator[Any]:
 
 def _covered(paragraph: Any) -> bool:
     """Tell whether a paragraph is hidden by a merged cell above it, or is one's second rendering."""
-    if any(_local(above) == "Fallback" for above in paragraph.iterancestors()):
+    if any(local_name(above) == "Fallback" for above in paragraph.iterancestors()):
         return True
     for cell in _above(paragraph, "tc"):
         merge = cell.find(f"{qn('w:tcPr')}/{qn('w:vMerge')}")
@@ -282,9 +286,3 @@ def _numbering(document: Any) -> dict[tuple[str, int], str]:
             if link is not None and name == link.get(qn("w:val")):
                 out[number.get(qn("w:numId")), level] = form
     return out
-
-
-def _metadata(properties: Any) -> dict[str, Any]:
-    names = ("title", "author", "subject", "keywords", "category")
-    found = {name: str(getattr(properties, name) or "").strip() for name in names}
-    return {name: value for name, value in found.items() if value and value != "python-docx"}

@@ -27,7 +27,7 @@ from typing import Any
 import rag
 from rag.records import STRUCTURE
 from tests.benchmarks.tree import make_tree
-from tests.test_fidelity import _BOTH, found, known_words, words
+from tests.test_fidelity import both_readers, found, known_words, words
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -82,13 +82,9 @@ def truth(paths: list[Path]) -> dict[str, list[Counter[str]]]:
     """Page by page the words of the better of pypdf and PDFium, each under a time limit."""
     out = {}
     for path in paths:
-        try:
-            done = subprocess.run(
-                [sys.executable, "-c", _BOTH, str(path)], capture_output=True, timeout=120, check=True
-            )
-        except subprocess.SubprocessError:
+        both = both_readers(path, timeout_s=120)
+        if not both:
             continue
-        both = json.loads(done.stdout)
         size = max(map(len, both))
         out[str(path)] = [
             max((words(each[n]) for each in both if n < len(each)), key=lambda c: sum(c.values()))
