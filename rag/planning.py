@@ -16,6 +16,7 @@ from rag.chunking import estimate_tokens
 from rag.errors import ConfigError, LoadError, SourceError, StoreMismatchError, near_miss
 from rag.index.manifest import EmbedderEntry, Manifest, current_version, read_manifest
 from rag.index.sources import SourceRecord, open_sources, read_sources
+from rag.loading.contract import BuildLoader
 from rag.loading.documents import DocumentLoader
 from rag.loading.loader import Loader
 from rag.records import SourceFile
@@ -26,7 +27,7 @@ class Stages:
     """The stages of a build, and the index they build."""
 
     folder: Path
-    loader: Loader | DocumentLoader
+    loader: BuildLoader
     files: list[SourceFile]
     chunker: Any
     embedder: Any
@@ -115,12 +116,12 @@ def prepare(source: Any, index: str | Path, *, rebuild: bool, settings: Mapping[
     )
 
 
-def _loader(source: Any, settings: Mapping[str, Any]) -> Loader | DocumentLoader:
+def _loader(source: Any, settings: Mapping[str, Any]) -> BuildLoader:
     """Return what reads the source: a path or URL, a loader, or Documents."""
     given = {name: settings[name] for name in ("metadata", "metadata_from_path") if settings.get(name)}
     value = settings.get("loader")
     for own in (source, value):
-        if isinstance(own, Loader | DocumentLoader):
+        if isinstance(own, BuildLoader):
             if given:
                 raise ConfigError(f"{next(iter(given))} is the loader's own argument: give it there")
             return own

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any
 
-from langchain_core.documents import BaseDocumentTransformer, Document
+from langchain_core.documents import Document
 
-from rag.chunking.contract import CountTokens, estimate_tokens
+from rag.chunking.contract import CountTokens, SlicingChunker, estimate_tokens
 from rag.chunking.places import Section, pages, sections, structure_of, without_margins
 from rag.errors import ConfigError
 from rag.records import STRUCTURE
@@ -18,7 +17,7 @@ from rag.text import Span, stripped
 _WORD = re.compile(r"\S+")
 
 
-class _PackingChunker(BaseDocumentTransformer, ABC):
+class _PackingChunker(SlicingChunker):
     """Packs pieces of a text into chunks.
 
     Parameters
@@ -53,14 +52,6 @@ class _PackingChunker(BaseDocumentTransformer, ABC):
             f"{self.name}/{self.version} max_tokens={self.max_tokens} "
             f"overlap_percentage={self.overlap_percentage:g}"
         )
-
-    def transform_documents(self, documents: Sequence[Document], **kwargs: Any) -> Sequence[Document]:
-        """Return the documents' chunks, in order."""
-        return self.split_documents(documents)
-
-    def split_documents(self, documents: Sequence[Document]) -> list[Document]:
-        """Return the documents' chunks, in order."""
-        return [chunk for document in documents for chunk in self._split(document)]
 
     def _split(self, document: Document) -> Iterator[Document]:
         text, structure = document.page_content, structure_of(document)

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from langchain_core.documents import BaseDocumentTransformer, Document
+from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
-from rag.chunking.contract import CountTokens, estimate_tokens
+from rag.chunking.contract import CountTokens, SlicingChunker, estimate_tokens
 from rag.chunking.places import pages, sections, structure_of, without_margins
 from rag.errors import ConfigError
 from rag.records import STRUCTURE
@@ -28,7 +27,7 @@ _LOOK_BACK = 500  # characters before the middle in which a cut is looked for
 _CUTS = (re.compile(r"[;:]\s+|\n"), re.compile(r"[,)\]}>|]\s+"), re.compile(r"\s+"))
 
 
-class SemanticChunker(BaseDocumentTransformer):
+class SemanticChunker(SlicingChunker):
     r"""Cuts where the meaning shifts, inside headings and below a hard cap.
 
     A section that fits is one chunk. In a longer one, sentences are taken up to `max_tokens`, and
@@ -93,14 +92,6 @@ class SemanticChunker(BaseDocumentTransformer):
             f"buffer_size={self.buffer_size} breakpoint_percentile={self.breakpoint_percentile:g} "
             f"embedder={model}"
         )
-
-    def transform_documents(self, documents: Sequence[Document], **kwargs: Any) -> Sequence[Document]:
-        """Return the documents' chunks, in order."""
-        return self.split_documents(documents)
-
-    def split_documents(self, documents: Sequence[Document]) -> list[Document]:
-        """Return the documents' chunks, in order."""
-        return [chunk for document in documents for chunk in self._split(document)]
 
     def _split(self, document: Document) -> Iterator[Document]:
         text = document.page_content

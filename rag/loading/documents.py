@@ -15,6 +15,7 @@ from langchain_core.document_loaders import BaseLoader
 from langchain_core.documents import Document
 
 from rag.errors import LoadError, SourceError
+from rag.loading.contract import BuildLoader
 from rag.loading.metadata import Beside, clean
 from rag.loading.structure import Parsed, storable
 from rag.loading.worker import Limits, checked
@@ -26,7 +27,7 @@ _OF_PAGES = ("source", "page", "page_label", "total_pages", "start_index")
 _MOST_PAGES = 100_000
 
 
-class DocumentLoader(BaseLoader):
+class DocumentLoader(BuildLoader):
     """Gives a build Documents that something else has loaded.
 
     They are taken one at a time and kept in a temporary file, so that a build can compare them with
@@ -48,8 +49,6 @@ class DocumentLoader(BaseLoader):
     >>> DocumentLoader(documents).load()[0].metadata["year"]
     2026
     """
-
-    version = 2
 
     def __init__(
         self,
@@ -146,15 +145,6 @@ class DocumentLoader(BaseLoader):
             page_content=parsed.text,
             metadata={**metadata, "source": file.source, STRUCTURE: parsed.structure()},
         )
-
-    def lazy_load(self) -> Iterator[Document]:
-        """Yield the documents that hold text; the others end up in `quarantined`."""
-        self.quarantined = []
-        for file, result in self.read(self.files()):
-            if isinstance(result, LoadError):
-                self.quarantined.append((file.source, result))
-            else:
-                yield result
 
     def keep_in(self, folder: Path) -> None:
         """Do nothing: the documents are kept already."""

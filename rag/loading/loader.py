@@ -12,10 +12,10 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from langchain_core.document_loaders import BaseLoader
 from langchain_core.documents import Document
 
 from rag.errors import LoadError
+from rag.loading.contract import BuildLoader
 from rag.loading.files import IGNORE_FILES, Files, LocalFiles, digest, unreadable
 from rag.loading.formats import Format, parser_of
 from rag.loading.metadata import Beside, clean
@@ -31,7 +31,7 @@ AHEAD, AHEAD_BYTES = 256, 64 << 20
 PLAIN_BYTES = 4 << 20
 
 
-class Loader(BaseLoader):
+class Loader(BuildLoader):
     """Reads text, Markdown, reStructuredText, HTML, PDF, office files, mail, books and data.
 
     Parameters
@@ -69,9 +69,6 @@ class Loader(BaseLoader):
     >>> documents = loader.load()                             # doctest: +SKIP
     """
 
-    #: Changes when the same bytes yield another text than before.
-    version = 2
-
     def __init__(
         self,
         path: str | Path | Files,
@@ -89,6 +86,7 @@ class Loader(BaseLoader):
         workers: int | None = None,
     ) -> None:
         self.place = self.place_of(path, ignore_files=ignore_files, follow_links=follow_links)
+        self.name = self.place.name
         self.include, self.exclude = tuple(include), tuple(exclude)
         self.passwords = dict(passwords or {})
         self.ocr = ocr_of(ocr)
@@ -105,11 +103,6 @@ class Loader(BaseLoader):
         if not isinstance(path, str | Path):
             return path
         return LocalFiles(path, ignore_files=ignore_files, follow_links=follow_links)
-
-    @property
-    def name(self) -> str:
-        """What a person calls the place that the files are read from."""
-        return self.place.name
 
     # ------------------------------------------------------------------ finding
 
@@ -184,18 +177,6 @@ class Loader(BaseLoader):
         return self._beside.of(file.source, self.place.sidecar(file))
 
     # ------------------------------------------------------------------ reading
-
-    def lazy_load(self) -> Iterator[Document]:
-        """Yield a Document per readable file; the others end up in `quarantined`."""
-        self.quarantined = []
-        try:
-            for file, result in self.read(self.files()):
-                if isinstance(result, LoadError):
-                    self.quarantined.append((file.source, result))
-                else:
-                    yield result
-        finally:
-            self.close(done=True)
 
     def keep_in(self, folder: Path) -> None:
         """Keep what has to be fetched in a folder, so that a killed build goes on where it was."""
