@@ -88,9 +88,7 @@ def test_word_text_that_python_docx_leaves_out_is_read(tmp_path: Path) -> None:
     body = made.element.body
 
     def add(xml: str) -> None:
-        body.insert(
-            len(body) - 1, docx.oxml.parse_xml(xml.replace("<w:", "<w:", 1).replace(">", f" {space}>", 1))
-        )
+        body.insert(len(body) - 1, docx.oxml.parse_xml(xml.replace(">", f" {space}>", 1)))
 
     add("<w:sdt><w:sdtContent><w:p><w:r><w:t>in a content control</w:t></w:r></w:p></w:sdtContent></w:sdt>")
     add('<w:p><w:ins w:id="1" w:author="a"><w:r><w:t>inserted</w:t></w:r></w:ins>'
@@ -248,9 +246,7 @@ def test_a_mail_has_its_headers_and_its_attachments_and_those_of_mails_inside(tm
     assert meta["recipients"] == ["b@example.com", "Cy <cy@example.com>"]
     assert meta["sent"] == dt.datetime.fromisoformat("2026-03-03T10:00:00+01:00")
     assert meta["attachments"] == ["notes.md", "t.csv", "s.mp3", "message.eml"]
-    assert meta[STRUCTURE]["notes"] == ["its attachment 's.mp3' is a binary file: not read"] or meta[
-        STRUCTURE
-    ]["notes"] == ["its attachment 's.mp3' is a sound (MP3): not read"]
+    assert meta[STRUCTURE]["notes"] == ["its attachment 's.mp3' is a sound (MP3): not read"]
     assert titles(document)[-1] == (3, "Inner")
 
 
@@ -273,9 +269,7 @@ def test_an_html_mail_is_read_and_an_encrypted_one_named(tmp_path: Path) -> None
     mail = EmailMessage()
     mail["Subject"] = "Offer"
     mail.set_content("<h1>Big</h1><p>50 % <b>off</b></p>", subtype="html")
-    assert load(tmp_path, "a.eml", mail.as_bytes()).page_content == "# Offer\n\n## Big\n\n50 % off".replace(
-        "## Big", "# Big"
-    )
+    assert load(tmp_path, "a.eml", mail.as_bytes()).page_content == "# Offer\n\n# Big\n\n50 % off"
     sealed = b'From: a@b.c\nContent-Type: multipart/encrypted; boundary="x"\n\n--x\n\n1\n--x--\n'
     assert refused(tmp_path, "b.eml", sealed) == "is encrypted"
 
