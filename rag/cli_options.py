@@ -1,0 +1,81 @@
+"""What several commands share: options, the settings they choose, and files written whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rag.errors import SourceError
+
+#: Exit code of a build that has left files out.
+QUARANTINED = 3
+
+CONFIG = click.option(
+    "--config", "config_path", type=click.Path(path_type=Path), metavar="FILE",
+    help="Settings of the stages; by default rag.toml here, if there is one.",
+)  # fmt: skip
+BEDROCK = click.option("--bedrock", is_flag=True, help="Use Amazon Bedrock: Titan embeddings and Claude.")
+EMBEDDER = click.option("--embedder", metavar="NAME", help="local, static, titan, or MODULE:CLASS.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+METADATA = click.option(
+    "--metadata", metavar="FILE.jsonl", help="Metadata: one object per file; or MODULE:FUNCTION."
+)
+METADATA_FROM_PATH = click.option(
+    "--metadata-from-path", metavar="TEMPLATE", help='E.g. "{version}/{module}/".'
+)
+
+
+def settings_of(
+    path: Path | None, bedrock: bool, embedder: str | None, generator: str | None = None
+) -> dict[str, Any]:
+    """Read ``rag.toml``, and put what the command line chose in its place."""
+    from rag import config
+
+    settings = config.read(path)
+    chosen = {**(config.BEDROCK if bedrock else {}), **{
+        name: value for name, value in (("embedder", embedder), ("generator", generator)) if value
+    }}  # fmt: skip
+    for name, use in chosen.items():
+        own = settings.get(name)
+        same = isinstance(own, dict) and own.get("use") == use
+        settings[name] = own if same else use
+    return settings
+
+
+def query_settings(
+    index: str, path: Path | None, bedrock: bool, embedder: str | None, generator: str | None = None
+) -> dict[str, Any]:
+    """Return the settings for the questions of an index; --bedrock keeps the index's own embedder."""
+    settings = settings_of(path, bedrock, embedder, generator)
+    if bedrock and embedder is None:
+        settings["embedder"] = _embedder_of(index, settings["embedder"])
+    return settings
+
+
+def _embedder_of(index: str, titan: Any) -> Any:
+    """Return what --bedrock means for the questions of an index: Titan as it was built, or its own."""
+    from rag.index.manifest import read_manifest
+
+    entry = read_manifest(Path(index)).embedder
+    if entry.name != "titan":
+        return None
+    own = titan if isinstance(titan, dict) else {"use": titan}
+    return {"dimensions": entry.dimensions, **own}
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Any]:
+    """Write a file that is there only once it is whole."""
+    temporary = path.with_name(path.name + ".part")
+    try:
+        with temporary.open("w", encoding="utf-8") as sink:
+            yield sink
+        temporary.replace(path)
+    except OSError as error:
+        raise SourceError(f"cannot write {path}: {error.strerror}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
