@@ -1,10 +1,10 @@
 """``make bench``: the figures of the README, and of the builds, measured on this machine.
 
-Writes ``tests/benchmarks/RESULTS.md``, then ``FILTERED.md`` (`tests.benchmarks.filtered`) and
-``LOADING.md`` (`tests.benchmarks.loading`). What needs the reference data beside the checkout is left
-out where that is absent.
+Writes ``tests/benchmarks/RESULTS.md``, then ``EVIDENCE.md`` (`tests.benchmarks.evidence`),
+``FILTERED.md`` (`tests.benchmarks.filtered`) and ``LOADING.md`` (`tests.benchmarks.loading`). What
+needs the reference data beside the checkout is left out where that is absent.
 
-    python -m tests.benchmarks results    # or filtered, or loading: one of them
+    python -m tests.benchmarks results    # or evidence, filtered, loading: one of them
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
-
 import rag
-from tests.benchmarks import filtered, loading
+from tests.benchmarks import evidence, filtered, loading
+from tests.benchmarks.measured import command, interval
 from tests.scoring import recall
 
 ROOT = Path(__file__).parents[2]
@@ -34,26 +33,6 @@ PAGES = {  # questions over the reference corpora, and what may answer them
         "handbook/training-and-development/external-speaking-request-playbook.md",
     ),
 }
-
-
-def command(*arguments: object) -> tuple[float, float]:
-    """Run ``rag``; return seconds, and the largest process's memory in MB."""
-    started = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "rag", *map(str, arguments)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    _, status, usage = os.wait4(process.pid, 0)
-    if os.waitstatus_to_exitcode(status):
-        raise SystemExit(f"rag {arguments} failed")
-    return time.perf_counter() - started, usage.ru_maxrss / 1024
-
-
-def interval(values: list[float]) -> str:
-    """Mean with its 95 % bootstrap interval."""
-    draws = np.random.default_rng(0).choice(values, (2000, len(values))).mean(1)
-    return f"{np.mean(values):.3f} ({np.quantile(draws, 0.025):.3f} to {np.quantile(draws, 0.975):.3f})"
 
 
 def builds(work: Path) -> list[tuple[str, str, str]]:
@@ -108,29 +87,6 @@ def golden(work: Path) -> list[tuple[str, str, str]]:
     return rows
 
 
-def evidence(work: Path) -> list[tuple[str, str, str]]:
-    bench = SHARED / "bench"
-    command("build", bench / "evidence" / "corpus", work / "evidence")
-    rows = []
-    for budget, peer in ((1000, 0.608), (2000, 0.742), (4000, 0.849), (8000, 0.908)):
-        output = work / f"{budget}.jsonl"
-        questions = bench / "evidence" / "questions.jsonl"
-        command(
-            "context", work / "evidence", "--questions", questions, "--output", output, "--budget", budget
-        )
-        scorer = [sys.executable, str(bench / "score_evidence.py"), str(questions), str(output)]
-        scorer += ["--corpus", str(bench / "evidence" / "corpus"), "--budget-chars", str(budget)]
-        scored = json.loads(subprocess.run(scorer, capture_output=True, text=True, check=True).stdout)
-        rows.append(
-            (
-                f"evidence benchmark, recall at {budget} characters",
-                f"{scored['recall']:.3f}",
-                f"baseline {peer}",
-            )
-        )
-    return rows
-
-
 def main() -> None:
     rows: list[tuple[str, str, str]] = []
     with tempfile.TemporaryDirectory() as name:
@@ -144,9 +100,8 @@ def main() -> None:
         rows += golden(work)
         if SHARED.is_dir():
             rows += builds(work)
-            rows += evidence(work)
     lines = [
-        f"Measured by `make bench` (the golden set and the evidence benchmark were in view when the ranking was chosen) on {os.cpu_count()} CPUs, Python {platform.python_version()}. Brackets: 95 % bootstrap.",
+        f"Measured by `make bench` (the golden set was in view when the ranking was chosen) on {os.cpu_count()} CPUs, Python {platform.python_version()}. Brackets: 95 % bootstrap.",
         "", "| what | measured | asked or baseline |", "|---|---|---|",
         *(f"| {what} | {value} | {goal} |" for what, value, goal in rows),
     ]  # fmt: skip
@@ -155,6 +110,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    PARTS = {"results": main, "filtered": filtered.main, "loading": loading.main}
+    PARTS = {
+        "results": main, "evidence": evidence.main, "filtered": filtered.main, "loading": loading.main,
+    }  # fmt: skip
     for part in sys.argv[1:] or PARTS:
         PARTS[part]()
