@@ -12,25 +12,28 @@ import numpy as np
 import numpy.typing as npt
 
 from rag.errors import StoreCorruptError, StoreMismatchError, UsageError
-from rag.index import lexical, ordering, ranking
+from rag.index import ordering
 from rag.index.manifest import Manifest, current_version, read_manifest
 from rag.index.mask import Mask
 from rag.index.notations import WhereLike, parse
 from rag.index.ordering import Key, Scored
 from rag.index.results import Hits, SearchPlan
 from rag.index.schema import OWN
+from rag.index.searching import Searcher
 from rag.index.segment import Vectors, open_segment
 from rag.index.sources import SourceRecord, open_sources, quarantined, read_sources
 from rag.index.where import FieldType, Where, bind
-from rag.records import Hit
+from rag.index.widening import free, surrounding
+from rag.records import Hit, joined
 
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
 
 Mode = Literal["hybrid", "dense", "lexical"]
 
-#: Weight of the lexical arm's standardised score beside the dense arm's.
+#: Weight of the lexical arm, as a multiple of what is measured in the index (`Index.lexical_balance`).
 LEXICAL_WEIGHT = 1.0
+_ASKED = 256  # questions whose vectors are remembered: measuring asks them again and again
 
 
 class Index:
@@ -50,6 +53,7 @@ class Index:
         self._live = [segment.live for segment in self._segments]
         self._sources = open_sources(path / manifest.sources.path)
         self._count = sum(entry.live for entry in manifest.segments)
+        self._asked: dict[tuple[int, str], Vectors] = {}
 
     @classmethod
     def open(
@@ -146,9 +150,10 @@ class Index:
             The score: both arms, each row with its surroundings (see `rag.index.ranking`); the
             cosine in [-1, 1]; or BM25 >= 0.
         lexical_weight : float
-            Weight of BM25 in mode ``"hybrid"``.
+            Weight of BM25 in mode ``"hybrid"``: 1 is what was found to suit the index's embedder
+            (`lexical_balance`), 2 twice that.
         spread : bool
-            In mode ``"hybrid"``: show different places. A chunk within a few chunks of a better hit
+            In mode ``"hybrid"``: show different places. A chunk within eight chunks of a better hit
             is left out while there are others (its score has told of its surroundings already).
             A retriever that fills a context wants the neighbours, and says False.
         min_score : float, optional
@@ -194,11 +199,11 @@ class Index:
         compared = 0
         if mode == "dense" or not query.strip():
             assert unit is not None
-            scored, compared = self._dense(unit, masks, matches, k)
+            scored, compared = self._searcher.dense(unit, masks, matches, k)
         elif mode == "lexical" or unit is None:
-            scored = self._lexical(query, masks, k)
+            scored = self._searcher.lexical(query, masks, k)
         else:
-            scored, compared = self._hybrid(query, unit, masks, matches, k, lexical_weight)
+            scored, compared = self._searcher.hybrid(query, unit, masks, matches, k, lexical_weight)
         if min_score is not None:
             scored = {key: values for key, values in scored.items() if values[0] >= min_score}
         hits = self._hits(scored, k, spread=spread and mode == "hybrid")
@@ -241,7 +246,7 @@ class Index:
             raise UsageError(f"k is {k}, diversity {diversity}: at least 1, and between 0 and 1")
         unit = self._unit(self._embed(query) if isinstance(query, str) else query)
         bound, masks, matches = self._matching(where)
-        scored, compared = self._dense(unit, masks, matches, max(k, fetch_k))
+        scored, compared = self._searcher.dense(unit, masks, matches, max(k, fetch_k))
         order = ordering.ordered(scored, self._segments)[: max(k, fetch_k)]
         vectors = [self._segments[number].vectors[row] for number, row in order]
         chosen = maximal_marginal_relevance(unit, vectors, 1 - diversity, min(k, len(vectors)))
@@ -250,6 +255,47 @@ class Index:
             "dense", k, len(hits), len(self), sum(matches), compared,
             "" if bound is None else bound.to_string(),
         ))  # fmt: skip
+
+    def widened(self, hits: Sequence[Hit], *, neighbours: int = 0, section: bool = False) -> list[Hit]:
+        """Return hits with the chunks around them in their documents, each as one longer hit.
+
+        Parameters
+        ----------
+        hits : sequence of Hit
+            Of this index.
+        neighbours : int
+            Chunks on either side; fewer where text that no chunk holds stands between.
+        section : bool
+            All chunks of the hit's section instead.
+
+        Returns
+        -------
+        list of Hit
+            In the order of the hits, each place once: what a better hit's surroundings hold already
+            is left out.
+        """
+        wanted = {hit.chunk_id for hit in hits}
+        places = {
+            name: (number, row) for number, segment in enumerate(self._segments)
+            for rows in (segment.rows_with(wanted).tolist(),)
+            for name, row in zip(segment.ids(rows), rows, strict=True)
+        }  # fmt: skip
+        out: list[Hit] = []
+        taken: set[Key] = set()
+        for hit in hits:
+            if hit.chunk_id not in places:
+                raise UsageError(f"{hit.source} [{hit.start}:{hit.end}] is no chunk of {self.path}")
+            number, row = places[hit.chunk_id]
+            run = [
+                (number, other)
+                for other in surrounding(self._segments[number], row, neighbours, section=section)
+            ]
+            run = free(run, (number, row), taken)
+            taken.update(run)
+            if run:
+                pieces = self._made(run, dict.fromkeys(run, (hit.score, hit.dense, hit.lexical)))
+                out.append(joined(pieces, hit.chunk_id))
+        return out
 
     def get(self, chunk_ids: Iterable[str]) -> list[Hit]:
         """Return chunks by their ids, in the order of the ids; those that are not there are left out."""
@@ -284,62 +330,27 @@ class Index:
         """Return a filter as it is understood: checked, dates parsed; raise `WhereError` if wrong."""
         return bind(parse(where), self.schema)
 
-    def _dense(
-        self, unit: Vectors, masks: Sequence[Mask], matches: Sequence[int], k: int
-    ) -> tuple[Scored, int]:
-        out: Scored = {}
-        compared = 0
-        for number, (segment, mask, count) in enumerate(zip(self._segments, masks, matches, strict=True)):
-            rows, cosines, looked = segment.nearest(unit, mask, k, count)
-            compared += looked
-            for row, cosine in zip(rows.tolist(), np.clip(cosines, -1, 1).tolist(), strict=True):
-                out[number, row] = (cosine, cosine, None)
-        return out, compared
+    @cached_property
+    def lexical_balance(self) -> float:
+        """What full BM25 weighs beside one deviation of the cosines, measured in this index.
 
-    def _lexical(self, query: str, masks: Sequence[Mask], k: int) -> Scored:
-        bm25 = self._statistics.score(query)
-        best = ordering.highest(bm25, [m & (s > 0) for m, s in zip(masks, bm25, strict=True)], k)
-        return {(n, row): (float(bm25[n][row]), None, float(bm25[n][row])) for n, row in best}
+        `rag.index.ranking.BALANCE` over the square of `rag.index.trust.dense_trust`.
+        """
+        return self._searcher.lexical_balance
 
-    def _hybrid(
-        self,
-        query: str,
-        unit: Vectors,
-        masks: Sequence[Mask],
-        matches: Sequence[int],
-        k: int,
-        weight: float,
-    ) -> tuple[Scored, int]:
-        """Score the best of either arm, and their neighbours, by both arms (`rag.index.ranking`)."""
-        width = max(200, 5 * k)
-        context = self._surroundings.lexical(query)
-        bm25 = self._statistics.score(query)
-        nearest, compared = self._dense(unit, masks, matches, width)
-        found = ordering.ordered(nearest, self._segments)[:width]
-        found += ordering.highest(context, [m & (s > 0) for m, s in zip(masks, context, strict=True)], width)
-        count = max(len(self), 1)
-        sums = [segment.score_sums(unit) for segment in self._segments]
-        mean = sum(total for total, _ in sums) / count
-        variance = sum(square for _, square in sums) / count - mean * mean
-        deviation = float(np.sqrt(max(variance, 0.0))) or 1.0
-        level, spread = ranking.moments(context, self._live)
-        out: Scored = {}
-        for number, segment in enumerate(self._segments):
-            rows = np.unique(np.array([row for n, row in found if n == number], np.int64))
-            if not len(rows):
-                continue
-            low, high = segment.around(rows, ranking.NEAR)
-            near = np.unique(np.concatenate([rows, low, high - 1]))
-            near = near[masks[number][near]]
-            cosines = np.clip(segment.cosines(unit, near), -1, 1)
-            score = (ranking.dense(segment, unit, near) - sum(ranking.DENSE[:3]) * mean) / deviation
-            score = score + weight * (context[number][near] - level) / spread
-            # Single precision: sums that differ only by their order of addition become equal.
-            for row, total, cosine in zip(near.tolist(), score.astype(np.float32), cosines, strict=True):
-                out[number, row] = (float(total), float(cosine), float(bm25[number][row]))
-        return out, compared
+    @cached_property
+    def _searcher(self) -> Searcher:
+        return Searcher(self._segments, len(self))
 
     def _embed(self, query: str) -> Vectors:
+        key = (id(self.embedder), query)
+        if key not in self._asked:
+            if len(self._asked) >= _ASKED:
+                self._asked.clear()
+            self._asked[key] = self._question(query)
+        return self._asked[key]
+
+    def _question(self, query: str) -> Vectors:
         if self.embedder is None:
             raise StoreMismatchError(
                 f"{self.path} was built with {self.manifest.embedder.fingerprint}, which is not "
@@ -357,14 +368,6 @@ class Index:
             )
         norm = float(np.linalg.norm(out))
         return out / norm if norm else out
-
-    @cached_property
-    def _surroundings(self) -> ranking.Surroundings:
-        return ranking.Surroundings(self._segments, self._statistics)
-
-    @cached_property
-    def _statistics(self) -> lexical.Statistics:
-        return lexical.Statistics([segment.postings for segment in self._segments], self._live)
 
     def _hits(self, scored: Scored, k: int, *, spread: bool = False) -> list[Hit]:
         order = ordering.ordered(scored, self._segments)

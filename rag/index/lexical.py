@@ -27,6 +27,7 @@ from rag.text import terms
 
 Rows = npt.NDArray[np.int32]
 Frequencies = npt.NDArray[np.uint16]
+Found = npt.NDArray[Any]  # of rows, or of their frequencies
 
 _TERMS = pa.schema([("term", pa.string()), ("end", pa.int64())])
 
@@ -210,15 +211,14 @@ class Statistics:
         total = sum(float(p.lengths[mask].sum()) for p, mask in zip(postings, live, strict=True))
         self.mean = total / self.count if self.count else 0.0
 
-    def weighed(self, query: str) -> Iterator[tuple[float, list[tuple[Rows, Frequencies]]]]:
-        """Yield for each term of a query that occurs its weight, and its postings in each segment."""
+    def found(self, query: str) -> Iterator[tuple[int, int, list[tuple[Rows, Frequencies]]]]:
+        """Yield for each term of a query how often it stands there, df, and its postings by segment."""
         for term, repeated in Counter(terms(query)).items():
             found = [postings.find(term) for postings in self._postings]
             df = sum(
                 int(np.count_nonzero(mask[rows])) for (rows, _), mask in zip(found, self._live, strict=True)
             )
-            if df:
-                yield repeated * float(np.log(1 + (self.count - df + 0.5) / (df + 0.5))), found
+            yield repeated, df, found
 
     def score(self, query: str) -> list[npt.NDArray[np.float32]]:
         """Score every row of every segment by BM25.
@@ -230,9 +230,17 @@ class Statistics:
             have scores too: mask them.
         """
         scores = [np.zeros(len(mask)) for mask in self._live]
-        for idf, found in self.weighed(query):
+        for repeated, df, found in self.found(query):
+            if not df:
+                continue
+            weight = repeated * idf(df, self.count)
             for (rows, frequency), out, postings in zip(found, scores, self._postings, strict=True):
                 tf = frequency.astype(np.float64)
                 norm = K1 * (1 - B + B * postings.lengths[rows] / max(self.mean, 1e-9))
-                out[rows] += idf * tf * (K1 + 1) / (tf + norm)
+                out[rows] += weight * tf * (K1 + 1) / (tf + norm)
         return [out.astype(np.float32) for out in scores]
+
+
+def idf(df: int, count: int) -> float:
+    """Return a term's weight: in `df` of `count` rows (or documents)."""
+    return float(np.log(1 + (count - df + 0.5) / (df + 0.5)))

@@ -28,11 +28,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from rag.errors import StoreCorruptError, StoreLockedError, StoreMissingError, cannot_write
+from rag.errors import (
+    StoreCorruptError,
+    StoreLockedError,
+    StoreMismatchError,
+    StoreMissingError,
+    cannot_write,
+)
 from rag.index.columns import ADVICE
 from rag.index.where import FieldType
 
-FORMAT: Literal[2] = 2
+FORMAT: Literal[3] = 3
 #: Folders of an index's files, each with a file or folder per version or segment.
 FOLDERS = ("segments", "manifests", "sources", "removed", "documents")
 _LARGEST_MANIFEST = 64 << 20
@@ -116,7 +122,7 @@ class Manifest:
     chunks: Count
     notes: tuple[str, ...] = ()
     why: str = "build"
-    format: Literal[2] = FORMAT
+    format: Literal[3] = FORMAT
 
     def to_json(self) -> str:
         """Return the manifest as it stands on disk."""
@@ -206,6 +212,8 @@ def read_manifest(folder: Path, version: int | None = None) -> Manifest:
         There is no index in the folder, or it does not keep the version.
     StoreCorruptError
         The manifest, or a file that it names, is missing, short, or outside the folder.
+    StoreMismatchError
+        It has the format of another version of `rag`.
     """
     wanted = current_version(folder) if version is None else version
     if wanted is None:
@@ -214,8 +222,11 @@ def read_manifest(folder: Path, version: int | None = None) -> Manifest:
     try:
         text = _read(path, _LARGEST_MANIFEST)
         found = json.loads(text).get("format")
-        if found != FORMAT:
-            raise ValueError(f"format {found!r}; this version of rag reads {FORMAT}")
+        if isinstance(found, int) and found != FORMAT:
+            raise StoreMismatchError(
+                f"{folder} has format {found}; this version of rag reads {FORMAT}: build it again with "
+                "--rebuild (its embedding cache is used), or use the version of rag that built it"
+            )
         manifest = _MANIFEST.validate_json(text, strict=True)
         if manifest.version != wanted:
             raise ValueError(f"it says that it is version {manifest.version}")

@@ -9,8 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from rag.index.mask import Mask
-from rag.index.ranking import WIDE
-from rag.index.segment import Segment
+from rag.index.segment import Rows, Segment
+
+#: Rows on either side of a hit that count as the same place: about a screen of text.
+APART = 8
 
 Key = tuple[int, int]  # (segment, row)
 Scored = dict[Key, tuple[float, float | None, float | None]]  # score, cosine, BM25
@@ -31,7 +33,7 @@ def ordered(scored: Scored, segments: Sequence[Segment]) -> list[Key]:
 
 
 def apart(order: Sequence[Key], k: int, segments: Sequence[Segment]) -> list[Key]:
-    """Return k rows, best first, none in the surroundings of a better one while there are others."""
+    """Return k rows, best first, none within `APART` of a better one while there are others."""
     kept: list[Key] = []
     near: list[Key] = []
     shadow: set[Key] = set()
@@ -42,7 +44,7 @@ def apart(order: Sequence[Key], k: int, segments: Sequence[Segment]) -> list[Key
             near.append((number, row))
             continue
         kept.append((number, row))
-        first, end = (int(side[0]) for side in segments[number].around(np.array([row]), WIDE))
+        first, end = (int(side[0]) for side in segments[number].around(np.array([row]), APART))
         shadow.update((number, other) for other in range(first, end))
     chosen = {*kept, *near[: k - len(kept)]}
     return [key for key in order if key in chosen]
@@ -50,12 +52,20 @@ def apart(order: Sequence[Key], k: int, segments: Sequence[Segment]) -> list[Key
 
 def highest(scores: Sequence[npt.NDArray[Any]], masks: Sequence[Mask], k: int) -> list[Key]:
     """Return the k rows of the masks with the highest scores, and those that tie with the last."""
-    kept = [np.flatnonzero(mask) for mask in masks]
-    values = [scores[number][rows] for number, rows in enumerate(kept)]
+    return [
+        (number, row) for number, rows in enumerate(highest_rows(scores, masks, k)) for row in rows.tolist()
+    ]
+
+
+def highest_rows(scores: Sequence[npt.NDArray[Any]], masks: Sequence[Mask], k: int) -> list[Rows]:
+    """Return, by segment, the k rows of the masks with the highest scores, and those that tie."""
+    rows = [np.flatnonzero(mask) for mask in masks]
+    kept = at_least([own[number] for own, number in zip(scores, rows, strict=True)], k)
+    return [number[best] for number, best in zip(rows, kept, strict=True)]
+
+
+def at_least(values: Sequence[npt.NDArray[Any]], k: int) -> list[Mask]:
+    """Return, for several arrays, which values are among the k highest of all, or tie with the last."""
     every = np.concatenate([np.zeros(0), *values])
     least = np.partition(every, -k)[-k] if len(every) > k else -np.inf
-    return [
-        (number, int(row))
-        for number, (rows, own) in enumerate(zip(kept, values, strict=True))
-        for row in rows[own >= least]
-    ]
+    return [own >= least for own in values]

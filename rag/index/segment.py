@@ -17,6 +17,7 @@ segment is opened, and columns are validated before they are read.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
+from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -48,6 +49,7 @@ EXACT = 1 << 24
 #: Codes are scanned whole whatever the filter; under one that lets through less than one row in so
 #: many, comparing these exactly is faster.
 SPARSE = 12
+_REMEMBERED = 4096  # documents whose metadata are kept as Python objects
 _SHARED = 2048  # rows whose comparison is worth a second thread
 _OF_HIT = tuple(name for name in CHUNKS.names if name not in ("doc", "heading"))
 
@@ -82,6 +84,7 @@ class Segment:
         self._codes = Codes(folder, rows, dimensions) if rows * dimensions >= WORTHWHILE else None
         self._own = tuple(name for name in OF_DOCUMENT if name in self.documents.names)
         self._given = tuple(name for name in self.documents.names if name not in OF_DOCUMENT)
+        self._remembered: dict[int, dict[str, Any]] = {}
         self.removed = removed
         self.live = np.ones(rows, dtype=bool)
         self.live[removed] = False
@@ -252,12 +255,19 @@ class Segment:
         for row, values in zip(rows, out, strict=True):
             number = int(self._doc[row])
             if number not in documents:
-                documents[number] = self._document(number)
+                documents[number] = deepcopy(self._document(number))  # a caller may change them
             values.update(documents[number])
         return out
 
     def _document(self, number: int) -> dict[str, Any]:
-        """Return a document's id, source, and metadata as it was given."""
+        """Return a document's id, source, and metadata as it was given; the last ones are remembered."""
+        if number not in self._remembered:
+            if len(self._remembered) >= _REMEMBERED:
+                self._remembered = {}
+            self._remembered[number] = self._read_document(number)
+        return self._remembered[number]
+
+    def _read_document(self, number: int) -> dict[str, Any]:
         own = self.documents.take([number], self._own)[0]
         original = own.pop(ORIGINAL, None)
         with told(self.documents.path):

@@ -29,6 +29,7 @@ CHUNKS = pa.schema([
     ("gap", pa.string()),
     ("page_start", pa.int32()), ("page_end", pa.int32()), ("page_breaks", pa.list_(pa.int64())),
     ("section", pa.list_(pa.string())), ("heading", pa.int32()), ("text", pa.string()),
+    ("table_head", pa.string()), ("table_head_start", pa.int64()),
 ])  # fmt: skip
 #: The column of a document's metadata as it was given, as JSON, where that must come back exactly.
 ORIGINAL = "_original"
@@ -51,6 +52,8 @@ class Chunk:
     page_breaks: Sequence[int] = ()
     section: Sequence[str] = ()
     heading: str = ""
+    table_head: str | None = None
+    table_head_start: int | None = None
 
 
 def flat_header(dimensions: int, rows: int) -> bytes:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from rag.builds import Quarantined
 from rag.index.columns import Columns, told
-from rag.records import Quarantined
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from rag.builds import Quarantined
 from rag.errors import StoreMissingError, UsageError
 from rag.index import checks
 from rag.index.edits import widened
@@ -16,7 +17,6 @@ from rag.index.manifest import fsync_folder, kept_versions, newest_version, poin
 from rag.index.notations import WhereLike
 from rag.index.sources import quarantined
 from rag.index.writer import clear_orphans, open_writer
-from rag.records import Quarantined
 
 
 @dataclass(frozen=True, slots=True)
