@@ -15,7 +15,7 @@ from rag.chunking import FixedChunker, RecursiveChunker, SemanticChunker, estima
 from rag.embedding.static import StaticEmbeddings
 from rag.errors import ConfigError
 from rag.loading.margins import find_margins
-from rag.loading.plain import headings
+from rag.loading.plain import outline
 from rag.loading.structure import Parsed
 from rag.records import STRUCTURE
 
@@ -23,6 +23,9 @@ STATIC = StaticEmbeddings()
 CHUNKERS: dict[str, Any] = {
     "semantic": lambda **k: SemanticChunker(STATIC, STATIC.count_tokens, max_tokens=20, min_tokens=5, **k),
     "semantic, estimated": lambda **k: SemanticChunker(max_tokens=20, min_tokens=5, **k),
+    "semantic, overlapping": lambda **k: SemanticChunker(
+        STATIC, STATIC.count_tokens, max_tokens=20, min_tokens=5, overlap_percentage=50, **k
+    ),
     "recursive": lambda **k: RecursiveChunker(STATIC.count_tokens, max_tokens=20, **k),
     "recursive, estimated": lambda **k: RecursiveChunker(max_tokens=20, overlap_percentage=0, **k),
     "fixed": lambda **k: FixedChunker(STATIC.count_tokens, max_tokens=20, **k),
@@ -40,7 +43,7 @@ def chunker(request: pytest.FixtureRequest) -> Any:
 
 
 def document(text: str) -> Document:
-    parsed = Parsed(text, headings=headings(text))
+    parsed = Parsed(text, headings=outline(text)[0])
     return Document(text, metadata={"source": "a", "year": 2026, STRUCTURE: parsed.structure()})
 
 
@@ -100,6 +103,40 @@ def test_plain_chunkers_overlap_as_much_as_asked_and_no_more() -> None:
         assert all(
             one.metadata["end"] < two.metadata["start"] for one, two in zip(apart, apart[1:], strict=False)
         )
+
+
+def test_semantic_chunks_begin_again_with_whole_sentences_of_the_one_before_in_their_section() -> None:
+    body = " ".join(f"Sentence number {n} is here." for n in range(12))
+    text = f"# One\n\n{body}\n\n# Two\n\n{body}"
+    chunks = SemanticChunker(max_tokens=40, min_tokens=8, overlap_percentage=25).split_documents(
+        [document(text)]
+    )
+    shared = [
+        text[two.metadata["start"] : one.metadata["end"]]
+        for one, two in zip(chunks, chunks[1:], strict=False)
+    ]
+    border = next(n for n, chunk in enumerate(chunks) if chunk.metadata["section"] == ["Two"])
+    assert shared[border - 1] == ""  # never across a heading
+    inside = [piece for n, piece in enumerate(shared) if n != border - 1]
+    assert inside and all(piece.startswith("Sentence") and piece.endswith(".") for piece in inside)
+    with pytest.raises(ConfigError, match="overlap_percentage is 60"):
+        SemanticChunker(overlap_percentage=60)
+
+
+def test_rows_of_a_table_know_its_head(chunker: Any) -> None:
+    rows = "\n".join(f"| region {n} | {n * 10} days of leave in a year |" for n in range(30))
+    head = "| place | allowance |\n|---|--:|\n"
+    text = f"Before it.\n\n{head}{rows}\n\nBehind it, a | b.\n\n```\n| x | y |\n|---|---|\n| 1 | 2 |\n```\n"
+    headings, tables = outline(text)
+    at = text.index(head)
+    assert tables == [(at, at + len(head), text.index("\n\nBehind") + 1)]
+    parsed = Parsed(text, headings=headings, tables=tables)
+    whole = Document(text, metadata={"source": "a", STRUCTURE: parsed.structure()})
+    below = at + len(head)
+    for chunk in chunker.split_documents([whole]):
+        inside = below <= chunk.metadata["start"] < tables[0][2]
+        expected = (head, at) if inside else (None, None)
+        assert (chunk.metadata.get("table_head"), chunk.metadata.get("table_head_start")) == expected
 
 
 def test_recursive_chunks_end_where_the_largest_parts_end() -> None:

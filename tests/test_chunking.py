@@ -12,7 +12,7 @@ from rag.chunking import SemanticChunker, estimate_tokens, locate, pages
 from rag.embedding.local import LocalEmbeddings
 from rag.embedding.static import StaticEmbeddings
 from rag.errors import ConfigError, LoadError
-from rag.loading.plain import headings
+from rag.loading.plain import outline
 from rag.records import STRUCTURE
 
 LOCAL = LocalEmbeddings()
@@ -37,7 +37,7 @@ DOCUMENTS = st.lists(st.tuples(st.sampled_from(WORDS), st.sampled_from(BREAKS)),
 
 
 def document(text: str, page_starts: tuple[int, ...] = ()) -> Document:
-    structure = {"body": 0, "pages": list(page_starts), "headings": headings(text)}
+    structure = {"body": 0, "pages": list(page_starts), "headings": outline(text)[0]}
     return Document(page_content=text, metadata={"source": "a.md", STRUCTURE: structure})
 
 

@@ -707,3 +707,11 @@ def test_renames_are_counted_one_to_one(tmp_path: Path) -> None:
     (root / "b.md").unlink()
     report = rag.build(root, tmp_path / "ix")
     assert (report.added, report.removed, report.renamed, report.unchanged) == (0, 1, 1, 1)
+
+
+def test_an_index_among_the_documents_is_left_out_and_said(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("# Leave\n\nTake 28 days.")
+    first = rag.build(tmp_path, tmp_path / "ix", embedder="static")
+    again = rag.build(tmp_path, tmp_path / "ix", embedder="static")
+    assert (first.files, again.files, again.version) == (1, 1, 1)
+    assert "ix is an index: left out" in again.notes

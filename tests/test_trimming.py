@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from rag.embedding.static import StaticEmbeddings
 from rag.records import Hit
 from rag.trimming import BudgetTrimmer
+from rag.trimming.relevance import cover
 
 SENTENCES = ["Anyone may declare a SEV-1. ", "Pay day is the 25th of a month. ", "# Leave\n\n", "Staff take 28 days. ",
              "Backups run nightly, and restores are tested.\n\n", "x" * 40 + " ", "東京の休暇は二十日です。"]  # fmt: skip
@@ -37,17 +38,21 @@ def corpora(draw: st.DrawFn) -> tuple[dict[str, str], list[Hit]]:
     corpora(),
     st.integers(1, 300),
     st.sampled_from(["chars", "tokens"]),
-    st.sampled_from(["chunks", "sentences"]),
+    st.sampled_from(["passages", "chunks", "sentences"]),
 )
 def test_a_context_fits_its_budget_and_reproduces_its_text(
     corpus, budget: int, unit: str, strategy: str
 ) -> None:
     texts, hits = corpus
     trimmer = BudgetTrimmer(budget=budget, unit=unit, strategy=strategy)
-    passages = [
-        Hit.from_document(d)
-        for d in trimmer.compress_documents([h.to_document() for h in hits], "leave days")
-    ]
+    documents = [h.to_document() for h in hits]
+    passages, candidates = trimmer.trim(documents, "leave days")
+    assert [p.to_document() for p in passages] == trimmer.compress_documents(documents, "leave days")
+    assert [(c.source, c.start, c.end) for c in candidates] == [(h.source, h.start, h.end) for h in hits]
+    for hit, candidate in zip(hits, candidates, strict=True):
+        inside = any(p.source == hit.source and p.start < hit.end and hit.start < p.end for p in passages)
+        assert (candidate.kept > 0) <= inside
+        assert (candidate.why == "kept") == (candidate.kept == 1) or candidate.why == "kept"
     assert sum(trimmer.size(hit.text) for hit in passages) <= budget
     for hit in passages:
         assert texts[hit.source][hit.start : hit.end] == hit.text
@@ -101,6 +106,69 @@ def test_sentences_are_picked_out_of_long_chunks_by_meaning_and_words() -> None:
     (passage,) = trim([hit(50, text, 1.0)], budget=60, strategy="sentences", embedder=StaticEmbeddings())
     assert passage.text == "Annual leave is 28 days a year for all staff."
     assert passage.start == 50 + text.index("Annual")
+
+
+HEAD = "| place | days |\n|---|---|\n"
+
+
+def row(start: int, text: str, score: float, gap: str | None = None) -> Hit:
+    return hit(start, text, score, gap, table_head=HEAD, table_head_start=100)
+
+
+def test_a_row_brings_the_head_of_its_table_within_the_budget() -> None:
+    below = 100 + len(HEAD)
+    first, second = row(below, "| Lisbon | 28 |", 1.0, "\n"), row(below + 16, "| Oslo | 30 |", 9.0)
+    both = trim([first, second], budget=500)
+    assert [p.text for p in both] == [f"{HEAD}| Lisbon | 28 |\n| Oslo | 30 |"]
+    assert (both[0].start, both[0].end) == (100, below + 29)
+    apart = trim([second], budget=500)
+    assert [(p.start, p.text) for p in apart] == [(100, HEAD.rstrip()), (below + 16, "| Oslo | 30 |")]
+    assert trim([second], budget=len(HEAD) + 5) == []  # a row alone would not be understood
+    assert sum(len(p.text) for p in trim([second], budget=len(HEAD) + 13)) <= len(HEAD) + 13
+
+
+def test_a_head_that_a_candidate_holds_is_not_sent_twice() -> None:
+    above = hit(90, f"Allowances {HEAD}".rstrip(), 0.5)
+    assert above.end > 100
+    found = trim([above, row(100 + len(HEAD) + 16, "| Oslo | 30 |", 9.0)], budget=500)
+    assert sum(p.text.count("| place | days |") for p in found) == 1
+
+
+def test_what_differs_by_a_number_or_a_not_is_no_repeat() -> None:
+    texts = [
+        "Staff in all our offices may carry over 5 days of leave into the next year.",
+        "Staff in all our offices may carry over 8 days of leave into the next year.",
+        "Staff in all our offices may not carry over 5 days of leave into the next year.",
+    ]
+    hits = [hit(0, text, 3.0 - n, source=f"{n}.md") for n, text in enumerate(texts)]
+    assert sorted(h.source for h in trim(hits, budget=1000)) == ["0.md", "1.md", "2.md"]
+    part = hit(0, "may carry over 5 days of leave", 1.0, source="part.md")
+    found = BudgetTrimmer(budget=1000, strategy="chunks").trim(
+        [h.to_document() for h in [*hits, part]], "leave"
+    )
+    assert [c.why for c in found[1]] == ["kept", "kept", "kept", "said already"]
+
+
+def test_every_candidate_is_told_what_became_of_it() -> None:
+    long = "Annual leave is 28 days a year for all staff. " + "The canteen has a piano and a view. " * 15
+    hits = [hit(0, long.strip(), 2.0), hit(5, long[5:40], 1.0), hit(0, "x" * 900, 0.5, source="z.md")]
+    trimmer = BudgetTrimmer(budget=120, embedder=StaticEmbeddings())
+    passages, candidates = trimmer.trim([h.to_document() for h in hits], "how much annual leave")
+    assert passages[0].text.startswith("Annual leave is 28 days")
+    assert [c.why for c in candidates] == ["kept in part", "held by another candidate", "no room"]
+    assert candidates[0].kept == 80 / 585  # two sentences; the gap between them is no candidate
+    assert candidates[1].score is None
+
+
+def test_the_word_that_is_meant_counts_as_well_as_the_word_that_was_asked() -> None:
+    texts = ["The car is in the garage.", "The soup is in the bowl.", "The automobile needs fuel."]
+    alone = cover(texts, [False] * 3, "automobile garage")
+    near = cover(texts, [False] * 3, "automobile garage", StaticEmbeddings())
+    assert alone.tolist() == [0.5, 0.0, 0.5]  # both words are in one text each: equal weights
+    assert near[0] > 0.7 > near[2] >= 0.5 > near[1]
+    assert cover(texts, [False] * 3, "the of").tolist() == [0.0, 0.0, 0.0]
+    beside = cover(texts, [True, True, False], "automobile garage")
+    assert beside.tolist() == [0.5, 0.6, 0.5]  # a neighbour's words count 0.6
 
 
 def test_nothing_fits_or_nothing_is_there() -> None:

@@ -87,7 +87,7 @@ def locate(document: Document, chunks: Sequence[Document]) -> list[Document]:
         own = {"start": start, "end": start + len(wanted)}
         if "section" not in meta:
             own["section"] = _path_at(structure["headings"], start)
-            own |= pages(structure["pages"], start, start + len(wanted))
+            own |= place(text, structure, start, start + len(wanted))
         out.append(Document(page_content=wanted, metadata={**meta, **own}))
     for chunk, following in itertools.pairwise(out):
         gap = text[chunk.metadata["end"] : max(following.metadata["start"], chunk.metadata["end"])]
@@ -103,6 +103,26 @@ def _path_at(headings: Sequence[tuple[int, int, str]], offset: int) -> list[str]
             break
         path = [*((deep, name) for deep, name in path if deep < level), (level, title)]
     return [name for _, name in path]
+
+
+#: A table's head is kept with its rows up to so many characters.
+LONGEST_HEAD = 600
+
+
+def place(text: str, structure: dict[str, Any], start: int, end: int) -> dict[str, Any]:
+    """Return where a span stands: its pages, and the head of the table that it holds rows of."""
+    return {**pages(structure["pages"], start, end), **_table_head(text, structure, start)}
+
+
+def _table_head(text: str, structure: dict[str, Any], start: int) -> dict[str, Any]:
+    tables = structure.get("tables", ())
+    at = bisect.bisect_right(tables, start, key=lambda table: int(table[1])) - 1
+    if at < 0:
+        return {}
+    first, below, end = tables[at]
+    if start >= end or below - first > LONGEST_HEAD:
+        return {}
+    return {"table_head": text[first:below], "table_head_start": first}
 
 
 def pages(starts: Sequence[int], start: int, end: int) -> dict[str, Any]:

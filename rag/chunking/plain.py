@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from langchain_core.documents import Document
 
 from rag.chunking.contract import CountTokens, SlicingChunker, estimate_tokens
-from rag.chunking.places import Section, pages, sections, structure_of, without_margins
+from rag.chunking.places import Section, place, sections, structure_of, without_margins
 from rag.errors import ConfigError
 from rag.records import STRUCTURE
 from rag.text import Span, stripped
@@ -31,7 +31,7 @@ class _PackingChunker(SlicingChunker):
     """
 
     name: str
-    version = 1
+    version = 2
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class _PackingChunker(SlicingChunker):
                     page_content=text[start:end],
                     metadata={
                         **metadata, "start": start, "end": end, "section": paths[at][1],
-                        **pages(structure["pages"], start, end),
+                        **place(text, structure, start, end),
                     },
                 )  # fmt: skip
 

@@ -15,7 +15,7 @@ from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
 from rag.chunking.contract import CountTokens, SlicingChunker, estimate_tokens
-from rag.chunking.places import pages, sections, structure_of, without_margins
+from rag.chunking.places import place, sections, structure_of, without_margins
 from rag.errors import ConfigError
 from rag.records import STRUCTURE
 from rag.text import Span, sentences, stripped
@@ -47,6 +47,10 @@ class SemanticChunker(SlicingChunker):
         Sentences on either side that are compared at each boundary.
     breakpoint_percentile : float
         In [0, 100].
+    overlap_percentage : float
+        How much of a chunk's tokens its successor in the section may begin with again, in whole
+        sentences, in [0, 50]. Off, as a row of the index is scored with what stands around it
+        anyway (`rag.index.ranking`); for other stores and retrievers.
 
     Examples
     --------
@@ -59,7 +63,7 @@ class SemanticChunker(SlicingChunker):
     """
 
     #: Changes when the same settings cut otherwise than before.
-    version = 2
+    version = 3
 
     def __init__(
         self,
@@ -70,6 +74,7 @@ class SemanticChunker(SlicingChunker):
         min_tokens: int = 16,
         buffer_size: int = 2,
         breakpoint_percentile: float = 95.0,
+        overlap_percentage: float = 0.0,
     ) -> None:
         if not max_tokens >= 8 or not 0 <= min_tokens <= max_tokens:
             raise ConfigError(
@@ -78,10 +83,13 @@ class SemanticChunker(SlicingChunker):
             )
         if buffer_size < 1 or not 0 <= breakpoint_percentile <= 100:
             raise ConfigError("buffer_size is at least 1, breakpoint_percentile between 0 and 100")
+        if not 0 <= overlap_percentage <= 50:
+            raise ConfigError(f"overlap_percentage is {overlap_percentage}: give one between 0 and 50")
         self._embedder = embedder
         self._count = count_tokens or estimate_tokens
         self.max_tokens, self.min_tokens = max_tokens, min_tokens
         self.buffer_size, self.breakpoint_percentile = buffer_size, breakpoint_percentile
+        self.overlap_percentage = overlap_percentage
 
     @property
     def fingerprint(self) -> str:
@@ -90,7 +98,7 @@ class SemanticChunker(SlicingChunker):
         return (
             f"semantic/{self.version} max_tokens={self.max_tokens} min_tokens={self.min_tokens} "
             f"buffer_size={self.buffer_size} breakpoint_percentile={self.breakpoint_percentile:g} "
-            f"embedder={model}"
+            f"embedder={model}" + (f" overlap={self.overlap_percentage:g}" if self.overlap_percentage else "")
         )
 
     def _split(self, document: Document) -> Iterator[Document]:
@@ -117,7 +125,7 @@ class SemanticChunker(SlicingChunker):
                     page_content=text[start:end],
                     metadata={
                         **metadata, "start": start, "end": end, "section": path,
-                        **pages(structure["pages"], start, end),
+                        **place(text, structure, start, end),
                     },
                 )  # fmt: skip
             first = last
@@ -181,6 +189,8 @@ class SemanticChunker(SlicingChunker):
         last: int,
     ) -> Iterator[Span]:
         """Yield the chunks of the units ``first`` to ``last`` (exclusive) of one section."""
+        begin = first
+        fresh = self.max_tokens * (1 - self.overlap_percentage / 100)  # the rest is for what comes again
         while first < last:
             total, end = counts[first], first + 1
             best, best_shift = 0, -1.0
@@ -192,13 +202,21 @@ class SemanticChunker(SlicingChunker):
                     rest = last - end > 3 or sum(counts[end:last]) >= self.min_tokens
                     if self._embedder is not None and shift > limit and rest:
                         break
-                if total + counts[end] > self.max_tokens:
+                if total + counts[end] > fresh:
                     break
                 total += counts[end]
                 end += 1
             cut = last if end == last else (best or end)
-            yield first, cut
+            yield self._with_overlap(counts, first, cut, begin), cut
             first = cut
+
+    def _with_overlap(self, counts: Sequence[int], first: int, end: int, begin: int) -> int:
+        """Return the unit that a chunk begins with: some of those before it, where they fit."""
+        most = min(self.max_tokens * self.overlap_percentage / 100, self.max_tokens - sum(counts[first:end]))
+        while first > begin and counts[first - 1] <= most:
+            first -= 1
+            most -= counts[first]
+        return first
 
 
 def _fenced(text: str, start: int, end: int) -> Iterator[Span]:

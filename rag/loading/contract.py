@@ -9,8 +9,8 @@ from pathlib import Path
 from langchain_core.document_loaders import BaseLoader
 from langchain_core.documents import Document
 
+from rag.builds import SourceFile
 from rag.errors import LoadError
-from rag.records import SourceFile
 
 
 class BuildLoader(BaseLoader, ABC):

@@ -14,8 +14,8 @@ from typing import Protocol
 
 import pathspec
 
+from rag.builds import SIDECAR, SourceFile
 from rag.errors import LoadError, SourceError
-from rag.records import SIDECAR, SourceFile
 
 #: Files of patterns in Git's notation, whose matches are left out; in one folder the later one decides.
 IGNORE_FILES = (".gitignore", ".ragignore")
@@ -74,6 +74,10 @@ class Files(Protocol):
         ...
 
 
+#: What a folder holds that is an index of `rag`'s, which may stand among the documents.
+_AN_INDEX = {"CURRENT", "LOCK", "manifests", "segments"}
+
+
 class LocalFiles:
     """A folder with everything below it, or one file.
 
@@ -128,6 +132,9 @@ class LocalFiles:
                 patterns = [*patterns, *self._patterns(folder, above)]
             except OSError as error:
                 yield _problem(above, folder, error)
+                continue
+            if above and {entry.name for entry in entries} >= _AN_INDEX:
+                self.notes.append(f"{above.rstrip('/')} is an index: left out")
                 continue
             for entry in entries:
                 if entry.name.startswith(".") or entry.name.endswith(SIDECAR):

@@ -14,6 +14,7 @@ from typing import Any
 
 from langchain_core.documents import Document
 
+from rag.builds import SourceFile
 from rag.errors import LoadError
 from rag.loading.contract import BuildLoader
 from rag.loading.files import IGNORE_FILES, Files, LocalFiles, digest, unreadable
@@ -22,7 +23,7 @@ from rag.loading.metadata import Beside, clean
 from rag.loading.ocr import Ocr, ocr_of
 from rag.loading.structure import Options, Parsed, storable
 from rag.loading.worker import Limits, Worker, checked, parse_here
-from rag.records import STRUCTURE, SourceFile
+from rag.records import STRUCTURE
 
 #: Files read ahead of the one that is handed on: their number, and their bytes together. Bounds the
 #: texts held in memory while one file takes its time.

@@ -15,9 +15,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rag.builds import SIDECAR
 from rag.errors import LoadError, SourceError, near_miss
 from rag.loading.formats import function_of
-from rag.records import RESERVED, SIDECAR, STRUCTURE
+from rag.records import RESERVED, STRUCTURE
 
 #: Keys that may name the file in a line of a metadata table.
 _NAMES = ("source", "path", "file", "filename", "file_name", "doc", "document")

@@ -135,22 +135,41 @@ def parse_markdown(path: Path, data: bytes, options: Options) -> Parsed:
     if front:
         parsed.body = front.end()
         parsed.metadata.update(_front_matter(front.group(1), parsed.notes))
-    parsed.headings = headings(text, parsed.body)
+    parsed.headings, parsed.tables = outline(text, parsed.body)
     return parsed
 
 
-def headings(text: str, start: int = 0) -> list[tuple[int, int, str]]:
-    """Find Markdown's headings (``#`` and underlined), not those inside fenced code or comments.
+def outline(text: str, start: int = 0) -> tuple[list[tuple[int, int, str]], list[tuple[int, int, int]]]:
+    """Find Markdown's headings (``#`` and underlined) and tables, not those in fenced code or comments.
 
     Takes time in proportion to the text's length, whatever is in it.
+
+    Returns
+    -------
+    headings : list of (int, int, str)
+        Offset, level and title.
+    tables : list of (int, int, int)
+        Start, start of the first row below the head, and end.
     """
     found: list[tuple[int, int, str]] = []
+    tables: list[tuple[int, int, int]] = []
+    above: int | None = None  # where the line above began, if it can be a table's head
+    in_table = False
     fence = ""
     comment = False
     before: tuple[int, str] | None = None  # where the paragraph above began that can be underlined
     for line in _LINE.finditer(text, start):
         at, bare = line.start(), line.group()
         opening = _FENCE.match(bare)
+        cells = "|" in bare and not (comment or fence)
+        if in_table and cells:
+            tables[-1] = (*tables[-1][:2], line.end())
+        elif above is not None and cells and "-" in bare and not bare.strip("|-: \t\r\n"):
+            tables.append((above, line.end(), line.end()))
+            in_table = True
+        else:
+            in_table = False
+        above = at if cells and not in_table else None
         if comment or (not fence and bare.startswith("<!--")):
             comment, before = "-->" not in bare, None
         elif fence:
@@ -170,7 +189,7 @@ def headings(text: str, start: int = 0) -> list[tuple[int, int, str]]:
             before = (at, bare[:_LONGEST_TITLE])
         elif len(before[1]) < _LONGEST_TITLE:
             before = (before[0], f"{before[1]} {bare}"[:_LONGEST_TITLE])
-    return [item for item in found if item[2]]
+    return [item for item in found if item[2]], [table for table in tables if table[1] < table[2]]
 
 
 def _unclosed(title: str) -> str:
