@@ -14,6 +14,7 @@ from langchain_core.document_loaders import BaseLoader
 from langchain_core.documents import Document
 
 from rag import traits
+from rag.builds import BuildPlan, BuildReport, SourceFile
 from rag.chunking import locate
 from rag.embedding import cache as cache_file
 from rag.embedding.cache import CachedEmbeddings
@@ -23,7 +24,7 @@ from rag.index.segment_writer import Chunk
 from rag.index.sources import quarantined
 from rag.index.writer import IndexWriter, open_writer
 from rag.planning import Change, Stages, compare, prepare
-from rag.records import STRUCTURE, BuildPlan, BuildReport, SourceFile
+from rag.records import STRUCTURE
 
 #: What can be built from.
 Source = str | Path | BaseLoader | Iterable[Document]
@@ -242,6 +243,7 @@ def _chunk(source: str, title: str, document: Document) -> Chunk:
         hashlib.blake2b(name, digest_size=8).hexdigest(), meta["start"], meta["end"], text,
         meta.get("gap"), meta.get("page_start"), meta.get("page_end"), meta.get("page_breaks", ()),
         meta.get("section", ()), " > ".join(dict.fromkeys([title, *meta.get("section", ())])),
+        meta.get("table_head"), meta.get("table_head_start"),
     )  # fmt: skip
 
 

@@ -1,32 +1,34 @@
-"""The command line: ``rag build | plan | search | context | ask | info | demo`` and `rag.cli_store`."""
+"""The command line: ``rag build | plan | search | …``; more in `rag.cli_eval` and `rag.cli_store`."""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from rag import __version__
-from rag.cli_store import COMMANDS, print_json
+from rag import __version__, cli_eval, cli_store
+from rag.cli_options import (
+    BEDROCK,
+    CONFIG,
+    EMBEDDER,
+    JSON,
+    METADATA,
+    METADATA_FROM_PATH,
+    QUARANTINED,
+    query_settings,
+    replacing,
+    settings_of,
+)
+from rag.cli_store import print_json
 from rag.errors import RagError, SourceError, UsageError
 
 if TYPE_CHECKING:
-    from rag.records import Answer, BuildPlan, BuildReport, Hit
-
-QUARANTINED = 3
-
-_CONFIG = click.option(
-    "--config", "config_path", type=click.Path(path_type=Path), metavar="FILE",
-    help="Settings of the stages; by default rag.toml here, if there is one.",
-)  # fmt: skip
-_BEDROCK = click.option("--bedrock", is_flag=True, help="Use Amazon Bedrock: Titan embeddings and Claude.")
-_EMBEDDER = click.option("--embedder", metavar="NAME", help="local, static, titan, or MODULE:CLASS.")
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+    from rag.builds import BuildPlan, BuildReport
+    from rag.records import Answer, Hit
 
 Command = Callable[..., Any]
 
@@ -34,16 +36,14 @@ Command = Callable[..., Any]
 def _build_options(command: Command) -> Command:
     for option in reversed([
         click.argument("source", metavar="SRC"), click.argument("index", metavar="INDEX"),
-        _EMBEDDER, _BEDROCK, _CONFIG,
-        click.option("--metadata", metavar="FILE.jsonl",
-                     help="Metadata: one object per file; or MODULE:FUNCTION."),
-        click.option("--metadata-from-path", metavar="TEMPLATE", help='E.g. "{version}/{module}/".'),
+        EMBEDDER, BEDROCK, CONFIG,
+        METADATA, METADATA_FROM_PATH,
         click.option("--include", multiple=True, metavar="GLOB", help="Read only these files."),
         click.option("--exclude", multiple=True, metavar="GLOB", help="Leave these files out."),
         click.option("--ocr", metavar="NAME", help="Read scanned pages: tesseract, or MODULE:FUNCTION."),
         click.option("--cache", metavar="FILE", help="The embedding cache; by default INDEX/cache.sqlite."),
         click.option("--rebuild", is_flag=True, help="Start empty, e.g. to change the embedder."),
-        click.option("--retry", is_flag=True, help="Read quarantined files again."), _JSON,
+        click.option("--retry", is_flag=True, help="Read quarantined files again."), JSON,
     ]):  # fmt: skip
         command = option(command)
     return command
@@ -60,7 +60,7 @@ def _query_options(command: Command) -> Command:
                      help='Many questions: {"id", "question", "where"?} a line.'),
         click.option("--output", type=click.Path(path_type=Path), metavar="FILE.jsonl",
                      help="Where to write the results of --questions."),
-        _EMBEDDER, _BEDROCK, _CONFIG, _JSON,
+        EMBEDDER, BEDROCK, CONFIG, JSON,
     ]):  # fmt: skip
         command = option(command)
     return command
@@ -120,7 +120,7 @@ def plan(as_json: bool, **options: Any) -> int:
 
 
 def _build_arguments(options: dict[str, Any]) -> dict[str, Any]:
-    settings = _settings(options.pop("config_path"), options.pop("bedrock"), options.pop("embedder"))
+    settings = settings_of(options.pop("config_path"), options.pop("bedrock"), options.pop("embedder"))
     stages: dict[str, Any] = {
         name: settings[name] for name in ("loader", "chunker", "embedder", "cache") if name in settings
     }
@@ -213,7 +213,7 @@ def ask(budget: int | None, unit: str | None, **options: Any) -> int:
 
 @cli.command()
 @click.argument("index", metavar="INDEX")
-@_JSON
+@JSON
 def info(index: str, as_json: bool) -> int:
     """Show what INDEX holds, and how it was built."""
     import rag
@@ -237,7 +237,7 @@ def demo(index: str) -> int:
     return 0
 
 
-for _command in COMMANDS:
+for _command in (*cli_eval.COMMANDS, *cli_store.COMMANDS):
     cli.add_command(_command)
 
 
@@ -248,11 +248,10 @@ def _query(options: dict[str, Any]) -> tuple[Any, bool, Callable[..., int]]:
     """Open the pipeline; return it, --json, and what runs one question or a file of them."""
     import rag
 
-    settings = _settings(
-        options["config_path"], options["bedrock"], options["embedder"], options.get("generator")
-    )
-    if options["bedrock"] and options["embedder"] is None:
-        settings["embedder"] = _embedder_of(options["index"], settings["embedder"])
+    settings = query_settings(
+        options["index"], options["config_path"], options["bedrock"], options["embedder"],
+        options.get("generator"),
+    )  # fmt: skip
     question, questions, output = options["question"], options["questions"], options["output"]
     if (question is None) == (questions is None):
         raise UsageError("give either a QUERY or --questions FILE.jsonl")
@@ -267,7 +266,7 @@ def _query(options: dict[str, Any]) -> tuple[Any, bool, Callable[..., int]]:
         if question is not None:
             show(run(question, asked))
             return 0
-        with _replacing(output) as sink:
+        with replacing(output) as sink:
             for item in _read_questions(questions):
                 where = _both(pipe.index, asked["where"], item.get("where"), item["id"])
                 found = run(item["question"], {**asked, "where": where})
@@ -275,17 +274,6 @@ def _query(options: dict[str, Any]) -> tuple[Any, bool, Callable[..., int]]:
         return 0
 
     return pipe, options["as_json"], each
-
-
-def _embedder_of(index: str, titan: Any) -> Any:
-    """Return what --bedrock means for the questions of an index: Titan as it was built, or its own."""
-    from rag.index.manifest import read_manifest
-
-    entry = read_manifest(Path(index)).embedder
-    if entry.name != "titan":
-        return None
-    own = titan if isinstance(titan, dict) else {"use": titan}
-    return {"dimensions": entry.dimensions, **own}
 
 
 def _both(index: Any, given: Any, own: Any, name: Any) -> Any:
@@ -315,20 +303,6 @@ def _read_questions(path: Path) -> Iterator[dict[str, Any]]:
         yield item
 
 
-@contextmanager
-def _replacing(path: Path) -> Iterator[Any]:
-    """Write a file that is there only once it is whole."""
-    temporary = path.with_name(path.name + ".part")
-    try:
-        with temporary.open("w", encoding="utf-8") as sink:
-            yield sink
-        temporary.replace(path)
-    except OSError as error:
-        raise SourceError(f"cannot write {path}: {error.strerror}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def _rows(hits: Any) -> list[dict[str, Any]]:
     def row(hit: Hit) -> dict[str, Any]:
         return {
@@ -338,22 +312,6 @@ def _rows(hits: Any) -> list[dict[str, Any]]:
         }  # fmt: skip
 
     return [row(hit) for hit in hits]
-
-
-def _settings(
-    path: Path | None, bedrock: bool, embedder: str | None, generator: str | None = None
-) -> dict[str, Any]:
-    from rag import config
-
-    settings = config.read(path)
-    chosen = {**(config.BEDROCK if bedrock else {}), **{
-        name: value for name, value in (("embedder", embedder), ("generator", generator)) if value
-    }}  # fmt: skip
-    for name, use in chosen.items():
-        own = settings.get(name)
-        same = isinstance(own, dict) and own.get("use") == use
-        settings[name] = own if same else use
-    return settings
 
 
 def main() -> None:

@@ -7,6 +7,10 @@ A stage is given as an object, as a name, or as a mapping of ``use`` and its arg
 
     [trimmer]
     budget = 6000             # without use: the default stage, with this argument
+    calibration = "tokens.json"     # keeps what replies teach of the model's tokens
+
+    [retriever]
+    reranker = "module:make"  # a function or class that returns a LangChain compressor
 
     [generator]
     use = "claude"            # a name below, "module:Class", or a string for init_chat_model
@@ -33,7 +37,7 @@ from rag.errors import ConfigError, RagError, StoreMismatchError, near_miss
 from rag.index import index as store
 from rag.loading import loader
 from rag.loading.files import Files
-from rag.records import Usage
+from rag.tokens import TokenCounter
 
 #: The stages, in the order of the pipeline, and for each the names it knows. First is the default.
 STAGES: dict[str, dict[str, str]] = {
@@ -64,6 +68,8 @@ BEDROCK = {"embedder": "titan", "generator": "claude"}
 LOCAL = ("local", "static")
 #: Arguments that a stage is given by the pipeline, not by the user.
 _GIVEN = {"chunker": ("embedder", "count_tokens"), "retriever": ("index",), "loader": ("path",)}
+#: Arguments that are the pipeline's own to understand.
+_ALSO = {"trimmer": ("calibration",)}
 
 
 class Index(store.Index):
@@ -160,7 +166,7 @@ def read(path: Path | None) -> dict[str, Any]:
             if name == "cache":
                 cache(value)
             else:
-                _check(name, value)
+                check(name, value)
         except ConfigError as error:
             raise ConfigError(f"{path}, [{name}]: {error}") from None
     return settings
@@ -191,8 +197,13 @@ def cache(value: Any) -> tuple[Path | None, int]:
     return None if path is None else Path(path), int(most * 1e6)
 
 
-def _check(kind: str, value: Any) -> None:
-    """Refuse wrong names and arguments without making the stage."""
+def check(kind: str, value: Any) -> None:
+    """Refuse a stage's wrong name or arguments without making it.
+
+    Raises
+    ------
+    ConfigError
+    """
     use, arguments = _split(kind, value)
     factory = _factory(kind, use)
     if factory is not None:
@@ -223,9 +234,28 @@ def stage(kind: str, value: Any = None, **given: Any) -> Any:
     if factory is None:
         return _by_string(kind, use, arguments)
     _refuse_unknown(factory, arguments, kind, use)
+    if kind == "retriever":
+        arguments = {name: _made(name, given) for name, given in arguments.items()}
     if kind == "prompt" and not use.startswith("answer") and use in STAGES[kind]:
         arguments = {"name": use, **arguments}
     return checked(factory, {**_defaults(factory, {**given, **arguments}), **given, **arguments}, kind)
+
+
+def trimmer(value: Any, generator: Any) -> Any:
+    """Return the trimmer; `rag`'s own counts tokens as the generator's model does, and learns from it.
+
+    ``calibration`` among its settings names a file that keeps what is learned of the model's tokens.
+    """
+    if value is not None and not isinstance(value, str | Mapping):
+        return value
+    use, arguments = _split("trimmer", value)
+    if use in STAGES["trimmer"] and "count_tokens" not in arguments:
+        path = arguments.pop("calibration", None)
+        if path is not None and not isinstance(path, str | Path):
+            raise ConfigError(f"the trimmer's calibration is the path of a file, not {path!r}")
+        model = getattr(generator, "model_id", None)
+        arguments["count_tokens"] = TokenCounter(model if isinstance(model, str) else None, path)
+    return stage("trimmer", {"use": use, **arguments})
 
 
 def _split(kind: str, value: Any) -> tuple[str, dict[str, Any]]:
@@ -240,9 +270,9 @@ def _split(kind: str, value: Any) -> tuple[str, dict[str, Any]]:
 
 def _factory(kind: str, use: str) -> Callable[..., Any] | None:
     """Return what makes the stage; None for a string that LangChain resolves."""
-    target = STAGES[kind].get(use, use)
-    module, colon, name = target.partition(":")
-    if colon and name.isidentifier() and (use in STAGES[kind] or _importable(module)):
+    known = STAGES.get(kind, {})
+    module, colon, name = known.get(use, use).partition(":")
+    if colon and name.isidentifier() and (use in known or _importable(module)):
         try:
             found = getattr(import_module(module), name)
         except (ImportError, AttributeError) as error:
@@ -257,7 +287,19 @@ def _factory(kind: str, use: str) -> Callable[..., Any] | None:
     if colon and kind in ("embedder", "generator"):
         return None
     hint = " (or module:Class" + (", or provider:model)" if kind in ("embedder", "generator") else ")")
-    raise ConfigError(f"there is no {kind} {use!r}: {near_miss(use, STAGES[kind])}{hint}")
+    raise ConfigError(f"there is no {kind} {use!r}: {near_miss(use, known)}{hint}")
+
+
+def _made(name: str, value: Any) -> Any:
+    """Return what a retriever's setting names: a reranker that is made, a function as it is."""
+    if name not in ("reranker", "questions") or not isinstance(value, str):
+        return value
+    found = _factory(f"retriever's {name}", value)
+    if found is None:
+        raise ConfigError(f"the retriever's {name} is module:name, not {value!r}")
+    return (
+        checked(found, {}, f"retriever's {name}") if name == "reranker" or isinstance(found, type) else found
+    )
 
 
 def _importable(module: str) -> bool:
@@ -296,6 +338,7 @@ def _refuse_unknown(factory: Callable[..., Any], arguments: Mapping[str, Any], k
     if known is None:
         return
     known = {name: p for name, p in known.items() if name not in _GIVEN.get(kind, ())}
+    known |= dict.fromkeys(_ALSO.get(kind, ()) if use in STAGES[kind] else ())
     for name in arguments:
         if name not in known:
             raise ConfigError(f"the {kind} {use!r} has no argument {name!r}: {near_miss(name, known)}")
@@ -329,50 +372,3 @@ def _defaults(factory: Callable[..., Any], given: Mapping[str, Any]) -> dict[str
     if factory is extractive.ExtractiveAnswerer:
         return {"embedder": stage("embedder", "local")}
     return {}
-
-
-def describe(generator: Any) -> str:
-    """Return what the user is told about a generator."""
-    own = getattr(generator, "description", None)
-    if isinstance(own, str):
-        return own
-    model = next(
-        (getattr(generator, n) for n in ("model_id", "model", "model_name") if getattr(generator, n, None)),
-        "",
-    )
-    return f"{type(generator).__name__} {model}".strip()
-
-
-def usage(generator: Any, message: Any) -> Usage:
-    """Return the tokens of a reply, and their price where the model's is known."""
-    said = getattr(message, "usage_metadata", None) or {}
-    detail = said.get("input_token_details") or {}
-    read = int(detail.get("cache_read") or 0)
-    written = int(detail.get("cache_creation") or 0)
-    counted = Usage(
-        # LangChain's input_tokens include what was read from and written to the cache.
-        max(int(said.get("input_tokens", 0)) - read - written, 0),
-        int(said.get("output_tokens", 0)), read, written,
-    )  # fmt: skip
-    return Usage(counted.input_tokens, counted.output_tokens, read, written, _price(generator, counted))
-
-
-def _price(generator: Any, counted: Usage) -> float | None:
-    if getattr(generator, "_llm_type", "") == "extractive":
-        return 0.0
-    model = getattr(generator, "model_id", None)
-    if not isinstance(model, str):
-        return None
-    from rag.bedrock.prices import cost_usd
-
-    return cost_usd(model, counted)
-
-
-def explain(error: Exception, generator: Any) -> str:
-    """Return one line about a generator's failure, and what to do."""
-    model = describe(generator)
-    if type(error).__module__.startswith("botocore"):
-        from rag.bedrock.clients import explain as explain_aws
-
-        return explain_aws(error, model)
-    return f"{model}: {type(error).__name__}: {' '.join(str(error).split())[:300]}"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from html import escape
 
-from rag.records import Answer, Hit
+from rag.records import Answer, Context, Hit
 
 _CELL = "text-align:left;vertical-align:top;padding:.3em .8em .3em 0"
 
@@ -31,6 +32,25 @@ def hits_html(hits: Sequence[Hit], caption: str) -> str:
         f'<table style="border-collapse:collapse"><caption style="text-align:left">'
         f"<i>{escape(caption)}</i></caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
     )
+
+
+def context_html(context: Context) -> str:
+    """Return a context's passages with their places, and what became of the candidates."""
+    items = "".join(
+        f"<li><small>{escape(hit.place)}</small><br>{escape(_short(hit.text, 1000))}</li>"
+        for hit in context.hits
+    )
+    return (
+        f"<ol>{items}</ol><p><small>{context.used} of {context.budget} {escape(context.unit)} in "
+        f"{len(context.hits)} passages{escape(fates(context))}</small></p>"
+    )
+
+
+def fates(context: Context) -> str:
+    """Return how many candidates were kept, and how many not for which reason; empty if not known."""
+    counts = Counter(candidate.why for candidate in context.candidates)
+    said = ", ".join(f"{count} {why}" for why, count in counts.most_common())
+    return f"; of {len(context.candidates)} candidates {said}" if counts else ""
 
 
 def answer_html(answer: Answer) -> str:

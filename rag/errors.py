@@ -89,7 +89,7 @@ class StoreMissingError(StoreError):
 
 
 class StoreMismatchError(StoreError):
-    """The index was built with another embedder, or chunker, than was asked for."""
+    """The index was built with another embedder, chunker or version of rag than is asked for."""
 
     exit_code = 2
 

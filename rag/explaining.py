@@ -99,7 +99,9 @@ def explain(pipe: Any, question: str, expect: str, **options: Any) -> Explanatio
     if kept > 0:
         part = "" if kept > 0.99 else f": {kept:.0%} of it"
         return replace(out, stage="kept", said=f"it is in the context{part}")
-    k = options.get("k") or getattr(retriever, "k", None)
+    k = options.get("k") or (
+        retriever.candidates(_room(context)) if isinstance(retriever, HybridRetriever) else None
+    )
     mode = str(options.get("mode") or getattr(retriever, "mode", "hybrid"))
     rank = ranks.get(mode)
     if isinstance(retriever, HybridRetriever) and k is not None and (rank is None or rank > k):
@@ -209,6 +211,10 @@ def _unranked(out: Explanation, mode: str, rank: int | None, k: int) -> Explanat
     if not advice:
         advice = ["a filter, or a question in the passage's own words"]
     return replace(out, stage="retriever", said=said, advice=tuple(advice))
+
+
+def _room(context: Context) -> int:
+    return context.budget * (1 if context.unit == "chars" else 4)
 
 
 def _trimmed(

@@ -12,11 +12,14 @@ from typing import Any
 from langchain_core.documents import Document
 from langchain_core.messages import AIMessageChunk, BaseMessage
 
-from rag import config
+from rag import config, replies
 from rag.citing import OnFail, ReplyReader
 from rag.errors import GenerationError, RagError, UsageError
 from rag.explaining import Explanation, explain
 from rag.records import Answer, Citation, Context, Event, Hit, Step
+
+#: Roughly, of English text: how much room a budget in tokens gives.
+CHARS_PER_TOKEN = 4
 
 
 class Pipeline:
@@ -62,9 +65,9 @@ class Pipeline:
             index.embedder = config.stage("embedder", chosen["embedder"])
         self.index = index
         self.retriever = config.stage("retriever", chosen.get("retriever"), index=index)
-        self.trimmer = config.stage("trimmer", chosen.get("trimmer"))
         self.prompt = config.stage("prompt", chosen.get("prompt"))
         self.generator = config.stage("generator", chosen.get("generator"))
+        self.trimmer = config.trimmer(chosen.get("trimmer"), self.generator)
         self.on_unverified = on_unverified
 
     def context(
@@ -79,6 +82,41 @@ class Pipeline:
     ) -> Context:
         """Return what would be sent to the model."""
         return self._context(question, [], where=where, k=k, mode=mode, budget=budget, unit=unit)[0]
+
+    def retrieve(
+        self,
+        question: str,
+        *,
+        where: Any = None,
+        k: int | None = None,
+        mode: str | None = None,
+        budget: int | None = None,
+        unit: str | None = None,
+    ) -> list[Document]:
+        """Return what the retriever finds, best first; the first half of `context`."""
+        if not question.strip():
+            raise UsageError("the question is empty: write one")
+        options = {"where": where, "k": k, "mode": mode}
+        asked = _accepted(self.retriever, options)
+        trimmer = _limited(self.trimmer, budget, unit)
+        room = getattr(trimmer, "budget", None)
+        if room is not None and "room_chars" in _parameters(self.retriever):
+            asked["room_chars"] = room * (
+                1 if getattr(trimmer, "unit", "chars") == "chars" else CHARS_PER_TOKEN
+            )
+        found: list[Document] = self.retriever.invoke(question, **asked)
+        return found
+
+    def trim(
+        self,
+        question: str,
+        documents: Sequence[Document],
+        *,
+        budget: int | None = None,
+        unit: str | None = None,
+    ) -> Context:
+        """Return what of the documents would be sent to the model; the second half of `context`."""
+        return self._trim(question, documents, budget, unit)[0]
 
     def explain(self, question: str, expect: str, **options: Any) -> Explanation:
         """Say at which stage a passage was lost, and what would have kept it; see `rag.explaining`.
@@ -115,11 +153,12 @@ class Pipeline:
             rest = list(reader.close())
         yield from _events(rest)
         whole = _sum(seen)
-        usage = config.usage(self.generator, whole)
+        usage = replies.usage(self.generator, whole)
+        replies.learn(getattr(self.trimmer, "count_tokens", None), [str(m.text) for m in messages], usage)
         yield Event("answer", Answer(
             question=question, text=reader.text, answered=reader.answered,
             citations=tuple(reader.citations), context=context, usage=usage, trace=tuple(steps),
-            generator=config.describe(self.generator),
+            generator=replies.describe(self.generator),
             prompt=getattr(self.prompt, "name", type(self.prompt).__name__),
             stop_reason=_stop_reason(whole),
         ))  # fmt: skip
@@ -135,27 +174,35 @@ class Pipeline:
         budget: int | None = None,
         unit: str | None = None,
     ) -> tuple[Context, Sequence[Document]]:
-        if not question.strip():
-            raise UsageError("the question is empty: write one")
         with _timed(steps, "retrieve") as detail:
-            options = {"where": where, "k": k, "mode": mode}
-            found = self.retriever.invoke(question, **_accepted(self.retriever, options))
+            found = self.retrieve(question, where=where, k=k, mode=mode, budget=budget, unit=unit)
             detail["documents"] = len(found)
         with _timed(steps, "trim") as detail:
-            trimmer = _limited(self.trimmer, budget, unit)
-            kept = trimmer.compress_documents(found, question)
-            size = getattr(trimmer, "size", len)
-            used = sum(size(document.page_content) for document in kept)
-            detail["passages"], detail["used"] = len(kept), used
-        hits = tuple(Hit.from_document(document) for document in kept)
-        context = Context(hits, used, getattr(trimmer, "budget", used), getattr(trimmer, "unit", "chars"))
+            context, kept = self._trim(question, found, budget, unit)
+            detail["passages"], detail["used"] = len(kept), context.used
         return context, kept
+
+    def _trim(
+        self, question: str, found: Sequence[Document], budget: int | None, unit: str | None
+    ) -> tuple[Context, Sequence[Document]]:
+        trimmer = _limited(self.trimmer, budget, unit)
+        trim = getattr(trimmer, "trim", None)
+        if callable(trim):  # one that says what became of each candidate
+            passages, candidates = trim(found, question)
+            kept: Sequence[Document] = [hit.to_document() for hit in passages]
+        else:
+            kept, candidates = trimmer.compress_documents(found, question), []
+            passages = [Hit.from_document(document) for document in kept]
+        size = getattr(trimmer, "size", len)
+        used = sum(size(hit.text) for hit in passages)
+        budget, measure = getattr(trimmer, "budget", used), getattr(trimmer, "unit", "chars")
+        return Context(tuple(passages), used, budget, measure, tuple(candidates)), kept
 
 
 def _accepted(retriever: Any, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options that were given; refuse one that a foreign retriever would ignore."""
     wanted = {name: value for name, value in options.items() if value is not None}
-    known = inspect.signature(retriever._get_relevant_documents).parameters if wanted else {}
+    known = _parameters(retriever)
     for name in wanted:
         if name not in known:
             raise UsageError(
@@ -163,6 +210,11 @@ def _accepted(retriever: Any, options: Mapping[str, Any]) -> dict[str, Any]:
                 "retriever itself"
             )
     return wanted
+
+
+def _parameters(retriever: Any) -> Mapping[str, Any]:
+    own = getattr(retriever, "_get_relevant_documents", None)
+    return {} if own is None else inspect.signature(own).parameters
 
 
 def _limited(trimmer: Any, budget: int | None, unit: str | None) -> Any:
@@ -182,7 +234,7 @@ def _reply(generator: Any, messages: Sequence[BaseMessage]) -> Iterator[BaseMess
     except RagError:
         raise
     except Exception as error:
-        raise GenerationError(config.explain(error, generator)) from error
+        raise GenerationError(replies.explain(error, generator)) from error
 
 
 def _sum(pieces: Sequence[BaseMessage]) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 from langchain_core.document_loaders import BaseLoader
 
 from rag import config, traits
+from rag.builds import SourceFile
 from rag.chunking import estimate_tokens
 from rag.errors import ConfigError, LoadError, SourceError, StoreMismatchError, near_miss
 from rag.index.manifest import EmbedderEntry, Manifest, current_version, read_manifest
@@ -19,7 +20,6 @@ from rag.index.sources import SourceRecord, open_sources, read_sources
 from rag.loading.contract import BuildLoader
 from rag.loading.documents import DocumentLoader
 from rag.loading.loader import Loader
-from rag.records import SourceFile
 
 
 @dataclass

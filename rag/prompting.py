@@ -49,9 +49,15 @@ class Prompt:
     def __call__(self, question: str, documents: Sequence[Document]) -> list[BaseMessage]:
         """Return the messages: the system prompt, then the documents and the question."""
         parts = ["<documents>"]
+        before: Hit | None = None
         for number, document in enumerate(documents, 1):
             hit = Hit.from_document(document)
-            parts += [f"<document {_attributes(number, hit)}>", neutral(hit.text), "</document>"]
+            values = _attributes(number, hit)
+            if before is not None and before.source == hit.source and before.end < hit.start:
+                values["left_out"] = f"{hit.start - before.end} characters before this"
+            named = " ".join(f"{name}={quoteattr(value)}" for name, value in values.items())
+            parts += [f"<document {named}>", neutral(hit.text), "</document>"]
+            before = hit
         parts += ["</documents>", "", f"<question>{neutral(question)}</question>"]
         return [SystemMessage(self.system), HumanMessage("\n".join(parts))]
 
@@ -67,7 +73,7 @@ def neutral(text: str) -> str:
     return _OWN_TAGS.sub("&lt;", text)
 
 
-def _attributes(number: int, hit: Hit) -> str:
+def _attributes(number: int, hit: Hit) -> dict[str, str]:
     values = {"index": str(number), "source": hit.source}
     for name in ("title", "version", "status", "last_updated"):
         if name in hit.metadata:
@@ -77,7 +83,7 @@ def _attributes(number: int, hit: Hit) -> str:
         values["page"] = str(hit.page_start) if last == hit.page_start else f"{hit.page_start}-{last}"
     if hit.section:
         values["section"] = " > ".join(hit.section)
-    return " ".join(f"{name}={quoteattr(value)}" for name, value in values.items())
+    return values
 
 
 def _read(name: str) -> str:

@@ -7,59 +7,22 @@ inclusive; times are seconds; money is US dollars.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from langchain_core.documents import Document
 
 #: Metadata keys that `rag` writes itself; a user's key of the same name gets a ``_`` behind it.
 RESERVED = (
     "source", "doc_id", "chunk_id", "start", "end", "gap", "page_start", "page_end",
-    "page_breaks", "section",
+    "page_breaks", "section", "table_head", "table_head_start",
 )  # fmt: skip
 
 #: The key under which a loader hands the places of pages and headings to the chunker.
 STRUCTURE = "structure"
-
-
-#: What the name of a file with metadata ends in, behind the whole name of the file it speaks of.
-SIDECAR = ".metadata.json"
-
-
-@dataclass(frozen=True, slots=True)
-class SourceFile:
-    """A file that a build sees.
-
-    Attributes
-    ----------
-    source : str
-        Path relative to the root, with ``/``.
-    bytes : int
-        Its size.
-    path : Path or None
-        Where it is on this machine, if it is.
-    modified : datetime or None
-        When it was last changed.
-    etag : str
-        What a store names this version of the file by; empty on this machine.
-    sha256, metadata_sha256 : str
-        Of the file's bytes (or its ETag), and of the metadata that stands beside it.
-    problem : tuple of str
-        Reason and advice, if it is known already that it cannot be read.
-    """
-
-    source: str
-    bytes: int
-    path: Path | None = None
-    modified: dt.datetime | None = None
-    etag: str = ""
-    sha256: str = ""
-    metadata_sha256: str = ""
-    problem: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +32,16 @@ class Hit:
     Attributes
     ----------
     score : float
-        Higher is better. Cosine in [-1, 1] (dense), BM25 (lexical), or the sum of both
-        standardised (hybrid).
+        Higher is better. Cosine in [-1, 1] (dense), BM25 (lexical), or both with their
+        surroundings (hybrid; `rag.index.ranking`).
     dense, lexical : float or None
         What each arm of the search said: cosine in [-1, 1], and BM25 >= 0.
     page_breaks : tuple of int
         Offsets in the document, inside the text, at which a new page begins.
     gap : str or None
         The white space between this chunk and the document's next; None behind the last.
+    table_head, table_head_start : str and int, or None
+        Of rows of a table: the lines of its head, and where these begin in the document.
     """
 
     source: str
@@ -91,6 +56,8 @@ class Hit:
     page_end: int | None = None
     page_breaks: tuple[int, ...] = ()
     section: tuple[str, ...] = ()
+    table_head: str | None = None
+    table_head_start: int | None = None
     dense: float | None = None
     lexical: float | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -124,6 +91,8 @@ class Hit:
             page_end=meta.pop("page_end", None),
             page_breaks=tuple(meta.pop("page_breaks", ())),
             section=tuple(meta.pop("section", ())),
+            table_head=meta.pop("table_head", None),
+            table_head_start=meta.pop("table_head_start", None),
             dense=meta.pop("dense", None),
             lexical=meta.pop("lexical", None),
             metadata=meta,
@@ -154,6 +123,50 @@ class Hit:
         return out
 
 
+def joined(pieces: Sequence[Hit], chunk_id: str = "") -> Hit:
+    """Return hits that stand side by side in a document, with their gaps between, as one.
+
+    Score and arms are those of the first; `gap` is that of the last.
+    """
+    first, last = pieces[0], pieces[-1]
+    if len(pieces) == 1:
+        return first
+    breaks = {at for piece in pieces for at in piece.page_breaks}
+    if first.page_start is not None:  # a page may also begin between two pieces
+        breaks |= {
+            behind.start for before, behind in itertools.pairwise(pieces)
+            if behind.page_start != before.page_end
+        }  # fmt: skip
+    return replace(
+        first, end=last.end, page_end=last.page_end, gap=last.gap, page_breaks=tuple(sorted(breaks)),
+        text="".join(piece.text + (piece.gap or "") for piece in pieces[:-1]) + last.text,
+        chunk_id=chunk_id,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What a trimmer made of a chunk that was retrieved.
+
+    Attributes
+    ----------
+    score : float or None
+        What it was ranked by, of its best part; None where it had no part of its own.
+    kept : float
+        The share of its characters that reached the context, in [0, 1].
+    why : str
+        ``"kept"``, ``"kept in part"``, ``"no room"``, ``"said already"``, or ``"held by another
+        candidate"``.
+    """
+
+    source: str
+    start: int
+    end: int
+    score: float | None
+    kept: float
+    why: str
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What is sent to the model: pieces in the order of sending, within a budget.
@@ -162,19 +175,43 @@ class Context:
     ----------
     used, budget : int
         In `unit`: ``"chars"`` or ``"tokens"`` (estimated, never under).
+    candidates : tuple of Candidate
+        What became of every chunk that was retrieved; empty where the trimmer does not say.
     """
 
     hits: tuple[Hit, ...]
     used: int
     budget: int
     unit: str
+    candidates: tuple[Candidate, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The passages as plain text, each below its place, ``[…]`` where text between is left out."""
+        lines: list[str] = []
+        before: Hit | None = None
+        for hit in self.hits:
+            if before is None or before.source != hit.source:
+                lines += ["", hit.place] if lines else [hit.place]
+            else:
+                lines += ["[…]"] if hit.start > before.end else []
+                lines += [hit.place] if hit.place != before.place else []
+            lines.append(hit.text)
+            before = hit
+        return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
         return {
             "hits": [hit.to_dict() for hit in self.hits],
             "used": self.used, "budget": self.budget, "unit": self.unit,
+            "candidates": [asdict(candidate) for candidate in self.candidates],
         }  # fmt: skip
+
+    def _repr_html_(self) -> str:
+        from rag.display import context_html
+
+        return context_html(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,91 +342,6 @@ class Event:
 
     kind: str
     value: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Quarantined:
-    """A file that could not be indexed, why, and what to do."""
-
-    source: str
-    reason: str
-    advice: str
-
-
-@dataclass(frozen=True, slots=True)
-class BuildPlan:
-    """What a build would do, found out without embedding anything.
-
-    Attributes
-    ----------
-    added, changed, removed, renamed, unchanged : int
-        Files, compared by content with what the index holds.
-    chunks, texts, tokens : int
-        To be embedded: chunks in added and changed files, less what the embedding cache holds;
-        texts are these chunks and their heading paths. `tokens`, of all texts, is counted by the
-        embedder where it can count, else estimated.
-    cost_usd : float
-        By the embedder's dated price; 0.0 for local models.
-    minutes : float
-        Expected, from the embedder's measured or usual speed.
-    """
-
-    source: str
-    index: str
-    embedder: str
-    added: int
-    changed: int
-    removed: int
-    renamed: int
-    unchanged: int
-    chunks: int
-    texts: int
-    tokens: int
-    cost_usd: float
-    minutes: float
-    quarantined: tuple[Quarantined, ...] = ()
-    rebuild: bool = False
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values."""
-        return asdict(self)
-
-
-@dataclass(frozen=True, slots=True)
-class BuildReport:
-    """What a build did.
-
-    Attributes
-    ----------
-    version : int
-        The index's version after the build; unchanged when nothing had changed.
-    files, chunks : int
-        In the index now.
-    embedded : int
-        Texts (chunks and heading paths) that went to the embedder; the rest came from the cache.
-    seconds : mapping of str to float
-        By stage: ``"load"``, ``"chunk"``, ``"embed"``, ``"write"``, and ``"total"``.
-    notes : tuple of str
-        What the user should know, e.g. a metadata field with values of two types.
-    """
-
-    index: str
-    version: int
-    files: int
-    chunks: int
-    added: int
-    changed: int
-    removed: int
-    renamed: int
-    unchanged: int
-    embedded: int
-    seconds: Mapping[str, float]
-    quarantined: tuple[Quarantined, ...] = ()
-    notes: tuple[str, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values."""
-        return {**asdict(self), "seconds": dict(self.seconds)}
 
 
 def _place(spot: Hit | Citation) -> str:

@@ -18,10 +18,13 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from rag.records import Answer, BuildPlan, BuildReport, Context, Hit, Quarantined
+from rag.builds import BuildPlan, BuildReport, Quarantined
+from rag.display import fates
+from rag.records import Answer, Context, Hit
 
 if TYPE_CHECKING:
     from rag.embedding.cache import CacheInfo
+    from rag.evaluation.tables import Table
     from rag.explaining import Explanation
     from rag.index.checks import Verification
     from rag.index.store import Diff, Version
@@ -59,6 +62,34 @@ def watch() -> Iterator[Any]:
             )  # fmt: skip
 
         yield progress
+
+
+@contextmanager
+def watch_steps() -> Iterator[Any]:
+    """Draw how far one step after the other is on standard error, if that is a terminal."""
+    columns = (
+        TextColumn("{task.description}", markup=False), BarColumn(bar_width=24), MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=_ERR, disable=not _ERR.is_terminal, transient=True) as bars:
+        task = bars.add_task("", total=None)
+
+        def step(what: str, done: float, of: int) -> None:
+            bars.update(task, description=what, completed=round(done), total=of)
+
+        yield step
+
+
+def show_table(table: Table) -> None:
+    """Print a table; a line is never cut, and only the terminal itself breaks it."""
+    say(table.caption)
+    lines = [table.head, *table.rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for number, line in enumerate(lines):
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        style = "dim" if number == 0 else ""
+        _OUT.print(Text("  " + "  ".join(cells).rstrip(), style=style), soft_wrap=True)
+    say()
 
 
 def show_report(report: BuildReport) -> None:
@@ -110,7 +141,8 @@ def show_context(context: Context) -> None:
     """Print the passages of a context."""
     for number, hit in enumerate(context.hits, 1):
         _show_hit(f"{number:>2}", hit, most=None)
-    say(f"{context.used} of {context.budget} {context.unit} in {len(context.hits)} passages", "dim")
+    passages = f"{context.used} of {context.budget} {context.unit} in {len(context.hits)} passages"
+    say(f"{passages}{fates(context)}", "dim")
 
 
 def show_explanation(found: Explanation) -> None:

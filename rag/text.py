@@ -129,38 +129,52 @@ def _stemmer() -> Stemmer.Stemmer:
 
 
 @lru_cache(maxsize=1 << 18)
-def _term(word: str) -> str:
+def term(word: str) -> str:
+    """Return the index term of a lower-case word; empty for a stop word.
+
+    Examples
+    --------
+    >>> term("declares"), term("the")
+    ('declar', '')
+    """
     word = word.replace("’", "'").removesuffix("'s")
     return "" if word in STOP_WORDS else str(_stemmer().stemWord(word))
 
 
-def terms(text: str) -> list[str]:
-    """Return the index terms of a text: lower case, stemmed (Snowball English), no stop words.
+def words(text: str) -> list[str]:
+    """Return the words of a text in lower case, stop words among them.
 
     Scripts without spaces between words (Han, kana, Thai) give overlapping pairs of characters.
+    """
+    found: list[str] = _WORD.findall(text.lower())
+    if text.isascii():
+        return found
+    out: list[str] = []
+    for word in found:
+        if word.isascii() or not _UNSPACED.search(word):
+            out.append(word)
+            continue
+        at = 0
+        for run in _UNSPACED.finditer(word):
+            if run.start() > at:
+                out.append(word[at : run.start()])
+            pairs = run.group()
+            out += [pairs[i : i + 2] for i in range(max(1, len(pairs) - 1))]
+            at = run.end()
+        if at < len(word):
+            out.append(word[at:])
+    return out
+
+
+def terms(text: str) -> list[str]:
+    """Return the index terms of a text: lower case, stemmed (Snowball English), no stop words.
 
     Examples
     --------
     >>> terms("Who declares a SEV-1?")
     ['declar', 'sev', '1']
     """
-    out: list[str] = []
-    for word in _WORD.findall(text.lower()):
-        if word.isascii() or not _UNSPACED.search(word):
-            term = _term(word)
-            if term:
-                out.append(term)
-            continue
-        at = 0
-        for run in _UNSPACED.finditer(word):
-            if run.start() > at:
-                out.append(_term(word[at : run.start()]))
-            pairs = run.group()
-            out += [pairs[i : i + 2] for i in range(max(1, len(pairs) - 1))]
-            at = run.end()
-        if at < len(word):
-            out.append(_term(word[at:]))
-    return [term for term in out if term]
+    return [found for word in words(text) if (found := term(word))]
 
 
 def fold(text: str) -> tuple[str, list[int]]:

@@ -22,6 +22,7 @@ from rag.errors import (
     EmbeddingError,
     SourceError,
     StoreCorruptError,
+    StoreMismatchError,
     StoreMissingError,
     UsageError,
     WhereError,
@@ -339,8 +340,8 @@ def test_wrong_usage_is_one_line(path: Path, arguments: tuple[str, ...], code: i
 
 def test_an_index_of_another_format_says_so(path: Path) -> None:
     manifest = path / "manifests" / "000003.json"
-    manifest.write_text(manifest.read_text().replace('"format": 2', '"format": 1'))
-    with pytest.raises(StoreCorruptError, match="format 1; this version of rag reads 2"):
+    manifest.write_text(manifest.read_text().replace('"format": 3', '"format": 2'))
+    with pytest.raises(StoreMismatchError, match="format 2; this version of rag reads 3: build it again"):
         rag.Index.open(path)
 
 

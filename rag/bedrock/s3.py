@@ -13,8 +13,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rag.bedrock.clients import explain
+from rag.builds import SIDECAR, SourceFile
 from rag.errors import LoadError, SourceError
-from rag.records import SIDECAR, SourceFile
 
 _PIECE = 1 << 20
 _ARCHIVED = ("GLACIER", "DEEP_ARCHIVE")

@@ -75,9 +75,10 @@ _BATCH_TOKENS = 1024
 
 def _split(ids: list[int], most: int) -> list[list[int]]:
     """Split a long text evenly, into as few parts as fit."""
-    parts = -(-len(ids) // most) or 1
-    size = -(-len(ids) // parts)
-    return [ids[at : at + size] for at in range(0, len(ids), size)] or [[]]
+    if not ids:  # no text, or one of characters that the model does not know
+        return [[]]
+    size = -(-len(ids) // -(-len(ids) // most))
+    return [ids[at : at + size] for at in range(0, len(ids), size)]
 
 
 def _run(pieces: Sequence[list[int]]) -> npt.NDArray[np.float32]:
