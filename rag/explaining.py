@@ -213,6 +213,14 @@ def _unranked(out: Explanation, mode: str, rank: int | None, k: int) -> Explanat
     return replace(out, stage="retriever", said=said, advice=tuple(advice))
 
 
+def _fates(context: Context, spans: Sequence[_Found]) -> set[str]:
+    """Return what became of the candidates that hold any part of the passages."""
+    return {
+        candidate.why for candidate in context.candidates for hits, start, end in spans
+        if candidate.source == hits[0].source and candidate.start < end and start < candidate.end
+    }  # fmt: skip
+
+
 def _room(context: Context) -> int:
     return context.budget * (1 if context.unit == "chars" else 4)
 
@@ -220,6 +228,9 @@ def _room(context: Context) -> int:
 def _trimmed(
     pipe: Any, out: Explanation, options: Mapping[str, Any], context: Context, spans: Sequence[_Found]
 ) -> Explanation:
+    if "said already" in _fates(context, spans):
+        said = "it was retrieved, and left out as other passages of the context say it already"
+        return replace(out, stage="trimmer", said=said)
     said = f"it was retrieved, and cut by the budget of {context.budget} {context.unit}"
     fits = context.budget
 

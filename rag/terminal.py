@@ -192,6 +192,7 @@ def show_info(info: dict[str, Any]) -> None:
     )
     say(f"  embedder: {info['embedder']['fingerprint']} ({info['embedder']['dimensions']} dimensions)")
     say(f"  chunker: {info['chunker']}")
+    say(f"  BM25 weighs {info['lexical_balance']:g} beside the cosines, as measured on these texts")
     fields = ", ".join(f"{name} ({kind})" for name, kind in sorted(info["schema"].items()))
     say(f"  fields to filter by: {fields or 'none but source, page_start, page_end, section'}")
     if info["quarantined"]:

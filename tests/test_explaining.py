@@ -139,3 +139,15 @@ def test_the_command_prints_it_and_json(handbook_index: rag.Index) -> None:
     )
     assert row["stage"] == "trimmer" and row["advice"][0].startswith("--budget ")
     assert "Missing option '--expect'" in run("explain", path, QUESTION, code=2).stderr
+
+
+def test_a_passage_that_another_one_says_already_is_told_so(tmp_path: Path) -> None:
+    for name in ("a.md", "b.md"):
+        (tmp_path / name).write_text("# Leave\n\nStaff take 28 days of leave in a year.")
+    rag.build(tmp_path, tmp_path / "ix", embedder="static")
+    pipe = rag.Pipeline(tmp_path / "ix")
+    held = pipe.context("days of leave").hits[0].source
+    other = "b.md" if held == "a.md" else "a.md"
+    found = pipe.explain("days of leave", other)
+    assert (found.stage, found.advice) == ("trimmer", ())
+    assert found.said == "it was retrieved, and left out as other passages of the context say it already"

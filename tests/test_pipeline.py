@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from langchain_core.documents import Document
 from langchain_core.language_models import FakeListChatModel
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import AIMessageChunk, HumanMessage
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableLambda
 
 import rag
 from rag.errors import ConfigError, GenerationError, UsageError
-from rag.records import Usage
+from rag.records import Context, Hit, Usage
+from rag.tokens import estimate_tokens
 
 
 @pytest.fixture
@@ -136,3 +138,72 @@ def test_a_prompt_of_ones_own_is_a_file_and_a_wrong_name_is_told(index: rag.Inde
 
 def test_usages_add_up() -> None:
     assert Usage(1, 2, 3, 4, 0.5) + Usage(1, 1, 1, 1, None) == Usage(2, 3, 4, 5, 0.5)
+
+
+def test_a_context_as_text_shows_places_and_marks_what_was_left_out() -> None:
+    def hit(source: str, start: int, text: str, *section: str) -> Hit:
+        return Hit(source, start, start + len(text), text, 1.0, section=section)
+
+    context = Context((
+        hit("a.md", 0, "One.", "A"), hit("a.md", 4, "Two.", "A"), hit("a.md", 90, "Three.", "A", "B"),
+        hit("b.md", 7, "Four."),
+    ), 19, 100, "chars")  # fmt: skip
+    assert context.text == "a.md, A\nOne.\nTwo.\n[…]\na.md, A > B\nThree.\n\nb.md\nFour."
+    assert Context((), 0, 100, "chars").text == ""
+    messages = rag.Prompt()("Who?", [hit.to_document() for hit in context.hits])
+    assert str(messages[1].content).count("left_out=") == 1
+    assert 'section="A &gt; B" left_out="82 characters before this"' in str(messages[1].content)
+
+
+def test_every_candidate_of_a_context_is_told_and_the_terminal_counts_them(index: rag.Index) -> None:
+    context = rag.Pipeline(index).context("How many days of annual leave?", budget=60)
+    assert len(context.candidates) == len(rag.Pipeline(index).retrieve("How many days of annual leave?"))
+    kept = [item for item in context.candidates if item.kept]
+    assert {item.source for item in kept} == {hit.source for hit in context.hits}
+    assert sum(round(item.kept * (item.end - item.start)) for item in kept) <= context.used <= 60
+    assert context.to_dict()["candidates"][0]["why"] == context.candidates[0].why
+    assert f"of {len(context.candidates)} candidates" in context._repr_html_()
+
+
+def test_a_replys_usage_teaches_the_trimmer_the_models_tokens(index: rag.Index, tmp_path: Path) -> None:
+    class Told(FakeListChatModel):
+        model_id: str = "anthropic.claude-3-haiku-20240307-v1:0"
+
+        def _call(self, messages: list, *args: object, **kwargs: object) -> str:
+            return "Nothing."
+
+        def stream(self, messages: list, *args: object, **kwargs: object):
+            sent = sum(estimate_tokens(str(message.text), self.model_id) for message in messages)
+            usage = {"input_tokens": round(1.5 * sent), "output_tokens": 5, "total_tokens": 5}
+            yield AIMessageChunk("<no_answer/>Nothing.", usage_metadata=usage)
+
+    settings = {"unit": "tokens", "budget": 500, "calibration": str(tmp_path / "tokens.json")}
+    pipe = rag.Pipeline(index, trimmer=settings, generator=Told(responses=["x"]))
+    before = pipe.trimmer.size("Anyone may declare a SEV-1. " * 9)
+    for _ in range(30):
+        pipe.ask("How many days of annual leave?")
+    assert pipe.trimmer.count_tokens.calibration.n == 30
+    assert 1.45 * before <= pipe.trimmer.size("Anyone may declare a SEV-1. " * 9) <= 1.6 * before
+    again = rag.Pipeline(index, trimmer=settings, generator=Told(responses=["x"]))
+    assert again.trimmer.count_tokens.calibration.n == 30
+    with pytest.raises(ConfigError, match="calibration is the path of a file, not 7"):
+        rag.Pipeline(index, trimmer={"calibration": 7})
+
+
+def test_the_local_answerers_own_estimates_teach_nothing(index: rag.Index) -> None:
+    pipe = rag.Pipeline(index, trimmer={"unit": "tokens"})
+    pipe.ask("How many days of annual leave?")
+    assert pipe.trimmer.count_tokens.calibration.n == 0
+
+
+def test_a_text_that_the_model_knows_no_token_of_is_found_by_nothing_and_breaks_nothing(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.md").write_text("\u200b\u200b")
+    (tmp_path / "docs" / "b.md").write_text("Take 28 days of leave.")
+    rag.build(tmp_path / "docs", tmp_path / "ix")
+    pipe = rag.Pipeline(tmp_path / "ix")
+    assert pipe.context("leave days").hits[0].text == "Take 28 days of leave."
+    assert not np.any(rag.LocalEmbeddings().vectors(["", "\u200b"])[:, :1] > 1)
+    pipe.context("\u200b")

@@ -118,6 +118,7 @@ class Index:
                 "name": manifest.embedder.name, "fingerprint": manifest.embedder.fingerprint,
                 "dimensions": manifest.embedder.dimensions,
             },
+            "lexical_balance": round(self.lexical_balance, 1),
             "chunker": manifest.chunker, "schema": dict(manifest.schema),
             "quarantined": [asdict(item) for item in quarantined(self.sources)],
             "notes": list(manifest.notes),

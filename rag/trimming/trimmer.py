@@ -101,7 +101,7 @@ class BudgetTrimmer(BaseDocumentCompressor):
         real = [number for number in range(len(units)) if number not in heads]
         if not real:
             return scores
-        own = np.array([units[number].hit.score for number in real], np.float64)
+        own = _finite(np.array([units[number].hit.score for number in real], np.float64))
         if self.strategy != "chunks" and self.cover_weight:
             texts = [units[number].text for number in real]
             follows = [
@@ -112,6 +112,12 @@ class BudgetTrimmer(BaseDocumentCompressor):
             own = _standard(own) + self.cover_weight * _standard(covered)
         scores[real] = own
         return scores
+
+
+def _finite(values: Scores) -> Scores:
+    """Return scores in which those that are no numbers, as a stranger may give them, are the lowest."""
+    known = np.isfinite(values)
+    return np.where(known, values, values[known].min() if known.any() else 0.0)
 
 
 def _standard(values: Scores) -> Scores:

@@ -215,7 +215,8 @@ def main(kind: str, corpus: str, questions: str, folder: str, *budgets: str) -> 
     model.embed_query("warm")  # so that loading the model is not counted
     split, index = KINDS[name]
     splitter = split(model)
-    texts = {path.name: read(path) for path in sorted(Path(corpus).iterdir())}
+    files = sorted(Path(corpus).rglob("*.md"))
+    texts = {path.relative_to(corpus).as_posix(): read(path) for path in files}
     started = time.perf_counter()
     pieces = {source: splitter(text) for source, text in texts.items()}
     seconds = time.perf_counter() - started
