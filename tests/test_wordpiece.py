@@ -8,6 +8,7 @@ import re
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rag.embedding import wordpiece
 from rag.embedding.wordpiece import token_ids, tokenizer
 
 
@@ -52,3 +53,12 @@ def test_special_tokens_long_words_and_every_latin_character() -> None:
     ]
     texts += ["".join(chance.choices([chr(c) for c in range(256)], k=30)) for _ in range(2000)]
     assert token_ids(texts) == reference(texts)
+
+
+def test_a_texts_ids_are_the_same_when_it_is_remembered_and_after_many_others() -> None:
+    text = "Who declares a SEV-1?"
+    first = token_ids([text, "é " + text])
+    assert token_ids([text, "é " + text]) == first
+    token_ids([f"text {n}" for n in range(wordpiece._MOST_RECENT + 5)])
+    assert len(wordpiece._RECENT) <= wordpiece._MOST_RECENT
+    assert token_ids([text, "é " + text]) == first

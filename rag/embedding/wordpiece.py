@@ -38,10 +38,13 @@ class _Words(dict[str, list[int]]):
 
 
 _WORDS = _Words()
+#: Texts of the last calls: a chunker counts a sentence's tokens, and then has it embedded.
+_RECENT: dict[str, list[int]] = {}
+_MOST_RECENT = 8192
 
 
 def token_ids(texts: Sequence[str]) -> list[list[int]]:
-    """Return the texts' token ids, without special ones.
+    """Return the texts' token ids, without special ones; not to be changed, as they are remembered.
 
     Examples
     --------
@@ -51,17 +54,22 @@ def token_ids(texts: Sequence[str]) -> list[list[int]]:
     out: list[list[int]] = []
     unusual: list[int] = []
     for number, text in enumerate(texts):
-        if _UNUSUAL.search(text):
+        if (known := _RECENT.get(text)) is not None:
+            out.append(known)
+        elif _UNUSUAL.search(text):
             unusual.append(number)
             out.append([])
         else:
             words = _PIECE.findall(text.lower())
             out.append(list(chain.from_iterable(map(_WORDS.__getitem__, words))))
+            _RECENT[text] = out[-1]
     if unusual:
         given = [texts[number] for number in unusual]
         found = tokenizer().encode_batch_fast(given, add_special_tokens=False)
         for number, encoding in zip(unusual, found, strict=True):
-            out[number] = encoding.ids
+            out[number] = _RECENT[texts[number]] = encoding.ids
+    if len(_RECENT) > _MOST_RECENT:
+        _RECENT.clear()
     return out
 
 
