@@ -37,6 +37,7 @@ from rag.errors import ConfigError, RagError, StoreMismatchError, near_miss
 from rag.index import index as store
 from rag.loading import loader
 from rag.loading.files import Files
+from rag.replies import model_of
 from rag.tokens import TokenCounter
 
 #: The stages, in the order of the pipeline, and for each the names it knows. First is the default.
@@ -253,8 +254,7 @@ def trimmer(value: Any, generator: Any) -> Any:
         path = arguments.pop("calibration", None)
         if path is not None and not isinstance(path, str | Path):
             raise ConfigError(f"the trimmer's calibration is the path of a file, not {path!r}")
-        model = getattr(generator, "model_id", None)
-        arguments["count_tokens"] = TokenCounter(model if isinstance(model, str) else None, path)
+        arguments["count_tokens"] = TokenCounter(model_of(generator), path)
     return stage("trimmer", {"use": use, **arguments})
 
 

@@ -10,6 +10,7 @@ import datetime as dt
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -73,30 +74,55 @@ class Hit:
 
     @classmethod
     def from_document(cls, document: Document) -> Hit:
-        """Read a ``Document`` of any retriever; one without offsets counts as whole."""
+        """Read a ``Document`` of any retriever; one without offsets counts as whole.
+
+        A key of ours with a value of another type is the user's, and stays in the metadata.
+        """
         meta = dict(document.metadata)
         text = document.page_content
-        start = int(meta.pop("start", meta.pop("start_index", 0)))
-        meta.pop("end", None)
+
+        def own(name: str, kind: Any, default: Any = None) -> Any:
+            value = meta.get(name)
+            if value is None or (isinstance(value, kind) and not isinstance(value, bool)):
+                meta.pop(name, None)
+                return default if value is None else value
+            return default
+
+        def several(name: str, kind: Any) -> tuple[Any, ...]:
+            values = meta.get(name)
+            if isinstance(values, list | tuple) and all(isinstance(value, kind) for value in values):
+                return tuple(meta.pop(name))
+            return ()
+
+        start = own("start", Integral)
+        start = int(own("start_index", Integral, 0) if start is None else start)
+        own("end", Integral)
+        section = own("section", str)
+        head, head_start = own("table_head", str), own("table_head_start", Integral)
         return cls(
-            source=str(meta.pop("source", "") or document.id or "unknown"),
+            source=str(own("source", str | int, "") or document.id or "unknown"),
             start=start,
             end=start + len(text),
             text=text,
-            score=float(meta.pop("score", 0.0)),
-            doc_id=str(meta.pop("doc_id", "")),
-            chunk_id=str(meta.pop("chunk_id", "") or document.id or ""),
-            gap=meta.pop("gap", None),
-            page_start=meta.pop("page_start", None),
-            page_end=meta.pop("page_end", None),
-            page_breaks=tuple(meta.pop("page_breaks", ())),
-            section=tuple(meta.pop("section", ())),
-            table_head=meta.pop("table_head", None),
-            table_head_start=meta.pop("table_head_start", None),
-            dense=meta.pop("dense", None),
-            lexical=meta.pop("lexical", None),
+            score=float(own("score", Real, 0.0)),
+            doc_id=str(own("doc_id", str | int, "")),
+            chunk_id=str(own("chunk_id", str | int, "") or document.id or ""),
+            gap=own("gap", str),
+            page_start=own("page_start", Integral),
+            page_end=own("page_end", Integral),
+            page_breaks=several("page_breaks", Integral),
+            section=(section,) if section else several("section", str),
+            table_head=head,
+            table_head_start=head_start if head is not None else None,
+            dense=own("dense", Real),
+            lexical=own("lexical", Real),
             metadata=meta,
         )
+
+    @staticmethod
+    def is_placed(document: Document) -> bool:
+        """Tell whether a ``Document`` says where in its source it stands."""
+        return any(isinstance(document.metadata.get(name), Integral) for name in ("start", "start_index"))
 
     def narrowed(self, start: int, end: int) -> Hit:
         """Return the part of this hit from `start` to `end` (offsets in the document)."""
@@ -155,8 +181,8 @@ class Candidate:
     kept : float
         The share of its characters that reached the context, in [0, 1].
     why : str
-        ``"kept"``, ``"kept in part"``, ``"no room"``, ``"said already"``, or ``"held by another
-        candidate"``.
+        ``"kept"``, ``"kept in part"``, ``"no room"``, ``"said already"``, ``"held by another
+        candidate"`` (all of it) or ``"blank"``.
     """
 
     source: str

@@ -13,11 +13,13 @@ def describe(generator: Any) -> str:
     own = getattr(generator, "description", None)
     if isinstance(own, str):
         return own
-    model = next(
-        (getattr(generator, n) for n in ("model_id", "model", "model_name") if getattr(generator, n, None)),
-        "",
-    )
-    return f"{type(generator).__name__} {model}".strip()
+    return f"{type(generator).__name__} {model_of(generator) or ''}".strip()
+
+
+def model_of(generator: Any) -> str | None:
+    """Return the model's id, under whichever name a chat model keeps it; None if it keeps none."""
+    found = (getattr(generator, name, None) for name in ("model_id", "model", "model_name"))
+    return next((value for value in found if isinstance(value, str) and value), None)
 
 
 def usage(generator: Any, message: Any) -> Usage:

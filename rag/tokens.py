@@ -206,10 +206,11 @@ class TokenCounter:
         """
         if estimated < 100 or not estimated / 4 <= actual <= estimated * 4:
             return False
-        models, own = self._read(), self.model or ""
-        before = _pairs(models.get(own)) or self._seen
-        self._seen = (*before, (int(estimated), int(actual)))[-_WINDOW:]
-        self._write({**models, own: self._seen})
+        with _WRITING:
+            models, own = self._read(), self.model or ""
+            before = _pairs(models.get(own)) or self._seen
+            self._seen = (*before, (int(estimated), int(actual)))[-_WINDOW:]
+            self._write({**models, own: self._seen})
         return True
 
     @property
@@ -254,6 +255,7 @@ class TokenCounter:
 
 
 _WINDOW = 64
+_WRITING = threading.Lock()  # of this process's threads
 _Seen = tuple[tuple[int, int], ...]
 
 

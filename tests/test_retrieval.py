@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from langchain_core.documents import BaseDocumentCompressor, Document
 from langchain_core.language_models import FakeListChatModel
+from langchain_core.vectorstores.utils import maximal_marginal_relevance
 
 import rag
 from rag.errors import ConfigError, GenerationError, UsageError
+from rag.index.ordering import diverse
 from rag.records import Hit
 from rag.retrieval import Decomposed, HybridRetriever, Rephrased
 
@@ -149,3 +152,27 @@ def test_rerankers_and_questions_can_be_named(
     assert pipe.retriever.questions("a") == ["a?"]
     with pytest.raises(ConfigError, match="there is no retriever's reranker 'none'"):
         rag.Pipeline(index, retriever={"reranker": "none"})
+
+
+def test_chosen_by_relevance_and_difference_as_langchain_does() -> None:
+    vectors = np.random.default_rng(3).standard_normal((60, 16)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    question, rows = vectors[0], list(vectors[1:])
+    cosines = [float(row @ question) for row in rows]
+    for diversity in (0.0, 0.3, 0.7, 1.0):
+        expected = maximal_marginal_relevance(question, rows, 1 - diversity, 20)
+        if diversity < 1:
+            assert diverse(cosines, rows, 20, diversity) == expected
+        assert len(set(diverse(cosines, rows, 99, diversity))) == 59
+    assert diverse([], [], 5, 0.5) == []
+
+
+def test_wrong_calls_say_what_is_missing(index: rag.Index) -> None:
+    with pytest.raises(UsageError, match="the question is empty"):
+        index.search_by_vector(np.ones(256), "", mode="lexical")
+    with pytest.raises(UsageError, match="mode 'dense' compares vectors"):
+        index.search_by_vector(None, "leave")
+    with pytest.raises(UsageError, match="k is 0"):
+        HybridRetriever(index=index).invoke("leave", k=0)
+    one = HybridRetriever(index=index, k=2, questions=lambda question: "When is pay day?").invoke("SEV-1")
+    assert any("Pay day" in text for text in texts(one))

@@ -247,3 +247,9 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
     (tmp_path / "q.jsonl").write_text(json.dumps(questions[0]))
     assert says in error_of("sweep", source, "q.jsonl", "sw", *arguments, code=2, cwd=tmp_path)
     assert not (tmp_path / "sw").exists()
+
+
+def test_every_setting_of_the_trimmer_can_be_given(source: Path, questions: Path, tmp_path: Path) -> None:
+    base = {**BASE, "trimmer": {"calibration": str(tmp_path / "tokens.json"), "unit": "tokens"}}
+    found = sweep(source, questions, tmp_path / "sw", {"retriever.k": [4]}, settings=base, budgets=(100,))
+    assert len(found.trials) == 1

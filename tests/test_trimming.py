@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from langchain_core.documents import Document
 
 from rag.embedding.static import StaticEmbeddings
 from rag.records import Hit
@@ -174,3 +178,85 @@ def test_the_word_that_is_meant_counts_as_well_as_the_word_that_was_asked() -> N
 def test_nothing_fits_or_nothing_is_there() -> None:
     assert trim([hit(0, "too long for it", 1.0)], budget=3) == []
     assert trim([], budget=3) == []
+
+
+@pytest.mark.parametrize("strategy", ["passages", "sentences", "chunks"])
+@pytest.mark.parametrize(("size", "overlap"), [(120, 40), (700, 200), (90, 89)])
+def test_overlapping_candidates_lose_nothing(strategy: str, size: int, overlap: int) -> None:
+    text = " ".join(f"Fact {n} of the handbook says {n * 7} and no more." for n in range(40))
+    starts = range(0, len(text), size - overlap)
+    hits = [hit(at, text[at : at + size].rstrip(), float(n % 7)) for n, at in enumerate(starts)]
+    hits = [
+        replace(h, start=h.start + len(h.text) - len(h.text.lstrip()), text=h.text.lstrip()) for h in hits
+    ]
+    found, _ = BudgetTrimmer(budget=100_000, strategy=strategy).trim([h.to_document() for h in hits], "x")
+    held = {at for p in found for at in range(p.start, p.end)}
+    assert {at for at, c in enumerate(text) if not c.isspace()} <= held
+    assert all(text[p.start : p.end] == p.text for p in found)
+    assert sum(len(p.text) for p in found) <= len(text)
+    assert len(found) == 1 and found[0].text == text  # the pieces join again
+
+
+def test_chunks_without_offsets_are_places_of_their_own() -> None:
+    facts = ["Leave is 28 days.", "Pay day is the 25th.", "The canteen opens at noon."]
+    documents = [Document(fact, metadata={"source": "a.pdf"}) for fact in facts] + [
+        Document("No source at all.")
+    ]
+    kept = BudgetTrimmer(budget=500).compress_documents(documents, "leave")
+    assert sorted(d.page_content for d in kept) == sorted([*facts, "No source at all."])
+
+
+def test_signs_are_no_repeats() -> None:
+    pairs = ("is >= 30", "is <= 30"), ("is 5", "is -5"), ("costs $50", "costs €50")
+    for one, two in pairs:
+        hits = [
+            hit(0, f"The reading {end} at noon.", 1.0, source=name) for name, end in (("a", one), ("b", two))
+        ]
+        assert len(trim(hits, budget=500)) == 2
+
+
+def test_what_is_no_row_brings_no_head_and_a_head_has_no_page_of_its_own() -> None:
+    below = 100 + len(HEAD)
+    assert [p.text for p in trim([row(below + 40, "Visitors park outside.", 2.0)], budget=500)] == [
+        "Visitors park outside."
+    ]
+    paged = row(below + 40, "| Oslo | 30 |", 2.0)
+    found = trim([replace(paged, page_start=7, page_end=7)], budget=500)
+    assert [(p.text, p.page_start) for p in found] == [(HEAD.rstrip(), None), ("| Oslo | 30 |", 7)]
+
+
+def test_keys_of_ours_with_values_of_other_types_are_the_users() -> None:
+    odd = {"source": 7, "score": [1], "start": "00:10", "section": "Intro", "page_start": "3", "page_breaks": "x",
+           "table_head": 1, "gap": 0}  # fmt: skip
+    found = Hit.from_document(Document("Text.", metadata=odd))
+    assert (found.source, found.score, found.start, found.section) == ("7", 0.0, 0, ("Intro",))
+    assert (found.page_start, found.page_breaks, found.table_head, found.gap) == (None, (), None, None)
+    kept = {"score": [1], "start": "00:10", "page_start": "3", "page_breaks": "x", "table_head": 1, "gap": 0}
+    assert found.metadata == kept
+    assert (
+        BudgetTrimmer(budget=50).compress_documents([Document("Text.", metadata=odd)], "x")[0].page_content
+        == "Text."
+    )
+
+
+@pytest.mark.parametrize(
+    "scores", [[float("nan"), 1.0, float("inf")], [1e308, 1.5e308, -1e308], [float("nan")] * 3]
+)
+def test_scores_that_are_no_numbers_break_nothing(scores: list[float]) -> None:
+    hits = [hit(0, f"Fact {n}.", score, source=f"{n}") for n, score in enumerate(scores)]
+    assert len(trim(hits, budget=500)) == 3
+
+
+def test_words_of_any_length_and_vectors_of_any_norm_give_a_cover_within_bounds() -> None:
+    class Loud(StaticEmbeddings):
+        fingerprint = "loud/1"
+
+        def vectors(self, texts):
+            return 100 * super().vectors(texts)
+
+    texts = ["bananas ripen quickly", "parental leave", "f" * 100_000, ""]
+    found = cover(texts, [False] * 4, "parental leave weeks", Loud())
+    assert found.tolist() == pytest.approx(
+        cover(texts, [False] * 4, "parental leave weeks", StaticEmbeddings()).tolist()
+    )
+    assert found[1] > 0.5 > found[0] and found[2] == found[3] == 0

@@ -116,7 +116,7 @@ def place(text: str, structure: dict[str, Any], start: int, end: int) -> dict[st
 
 def _table_head(text: str, structure: dict[str, Any], start: int) -> dict[str, Any]:
     tables = structure.get("tables", ())
-    at = bisect.bisect_right(tables, start, key=lambda table: int(table[1])) - 1
+    at = bisect.bisect_left(tables, start, key=lambda table: int(table[0])) - 1
     if at < 0:
         return {}
     first, below, end = tables[at]

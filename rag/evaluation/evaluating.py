@@ -1,4 +1,4 @@
-"""A pipeline measured on a golden set: one retrieval per question, trimmed to each budget."""
+"""A pipeline measured on a golden set: for each question, the context at each budget."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Scored:
     tokens : tuple of int
         Estimated tokens of the context at each budget.
     seconds : float
-        Retrieval and the slowest of the trims.
+        Of the slowest of its contexts; the question's vector is made once.
     sources : int
         Documents that the retriever's chunks are of.
     lost : tuple of str
@@ -189,7 +189,7 @@ def evaluate(
         places, unknown = texts.copies(pipe.index, answerable)
         if unknown:
             notes.append(f"{unknown} evidence spans are not in one piece in the index: copies not known")
-    cuts = _Cuts(tuple(sorted(set(budgets))), unit, k, places)
+    cuts = _Cuts(tuple(sorted({int(budget) for budget in budgets})), unit, k, places)
     scored = []
     for question, applied in zip(answerable, filters, strict=True):
         scored.append(_score(pipe, question, applied, mode, cuts))

@@ -131,7 +131,10 @@ def _try(kind: str, value: Any) -> None:
     try:
         config.check(kind, value)
         if kind in ("chunker", "trimmer", "retriever") and config.is_own(kind, value):
-            config.stage(kind, value, **({"index": None} if kind == "retriever" else {}))
+            if kind == "trimmer":
+                config.trimmer(value, None)
+            else:
+                config.stage(kind, value, **({"index": None} if kind == "retriever" else {}))
     except ConfigError as error:
         shown = ", ".join(f"{kind}.{name}={_shown(each)}" for name, each in value.items())
         raise ConfigError(f"{shown}: {error}") from None

@@ -193,8 +193,10 @@ class Index:
             raise UsageError(f"mode is {mode!r}: write one of {', '.join(get_args(Mode))}")
         if k < 1:
             raise UsageError(f"k is {k}: ask for at least 1 hit")
-        if not query.strip() and vector is None:
+        if not query.strip() and (vector is None or mode == "lexical"):
             raise UsageError("the question is empty: write one")
+        if vector is None and mode == "dense":
+            raise UsageError("mode 'dense' compares vectors: give one, or use mode='lexical'")
         bound, masks, matches = self._matching(where)
         unit = None if vector is None or mode == "lexical" else self._unit(vector)
         compared = 0
@@ -241,8 +243,6 @@ class Index:
         Hits
             In the order chosen; `Hit.score` is each one's own cosine to the question.
         """
-        from langchain_core.vectorstores.utils import maximal_marginal_relevance
-
         if k < 1 or not 0 <= diversity <= 1:
             raise UsageError(f"k is {k}, diversity {diversity}: at least 1, and between 0 and 1")
         unit = self._unit(self._embed(query) if isinstance(query, str) else query)
@@ -250,7 +250,7 @@ class Index:
         scored, compared = self._searcher.dense(unit, masks, matches, max(k, fetch_k))
         order = ordering.ordered(scored, self._segments)[: max(k, fetch_k)]
         vectors = [self._segments[number].vectors[row] for number, row in order]
-        chosen = maximal_marginal_relevance(unit, vectors, 1 - diversity, min(k, len(vectors)))
+        chosen = ordering.diverse([scored[key][0] for key in order], vectors, k, diversity)
         hits = self._made([order[at] for at in chosen], scored)
         return Hits(hits, SearchPlan(
             "dense", k, len(hits), len(self), sum(matches), compared,
@@ -279,7 +279,7 @@ class Index:
         places = {
             name: (number, row) for number, segment in enumerate(self._segments)
             for rows in (segment.rows_with(wanted).tolist(),)
-            for name, row in zip(segment.ids(rows), rows, strict=True)
+            for name, row in zip(segment.ids(rows), rows, strict=True) if segment.live[row]
         }  # fmt: skip
         out: list[Hit] = []
         taken: set[Key] = set()

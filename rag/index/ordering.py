@@ -69,3 +69,25 @@ def at_least(values: Sequence[npt.NDArray[Any]], k: int) -> list[Mask]:
     every = np.concatenate([np.zeros(0), *values])
     least = np.partition(every, -k)[-k] if len(every) > k else -np.inf
     return [own >= least for own in values]
+
+
+def diverse(
+    cosines: Sequence[float], vectors: Sequence[npt.NDArray[np.float32]], k: int, diversity: float
+) -> list[int]:
+    """Return which k vectors maximal marginal relevance chooses, one after the other.
+
+    Each time the one with the highest ``(1 - diversity) * cosine to the question - diversity *
+    highest cosine to those chosen already`` (Carbonell and Goldstein, 1998); of equals the first.
+    """
+    if not len(vectors):
+        return []
+    rows, relevance = np.stack(vectors), (1 - diversity) * np.asarray(cosines, np.float64)
+    nearest = np.full(len(rows), -np.inf)
+    chosen: list[int] = []
+    left = np.ones(len(rows), bool)
+    while len(chosen) < min(k, len(rows)):
+        gain = relevance - diversity * nearest if chosen else relevance
+        chosen.append(int(np.argmax(np.where(left, gain, -np.inf))))
+        left[chosen[-1]] = False
+        nearest = np.maximum(nearest, np.vecdot(rows, rows[chosen[-1]]))
+    return chosen

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from numbers import Real
 from typing import Any, Literal, Protocol
 
 from langchain_core.callbacks import CallbackManagerForRetrieverRun
@@ -107,11 +108,13 @@ class HybridRetriever(BaseRetriever):
         mode: str | None = None,
         room_chars: int | None = None,
     ) -> list[Document]:
-        k = k or self.candidates(room_chars)
+        k = self.candidates(room_chars) if k is None else k
         both = [self.index.check(item) for item in (self.where, where) if item is not None]
         joined = (both[0] if len(both) == 1 else both[0] & both[1]) if both else None
-        asked = [query, *self.questions(query)] if self.questions is not None else [query]
-        found = _best([self._search(one, k, joined, mode or self.mode) for one in asked])[:k]
+        more = self.questions(query) if self.questions is not None else []
+        asked = [query, more] if isinstance(more, str) else [query, *more]
+        found = _best([self._search(one, k, joined, mode or self.mode) for one in asked])
+        found = (_distinct(found) if self.distinct else found)[:k]
         if self.reranker is not None:
             found = _reranked(self.reranker, found, query)
         if self.neighbours or self.section:
@@ -136,13 +139,19 @@ class HybridRetriever(BaseRetriever):
             hits = search(most)
             if not self.distinct:
                 return hits
-            texts: dict[str, Hit] = {}
-            for hit in hits:
-                texts.setdefault(" ".join(hit.text.lower().split()), hit)
+            once = _distinct(hits)
             # Bounded: a collection of copies is not read to its end.
-            if len(texts) >= k or len(hits) < most or most > 8 * k:
-                return list(texts.values())[:k]
+            if len(once) >= k or len(hits) < most or most > 8 * k:
+                return once[:k]
             most *= 4
+
+
+def _distinct(hits: Sequence[Hit]) -> list[Hit]:
+    """Return hits without those that have the text of a better one."""
+    texts: dict[str, Hit] = {}
+    for hit in hits:
+        texts.setdefault(" ".join(hit.text.lower().split()), hit)
+    return list(texts.values())
 
 
 def _best(found: Sequence[Sequence[Hit]]) -> list[Hit]:
@@ -166,7 +175,7 @@ def _reranked(reranker: BaseDocumentCompressor, hits: Sequence[Hit], query: str)
     given = reranker.compress_documents([hit.to_document() for hit in hits], query)
     found = [Hit.from_document(document) for document in given]
     said = [hit.metadata.get("relevance_score") for hit in found]
-    scores = [float(score) for score in said if isinstance(score, int | float)]
+    scores = [float(score) for score in said if isinstance(score, Real)]
     if len(scores) < len(found) or scores != sorted(scores, reverse=True):
         scores = [-float(place) for place in range(len(found))]
     return [replace(hit, score=score) for hit, score in zip(found, scores, strict=True)]

@@ -14,7 +14,7 @@ from rag.trimming.units import Unit
 
 KEPT, REPEAT, NO_ROOM = "kept", "said already", "no room"
 
-_WORD = re.compile(r"\w+")
+_WORD = re.compile(r"\w+|[^\w\s]")  # signs, too: >= is not <=
 _RUN = 4  # words
 
 
@@ -25,7 +25,7 @@ class _Said:
         self._runs: set[tuple[str, ...]] = set()
 
     def holds(self, text: str) -> bool:
-        """Tell whether every run of words stands in what was said: no number, no "not" is new."""
+        """Tell whether every run of words and signs stands in what was said: no number, no "not" is new."""
         return _runs(text) <= self._runs
 
     def add(self, text: str) -> None:
@@ -61,7 +61,7 @@ def pick(
         cost = _cost(units, picked, new, size) if used < budget else 1
         if used + cost > budget:
             why[number] = NO_ROOM
-        elif said.holds(unit.text):
+        elif not unit.rest and said.holds(unit.text):
             why[number] = REPEAT
         else:
             for each in new:

@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 from langchain_core.embeddings import Embeddings
 
-from rag import traits
 from rag.text import term, words
 from rag.vectors import embed
 
@@ -26,6 +24,8 @@ Scores = npt.NDArray[np.float64]
 LEAST_COSINE, NEIGHBOUR = 0.35, 0.6
 #: Words whose vectors are remembered, for each embedder: 64 MB with 256 dimensions.
 _MOST_WORDS = 1 << 16
+_LONGEST_WORD = 64  # characters: what is longer is a key or an encoded file
+_MEMORIES = 4  # embedders whose words are remembered
 
 
 def cover(
@@ -50,7 +50,10 @@ def cover(
     asked = list({term(word): word for word in words(query) if term(word)}.values())
     if not asked or not texts:
         return np.zeros(len(texts))
-    bags = [[word for word in dict.fromkeys(words(text)) if term(word)] for text in texts]
+    bags = [
+        [word for word in dict.fromkeys(words(text)) if len(word) <= _LONGEST_WORD and term(word)]
+        for text in texts
+    ]
     distinct = list(dict.fromkeys(word for bag in bags for word in bag))
     matches = _matches(distinct, asked, embedder)
     numbers = {word: number for number, word in enumerate(distinct)}
@@ -66,11 +69,12 @@ def cover(
 
 def _matches(found: Sequence[str], asked: Sequence[str], embedder: Embeddings | None) -> Scores:
     """Return how well words stand for the words that were asked, ``(len(found), len(asked))``."""
-    stems = np.array([term(word) for word in found])
-    same = stems[:, None] == np.array([term(word) for word in asked])[None, :]
+    numbers = {term(word): number for number, word in enumerate(asked)}
+    stems = np.array([numbers.get(term(word), -1) for word in found])
+    same = stems[:, None] == np.arange(len(asked))
     if embedder is None or not found:
         return np.asarray(same, np.float64)
-    vectors = _memory(traits.fingerprint(embedder)).vectors([*found, *asked], embedder)
+    vectors = _memory(embedder).vectors([*found, *asked], embedder)
     cosines = (vectors[: len(found)] @ vectors[len(found) :].T).astype(np.float64)
     near: Scores = np.where(cosines > LEAST_COSINE, np.minimum(cosines, 0.999), 0.0)
     either: Scores = np.maximum(near, same)
@@ -105,7 +109,9 @@ class _Memory:
             found: npt.NDArray[np.float32] = self._vectors[[self._rows[word] for word in texts]]
             return found
 
-    def _learn(self, new: Sequence[str], vectors: npt.NDArray[np.float32]) -> None:
+    def _learn(self, new: Sequence[str], made: npt.NDArray[np.float32]) -> None:
+        norms = np.linalg.norm(made, axis=1, keepdims=True)
+        vectors = np.divide(made, norms, out=np.zeros_like(made), where=norms > 0)
         needed = len(self._rows) + len(new)
         if needed > len(self._vectors):  # room for as many again, so that it seldom grows
             grown = np.zeros((2 * needed, vectors.shape[1]), np.float32)
@@ -117,6 +123,18 @@ class _Memory:
             self._rows[word] = len(self._rows)
 
 
-@lru_cache(maxsize=4)
-def _memory(fingerprint: str) -> _Memory:
-    return _Memory()
+_memories: dict[str | int, tuple[Embeddings, _Memory]] = {}
+_guard = threading.Lock()
+
+
+def _memory(embedder: Embeddings) -> _Memory:
+    """Return an embedder's words: of all with the same fingerprint, or of a stranger's object alone."""
+    own = getattr(embedder, "fingerprint", None)
+    # The object is kept beside its words, so that no other one gets its number meanwhile.
+    key = own if isinstance(own, str) else id(embedder)
+    with _guard:
+        if key not in _memories:
+            if len(_memories) >= _MEMORIES:
+                _memories.pop(next(iter(_memories)))
+            _memories[key] = embedder, _Memory()
+        return _memories[key][1]

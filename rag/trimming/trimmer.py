@@ -78,7 +78,8 @@ class BudgetTrimmer(BaseDocumentCompressor):
         """Return the passages to send, and of every candidate what became of it and why."""
         hits = [Hit.from_document(document) for document in documents]
         longest = {"chunks": _WHOLE, "passages": LONG_CHARS, "sentences": 0}[self.strategy]
-        units, heads = units_of(hits, longest=longest)
+        placed = [Hit.is_placed(document) for document in documents]
+        units, heads = units_of(hits, longest=longest, placed=placed)
         scores = self._scores(units, heads, query)
         picked, why = pick(units, scores, self.budget, self.size)
         chosen = passages(units, scores, picked)
@@ -117,7 +118,7 @@ class BudgetTrimmer(BaseDocumentCompressor):
 def _finite(values: Scores) -> Scores:
     """Return scores in which those that are no numbers, as a stranger may give them, are the lowest."""
     known = np.isfinite(values)
-    return np.where(known, values, values[known].min() if known.any() else 0.0)
+    return np.clip(np.where(known, values, values[known].min() if known.any() else 0.0), -1e100, 1e100)
 
 
 def _standard(values: Scores) -> Scores:
@@ -138,7 +139,7 @@ def _report(
         said = {why[number] for number in own}
         reason = said.pop() if len(said) == 1 else "kept in part" if kept else "no room"
         if not own:
-            reason = "held by another candidate"
+            reason = "held by another candidate" if hit.text.strip() else "blank"
         score = max((float(scores[number]) for number in own), default=float("-inf"))
         out.append(Candidate(
             hit.source, hit.start, hit.end, None if score == float("-inf") else score,
