@@ -278,10 +278,9 @@ def _query(options: dict[str, Any]) -> tuple[Any, bool, Callable[..., int]]:
 
 def _both(index: Any, given: Any, own: Any, name: Any) -> Any:
     try:
-        filters = [index.check(where) for where in (given, own) if where is not None]
+        return index.both(given, own)
     except RagError as error:
         raise type(error)(f"question {name!r}: {error}") from None
-    return None if not filters else filters[0] if len(filters) == 1 else filters[0] & filters[1]
 
 
 def _read_questions(path: Path) -> Iterator[dict[str, Any]]:

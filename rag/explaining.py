@@ -12,6 +12,7 @@ from rag.index.where import And, Where
 from rag.index.where import field as column
 from rag.records import Context, Hit
 from rag.retrieval import HybridRetriever
+from rag.tokens import room_chars
 
 _SPAN = re.compile(r"(?P<source>.+):(?P<start>\d+)-(?P<end>\d+)")
 #: Ranks are told up to here; what lies behind is "below".
@@ -99,9 +100,9 @@ def explain(pipe: Any, question: str, expect: str, **options: Any) -> Explanatio
     if kept > 0:
         part = "" if kept > 0.99 else f": {kept:.0%} of it"
         return replace(out, stage="kept", said=f"it is in the context{part}")
-    k = options.get("k") or (
-        retriever.candidates(_room(context)) if isinstance(retriever, HybridRetriever) else None
-    )
+    room = room_chars(context.budget, context.unit)
+    own = retriever.candidates(room) if isinstance(retriever, HybridRetriever) else None
+    k = options.get("k") or own
     mode = str(options.get("mode") or getattr(retriever, "mode", "hybrid"))
     rank = ranks.get(mode)
     if isinstance(retriever, HybridRetriever) and k is not None and (rank is None or rank > k):
@@ -219,10 +220,6 @@ def _fates(context: Context, spans: Sequence[_Found]) -> set[str]:
         candidate.why for candidate in context.candidates for hits, start, end in spans
         if candidate.source == hits[0].source and candidate.start < end and start < candidate.end
     }  # fmt: skip
-
-
-def _room(context: Context) -> int:
-    return context.budget * (1 if context.unit == "chars" else 4)
 
 
 def _trimmed(

@@ -17,9 +17,7 @@ from rag.citing import OnFail, ReplyReader
 from rag.errors import GenerationError, RagError, UsageError
 from rag.explaining import Explanation, explain
 from rag.records import Answer, Citation, Context, Event, Hit, Step
-
-#: Roughly, of English text: how much room a budget in tokens gives.
-CHARS_PER_TOKEN = 4
+from rag.tokens import room_chars
 
 
 class Pipeline:
@@ -94,18 +92,8 @@ class Pipeline:
         unit: str | None = None,
     ) -> list[Document]:
         """Return what the retriever finds, best first; the first half of `context`."""
-        if not question.strip():
-            raise UsageError("the question is empty: write one")
-        options = {"where": where, "k": k, "mode": mode}
-        asked = _accepted(self.retriever, options)
         trimmer = _limited(self.trimmer, budget, unit)
-        room = getattr(trimmer, "budget", None)
-        if room is not None and "room_chars" in _parameters(self.retriever):
-            asked["room_chars"] = room * (
-                1 if getattr(trimmer, "unit", "chars") == "chars" else CHARS_PER_TOKEN
-            )
-        found: list[Document] = self.retriever.invoke(question, **asked)
-        return found
+        return self._retrieve(question, trimmer, where=where, k=k, mode=mode)
 
     def trim(
         self,
@@ -116,7 +104,7 @@ class Pipeline:
         unit: str | None = None,
     ) -> Context:
         """Return what of the documents would be sent to the model; the second half of `context`."""
-        return self._trim(question, documents, budget, unit)[0]
+        return self._trim(question, documents, _limited(self.trimmer, budget, unit))[0]
 
     def explain(self, question: str, expect: str, **options: Any) -> Explanation:
         """Say at which stage a passage was lost, and what would have kept it; see `rag.explaining`.
@@ -174,18 +162,28 @@ class Pipeline:
         budget: int | None = None,
         unit: str | None = None,
     ) -> tuple[Context, Sequence[Document]]:
+        trimmer = _limited(self.trimmer, budget, unit)
         with _timed(steps, "retrieve") as detail:
-            found = self.retrieve(question, where=where, k=k, mode=mode, budget=budget, unit=unit)
+            found = self._retrieve(question, trimmer, where=where, k=k, mode=mode)
             detail["documents"] = len(found)
         with _timed(steps, "trim") as detail:
-            context, kept = self._trim(question, found, budget, unit)
+            context, kept = self._trim(question, found, trimmer)
             detail["passages"], detail["used"] = len(kept), context.used
         return context, kept
 
+    def _retrieve(self, question: str, trimmer: Any, **options: Any) -> list[Document]:
+        if not question.strip():
+            raise UsageError("the question is empty: write one")
+        asked = _accepted(self.retriever, options)
+        budget = getattr(trimmer, "budget", None)
+        if budget is not None and "room_chars" in _parameters(self.retriever):
+            asked["room_chars"] = room_chars(budget, getattr(trimmer, "unit", "chars"))
+        found: list[Document] = self.retriever.invoke(question, **asked)
+        return found
+
     def _trim(
-        self, question: str, found: Sequence[Document], budget: int | None, unit: str | None
+        self, question: str, found: Sequence[Document], trimmer: Any
     ) -> tuple[Context, Sequence[Document]]:
-        trimmer = _limited(self.trimmer, budget, unit)
         trim = getattr(trimmer, "trim", None)
         if callable(trim):  # one that says what became of each candidate
             passages, candidates = trim(found, question)

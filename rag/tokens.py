@@ -148,6 +148,11 @@ class Calibration:
     ratio: float
 
 
+def room_chars(budget: int, unit: str) -> int:
+    """Return roughly how many characters of English a budget in a unit has room for."""
+    return budget if unit == "chars" else 4 * budget
+
+
 class TokenCounter:
     """Counts tokens for one model: the estimate times what its replies taught.
 

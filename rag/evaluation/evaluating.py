@@ -33,9 +33,9 @@ class Scored:
     tokens : tuple of int
         Estimated tokens of the context at each budget.
     seconds : float
-        Of the slowest of its contexts; the question's vector is made once.
+        Of the slowest of its contexts, and of the ranking; the question's vector is made once.
     sources : int
-        Documents that the retriever's chunks are of.
+        Documents that the retriever's chunks are of; 0 where none are asked for.
     lost : tuple of str
         Evidence (``source:start-end``) of which nothing is in the largest context, and gold sources
         that are not among the first k: what ``rag explain --expect`` takes.
@@ -215,12 +215,11 @@ class _Cuts:
 
 
 def _score(pipe: Any, question: Question, where: Any, mode: str | None, cuts: _Cuts) -> Scored:
-    started = time.perf_counter()
-    documents = pipe.retrieve(question.question, where=where, mode=mode)
-    seconds = time.perf_counter() - started
     values: dict[str, float] = {}
     tokens: list[int] = []
     lost: list[str] = []
+    sources: list[str] = []
+    seconds = 0.0
     if question.evidence:
         for budget in cuts.budgets or (None,):
             started = time.perf_counter()
@@ -237,8 +236,11 @@ def _score(pipe: Any, question: Question, where: Any, mode: str | None, cuts: _C
             str(span) for span in metrics.merged(question.evidence)
             if not metrics.overlap([span], held, cuts.copies).recall
         ]  # fmt: skip
-    sources = list(dict.fromkeys(Hit.from_document(document).source for document in documents))
     if question.gold:
+        started = time.perf_counter()
+        documents = pipe.retrieve(question.question, where=where, mode=mode)
+        seconds = max(seconds, time.perf_counter() - started)
+        sources = list(dict.fromkeys(Hit.from_document(document).source for document in documents))
         ranked = metrics.ranking(question.gold, sources, cuts.k)
         values |= {
             f"ndcg@{cuts.k}": ranked.ndcg, f"source_recall@{cuts.k}": ranked.recall,
@@ -278,10 +280,9 @@ def _summary(
 def _where(index: Any, given: Any, question: Question) -> Any:
     """Return the caller's filter and the question's own as one."""
     try:
-        filters = [index.check(where) for where in (given, question.where) if where is not None]
+        return index.both(given, question.where)
     except RagError as error:
         raise type(error)(f"question {question.id!r}: {error}") from None
-    return None if not filters else filters[0] if len(filters) == 1 else filters[0] & filters[1]
 
 
 def _unreachable(index: Any, questions: Iterable[Question]) -> list[str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
@@ -53,7 +54,8 @@ class Index:
         self._live = [segment.live for segment in self._segments]
         self._sources = open_sources(path / manifest.sources.path)
         self._count = sum(entry.live for entry in manifest.segments)
-        self._asked: dict[tuple[int, str], Vectors] = {}
+        self._asked: dict[str, Vectors] = {}
+        self._asked_of: Embeddings | None = None
 
     @classmethod
     def open(
@@ -101,7 +103,7 @@ class Index:
         """The type of each field that a filter can use."""
         return {**self.manifest.schema, **OWN}
 
-    @cached_property
+    @functools.cached_property
     def sources(self) -> list[SourceRecord]:
         """Every file that was seen when this version was built, in order of path."""
         return read_sources(self._sources)
@@ -298,6 +300,11 @@ class Index:
                 out.append(joined(pieces, hit.chunk_id))
         return out
 
+    def both(self, *filters: WhereLike | None) -> Where | None:
+        """Return filters as one, joined with "and" and checked; None if there are none."""
+        checked = [self.check(where) for where in filters if where is not None]
+        return functools.reduce(operator.and_, checked) if checked else None
+
     def get(self, chunk_ids: Iterable[str]) -> list[Hit]:
         """Return chunks by their ids, in the order of the ids; those that are not there are left out."""
         wanted = list(dict.fromkeys(chunk_ids))
@@ -331,7 +338,7 @@ class Index:
         """Return a filter as it is understood: checked, dates parsed; raise `WhereError` if wrong."""
         return bind(parse(where), self.schema)
 
-    @cached_property
+    @functools.cached_property
     def lexical_balance(self) -> float:
         """What full BM25 weighs beside one deviation of the cosines, measured in this index.
 
@@ -339,17 +346,16 @@ class Index:
         """
         return self._searcher.lexical_balance
 
-    @cached_property
+    @functools.cached_property
     def _searcher(self) -> Searcher:
         return Searcher(self._segments, len(self))
 
     def _embed(self, query: str) -> Vectors:
-        key = (id(self.embedder), query)
-        if key not in self._asked:
-            if len(self._asked) >= _ASKED:
-                self._asked.clear()
-            self._asked[key] = self._question(query)
-        return self._asked[key]
+        if self._asked_of is not self.embedder or len(self._asked) >= _ASKED:
+            self._asked, self._asked_of = {}, self.embedder
+        if query not in self._asked:
+            self._asked[query] = self._question(query)
+        return self._asked[query]
 
     def _question(self, query: str) -> Vectors:
         if self.embedder is None:

@@ -12,7 +12,7 @@ k1 = 0.9, b = 0.4 as tuned by Trotman, Jia and Crane (2012) and used by Anserini
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ from rag.text import terms
 Rows = npt.NDArray[np.int32]
 Frequencies = npt.NDArray[np.uint16]
 Found = npt.NDArray[Any]  # of rows, or of their frequencies
+#: A term of a question: how often it stands there, in how many live rows it is, its postings by segment.
+Term = tuple[int, int, list[tuple[Rows, Frequencies]]]
 
 _TERMS = pa.schema([("term", pa.string()), ("end", pa.int64())])
 
@@ -211,17 +213,19 @@ class Statistics:
         total = sum(float(p.lengths[mask].sum()) for p, mask in zip(postings, live, strict=True))
         self.mean = total / self.count if self.count else 0.0
 
-    def found(self, query: str) -> Iterator[tuple[int, int, list[tuple[Rows, Frequencies]]]]:
-        """Yield for each term of a query how often it stands there, df, and its postings by segment."""
+    def found(self, query: str) -> list[Term]:
+        """Look up the terms of a query."""
+        out = []
         for term, repeated in Counter(terms(query)).items():
             found = [postings.find(term) for postings in self._postings]
             df = sum(
                 int(np.count_nonzero(mask[rows])) for (rows, _), mask in zip(found, self._live, strict=True)
             )
-            yield repeated, df, found
+            out.append((repeated, df, found))
+        return out
 
-    def score(self, query: str) -> list[npt.NDArray[np.float32]]:
-        """Score every row of every segment by BM25.
+    def score(self, asked: Sequence[Term]) -> list[npt.NDArray[np.float32]]:
+        """Score every row of every segment by BM25, for the terms that `found` gave.
 
         Returns
         -------
@@ -230,15 +234,22 @@ class Statistics:
             have scores too: mask them.
         """
         scores = [np.zeros(len(mask)) for mask in self._live]
-        for repeated, df, found in self.found(query):
+        for repeated, df, found in asked:
             if not df:
                 continue
             weight = repeated * idf(df, self.count)
             for (rows, frequency), out, postings in zip(found, scores, self._postings, strict=True):
-                tf = frequency.astype(np.float64)
-                norm = K1 * (1 - B + B * postings.lengths[rows] / max(self.mean, 1e-9))
-                out[rows] += weight * tf * (K1 + 1) / (tf + norm)
+                out[rows] += weight * saturated(
+                    frequency.astype(np.float64), postings.lengths[rows], self.mean
+                )
         return [out.astype(np.float32) for out in scores]
+
+
+def saturated(tf: npt.NDArray[Any], lengths: npt.NDArray[Any], mean: float) -> npt.NDArray[Any]:
+    """Return what frequencies of a term count in texts of some lengths: below ``K1 + 1``."""
+    norm = K1 * (1 - B + B * lengths / max(mean, 1e-9))
+    out: npt.NDArray[Any] = tf * (K1 + 1) / (tf + norm)
+    return out
 
 
 def idf(df: int, count: int) -> float:

@@ -22,12 +22,11 @@ sampling error.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from rag.index.lexical import K1, B, Found, Statistics, idf
+from rag.index.lexical import K1, Found, Statistics, Term, idf, saturated
 from rag.index.segment import Rows, Segment, Vectors
 
 Scores = npt.NDArray[np.float64]
@@ -95,7 +94,7 @@ class Surroundings:
         length: Rows = sums[end] - sums[first]
         return length
 
-    def lexical(self, query: str) -> list[Scores]:
+    def lexical(self, asked: Sequence[Term]) -> list[Scores]:
         """Return every row's BM25 with its surroundings, in [0, 1], one array per segment.
 
         The share of the most that could be reached (see `LEXICAL`). Document frequencies are those
@@ -104,7 +103,7 @@ class Surroundings:
         out = [np.zeros(segment.rows) for segment in self._segments]
         whole = [np.zeros(len(segment.documents)) for segment in self._segments]
         most = most_whole = 0.0
-        for repeated, df, found in self._statistics.found(query):
+        for repeated, df, found in asked:
             weight = repeated * idf(df, self._statistics.count)
             most += weight
             holding = [self._documents(number, *rows) for number, rows in enumerate(found)]
@@ -141,14 +140,14 @@ class Surroundings:
         for share, reach, mean in zip(LEXICAL, (NEAR, WIDE), self._means, strict=False):
             low, high = segment.around(touched, reach)
             tf = before(high) - before(low)
-            total[touched] += share * weight * _saturated(tf, self._length(number, low, high), mean)
+            total[touched] += share * weight * saturated(tf, self._length(number, low, high), mean)
 
     def _add_documents(
         self, total: Scores, number: int, documents: Rows, frequency: Scores, weight: float
     ) -> None:
         """Add a term's share to the documents that hold it."""
         length = self._length(number, *self._segments[number].runs(documents))
-        total[documents] += weight * _saturated(frequency, length, self._means[2])
+        total[documents] += weight * saturated(frequency, length, self._means[2])
 
 
 def _running(rows: Rows, frequency: Found, count: int) -> Callable[[Rows], Rows]:
@@ -160,9 +159,3 @@ def _running(rows: Rows, frequency: Found, count: int) -> Callable[[Rows], Rows]
     every[rows + 1] = frequency
     np.cumsum(every, out=every)
     return lambda wanted: every[wanted]
-
-
-def _saturated(tf: npt.NDArray[Any], length: Rows, mean: float) -> Scores:
-    norm = K1 * (1 - B + B * length / max(mean, 1e-9))
-    out: Scores = tf * (K1 + 1) / (tf + norm)
-    return out

@@ -35,7 +35,7 @@ class Searcher:
 
     def lexical(self, query: str, masks: Sequence[Mask], k: int) -> Scored:
         """Return the k rows with the highest BM25, and those that tie with the last."""
-        bm25 = self._statistics.score(query)
+        bm25 = self._statistics.score(self._statistics.found(query))
         best = ordering.highest(bm25, [m & (s > 0) for m, s in zip(masks, bm25, strict=True)], k)
         return {(n, row): (float(bm25[n][row]), None, float(bm25[n][row])) for n, row in best}
 
@@ -50,8 +50,8 @@ class Searcher:
     ) -> tuple[Scored, int]:
         """Score the best of either arm, and their neighbours, by both arms (`rag.index.ranking`)."""
         width = max(200, 3 * k)
-        context = self._surroundings.lexical(query)
-        bm25 = self._statistics.score(query)
+        asked = self._statistics.found(query)
+        context, bm25 = self._surroundings.lexical(asked), self._statistics.score(asked)
         rows, compared = self._nearest_rows(unit, masks, matches, width)
         holding = [mask & (scores > 0) for mask, scores in zip(masks, context, strict=True)]
         wordy = ordering.highest_rows(context, holding, width)

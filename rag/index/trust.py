@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from rag.index.lexical import K1, B, idf
+from rag.index.lexical import idf, saturated
 from rag.index.segment import Segment, Vectors
 from rag.text import terms
 
@@ -86,8 +86,8 @@ def _bm25(texts: Sequence[str]) -> npt.NDArray[np.float32]:
     lengths = tf.sum(1, keepdims=True)
     held = tf > 0
     weights = np.array([idf(int(df), len(texts)) for df in held.sum(0)], np.float32)
-    norm = K1 * (1 - B + B * lengths / max(float(lengths.mean()), 1e-9))
-    scores: npt.NDArray[np.float32] = held[::2].astype(np.float32) @ (weights * tf * (K1 + 1) / (tf + norm)).T
+    counted = weights * saturated(tf, lengths, float(lengths.mean()))
+    scores: npt.NDArray[np.float32] = held[::2].astype(np.float32) @ counted.T
     return scores
 
 

@@ -38,8 +38,8 @@ class Searchable(Protocol):
         """Return hits with the chunks around them."""
         ...
 
-    def check(self, where: Any) -> Any:
-        """Return a filter as it is understood."""
+    def both(self, *filters: Any) -> Any:
+        """Return filters as one."""
         ...
 
 
@@ -109,8 +109,7 @@ class HybridRetriever(BaseRetriever):
         room_chars: int | None = None,
     ) -> list[Document]:
         k = self.candidates(room_chars) if k is None else k
-        both = [self.index.check(item) for item in (self.where, where) if item is not None]
-        joined = (both[0] if len(both) == 1 else both[0] & both[1]) if both else None
+        joined = self.index.both(self.where, where)
         more = self.questions(query) if self.questions is not None else []
         asked = [query, more] if isinstance(more, str) else [query, *more]
         found = _best([self._search(one, k, joined, mode or self.mode) for one in asked])

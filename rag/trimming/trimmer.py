@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field
 
 from rag.records import Candidate, Hit
 from rag.tokens import estimate_tokens
-from rag.trimming.packing import KEPT, passages, pick
+from rag.trimming.packing import KEPT, NO_ROOM, passages, pick
 from rag.trimming.relevance import Scores, cover
 from rag.trimming.units import Unit, units_of
 
@@ -88,7 +88,7 @@ class BudgetTrimmer(BaseDocumentCompressor):
             worst = min(picked - heads, key=lambda number: float(scores[number]))
             picked.remove(worst)
             picked -= {head for head in heads if not any(units[number].head == head for number in picked)}
-            why[worst] = "no room"
+            why[worst] = NO_ROOM
             chosen = passages(units, scores, picked)
         return chosen, _report(hits, units, scores, why)
 
@@ -137,7 +137,7 @@ def _report(
         own = parts.get(at, [])
         kept = sum(len(units[number].text) for number in own if why[number] == KEPT)
         said = {why[number] for number in own}
-        reason = said.pop() if len(said) == 1 else "kept in part" if kept else "no room"
+        reason = said.pop() if len(said) == 1 else "kept in part" if kept else NO_ROOM
         if not own:
             reason = "held by another candidate" if hit.text.strip() else "blank"
         score = max((float(scores[number]) for number in own), default=float("-inf"))

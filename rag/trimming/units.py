@@ -175,7 +175,7 @@ def _linked(units: Sequence[Unit], gaps: dict[tuple[str, int], str]) -> list[Uni
     out = []
     for number, unit in enumerate(units):
         following = units[number + 1] if number + 1 < len(units) else None
-        gap = gaps.get((unit.home, unit.end), unit.gap) if unit.gap is None else unit.gap
+        gap = unit.gap if unit.gap is not None else gaps.get((unit.home, unit.end))
         joins = (
             gap is not None and following is not None and following.home == unit.home
             and following.start == unit.end + len(gap)
