@@ -10,6 +10,7 @@
     ├── LoadError                 one file cannot be read (a build quarantines it)
     ├── EmbeddingError            a text could not be turned into a vector
     ├── GenerationError           the model gave no usable answer
+    ├── BudgetError               the call would cost more than is left to spend
     └── StoreError                the index on disk
         ├── StoreMissingError     no index there               (exit code 2)
         ├── StoreMismatchError    built with another embedder  (exit code 2)
@@ -75,7 +76,36 @@ class EmbeddingError(RagError):
 
 
 class GenerationError(RagError):
-    """The model gave no usable answer."""
+    """The model gave no usable answer.
+
+    Parameters
+    ----------
+    message : str
+    code : str
+        What failed, as `rag.bedrock.faults` names it; empty where that is not known.
+    elsewhere : bool
+        Whether another model may answer where this one failed.
+    strike : bool
+        Whether the failure says that the model is not well (for a circuit breaker).
+    started : bool
+        Whether part of an answer had been given out already.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = "",
+        elsewhere: bool = True,
+        strike: bool = True,
+        started: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.code, self.elsewhere, self.strike, self.started = code, elsewhere, strike, started
+
+
+class BudgetError(RagError):
+    """The call would cost more than is left to spend; it was not made."""
 
 
 class StoreError(RagError):

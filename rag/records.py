@@ -25,6 +25,9 @@ RESERVED = (
 #: The key under which a loader hands the places of pages and headings to the chunker.
 STRUCTURE = "structure"
 
+#: Any number; the plain types first, as asking an abstract one takes twenty times as long.
+_WHOLE, _NUMBER = (int, Integral), (float, int, Real)
+
 
 @dataclass(frozen=True, slots=True)
 class Hit:
@@ -94,35 +97,35 @@ class Hit:
                 return tuple(meta.pop(name))
             return ()
 
-        start = own("start", Integral)
-        start = int(own("start_index", Integral, 0) if start is None else start)
-        own("end", Integral)
+        start = own("start", _WHOLE)
+        start = int(own("start_index", _WHOLE, 0) if start is None else start)
+        own("end", _WHOLE)
         section = own("section", str)
-        head, head_start = own("table_head", str), own("table_head_start", Integral)
+        head, head_start = own("table_head", str), own("table_head_start", _WHOLE)
         return cls(
             source=str(own("source", str | int, "") or document.id or "unknown"),
             start=start,
             end=start + len(text),
             text=text,
-            score=float(own("score", Real, 0.0)),
+            score=float(own("score", _NUMBER, 0.0)),
             doc_id=str(own("doc_id", str | int, "")),
             chunk_id=str(own("chunk_id", str | int, "") or document.id or ""),
             gap=own("gap", str),
-            page_start=own("page_start", Integral),
-            page_end=own("page_end", Integral),
-            page_breaks=several("page_breaks", Integral),
+            page_start=own("page_start", _WHOLE),
+            page_end=own("page_end", _WHOLE),
+            page_breaks=several("page_breaks", _WHOLE),
             section=(section,) if section else several("section", str),
             table_head=head,
             table_head_start=head_start if head is not None else None,
-            dense=own("dense", Real),
-            lexical=own("lexical", Real),
+            dense=own("dense", _NUMBER),
+            lexical=own("lexical", _NUMBER),
             metadata=meta,
         )
 
     @staticmethod
     def is_placed(document: Document) -> bool:
         """Tell whether a ``Document`` says where in its source it stands."""
-        return any(isinstance(document.metadata.get(name), Integral) for name in ("start", "start_index"))
+        return any(isinstance(document.metadata.get(name), _WHOLE) for name in ("start", "start_index"))
 
     def narrowed(self, start: int, end: int) -> Hit:
         """Return the part of this hit from `start` to `end` (offsets in the document)."""
@@ -253,6 +256,9 @@ class Citation:
         quote where `verified` is false (then `start` and `end` are 0).
     verified : bool
         Whether the quote stands, word for word, in the passage that it names.
+    supports : bool
+        Whether it bears out the sentence that cites it, as far as numbers go: each stands in the
+        sentence's quotes or in the question. Where not, the answer's text has ``[n?]``.
     """
 
     number: int
@@ -264,6 +270,7 @@ class Citation:
     page_start: int | None = None
     page_end: int | None = None
     section: tuple[str, ...] = ()
+    supports: bool = True
 
     @property
     def place(self) -> str:
@@ -277,13 +284,24 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a call cost; usages add up with ``+``. `cost_usd` is None where no price is known."""
+    """What a call cost; usages add up with ``+``.
+
+    Attributes
+    ----------
+    input_tokens : int
+        Read by the model, those of the prompt cache left out.
+    cache_write_1h_input_tokens : int
+        Of `cache_write_input_tokens`, those that are kept for an hour, not five minutes.
+    cost_usd : float or None
+        None where no price is known.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cache_read_input_tokens: int = 0
     cache_write_input_tokens: int = 0
     cost_usd: float | None = None
+    cache_write_1h_input_tokens: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         known = [cost for cost in (self.cost_usd, other.cost_usd) if cost is not None]
@@ -293,7 +311,24 @@ class Usage:
             self.cache_read_input_tokens + other.cache_read_input_tokens,
             self.cache_write_input_tokens + other.cache_write_input_tokens,
             sum(known) if known else None,
+            self.cache_write_1h_input_tokens + other.cache_write_1h_input_tokens,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call that may cost money.
+
+    Attributes
+    ----------
+    model : str
+        The model's id.
+    purpose : {"embed", "rerank", "generate"}
+    """
+
+    model: str
+    purpose: str
+    usage: Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +356,17 @@ class Answer:
         Which model and which version of the prompt made it.
     stop_reason : str
         As the model named it; ``"max_tokens"`` means that the text is cut.
+    supported : float or None
+        The share, in [0, 1], of the text's sentences that a verified citation supports, numbers
+        included; None where there are no sentences.
+    guardrail : {"blocked", "masked"} or None
+        What a guardrail did.
+    notes : tuple of str
+        What the user should know: why a text is cut, which model stood in for another, a budget.
+    calls : tuple of Call
+        Every call that was made for the answer, with what it cost.
+    tool_calls : tuple of mapping
+        What the model wants called, as LangChain has it: ``name``, ``args``, ``id``.
     """
 
     question: str
@@ -333,6 +379,11 @@ class Answer:
     generator: str
     prompt: str
     stop_reason: str = "end_turn"
+    supported: float | None = None
+    guardrail: str | None = None
+    notes: tuple[str, ...] = ()
+    calls: tuple[Call, ...] = ()
+    tool_calls: tuple[Mapping[str, Any], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
@@ -347,6 +398,11 @@ class Answer:
             "generator": self.generator,
             "prompt": self.prompt,
             "stop_reason": self.stop_reason,
+            "supported": self.supported,
+            "guardrail": self.guardrail,
+            "notes": list(self.notes),
+            "calls": [asdict(call) for call in self.calls],
+            "tool_calls": [dict(call) for call in self.tool_calls],
         }
 
     def _repr_html_(self) -> str:

@@ -2,52 +2,76 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
+from rag.bedrock.faults import code_of, fault_of
 from rag.errors import RagError
 
-_ADVICE = {
-    "AccessDeniedException": "allow bedrock:InvokeModel (and InvokeModelWithResponseStream) on this "
-    "model, and request access to it in the Bedrock console",
-    "ResourceNotFoundException": "check the model id, and that the region offers it; newer models "
-    "need an inference profile such as global.anthropic.…",
-    "ValidationException": "check the model id and its arguments; newer models need an inference "
-    "profile such as global.anthropic.…",
-    "ThrottlingException": "the account's quota is used up: try again, or ask AWS for a higher one",
-    "ServiceQuotaExceededException": "ask AWS for a higher quota",
-    "ExpiredTokenException": "renew the credentials",
-    "UnrecognizedClientException": "the credentials are not valid: check them",
-}
+# boto3's default session is not made for threads: it may be made, and asked for clients, by one at a time.
+_MAKING = threading.Lock()
 
 
-def runtime_client(region: str | None, endpoint_url: str | None, connections: int) -> Any:
-    """Make a bedrock-runtime client with botocore's own retries (standard mode, 5 attempts)."""
+def client(
+    service: str,
+    *,
+    region: str | None = None,
+    endpoint_url: str | None = None,
+    connections: int = 10,
+    timeout_s: float = 60.0,
+    validate: bool = True,
+) -> Any:
+    """Make a client that tries nothing again by itself; trying again is ours (`rag.bedrock.retrying`).
+
+    Parameters
+    ----------
+    service : str
+        ``"bedrock-runtime"``, ``"bedrock-agent-runtime"``, ``"bedrock"``, ``"s3"``.
+    region, endpoint_url : str, optional
+        As boto3 takes them; by default from the environment.
+    connections : int
+        Calls that may be under way at once; more wait for a connection.
+    timeout_s : float
+        How long the service may be silent.
+    validate : bool
+        Whether boto3 looks through the arguments of each call. Not needed where they are always the
+        same and right.
+
+    Raises
+    ------
+    RagError
+        There is no region, or the profile that is named does not exist.
+    """
     import boto3
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError
 
     config = Config(
-        retries={"mode": "standard", "total_max_attempts": 5},
-        max_pool_connections=connections, read_timeout=120, connect_timeout=10,
+        retries={"mode": "standard", "total_max_attempts": 1}, max_pool_connections=connections,
+        read_timeout=timeout_s, connect_timeout=min(timeout_s, 10.0), parameter_validation=validate,
+        tcp_keepalive=True,
     )  # fmt: skip
     try:
-        return boto3.client("bedrock-runtime", region_name=region, endpoint_url=endpoint_url, config=config)
-    except BotoCoreError as error:
-        raise RagError(explain(error, "bedrock-runtime")) from error
+        with _MAKING:
+            return boto3.client(service, region_name=region, endpoint_url=endpoint_url, config=config)
+    except (BotoCoreError, ValueError) as error:  # ValueError: an endpoint that is no URL
+        raise RagError(explain(error, service)) from error
 
 
 def explain(error: BaseException, model: str) -> str:
-    """Return one line: what happened, with which model, and what to do."""
-    kind = type(error).__name__
-    if kind in ("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"):
-        return (
-            f"{model}: there are no AWS credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY, or run without --bedrock"
-        )
-    if kind == "NoRegionError":
-        return f"{model}: no AWS region is set: set AWS_DEFAULT_REGION, or region in rag.toml"
+    """Return one line: what happened, with which model, and what to do.
+
+    Examples
+    --------
+    >>> from botocore.exceptions import NoRegionError
+    >>> explain(NoRegionError(), "bedrock-runtime")
+    'bedrock-runtime: no AWS region is set: set AWS_DEFAULT_REGION, or region in rag.toml'
+    """
+    fault, code = fault_of(error), code_of(error)
+    if code == "NoCredentialsError":
+        return f"{model}: there are no AWS credentials: {fault.advice}"
+    if code == "NoRegionError":
+        return f"{model}: no AWS region is set: {fault.advice}"
     response: Any = getattr(error, "response", None) or {}
-    code = str(response.get("Error", {}).get("Code", kind))
     said = str(response.get("Error", {}).get("Message", "") or error)
-    advice = _ADVICE.get(code, "see the AWS documentation of this error")
-    return f"{model}: {code}: {' '.join(said.split())[:300]}: {advice}"
+    return f"{model}: {code}: {' '.join(said.split())[:300]}: {fault.advice}"
