@@ -11,6 +11,7 @@
         documents/000003-*    metadata of a segment as version 3 changed it
         segments/<id>/        immutable files
         cache.sqlite          the write-ahead embedding cache
+        ledger.sqlite         what calls for this index have cost
 """
 
 from __future__ import annotations
