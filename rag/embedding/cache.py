@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,8 @@ class CachedEmbeddings(Embeddings):
     path : Path
         A SQLite file; several indexes may share one.
     batch_size : int
-        Texts that go to the embedder at once, and so the most that a crash can lose.
+        Texts that go to an embedder at once that does not give its vectors one by one (`embed_each`),
+        and so the most that a crash can lose.
     """
 
     def __init__(self, embedder: Embeddings, path: Path, batch_size: int = 256) -> None:
@@ -70,8 +71,9 @@ class CachedEmbeddings(Embeddings):
     ) -> npt.NDArray[np.float32]:
         """Return unit vectors, ``(len(texts), dimensions)`` float32, embedding what is missing.
 
-        Each batch is durable before the next is asked for. `progress` is told how many texts are
-        done, cached ones first.
+        Where the embedder gives its vectors as they come (`embed_each`), each group of them is durable
+        before the next is taken; else each batch before the next is asked for. What came before an
+        error is kept. `progress` is told how many texts are done, cached ones first.
         """
         keys = [self._key(text) for text in texts]
         known = self._find(list(dict.fromkeys(keys)))
@@ -79,21 +81,49 @@ class CachedEmbeddings(Embeddings):
         todo = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
         done = len(texts) - len(todo)
         progress(done)
-        waiting = list(todo.items())
-        for at in range(0, len(waiting), self.batch_size):
-            batch = waiting[at : at + self.batch_size]
-            made = traits.unit_rows(
-                embed(self.embedder, [text for _, text in batch]),
-                len(batch), self.dimensions,
-            )  # fmt: skip
-            self._store([key for key, _ in batch], made)
-            known |= {key: row for (key, _), row in zip(batch, made, strict=True)}
-            self.embedded += len(batch)
-            done += len(batch)
-            progress(done)
+        waiting = list(todo)
+        with contextlib.closing(self._groups(list(todo.values()))) as groups:
+            for positions, made in groups:
+                group = [waiting[at] for at in positions]
+                self._store(group, made)
+                known |= zip(group, made, strict=True)
+                self.embedded += len(group)
+                done += len(group)
+                progress(done)
         if not keys:
             return np.zeros((0, self.dimensions), np.float32)
         return np.stack([known[key] for key in keys])
+
+    def put(self, texts: Sequence[str], vectors: Any) -> None:
+        """Store vectors that were made elsewhere, by the same embedder: a batch job's.
+
+        Parameters
+        ----------
+        texts : sequence of str
+        vectors : array_like
+            ``(len(texts), dimensions)``; rows are brought to length 1.
+
+        Raises
+        ------
+        EmbeddingError
+            The vectors are not as many, not as long, or not finite; or the file cannot be written.
+        """
+        rows = traits.unit_rows(vectors, len(texts), self.dimensions)
+        self._store([self._key(text) for text in texts], rows)
+
+    def _groups(self, texts: Sequence[str]) -> Generator[tuple[Sequence[int], npt.NDArray[np.float32]]]:
+        """Embed texts; yield positions and unit vectors in groups, each when it is there."""
+        each = getattr(self.embedder, "embed_each", None)
+        if callable(each) and texts:
+            with contextlib.closing(each(texts)) as arriving:
+                for group in arriving:
+                    positions, rows = zip(*group, strict=True)
+                    yield positions, traits.unit_rows(np.stack(rows), len(rows), self.dimensions)
+            return
+        for at in range(0, len(texts), self.batch_size):
+            batch = texts[at : at + self.batch_size]
+            made = traits.unit_rows(embed(self.embedder, batch), len(batch), self.dimensions)
+            yield range(at, at + len(batch)), made
 
     def _key(self, text: str) -> bytes:
         data = f"{self.fingerprint}\0{text}".encode("utf-8", "surrogatepass")
