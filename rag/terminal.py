@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -19,7 +20,8 @@ from rich.progress import (
 from rich.text import Text
 
 from rag.builds import BuildPlan, BuildReport, Quarantined
-from rag.display import fates
+from rag.display import fates, remarks, spent, supported, verdict
+from rag.ledger import Spending, dollars
 from rag.records import Answer, Context, Hit
 
 if TYPE_CHECKING:
@@ -159,28 +161,27 @@ def show_explanation(found: Explanation) -> None:
 
 
 def show_answer(answer: Answer) -> None:
-    """Print an answer, its citations, and what it took."""
+    """Print an answer, its citations, and what it took; what is to be warned of on standard error."""
     say(answer.text)
     say()
     for citation in answer.citations:
-        mark = f"[{citation.number}{'' if citation.verified else '?'}]"
-        place = citation.place if citation.verified else "not found in the context"
-        _OUT.print(Text.assemble((mark, "bold cyan"), " ", (place, "cyan")), soft_wrap=True)
+        wrong = verdict(citation)
+        mark = (f"[{citation.number}?]", "bold yellow") if wrong else (f"[{citation.number}]", "bold cyan")
+        place = citation.place if citation.verified else ""
+        head = Text.assemble(mark, " ", (place, "cyan"), "  " if place and wrong else "", (wrong, "yellow"))
+        _OUT.print(head, soft_wrap=True)
         say(textwrap.indent(_wrapped(f'"{_flat(citation.text, 400)}"'), "    "))
+    for line in supported(answer):
+        say(line, "dim" if answer.supported == 1 else "yellow")
     times = ", ".join(f"{step.name} {1000 * step.seconds:.0f} ms" for step in answer.trace)
-    say(f"{answer.generator}; prompt {answer.prompt}", "dim")
+    say(f"{answer.generator}; prompt {answer.prompt}; {spent(answer)}", "dim")
     context = answer.context
     say(
         f"context: {context.used} of {context.budget} {context.unit} in {len(context.hits)} passages; "
         f"{times}",
         "dim",
     )
-    usage = answer.usage
-    cost = "price unknown" if usage.cost_usd is None else f"${usage.cost_usd:.4f}"
-    if usage.cost_usd != 0.0:
-        say(f"tokens: {usage.input_tokens} in, {usage.output_tokens} out; {cost}", "dim")
-    if answer.stop_reason in ("max_tokens", "length"):
-        say("the answer is cut: it reached max_tokens", "bold yellow")
+    show_warnings(remarks(answer), [])
 
 
 def show_info(info: dict[str, Any]) -> None:
@@ -289,3 +290,22 @@ def _wrapped(text: str) -> str:
 def _flat(text: str, most: int) -> str:
     flat = " ".join(text.split())
     return flat if len(flat) <= most else flat[: most - 1] + "…"
+
+
+def show_costs(groups: Sequence[Spending], by: Sequence[str], notes: Sequence[str]) -> None:
+    """Print what was spent, a line for each group and one for all; what has no price is no 0."""
+    from rag.evaluation.tables import Table
+
+    total = sum(groups, Spending(("total",) + ("",) * (len(by) - 1)))
+    apart = bool(total.unpriced)
+    rows = [
+        (*each.group, f"{each.calls:,}", f"{each.input_tokens:,}", f"{each.output_tokens:,}",
+         f"{each.cache_read_tokens:,}", f"{each.cache_write_tokens:,}",
+         *((f"{each.unpriced:,}",) if apart else ()),
+         "no known price" if each.usd is None else dollars(each.usd))
+        for each in (*(replace(each, group=tuple(name or "-" for name in each.group)) for each in groups),
+                     *((total,) if len(groups) > 1 else ()))
+    ]  # fmt: skip
+    head = (*by, "calls", "input", "output", "cache read", "cache write")
+    show_table(Table("tokens and dollars", (*head, *(("unpriced",) if apart else ()), "dollars"), rows))
+    show_warnings(notes, ())
