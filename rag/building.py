@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from langchain_core.document_loaders import BaseLoader
 from langchain_core.documents import Document
 
-from rag import traits
+from rag import replies, traits
 from rag.builds import BuildPlan, BuildReport, SourceFile
 from rag.chunking import locate
 from rag.embedding import cache as cache_file
@@ -66,7 +66,8 @@ def build(
     **settings
         ``embedder``, ``chunker`` and ``loader`` as objects, names or mappings (as in ``rag.toml``);
         ``metadata``: a JSON-lines table; ``metadata_from_path``: a template; ``cache``: the file of
-        the embedding cache, to share it between indexes, or a mapping of ``path`` and ``max_mb``.
+        the embedding cache, to share it between indexes, or a mapping of ``path`` and ``max_mb``;
+        ``ledger``: where calls that cost money are written down, and the budget.
 
     Returns
     -------
@@ -79,6 +80,8 @@ def build(
         The path does not exist, or holds nothing that can be indexed.
     StoreMismatchError
         The index was built with another embedder or chunker: build with ``rebuild=True``.
+    BudgetError
+        Embedding the next texts could pass the budget; what was embedded before is kept.
 
     Examples
     --------
@@ -140,17 +143,10 @@ def plan(
     count = traits.token_counter(stages.embedder) or stages.estimate
     cache = CachedEmbeddings(stages.embedder, stages.cache) if stages.cache.exists() else None
     chunks = texts = tokens = 0
-    seen: set[bytes] = set()
     with stages.reading(), contextlib.closing(cache) if cache else contextlib.nullcontext():
-        for _, made in _chunked(stages, change, Counter()):
-            own, above = ({_hash(t): t for t in each} for each in (
-                (chunk.text for _, chunk in made), (chunk.heading for _, chunk in made),
-            ))  # fmt: skip
-            fresh = [text for key, text in (own | above).items() if key not in seen]
-            seen |= own.keys() | above.keys()
-            fresh = cache.missing(fresh) if cache else fresh
+        for fresh, own in texts_to_embed(stages, change, cache):
             texts += len(fresh)
-            chunks += sum(_hash(text) in own for text in fresh)
+            chunks += own
             tokens += sum(count(fresh))
     return BuildPlan(
         source=stages.loader.name, index=str(index), embedder=stages.entry.fingerprint,
@@ -159,6 +155,24 @@ def plan(
         minutes=traits.minutes(stages.embedder, tokens), rebuild=rebuild, **change.counts,
         quarantined=quarantined(change.records.values()),
     )  # fmt: skip
+
+
+def texts_to_embed(
+    stages: Stages, change: Change, cache: CachedEmbeddings | None
+) -> Iterator[tuple[list[str], int]]:
+    """Yield file by file the texts whose vectors are missing, each once, and how many of them are chunks.
+
+    The others are heading paths.
+    """
+    seen: set[bytes] = set()
+    for _, made in _chunked(stages, change, Counter()):
+        own, above = ({_hash(t): t for t in each} for each in (
+            (chunk.text for _, chunk in made), (chunk.heading for _, chunk in made),
+        ))  # fmt: skip
+        fresh = [text for key, text in (own | above).items() if key not in seen]
+        seen |= own.keys() | above.keys()
+        fresh = cache.missing(fresh) if cache else fresh
+        yield fresh, sum(_hash(text) in own for text in fresh)
 
 
 def _write(
@@ -188,9 +202,10 @@ def _write(
         while len(waiting) >= size and waiting:
             batch, waiting[:BATCH] = waiting[:BATCH], []
             headings = writer.new_headings(batch)
-            with _timed(clock, "embed"):
+            texts = [chunk.text for _, chunk in batch]
+            with _timed(clock, "embed"), _paid(stages, cache, [*headings, *texts], change):
                 above = cache.vectors(headings)
-                vectors = cache.vectors([chunk.text for _, chunk in batch], tell)
+                vectors = cache.vectors(texts, tell)
             embedded += len(batch)
             with _timed(clock, "write"):
                 writer.add_headings(headings, above)
@@ -256,6 +271,23 @@ def _nothing(stages: Stages, change: Change) -> str:
     why = f"{bad[0].source} {bad[0].reason}" if bad else "no file holds text"
     more = f" (and {len(bad) - 1} more files)" if len(bad) > 1 else ""
     return f"{stages.loader.name} holds nothing to index: {why}{more}; nothing was changed"
+
+
+@contextlib.contextmanager
+def _paid(stages: Stages, cache: CachedEmbeddings, texts: list[str], change: Change) -> Iterator[None]:
+    """Ask the budget before texts are embedded, and write down what that cost, however it ends."""
+    warned = None
+    if stages.meter.budget.limits:
+        count = traits.token_counter(stages.embedder) or stages.estimate
+        cost = traits.cost_usd(stages.embedder, sum(count(cache.missing(texts))))
+        warned = stages.meter.before(None, usd=cost)
+    try:
+        yield
+    finally:
+        unkept = stages.meter.after(replies.spent(stages.embedder, "embed"))
+    if note := unkept or (warned if not change.warned else None):
+        change.notes.append(note)
+        change.warned |= bool(warned)
 
 
 @contextlib.contextmanager

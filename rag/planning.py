@@ -20,6 +20,7 @@ from rag.index.sources import SourceRecord, open_sources, read_sources
 from rag.loading.contract import BuildLoader
 from rag.loading.documents import DocumentLoader
 from rag.loading.loader import Loader
+from rag.metering import Meter
 
 
 @dataclass
@@ -36,6 +37,7 @@ class Stages:
     previous: Manifest | None
     cache: Path
     cache_bytes: int
+    meter: Meter
 
     estimate = staticmethod(estimate_tokens)
 
@@ -60,6 +62,7 @@ class Change:
     counts: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     any: bool = False
+    warned: bool = False
 
     def record(self, file: SourceFile, chunks: int, error: LoadError | None) -> None:
         """Note how a file went."""
@@ -71,7 +74,7 @@ class Change:
 
 def prepare(source: Any, index: str | Path, *, rebuild: bool, settings: Mapping[str, Any]) -> Stages:
     """Make the stages, find the files, and refuse an index that does not fit."""
-    known = ("embedder", "chunker", "loader", "metadata", "metadata_from_path", "cache")
+    known = ("embedder", "chunker", "loader", "metadata", "metadata_from_path", "cache", "ledger")
     for name in settings:
         if name not in known:
             raise ConfigError(f"build has no argument {name!r}: {near_miss(name, known)}")
@@ -113,6 +116,7 @@ def prepare(source: Any, index: str | Path, *, rebuild: bool, settings: Mapping[
         previous,
         cache or folder / "cache.sqlite",
         most,
+        config.meter(settings.get("ledger"), folder),
     )
 
 
