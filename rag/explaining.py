@@ -107,6 +107,9 @@ def explain(pipe: Any, question: str, expect: str, **options: Any) -> Explanatio
     rank = ranks.get(mode)
     if isinstance(retriever, HybridRetriever) and k is not None and (rank is None or rank > k):
         return _unranked(out, mode, rank, k)
+    if not isinstance(retriever, HybridRetriever) and not _returned(pipe, question, options, spans):
+        said = f"it was not among what the retriever {type(retriever).__name__} returned"
+        return replace(out, stage="retriever", said=said, advice=("a larger [retriever] k",))
     return _trimmed(pipe, out, options, context, spans)
 
 
@@ -212,6 +215,16 @@ def _unranked(out: Explanation, mode: str, rank: int | None, k: int) -> Explanat
     if not advice:
         advice = ["a filter, or a question in the passage's own words"]
     return replace(out, stage="retriever", said=said, advice=tuple(advice))
+
+
+def _returned(pipe: Any, question: str, options: Mapping[str, Any], spans: Sequence[_Found]) -> bool:
+    """Tell whether a retriever that is not ours returns any part of the passages, or may do so."""
+    for document in pipe.retrieve(question, **options):
+        hit, placed = Hit.from_document(document), Hit.is_placed(document)
+        for chunks, start, end in spans:
+            if hit.source == chunks[0].source and (not placed or (hit.start < end and start < hit.end)):
+                return True
+    return False
 
 
 def _fates(context: Context, spans: Sequence[_Found]) -> set[str]:

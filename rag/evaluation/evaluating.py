@@ -39,6 +39,9 @@ class Scored:
     lost : tuple of str
         Evidence (``source:start-end``) of which nothing is in the largest context, and gold sources
         that are not among the first k: what ``rag explain --expect`` takes.
+    unplaced : int
+        Passages of a context that the retriever did not find in the index: they count as context,
+        and are no evidence.
     """
 
     question: Question
@@ -48,6 +51,7 @@ class Scored:
     seconds: float
     sources: int
     lost: tuple[str, ...]
+    unplaced: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as ``rag eval --output`` writes them."""
@@ -201,6 +205,11 @@ def evaluate(
             f"for {short} questions the chunks retrieved are of fewer than {k} sources, and some are "
             "missed: a larger [retriever] k may find them"
         )
+    if adrift := sum(one.unplaced for one in scored):
+        notes.append(
+            f"{adrift} passages of the retriever are not in the index as they stand: they count as no "
+            "evidence; was the index built from the same documents?"
+        )
     return _summary(name or str(pipe.index.path), scored, cuts, copies, len(asked) - len(scored), notes)
 
 
@@ -219,7 +228,7 @@ def _score(pipe: Any, question: Question, where: Any, mode: str | None, cuts: _C
     tokens: list[int] = []
     lost: list[str] = []
     sources: list[str] = []
-    seconds = 0.0
+    seconds, unplaced = 0.0, 0
     if question.evidence:
         for budget in cuts.budgets or (None,):
             started = time.perf_counter()
@@ -227,7 +236,8 @@ def _score(pipe: Any, question: Question, where: Any, mode: str | None, cuts: _C
                 question.question, where=where, mode=mode, budget=budget, unit=cuts.unit if budget else None
             )
             seconds = max(seconds, time.perf_counter() - started)
-            held = [Span(hit.source, hit.start, hit.end) for hit in context.hits]
+            held = [_span(hit) for hit in context.hits]
+            unplaced = max(unplaced, sum(not _placed(hit) for hit in context.hits))
             found = metrics.overlap(question.evidence, held, cuts.copies)
             values |= {_named(metric, budget): value for metric, value in found._asdict().items()}
             tokens.append(_tokens(context))
@@ -249,8 +259,18 @@ def _score(pipe: Any, question: Question, where: Any, mode: str | None, cuts: _C
         lost += [source for source in question.gold if source not in sources[: cuts.k]]
     applied = None if where is None else where.to_string()
     return Scored(
-        question, applied, values, tuple(tokens), seconds, len(sources), tuple(lost)
+        question, applied, values, tuple(tokens), seconds, len(sources), tuple(lost), unplaced
     )  # fmt: skip
+
+
+def _placed(hit: Hit) -> bool:
+    """Tell whether a hit's offsets are those of the index; a retriever from elsewhere may say no."""
+    return hit.metadata.get("placed") is not False
+
+
+def _span(hit: Hit) -> Span:
+    """Return where a hit stands; one without a place counts as context, and is no evidence."""
+    return Span(hit.source if _placed(hit) else f"{hit.source} ({hit.chunk_id})", hit.start, hit.end)
 
 
 def _named(metric: str, budget: int | None) -> str:

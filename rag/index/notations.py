@@ -36,6 +36,12 @@ _LANGCHAIN = {
 _PYTHON: dict[type[ast.cmpop], str] = {
     ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=",
 }  # fmt: skip
+#: Two tests for each type, one of which any value passes.
+_EITHER: dict[str, tuple[tuple[str, Any], ...]] = {
+    "number": (("<", 0), (">=", 0)), "boolean": (("==", True), ("==", False)),
+    "string": (("==", "-"), ("not in", ("-",))),
+    "date": (("==", "1970-01-01"), ("not in", ("1970-01-01",))),
+}  # fmt: skip
 _MIRROR = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
 _CONSTANTS = {"true": True, "false": False, "null": None, "none": None}
 #: Before Python 3.11.8 and 3.12.2 threads that parse at once may fail with a SystemError (CPython
@@ -298,12 +304,8 @@ def to_string(where: Where) -> str:
     if where.op in _METHODS:
         return f"{where.op}({name}, {where.value!r})"
     if where.op in ("in", "not in"):
-        return f"{name} {where.op} [{', '.join(_printed(value) for value in where.value)}]"
-    return f"{name} {where.op} {_printed(where.value)}"
-
-
-def _printed(value: Any) -> str:
-    return repr(_json(value))
+        return f"{name} {where.op} [{', '.join(repr(_json(value)) for value in where.value)}]"
+    return f"{name} {where.op} {_json(where.value)!r}"
 
 
 def _json(value: Any) -> Any:
@@ -320,8 +322,8 @@ def to_bedrock(where: Where, schema: Schema | None = None) -> dict[str, Any]:
     Raises
     ------
     WhereError
-        For ``exists`` and ``not``, which Knowledge Bases does not have (a ``not`` of ``==`` and
-        ``!=`` is printed as the other), and for ``contains`` without a `schema`.
+        For a ``not`` or an ``exists`` that its other tests cannot say, and for ``exists`` and
+        ``contains`` without a `schema`.
     """
     if isinstance(where, And | Or):
         parts = [to_bedrock(part, schema) for part in where.parts]
@@ -331,28 +333,17 @@ def to_bedrock(where: Where, schema: Schema | None = None) -> dict[str, Any]:
             return parts[0]
         return {"andAll" if isinstance(where, And) else "orAll": parts}
     if isinstance(where, Not):
-        inner = where.part
-        if isinstance(inner, Not):
-            return to_bedrock(inner.part, schema)
-        if isinstance(inner, And | Or):  # De Morgan: exact in two-valued logic
-            negated = tuple(Not(part) for part in inner.parts)
-            turned = Or(negated) if isinstance(inner, And) else And(negated)
-            return to_bedrock(turned, schema)
-        if isinstance(inner, Test) and inner.op in ("==", "!="):
-            return to_bedrock(Test(inner.field, "!=" if inner.op == "==" else "==", inner.value), schema)
-        if isinstance(inner, Test) and inner.op == "in":
-            tests = tuple(Test(inner.field, "!=", value) for value in inner.value)
-            return to_bedrock(And(tests), schema)
-        raise WhereError(f"Knowledge Bases has no word for not: {to_string(where)}")
+        return to_bedrock(_turned(where.part, schema), schema)
     assert isinstance(where, Test)
     op = where.op
+    if op == "exists":
+        return to_bedrock(_present(where, schema), schema)
     if op == "contains":
         kind = (schema or {}).get(where.field)
         if kind is None:
             raise WhereError(
-                f"contains({where.field}) needs the index's schema to become Knowledge Bases' "
-                "listContains or stringContains: pass schema=index.schema, or write "
-                "list_contains or string_contains"
+                f"contains({where.field}) needs the index's schema to become listContains or stringContains: "
+                "pass schema=index.schema, or write list_contains or string_contains"
             )
         op = "list_contains" if kind == "list" else "string_contains"
     for name, known in _BEDROCK.items():
@@ -360,6 +351,32 @@ def to_bedrock(where: Where, schema: Schema | None = None) -> dict[str, Any]:
             value = [_json(v) for v in where.value] if op in ("in", "not in") else _json(where.value)
             return {name: {"key": where.field, "value": value}}
     raise WhereError(f"Knowledge Bases has no word for {op}: {to_string(where)}")
+
+
+def _turned(inner: Where, schema: Schema | None) -> Where:
+    """Return the opposite of a filter without ``not``, exactly: a test is true or false of any row."""
+    if isinstance(inner, Not):
+        return inner.part
+    if isinstance(inner, And | Or):  # De Morgan
+        negated = tuple(Not(part) for part in inner.parts)
+        return Or(negated) if isinstance(inner, And) else And(negated)
+    assert isinstance(inner, Test)
+    if inner.op in ("==", "!="):
+        return Test(inner.field, "!=" if inner.op == "==" else "==", inner.value)
+    if inner.op == "in":
+        return And(tuple(Test(inner.field, "!=", value) for value in inner.value))
+    if inner.op == "exists":
+        return Not(_present(inner, schema))
+    said = to_string(Not(inner))
+    raise WhereError(f"Knowledge Bases has no word for {said}: only its notEquals matches a missing field")
+
+
+def _present(where: Test, schema: Schema | None) -> Where:
+    """Return ``exists`` as two tests: one matches any row with the field, and none one without."""
+    tests = _EITHER.get((schema or {}).get(where.field, ""))
+    if tests is None:
+        raise WhereError(f"Knowledge Bases has no word for {to_string(where)} of a list or an unknown field")
+    return Or(tuple(Test(where.field, op, value) for op, value in tests))
 
 
 def to_langchain(where: Where) -> dict[str, Any]:
