@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rag.bedrock.claude import claude
+    from rag.bedrock.claude import ClaudeBedrock
     from rag.bedrock.titan import TitanEmbeddings
     from rag.building import build, plan
     from rag.chunking import SemanticChunker
@@ -34,18 +34,19 @@ __version__ = "0.1.0"
 
 # Imported when first used: `import rag` loads no model, no AWS and no faiss.
 _HOMES = {
-    "Answer": "records", "BudgetTrimmer": "trimming", "ExtractiveAnswerer": "generation.extractive",
+    "Answer": "records", "BudgetTrimmer": "trimming", "ClaudeBedrock": "bedrock.claude",
+    "ExtractiveAnswerer": "generation.extractive",
     "FaissStore": "index.vectorstore", "Hit": "records", "HybridRetriever": "retrieval",
     "Index": "config", "Loader": "config", "LocalEmbeddings": "embedding.local",
     "Pipeline": "pipeline", "Prompt": "prompting", "RagError": "errors", "SemanticChunker": "chunking",
     "StaticEmbeddings": "embedding.static", "Store": "index.store", "TitanEmbeddings": "bedrock.titan",
-    "build": "building", "claude": "bedrock.claude", "field": "index.where", "plan": "building",
+    "build": "building", "field": "index.where", "plan": "building",
 }  # fmt: skip
 
 __all__ = [
-    "Answer", "BudgetTrimmer", "ExtractiveAnswerer", "FaissStore", "Hit", "HybridRetriever", "Index",
-    "Loader", "LocalEmbeddings", "Pipeline", "Prompt", "RagError", "SemanticChunker",
-    "StaticEmbeddings", "Store", "TitanEmbeddings", "build", "claude", "field", "plan",
+    "Answer", "BudgetTrimmer", "ClaudeBedrock", "ExtractiveAnswerer", "FaissStore", "Hit",
+    "HybridRetriever", "Index", "Loader", "LocalEmbeddings", "Pipeline", "Prompt", "RagError",
+    "SemanticChunker", "StaticEmbeddings", "Store", "TitanEmbeddings", "build", "field", "plan",
 ]  # fmt: skip
 
 

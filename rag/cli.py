@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rag import __version__, cli_eval, cli_store
+from rag import __version__, cli_batch, cli_bedrock, cli_cost, cli_eval, cli_store
 from rag.cli_options import (
     BEDROCK,
     CONFIG,
@@ -87,12 +87,17 @@ def cli() -> None:
 
 @cli.command()
 @_build_options
-def build(as_json: bool, **options: Any) -> int:
+@cli_batch.building
+def build(as_json: bool, batch: str | None, role_arn: str | None, no_wait: bool, **options: Any) -> int:
     """Build or update INDEX from the files in SRC; only what changed is embedded."""
     import rag
     from rag.terminal import show_report, show_warnings, watch
 
+    path = options["config_path"]
+    jobs = cli_batch.chosen(options["index"], batch, role_arn, path)
     arguments = _build_arguments(options)
+    if jobs is not None:
+        return cli_batch.build(arguments, jobs, path, wait=not no_wait, as_json=as_json)
     with watch() as progress:
         report: BuildReport = rag.build(**arguments, progress=progress)
     if as_json:
@@ -105,24 +110,39 @@ def build(as_json: bool, **options: Any) -> int:
 
 @cli.command()
 @_build_options
-def plan(as_json: bool, **options: Any) -> int:
+@cli_batch.BATCH
+def plan(as_json: bool, batch: str | None, **options: Any) -> int:
     """Say what `build` would do, and what it would cost, without doing it."""
     import rag
     from rag.terminal import show_plan, show_warnings
 
     found: BuildPlan = rag.plan(**_build_arguments(options))
-    if as_json:
+    if batch is not None:
+        cli_batch.plan(found, as_json)
+    elif as_json:
         print_json(found.to_dict())
     else:
         show_plan(found)
-    show_warnings((), found.quarantined)
+    show_warnings(_stale(found.cost_usd), found.quarantined)
     return QUARANTINED if found.quarantined else 0
+
+
+def _stale(cost_usd: float) -> tuple[str, ...]:
+    """Return what to say of prices that are no longer fresh."""
+    if not cost_usd:
+        return ()
+    from rag.bedrock.models import stale
+
+    said = stale()
+    return (said,) if said else ()
 
 
 def _build_arguments(options: dict[str, Any]) -> dict[str, Any]:
     settings = settings_of(options.pop("config_path"), options.pop("bedrock"), options.pop("embedder"))
     stages: dict[str, Any] = {
-        name: settings[name] for name in ("loader", "chunker", "embedder", "cache") if name in settings
+        name: settings[name]
+        for name in ("loader", "chunker", "embedder", "cache", "ledger")
+        if name in settings
     }
     chosen = {name: value for name in ("include", "exclude", "ocr") if (value := options.pop(name))}
     if chosen:
@@ -237,8 +257,9 @@ def demo(index: str) -> int:
     return 0
 
 
-for _command in (*cli_eval.COMMANDS, *cli_store.COMMANDS):
-    cli.add_command(_command)
+for _module in (cli_batch, cli_bedrock, cli_cost, cli_eval, cli_store):
+    for _command in _module.COMMANDS:
+        cli.add_command(_command)
 
 
 # ---------------------------------------------------------------------- questions

@@ -19,7 +19,9 @@ CONFIG = click.option(
     help="Settings of the stages; by default rag.toml here, if there is one.",
 )  # fmt: skip
 BEDROCK = click.option("--bedrock", is_flag=True, help="Use Amazon Bedrock: Titan embeddings and Claude.")
-EMBEDDER = click.option("--embedder", metavar="NAME", help="local, static, titan, or MODULE:CLASS.")
+EMBEDDER = click.option(
+    "--embedder", metavar="NAME", help="local, static, titan, cohere, nova, or MODULE:CLASS."
+)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 METADATA = click.option(
     "--metadata", metavar="FILE.jsonl", help="Metadata: one object per file; or MODULE:FUNCTION."

@@ -10,34 +10,48 @@ A stage is given as an object, as a name, or as a mapping of ``use`` and its arg
     calibration = "tokens.json"     # keeps what replies teach of the model's tokens
 
     [retriever]
-    reranker = "module:make"  # a function or class that returns a LangChain compressor
+    reranker = "bedrock"      # or "module:make", which returns a LangChain compressor; or with arguments
 
     [generator]
     use = "claude"            # a name below, "module:Class", or a string for init_chat_model
     model = "global.anthropic.claude-sonnet-5-5"
+    fallback = ["global.anthropic.claude-haiku-5-5", "local"]   # asked in turn where it fails
 
     [cache]                   # of embeddings: one file for several indexes, if you wish
     path = "indexes/cache.sqlite"
     max_mb = 8000
+
+    [ledger]                  # of what calls cost; by default INDEX/ledger.sqlite, without a limit
+    path = "indexes/ledger.sqlite"
+    warn_usd = 5
+    stop_usd = 20
+    per = "day"
+    tag = "support-desk"
+
+    [batch]                   # of building at half price, with --batch
+    s3 = "s3://bucket/prefix"
+    role_arn = "arn:aws:iam::111122223333:role/rag-batch"
 """
 
 from __future__ import annotations
 
 import inspect
+import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module, util
 from pathlib import Path
 from typing import Any, Self
 
 from langchain_core.embeddings import Embeddings
 
-from rag import traits
+from rag import metering, traits
 from rag.errors import ConfigError, RagError, StoreMismatchError, near_miss
 from rag.index import index as store
 from rag.loading import loader
 from rag.loading.files import Files
-from rag.replies import model_of
+from rag.prompting import SHIPPED, Form
+from rag.replies import describe, model_of
 from rag.tokens import TokenCounter
 
 #: The stages, in the order of the pipeline, and for each the names it knows. First is the default.
@@ -52,15 +66,22 @@ STAGES: dict[str, dict[str, str]] = {
         "local": "rag.embedding.local:LocalEmbeddings",
         "static": "rag.embedding.static:StaticEmbeddings",
         "titan": "rag.bedrock.titan:TitanEmbeddings",
+        "cohere": "rag.bedrock.cohere:CohereEmbeddings",
+        "nova": "rag.bedrock.nova:NovaEmbeddings",
     },
-    "retriever": {"hybrid": "rag.retrieval:HybridRetriever"},
+    "retriever": {
+        "hybrid": "rag.retrieval:HybridRetriever",
+        "knowledge-base": "rag.bedrock.knowledge_base:KnowledgeBaseRetriever",
+    },
     "trimmer": {"budget": "rag.trimming:BudgetTrimmer"},
-    "prompt": {"answer-v1": "rag.prompting:Prompt"},
+    "prompt": {"answer-v1": "rag.prompting:Prompt", "answer-native-v1": "rag.prompting:Prompt"},
     "generator": {
         "local": "rag.generation.extractive:ExtractiveAnswerer",
-        "claude": "rag.bedrock.claude:claude",
+        "claude": "rag.bedrock.claude:ClaudeBedrock",
     },
 }
+#: Names of what a retriever is made with.
+PARTS = {"retriever's reranker": {"bedrock": "rag.bedrock.rerank:BedrockReranker"}}
 #: Settings of the embedding cache: its file (by default in the index's folder), and its largest size.
 CACHE = {"path": None, "max_mb": 8000}
 #: What ``--bedrock`` stands for.
@@ -70,7 +91,9 @@ LOCAL = ("local", "static")
 #: Arguments that a stage is given by the pipeline, not by the user.
 _GIVEN = {"chunker": ("embedder", "count_tokens"), "retriever": ("index",), "loader": ("path",)}
 #: Arguments that are the pipeline's own to understand.
-_ALSO = {"trimmer": ("calibration",)}
+_ALSO = {"trimmer": ("calibration",), "generator": ("fallback",)}
+#: Tables of ``rag.toml`` that are no stages.
+_TABLES = ("cache", "ledger", "batch")
 
 
 class Index(store.Index):
@@ -159,13 +182,19 @@ def read(path: Path | None) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not TOML: {error}") from None
     for name, value in settings.items():
-        if name not in (*STAGES, "cache"):
-            raise ConfigError(f"{path} has a table [{name}]: {near_miss(name, (*STAGES, 'cache'))}")
+        if name not in (*STAGES, *_TABLES):
+            raise ConfigError(f"{path} has a table [{name}]: {near_miss(name, (*STAGES, *_TABLES))}")
         if not isinstance(value, dict | str):
             raise ConfigError(f"{path}: {name} must be a table or a name, not {value!r}")
         try:
             if name == "cache":
                 cache(value)
+            elif name == "ledger":
+                metering.settings(value)
+            elif name == "batch":
+                from rag.bedrock import batch
+
+                batch.settings({"s3": value} if isinstance(value, str) else value)
             else:
                 check(name, value)
         except ConfigError as error:
@@ -237,7 +266,7 @@ def stage(kind: str, value: Any = None, **given: Any) -> Any:
     _refuse_unknown(factory, arguments, kind, use)
     if kind == "retriever":
         arguments = {name: _made(name, given) for name, given in arguments.items()}
-    if kind == "prompt" and not use.startswith("answer") and use in STAGES[kind]:
+    if kind == "prompt" and use in STAGES[kind]:
         arguments = {"name": use, **arguments}
     return checked(factory, {**_defaults(factory, {**given, **arguments}), **given, **arguments}, kind)
 
@@ -258,6 +287,77 @@ def trimmer(value: Any, generator: Any) -> Any:
     return stage("trimmer", {"use": use, **arguments})
 
 
+def generator(value: Any) -> Any:
+    """Return the generator; with ``fallback`` among its settings, one that others stand in for.
+
+    A model to fall back on is given as a generator is, or as the id of a model on Bedrock.
+
+    Raises
+    ------
+    ConfigError
+        A setting is wrong, or the first model has a guardrail and another has none.
+    """
+    if value is not None and not isinstance(value, str | Mapping):
+        return value
+    use, arguments = _split("generator", value)
+    others = arguments.pop("fallback", None) if use in STAGES["generator"] else None
+    first = stage("generator", {"use": use, **arguments})
+    if others is None:
+        return first
+    if isinstance(others, str | Mapping) or not isinstance(others, Sequence):
+        raise ConfigError(f"the generator's fallback is a list of models, not {others!r}")
+    from rag.generation.fallback import Fallback
+
+    models = [first, *(stage("generator", _on_bedrock(other)) for other in others)]
+    _refuse_unguarded(models)
+    return checked(Fallback, {"models": models}, "generator")
+
+
+def _refuse_unguarded(models: Sequence[Any]) -> None:
+    """Refuse models that would answer without the first one's guardrail as soon as that one fails."""
+    if not getattr(models[0], "guardrail_config", None):
+        return
+    for model in models[1:]:
+        if not getattr(model, "guardrail_config", None):
+            raise ConfigError(
+                f"the generator's fallback {describe(model)} has no guardrail, and would pass by the first "
+                'model\'s: write it as {use = "claude", model = "…", guardrail = "…"}, or leave it out'
+            )
+
+
+def _on_bedrock(value: Any) -> Any:
+    """Return a generator's setting; a model id of Bedrock's stands for Claude's stage with that model."""
+    is_id = isinstance(value, str) and re.search(r"(^|[./])(anthropic|amazon)\.", value)
+    return {"use": "claude", "model": value} if is_id else value
+
+
+def prompt(value: Any, generator: Any) -> Any:
+    """Return the prompt; by default the one whose form of the documents suits the generator."""
+    if value is not None:
+        return stage("prompt", value)
+    form: Form = getattr(generator, "context_form", "text")
+    return stage("prompt", {"use": SHIPPED[form], "form": form})
+
+
+def meter(value: Any, folder: Path) -> metering.Meter:
+    """Return what keeps the account of an index's calls, and its budget.
+
+    Parameters
+    ----------
+    value : str, Path, mapping or None
+        Settings of ``[ledger]``, as `rag.metering` reads them.
+    folder : Path
+        The index's, where the ledger is unless the settings name a file.
+    """
+    return metering.settings(value).meter(folder, _price)
+
+
+def _price(model: str, input_tokens: int, output_tokens: int) -> float | None:
+    from rag.bedrock.models import estimate_usd
+
+    return estimate_usd(model, input_tokens, output_tokens)
+
+
 def _split(kind: str, value: Any) -> tuple[str, dict[str, Any]]:
     if value is None:
         value = {}
@@ -270,7 +370,7 @@ def _split(kind: str, value: Any) -> tuple[str, dict[str, Any]]:
 
 def _factory(kind: str, use: str) -> Callable[..., Any] | None:
     """Return what makes the stage; None for a string that LangChain resolves."""
-    known = STAGES.get(kind, {})
+    known = STAGES.get(kind) or PARTS.get(kind, {})
     module, colon, name = known.get(use, use).partition(":")
     if colon and name.isidentifier() and (use in known or _importable(module)):
         try:
@@ -292,14 +392,17 @@ def _factory(kind: str, use: str) -> Callable[..., Any] | None:
 
 def _made(name: str, value: Any) -> Any:
     """Return what a retriever's setting names: a reranker that is made, a function as it is."""
-    if name not in ("reranker", "questions") or not isinstance(value, str):
+    if name not in ("reranker", "questions") or not isinstance(value, str | Mapping):
         return value
-    found = _factory(f"retriever's {name}", value)
+    kind, arguments = f"retriever's {name}", {"use": value} if isinstance(value, str) else dict(value)
+    use = arguments.pop("use", None)
+    found = _factory(kind, use) if isinstance(use, str) else None
     if found is None:
-        raise ConfigError(f"the retriever's {name} is module:name, not {value!r}")
-    return (
-        checked(found, {}, f"retriever's {name}") if name == "reranker" or isinstance(found, type) else found
-    )
+        raise ConfigError(f"the {kind} is a name or module:name, not {value!r}")
+    if name != "reranker" and not isinstance(found, type):
+        return found
+    _refuse_unknown(found, arguments, kind, use)
+    return checked(found, arguments, kind)
 
 
 def _importable(module: str) -> bool:
@@ -324,6 +427,9 @@ def _by_string(kind: str, use: str, arguments: dict[str, Any]) -> Any:
 
 def _parameters(factory: Callable[..., Any]) -> dict[str, Any] | None:
     """Return a factory's arguments; None where it takes any."""
+    names = getattr(factory, "argument_names", None)
+    if callable(names):
+        return dict.fromkeys(names())
     fields = getattr(factory, "model_fields", None)
     if fields is not None:
         return dict(fields)
@@ -338,7 +444,7 @@ def _refuse_unknown(factory: Callable[..., Any], arguments: Mapping[str, Any], k
     if known is None:
         return
     known = {name: p for name, p in known.items() if name not in _GIVEN.get(kind, ())}
-    known |= dict.fromkeys(_ALSO.get(kind, ()) if use in STAGES[kind] else ())
+    known |= dict.fromkeys(_ALSO.get(kind, ()) if use in STAGES.get(kind, {}) else ())
     for name in arguments:
         if name not in known:
             raise ConfigError(f"the {kind} {use!r} has no argument {name!r}: {near_miss(name, known)}")

@@ -16,7 +16,7 @@ from rag import config, replies
 from rag.citing import OnFail, ReplyReader
 from rag.errors import GenerationError, RagError, UsageError
 from rag.explaining import Explanation, explain
-from rag.records import Answer, Citation, Context, Event, Hit, Step
+from rag.records import Answer, Call, Citation, Context, Event, Hit, Step
 from rag.tokens import room_chars
 
 
@@ -30,10 +30,14 @@ class Pipeline:
         An object with the stage's LangChain interface, a name (``"local"``, ``"claude"``,
         ``"openai:gpt-..."``, ``"module:Class"``), or a mapping of ``use`` and arguments, as in
         ``rag.toml``.
+    ledger : mapping, str or Path, optional
+        Where calls are written down, and the budget, as in ``rag.toml``; by default in the index's
+        folder, without a limit.
     settings : mapping, optional
-        The stages that are not given, as read from ``rag.toml`` (`rag.config.read`).
+        What is not given, as read from ``rag.toml`` (`rag.config.read`).
     on_unverified : {"flag", "drop"}
-        What becomes of a citation whose quote does not stand in the context.
+        What becomes of a citation whose quote does not stand in the context, or does not have the
+        numbers of the sentence that cites it.
 
     Examples
     --------
@@ -50,11 +54,12 @@ class Pipeline:
         trimmer: Any = None,
         prompt: Any = None,
         generator: Any = None,
+        ledger: Any = None,
         settings: Mapping[str, Any] | None = None,
         on_unverified: OnFail = "flag",
     ) -> None:
         given = {"embedder": embedder, "retriever": retriever, "trimmer": trimmer,
-                 "prompt": prompt, "generator": generator}  # fmt: skip
+                 "prompt": prompt, "generator": generator, "ledger": ledger}  # fmt: skip
         chosen = {**(settings or {}), **{k: v for k, v in given.items() if v is not None}}
         chosen = {k: v for k, v in chosen.items() if v is not None}
         if isinstance(index, str | Path):
@@ -63,9 +68,10 @@ class Pipeline:
             index.embedder = config.stage("embedder", chosen["embedder"])
         self.index = index
         self.retriever = config.stage("retriever", chosen.get("retriever"), index=index)
-        self.prompt = config.stage("prompt", chosen.get("prompt"))
-        self.generator = config.stage("generator", chosen.get("generator"))
+        self.generator = config.generator(chosen.get("generator"))
+        self.prompt = config.prompt(chosen.get("prompt"), self.generator)
         self.trimmer = config.trimmer(chosen.get("trimmer"), self.generator)
+        self.meter = config.meter(chosen.get("ledger"), Path(getattr(index, "path", ".")))
         self.on_unverified = on_unverified
 
     def context(
@@ -129,27 +135,57 @@ class Pipeline:
         yield Event("context", context)
         with _timed(steps, "assemble"):
             messages = self.prompt(question, documents)
-        reader = ReplyReader(context.hits, self.on_unverified)
+        sent = replies.sent(messages)
+        reader = ReplyReader(context.hits, self.on_unverified, question)
         seen: list[BaseMessage] = []
-        with _timed(steps, "generate") as detail:
+        with self._paid(), _timed(steps, "generate") as detail:
+            warned = self._checked(sent)
             started = time.perf_counter()
             for piece in _reply(self.generator, messages):
-                detail.setdefault("first_token_s", round(time.perf_counter() - started, 4))
                 seen.append(piece)
-                yield from _events(reader.feed(str(piece.text)))
+                for part in replies.parts(piece):
+                    if part:
+                        detail.setdefault("first_token_s", round(time.perf_counter() - started, 4))
+                    yield from _events(_read(reader, part))
         with _timed(steps, "cite"):
             rest = list(reader.close())
         yield from _events(rest)
         whole = _sum(seen)
         usage = replies.usage(self.generator, whole)
-        replies.learn(getattr(self.trimmer, "count_tokens", None), [str(m.text) for m in messages], usage)
+        replies.learn(getattr(self.trimmer, "count_tokens", None), sent, usage)
+        prompt = getattr(self.prompt, "name", type(self.prompt).__name__)
+        calls = (*self._spent(), Call(replies.made_by(self.generator, whole), "generate", usage))
+        unkept = self.meter.after(calls, prompt=prompt)
+        end = replies.ending(whole, self.generator)  # may raise: a malformed reply is paid for, too
+        told = replies.told(getattr(self.retriever, "reranker", None))
         yield Event("answer", Answer(
-            question=question, text=reader.text, answered=reader.answered,
+            question=question, text=reader.text, answered=reader.answered and not end.withheld,
             citations=tuple(reader.citations), context=context, usage=usage, trace=tuple(steps),
-            generator=replies.describe(self.generator),
-            prompt=getattr(self.prompt, "name", type(self.prompt).__name__),
-            stop_reason=_stop_reason(whole),
+            generator=replies.speaker(self.generator, whole), prompt=prompt,
+            stop_reason=end.reason, guardrail=end.guardrail, supported=reader.support.share,
+            notes=tuple(note for note in (warned, *told, *end.notes, unkept) if note), calls=calls,
+            tool_calls=tuple(getattr(whole, "tool_calls", ())),
         ))  # fmt: skip
+
+    def _checked(self, sent: Sequence[str]) -> str | None:
+        """Ask the budget before the model is asked; return what it warns of."""
+        if not self.meter.budget.limits:
+            return None
+        return self.meter.before(*replies.most(self.generator, sent))
+
+    @contextmanager
+    def _paid(self) -> Iterator[None]:
+        """Write down what the question's other calls cost where the model gives no answer."""
+        try:
+            yield
+        except BaseException:
+            self.meter.after(self._spent())
+            raise
+
+    def _spent(self) -> Iterator[Call]:
+        """Yield what the question's other calls cost."""
+        yield from replies.spent(getattr(self.index, "embedder", None), "embed")
+        yield from replies.spent(getattr(self.retriever, "reranker", None), "rerank")
 
     def _context(
         self,
@@ -236,18 +272,18 @@ def _reply(generator: Any, messages: Sequence[BaseMessage]) -> Iterator[BaseMess
 
 
 def _sum(pieces: Sequence[BaseMessage]) -> Any:
-    total: Any = None
-    for piece in pieces:
-        total = piece if total is None else total + piece
-    return total
+    """Return the pieces of a reply as one; at once, as one by one takes time quadratic in them."""
+    chunks: list[Any] = [piece for piece in pieces if isinstance(piece, AIMessageChunk)]
+    if chunks:
+        return chunks[0] + chunks[1:]
+    return pieces[-1] if pieces else None
 
 
-def _stop_reason(message: Any) -> str:
-    said = getattr(message, "response_metadata", {}) or {}
-    for key in ("stop_reason", "stopReason", "finish_reason"):
-        if said.get(key):
-            return str(said[key])
-    return "end_turn"
+def _read(reader: ReplyReader, part: str | replies.Quoted) -> Iterator[str | Citation]:
+    if isinstance(part, str):
+        yield from reader.feed(part)
+    else:
+        yield from reader.cite(part.quote, part.document)
 
 
 def _events(pieces: Any) -> Iterator[Event]:

@@ -18,6 +18,7 @@ SHARED = ROOT.parent / "shared"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak", action="store_true", help="run the long tests whole")
+    parser.addoption("--update-golden", action="store_true", help="write tests/golden_requests/ anew")
 
 
 def pytest_configure(config: pytest.Config) -> None:

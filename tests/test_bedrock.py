@@ -13,10 +13,8 @@ import pytest
 from langchain_tests.unit_tests import EmbeddingsUnitTests
 
 import rag
-from rag.bedrock.prices import DATE, PRICES, cost_usd
 from rag.bedrock.titan import MAX_CHARS
 from rag.errors import ConfigError, EmbeddingError, GenerationError
-from rag.records import Usage
 
 from .bedrock_server import Bedrock, bedrock
 
@@ -146,16 +144,6 @@ def test_without_credentials_the_command_says_which_variables_to_set(folder: Pat
     assert done.returncode == 1
     assert "there are no AWS credentials: set AWS_PROFILE" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_prices_add_up_by_kind_of_token_and_profile() -> None:
-    usage = Usage(1_000_000, 100_000, cache_read_input_tokens=0)
-    assert cost_usd("global.anthropic.claude-sonnet-5-5", usage) == pytest.approx(3.0)
-    assert cost_usd("us.anthropic.claude-sonnet-5-5", usage) == pytest.approx(3.3)
-    assert cost_usd("anthropic.claude-haiku-5-5", usage) == pytest.approx(5 * (0.10 + 0.05))
-    assert cost_usd("some.other-model", usage) is None
-    assert DATE.year == 2026
-    assert PRICES["amazon.titan-embed-text-v2:0"].input == 0.02
 
 
 class TestTitanStandard(EmbeddingsUnitTests):

@@ -10,9 +10,9 @@ import pytest
 import rag
 
 PUBLIC = {
-    "Answer", "BudgetTrimmer", "ExtractiveAnswerer", "FaissStore", "Hit", "HybridRetriever", "Index", "Loader",
+    "Answer", "BudgetTrimmer", "ClaudeBedrock", "ExtractiveAnswerer", "FaissStore", "Hit", "HybridRetriever", "Index", "Loader",
     "LocalEmbeddings", "Pipeline", "Prompt", "RagError", "SemanticChunker", "StaticEmbeddings",
-    "Store", "TitanEmbeddings", "build", "claude", "field", "plan",
+    "Store", "TitanEmbeddings", "build", "field", "plan",
 }  # fmt: skip
 
 

@@ -17,7 +17,6 @@ segment is opened, and columns are validated before they are read.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -238,14 +237,14 @@ class Segment:
     def score_sums(self, vector: Vectors) -> tuple[float, float]:
         """Return the sum, and the sum of squares, of the live rows' inner products with a vector."""
         if self.moments is None:
-            scores = (self.vectors[self.live] @ vector).astype(np.float64)
-            return float(scores.sum()), float(scores @ scores)
+            scores = np.vecdot(self.vectors[self.live], vector).astype(np.float64)
+            return float(scores.sum()), float(np.vecdot(scores, scores))
         wide = vector.astype(np.float64)
-        total = float(self.moments[0] @ wide)
-        square = float(wide @ (self.moments[1:] @ wide))
+        total = float(np.vecdot(self.moments[0], wide))
+        square = float(np.vecdot(wide, np.vecdot(self.moments[1:], wide)))
         if len(self.removed):
-            gone = (self.vectors[self.removed] @ vector).astype(np.float64)
-            total, square = total - float(gone.sum()), square - float(gone @ gone)
+            gone = np.vecdot(self.vectors[self.removed], vector).astype(np.float64)
+            total, square = total - float(gone.sum()), square - float(np.vecdot(gone, gone))
         return total, square
 
     def take(self, rows: Sequence[int]) -> list[dict[str, Any]]:
@@ -255,7 +254,7 @@ class Segment:
         for row, values in zip(rows, out, strict=True):
             number = int(self._doc[row])
             if number not in documents:
-                documents[number] = deepcopy(self._document(number))  # a caller may change them
+                documents[number] = _copied(self._document(number))  # a caller may change them
             values.update(documents[number])
         return out
 
@@ -344,6 +343,12 @@ class _Fields:
 
     def expand(self, name: str, mask: Mask) -> Mask:
         return mask if name in _OF_HIT else self._segment.of_documents(mask)
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _copied(inner) for name, inner in value.items()}
+    return [_copied(inner) for inner in value] if isinstance(value, list) else value
 
 
 def open_segment(folder: Path, entry: SegmentEntry, dimensions: int) -> Segment:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -50,10 +51,7 @@ def cover(
     asked = list({term(word): word for word in words(query) if term(word)}.values())
     if not asked or not texts:
         return np.zeros(len(texts))
-    bags = [
-        [word for word in dict.fromkeys(words(text)) if len(word) <= _LONGEST_WORD and term(word)]
-        for text in texts
-    ]
+    bags = [_bag(text) for text in texts]
     distinct = list(dict.fromkeys(word for bag in bags for word in bag))
     matches = _matches(distinct, asked, embedder)
     numbers = {word: number for number, word in enumerate(distinct)}
@@ -67,6 +65,12 @@ def cover(
     return scores
 
 
+@lru_cache(maxsize=4096)  # the chunks that are asked for most; 10 MB
+def _bag(text: str) -> tuple[str, ...]:
+    """Return the words of a text that may stand for a question's, each once."""
+    return tuple(word for word in dict.fromkeys(words(text)) if len(word) <= _LONGEST_WORD and term(word))
+
+
 def _matches(found: Sequence[str], asked: Sequence[str], embedder: Embeddings | None) -> Scores:
     """Return how well words stand for the words that were asked, ``(len(found), len(asked))``."""
     numbers = {term(word): number for number, word in enumerate(asked)}
@@ -75,7 +79,8 @@ def _matches(found: Sequence[str], asked: Sequence[str], embedder: Embeddings | 
     if embedder is None or not found:
         return np.asarray(same, np.float64)
     vectors = _memory(embedder).vectors([*found, *asked], embedder)
-    cosines = (vectors[: len(found)] @ vectors[len(found) :].T).astype(np.float64)
+    # Not as a product of matrices: BLAS would wake threads, which then spin for longer than this takes.
+    cosines = np.einsum("id,jd->ij", vectors[: len(found)], vectors[len(found) :]).astype(np.float64)
     near: Scores = np.where(cosines > LEAST_COSINE, np.minimum(cosines, 0.999), 0.0)
     either: Scores = np.maximum(near, same)
     return either

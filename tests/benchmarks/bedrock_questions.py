@@ -1,0 +1,164 @@
+"""Many questions at the same moment, in a process of its own: run by `tests.benchmarks.bedrock`.
+
+    python -m tests.benchmarks.bedrock_questions INDEX COUNT ENDPOINT
+
+COUNT threads stream an answer each from the emulator of the environment; then questions are asked one
+by one, stage by stage, of the emulator at ENDPOINT, which does not wait.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+import rag
+from rag import replies
+from rag.citing import ReplyReader
+from rag.records import Answer
+
+ROOT = Path(__file__).parents[2]
+WARM, STAGED = 20, 100
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What came of a question: seconds to the first text, from the question and from the request."""
+
+    question: str
+    answer: Answer | None = None
+    first_s: float = 0.0
+    request_s: float = 0.0
+    error: str = ""
+
+    @property
+    def mixed(self) -> bool:
+        """Whether anything in the answer is another question's."""
+        answer = self.answer
+        if answer is None:
+            return False
+        own = {hit.text for hit in answer.context.hits}
+        cited = [quote for citation in answer.citations for quote in [citation.quote] if citation.verified]
+        quoted = bool(cited) and all(any(quote in text for text in own) for quote in cited)
+        return answer.question != self.question or not answer.text.startswith(self.question) or not quoted
+
+
+def questions(count: int) -> list[str]:
+    """Return the golden set's questions, as often as it takes, each with a mark of its own."""
+    lines = (ROOT / "data" / "golden.jsonl").read_text(encoding="utf-8").splitlines()
+    asked = [json.loads(line)["question"] for line in lines]
+    return [f"{asked[n % len(asked)]} [{_letters(n)}]" for n in range(count)]
+
+
+def _letters(number: int) -> str:
+    """Return a mark without digits: those of a sentence must stand in what it cites."""
+    return "".join(chr(ord("a") + number // 26**place % 26) for place in (2, 1, 0))
+
+
+def ask(pipe: rag.Pipeline, question: str) -> Asked:
+    started, first, last = time.perf_counter(), 0.0, None
+    try:
+        for event in pipe.stream(question):
+            if event.kind == "text" and not first:
+                first = time.perf_counter() - started
+            last = event.value
+    except Exception as failed:
+        return Asked(question, error=f"{type(failed).__name__}: {failed}")
+    assert isinstance(last, Answer)
+    sent = next(step.detail["first_token_s"] for step in last.trace if step.name == "generate")
+    return Asked(question, last, first, sent)
+
+
+def at_once(pipe: rag.Pipeline, asked: Sequence[str]) -> dict[str, Any]:
+    """Ask all at the same moment, a thread each."""
+    gate = threading.Barrier(len(asked))
+
+    def one(question: str) -> Asked:
+        gate.wait()
+        return ask(pipe, question)
+
+    with ThreadPoolExecutor(len(asked)) as pool:
+        used, started = time.process_time(), time.perf_counter()
+        found = list(pool.map(one, asked))
+        took, used = time.perf_counter() - started, time.process_time() - used
+    good = [each for each in found if each.answer]
+    return {
+        "seconds": took, "cpu_ms": 1000 * used / len(asked), "mixed": sum(each.mixed for each in good),
+        "failed": len(found) - len(good), "errors": Counter(each.error for each in found if each.error),
+        "first_s": _quantiles([each.first_s for each in good]),
+        "request_s": _quantiles([each.request_s for each in good]),
+    }  # fmt: skip
+
+
+def _quantiles(seconds: Sequence[float]) -> list[float]:
+    return [float(np.quantile(seconds, share)) for share in (0.5, 0.95)] if seconds else [0.0, 0.0]
+
+
+def stages(pipe: rag.Pipeline, asked: Sequence[str]) -> dict[str, float]:
+    """Return milliseconds of processor time that each stage of a question takes, asked one by one.
+
+    The stages are taken as `rag.Pipeline.stream` takes them; all threads of the process count.
+    """
+    spent: Counter[str] = Counter()
+
+    def timed(name: str, do: Callable[[], T]) -> T:
+        started = time.process_time()
+        made = do()
+        spent[name] += time.process_time() - started  # type: ignore[assignment]
+        return made
+
+    for question in asked:
+        timed(
+            "embed the question (a part of retrieve)", lambda q=question: pipe.index.embedder.embed_query(q)
+        )
+        found = timed("retrieve", lambda q=question: pipe.retrieve(q))
+        context = timed("trim", lambda q=question, d=found: pipe.trim(q, d))
+        kept = [hit.to_document() for hit in context.hits]
+        messages = timed("assemble the prompt", lambda q=question, d=kept: pipe.prompt(q, d))
+        pieces = timed(
+            "send, and read the stream (botocore, LangChain)",
+            lambda m=messages: list(pipe.generator.stream(m)),
+        )
+        timed("cite", lambda q=question, c=context, p=pieces: _cite(pipe, q, c, p))
+        timed("add up the reply (LangChain)", lambda p=pieces: p[0] + p[1:])
+    whole = time.process_time()
+    for question in asked:
+        pipe.ask(question)
+    out = {name: 1000 * seconds / len(asked) for name, seconds in spent.items()}
+    total = 1000 * (time.process_time() - whole) / len(asked)
+    counted = sum(out.values()) - out["embed the question (a part of retrieve)"]
+    return {**out, "all else (tokens, ledger)": total - counted, "whole": total}
+
+
+def _cite(pipe: rag.Pipeline, question: str, context: Any, pieces: Sequence[Any]) -> None:
+    reader = ReplyReader(context.hits, pipe.on_unverified, question)
+    for part in (part for piece in pieces for part in replies.parts(piece)):
+        list(reader.feed(part) if isinstance(part, str) else reader.cite(part.quote, part.document))
+    list(reader.close())
+    _ = reader.support.share
+
+
+def main(index: str, count: int, endpoint: str) -> dict[str, Any]:
+    asked = questions(count + WARM)
+    pipe = rag.Pipeline(index, generator=rag.ClaudeBedrock(connections=count))
+    for question in asked[count:]:
+        ask(pipe, question)
+    out = at_once(pipe, asked[:count])
+    one = rag.Pipeline(index, generator=rag.ClaudeBedrock(endpoint_url=endpoint))
+    for question in asked[count:]:
+        ask(one, question)
+    return {**out, "stages": stages(one, asked[: min(STAGED, count)])}
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(sys.argv[1], int(sys.argv[2]), sys.argv[3])))
