@@ -310,7 +310,7 @@ def narrowed(text: str, start: int, end: int, claim: str) -> Span:
     had = [
         (
             words & content(text[a:b]),
-            {form for figure in figures(text[a:b]) for form in figure.offers},
+            {form for figure in figures(text[a:b]) for form in figure.offers} if needed else set[str](),
         )
         for a, b in spans
     ]
