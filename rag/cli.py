@@ -220,7 +220,8 @@ def ask(budget: int | None, unit: str | None, **options: Any) -> int:
 
     def row(answer: Answer) -> dict[str, Any]:
         return {
-            "answer": answer.text, "answered": answer.answered,
+            "answer": answer.text, "answered": answer.answered, "supported": answer.supported,
+            "stop_reason": answer.stop_reason, "notes": list(answer.notes),
             "citations": [citation.to_dict() for citation in answer.citations],
             "hits": _rows(answer.context.hits),
         }  # fmt: skip

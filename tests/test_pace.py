@@ -111,9 +111,12 @@ class Run:
 
 def run(
     service: Service, texts: int, *, latency: Latency = lambda chance: 0.08, seed: int = 0,
-    requests_per_minute: float | None = None,
+    refusal_s: float | None = 0.01, requests_per_minute: float | None = None,
 ) -> Run:  # fmt: skip
-    """Send calls until every text is done, as `rag.bedrock.sending` does, in virtual time."""
+    """Send calls until every text is done, as `rag.bedrock.sending` does, in virtual time.
+
+    A throttled call is answered after `refusal_s`, or as late as any other.
+    """
     now, chance, numbers = 0.0, random.Random(seed), itertools.count()
     pace = Pace(requests_per_minute, clock=lambda: now, chance=random.Random(seed))
     fresh: Iterator[int] = iter(range(texts))
@@ -133,7 +136,8 @@ def run(
                 first[text] = now
             out.sent.append(now)
             admitted = service.admits(now)
-            heapq.heappush(under_way, (now + latency(chance), next(numbers), text, call, admitted))
+            takes = latency(chance) if admitted or refusal_s is None else refusal_s
+            heapq.heappush(under_way, (now + takes, next(numbers), text, call, admitted))
         moments = [under_way[0][0]] if under_way else []
         if len(under_way) < CONCURRENCY:
             if left or (again and again[0][0] <= now):
@@ -165,7 +169,7 @@ def spread(median: float, highest: float) -> Latency:
 def test_a_quota_of_3000_a_minute_is_used_up_and_hardly_ever_passed(latency: Latency) -> None:
     found = run(Bucket(lambda now: 50), 4000, latency=latency)
     assert found.used(50) >= 0.95
-    assert found.calls_per_text <= 1.12
+    assert found.calls_per_text <= 1.15
     assert max(found.waited) < 20
 
 
@@ -173,7 +177,7 @@ def test_a_quota_of_3000_a_minute_is_used_up_and_hardly_ever_passed(latency: Lat
 def test_a_quota_by_the_minute_is_used_up_in_each(window: Callable[[int], Service]) -> None:
     # Nothing is admitted once it is used up; all of the next is taken, though.
     found = run(window(3000), 11_900, latency=spread(0.08, 0.4))
-    assert found.done[-1] <= 180 * 1.08
+    assert found.done[-1] <= 180 + 30
     for minute in range(3):
         assert found.used(50, 60 * minute, 60 * minute + 60) >= 0.9
     assert found.calls_per_text <= 1.15
@@ -215,9 +219,10 @@ def test_any_limit_at_any_latency_is_used_up(limit: float, latency: float, seed:
 # -------------------------------------------------------------------------------------------- noise
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_throttling_at_random_does_not_slow_it_down(seed: int) -> None:
-    found = run(Noisy(Free(), 0.3, random.Random(seed)), 8000, seed=seed)
+@pytest.mark.parametrize("refusal_s", [0.01, None])
+@pytest.mark.parametrize("seed", range(3))
+def test_throttling_at_random_does_not_slow_it_down(seed: int, refusal_s: float | None) -> None:
+    found = run(Noisy(Free(), 0.3, random.Random(seed)), 8000, seed=seed, refusal_s=refusal_s)
     assert found.calls_per_text <= 1.6
     most = CONCURRENCY / 0.08 * 0.7
     # Noise takes a few seconds to tell, and the last texts are those that were throttled most often.

@@ -5,7 +5,8 @@ are throttled: as TCP does it with its window (RFC 5681), after a slow start tha
 are done otherwise:
 
 - Time goes in *rounds*. A round has one rate, and is judged by the calls that were sent in it alone,
-  however late they end; so nothing is decided on what an earlier, faster rate has caused.
+  however late they end; so nothing is decided on what an earlier, faster rate has caused, nor on the
+  first answers alone, which are those of the throttled calls.
 - Some services throttle at random, and lowering the rate is of no use against that: 30 % of it would
   push any such control to the floor. So what is lowered to is not guessed from the last round: of all
   pairs of a *noise*, a share that is throttled at any rate, and a *limit*, a rate above which the rest
@@ -33,15 +34,18 @@ from typing import Literal
 import numpy as np
 
 #: Calls a second at the start, and at the least while anything is admitted.
-START, FLOOR = 40.0, 0.5
+START, FLOOR = 20.0, 0.5
 #: Calls under way before the first has ended; each that is admitted makes room for two.
 FIRST = 16
-#: A round ends after so many outcomes and seconds, in a slow start and later.
+#: A round is of so many calls and seconds, in a slow start and later.
 SLOW_START_ROUND, ROUND = (12, 0.1), (16, 0.4)
-#: With noise it takes more outcomes to tell, but no longer than so many seconds.
+#: With noise it takes more calls to tell, but no longer than so many seconds.
 NOISY, NOISY_ROUND, LONG_S = 0.05, 48, 2.0
-#: So many throttled calls in a row end a round at once: nothing, or nearly nothing, is admitted.
-IN_A_ROW = 16
+#: It is judged when this share of its calls have ended: the last may take very long.
+JUDGED = 0.95
+#: So many throttled calls in a row end a round at once: nothing, or nearly nothing, is admitted. While
+#: a call is under way that is older than they are, and may be admitted yet, it takes more of them.
+IN_A_ROW, IN_A_ROW_ALONE = 16, 48
 #: Where less than this share of the rate was sent, something else holds it back, and it is not raised.
 HELD_BACK = 0.7
 #: Of the limit, what is tried when it was passed.
@@ -73,11 +77,12 @@ Mode = Literal["start", "steady", "outage"]
 @dataclass(slots=True)
 class _Round:
     number: int
+    first: int  # of its calls
     began: float
     sent: int = 0
     ended: int = 0
     throttled: int = 0
-    rate: float = 0.0  # calls a second that were really sent
+    rate: float = 0.0  # calls a second that were really sent; 0 until all are
 
 
 def likeliest(
@@ -154,9 +159,10 @@ class Pace:
         self._fast = math.inf  # the rate before it was lowered; up to it the rate is doubled
         self._after_dip = self._shown = 0.0
         self._memory: deque[tuple[float, int, int]] = deque(maxlen=MEMORY)
-        self._under_way = self._in_a_row = self._calm = 0
+        self._calls = self._in_a_row = self._row_began = self._calm = 0
+        self._under_way: set[int] = set()
         self._next = self._last = -math.inf
-        self._round = _Round(0, self._clock())
+        self._round = _Round(0, 1, self._clock())
         self._start()
 
     @property
@@ -189,50 +195,67 @@ class Pace:
                 return None
             if now - self._last > IDLE_S + 2 / self._rate:  # what was begun says nothing of a rate
                 self._begin_round()
-            if not self._round.sent:
-                self._round.began = now
+            round_ = self._round
+            if not round_.sent:
+                round_.began = now
             self._last = now
             self._next = max(self._next, now - SLACK_S) + self._chance.uniform(0.9, 1.1) / self._rate
-            self._round.sent += 1
-            self._under_way += 1
-            return self._round.number
+            self._calls += 1
+            self._under_way.add(self._calls)
+            if not round_.rate:
+                round_.sent += 1
+                if self._is_sent(now):
+                    round_.rate = min(round_.sent / max(now - round_.began, 1e-3), self._rate)
+            return self._calls
 
     def end(self, call: int, *, throttled: bool) -> None:
         """Note that a call has ended, and whether the service said that it came too fast."""
         with self._lock:
-            self._under_way -= 1
+            round_ = self._round
+            self._under_way.discard(call)
             self._admitted += not throttled
-            if call != self._round.number:
-                return
-            self._in_a_row = self._in_a_row + 1 if throttled else 0
-            self._round.ended += 1
-            self._round.throttled += throttled
-            if self._is_judged():
+            if not throttled:
+                self._in_a_row = 0
+            elif call >= round_.first:
+                self._row_began = min(self._row_began, call) if self._in_a_row else call
+                self._in_a_row += 1
+            if round_.first <= call < round_.first + round_.sent:
+                round_.ended += 1
+                round_.throttled += throttled
+            all_ended = round_.rate and round_.ended >= JUDGED * round_.sent
+            if all_ended or self._is_shut() or (self._mode == "outage" and round_.ended):
                 self._judge()
                 self._begin_round()
 
+    def _is_shut(self) -> bool:
+        """Tell whether nothing is admitted any more."""
+        if self._in_a_row < IN_A_ROW:
+            return False
+        return self._in_a_row >= IN_A_ROW_ALONE or min(self._under_way, default=math.inf) > self._row_began
+
     def _is_full(self) -> bool:
         """Tell whether a slow start has as much under way as its outcomes allow: a slow service."""
-        return self._mode == "start" and self._under_way >= FIRST + self._admitted
+        return self._mode == "start" and len(self._under_way) >= FIRST + self._admitted
 
-    def _is_judged(self) -> bool:
-        ended, lasted = self._round.ended, self._clock() - self._round.began
-        if self._mode == "outage" or self._in_a_row >= IN_A_ROW:
-            return True
+    def _is_sent(self, now: float) -> bool:
+        """Tell whether a round has calls enough."""
+        sent, lasted = self._round.sent, now - self._round.began
         if self._mode == "start":
-            return ended >= SLOW_START_ROUND[0] and lasted >= SLOW_START_ROUND[1]
+            return sent >= SLOW_START_ROUND[0] and lasted >= SLOW_START_ROUND[1]
         least = NOISY_ROUND if self._noise > NOISY and lasted < LONG_S else ROUND[0]
-        return ended >= least and lasted >= ROUND[1]
+        return sent >= least and lasted >= ROUND[1]
 
     def _judge(self) -> None:
         """Choose the rate of the next round by what came of this one."""
-        now, round_ = self._clock(), self._round
-        round_.rate = min(round_.sent / max(now - round_.began, 1e-3), self._rate)
+        round_ = self._round
+        if not round_.rate or not round_.ended:  # ended before its time
+            lasted = max(self._clock() - round_.began, 1e-3)
+            round_.rate, round_.ended = min(round_.sent / lasted, self._rate), max(round_.ended, 1)
         if self._mode == "outage":
             if not round_.throttled:
                 self._rate = max(START, self._fast / 8)
                 self._start()
-        elif self._mode == "steady" and self._in_a_row >= IN_A_ROW:
+        elif self._mode == "steady" and self._is_shut():
             if self._calm or self._fast == math.inf:
                 self._fast = self._rate
             self._mode, self._rate = "outage", self._chance.uniform(0.75, 1.25)
@@ -317,6 +340,6 @@ class Pace:
 
     def _begin_round(self) -> None:
         now = self._clock()
-        self._round = _Round(self._round.number + 1, now)
+        self._round = _Round(self._round.number + 1, self._calls + 1, now)
         self._in_a_row = 0
         self._next = min(self._next, now + 1 / self._rate)
