@@ -130,7 +130,7 @@ def _search_results(hits: Sequence[Hit]) -> list[dict[str, Any]]:
         told = "; ".join(f"{name.replace('_', ' ')}: {value}" for name, value in values.items())
         results.append({
             "type": "search_result", "source": source,
-            "title": f"{title or source} ({told})" if told else title or source,
+            "title": neutral(f"{title or source} ({told})" if told else title or source),
             "content": [{"type": "text", "text": neutral(hit.text) if hit.text.strip() else _NO_TEXT}],
             "citations": {"enabled": True},
         })  # fmt: skip

@@ -68,7 +68,7 @@ class ClaudeBedrock(ChatBedrockConverse):
         How often and how long a failed call is tried again; ChatBedrockConverse's `max_retries` sets
         its attempts. With a `config` of yours that sets botocore's retries, those are used alone.
     timeout_s : float
-        Seconds to wait for the next bytes of a reply.
+        Seconds to wait for the next bytes of a reply; ChatBedrockConverse's `timeout` is the same.
     connections : int
         Connections that are kept open; as many as there are questions at a time.
 
@@ -148,10 +148,17 @@ class ClaudeBedrock(ChatBedrockConverse):
         if values.get("guardrail") is not None:
             values["guardrail_config"] = guardrails.guardrail_config(values["guardrail"])
         values["retry"] = _retry_of(values)
+        if values.get("timeout") is not None:
+            values.setdefault("timeout_s", values["timeout"])
         values["config"] = _config_of(values)
-        values.pop("max_retries", None)  # else ChatBedrockConverse would tell botocore, too
-        if not values.get("request_metadata"):  # the service takes one entry or more
-            values.pop("request_metadata", None)
+        # With either of these ChatBedrockConverse would give botocore its retries back.
+        values |= {"max_retries": None, "timeout": None}
+        for name in ("request_metadata", "base_model_id", "base_model"):
+            if not values.get(name):  # may be left out, but not be empty
+                values.pop(name, None)
+        if "application-inference-profile" not in model or {"base_model_id", "base_model"} & set(values):
+            # ChatBedrockConverse would make a second client, only to ask what model such a profile has.
+            values.setdefault("bedrock_client", False)
         return values
 
     @property

@@ -19,6 +19,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMe
 from langchain_core.messages.ai import UsageMetadata, add_usage
 from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
+from langchain_core.utils.function_calling import convert_to_json_schema
 
 from rag.bedrock.schemas import Target, sendable, target
 from rag.errors import ConfigError, GenerationError
@@ -109,7 +110,7 @@ def structured(
     """
     if repairs < 0:
         raise ConfigError(f"repairs is {repairs}: set it to 0 or more")
-    form = _told(llm, target(schema))
+    form = _told(llm, target(schema), schema)
 
     def run(messages: LanguageModelInput, config: RunnableConfig) -> Any:
         result = _ask(form, _messages(messages), repairs, config)
@@ -122,7 +123,7 @@ def structured(
     return RunnableLambda(run, name=f"structured {form.wanted.name}")
 
 
-def _told(llm: Any, wanted: Target) -> _Form:
+def _told(llm: Any, wanted: Target, schema: Any) -> _Form:
     """Tell a model the form, by the first way that it has."""
     named = (getattr(llm, name, None) for name in ("model_id", "model"))
     who = next((name for name in named if isinstance(name, str)), type(llm).__name__)
@@ -135,7 +136,7 @@ def _told(llm: Any, wanted: Target) -> _Form:
         }  # fmt: skip
         form = {"type": "json_schema", "structure": {"jsonSchema": described}}
         bound = llm.bind(output_config={**(llm.output_config or {}), "textFormat": form})
-        return _Form(bound, wanted, False, who)
+        return _Form(bound.bind(**_traced(schema, wanted, "json_schema")), wanted, False, who)
     told = f"Give your answer by calling this tool. {wanted.description}"
     function = {"name": wanted.name, "description": told, "parameters": dict(wanted.schema)}
     # Those of ChatBedrockConverse; with thinking enabled, some models must not be made to call a tool.
@@ -147,7 +148,16 @@ def _told(llm: Any, wanted: Target) -> _Form:
         raise ConfigError(
             f"{who} takes no tools and has no structured output: choose another model"
         ) from error
-    return _Form(bound, wanted, True, who)
+    return _Form(bound.bind(**_traced(schema, wanted, "function_calling")), wanted, True, who)
+
+
+def _traced(schema: Any, wanted: Target, method: str) -> dict[str, Any]:
+    """Return what LangChain's tracers are told of the form; chat models do not send it."""
+    try:
+        told = convert_to_json_schema(schema)
+    except (TypeError, ValueError):  # one without a title, for instance
+        told = dict(wanted.schema)
+    return {"ls_structured_output_format": {"kwargs": {"method": method}, "schema": told}}
 
 
 def _ask(form: _Form, messages: list[BaseMessage], repairs: int, config: RunnableConfig) -> Raw:

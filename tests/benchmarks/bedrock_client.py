@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import random
 import re
 import sys
@@ -57,6 +58,7 @@ def embedder(kind: str) -> Callable[[], Any]:
         return lambda: rag.TitanEmbeddings(DIMENSIONS)
     from langchain_aws import BedrockEmbeddings
 
+    logging.disable()  # it logs each failure with a stack
     return lambda: BedrockEmbeddings(model_id=MODEL)
 
 

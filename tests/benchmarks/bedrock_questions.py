@@ -13,22 +13,24 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 import rag
 from rag import replies
 from rag.citing import ReplyReader
-from rag.records import Answer
+from rag.records import Answer, Call
 
 ROOT = Path(__file__).parents[2]
 WARM, STAGED = 20, 100
-T = TypeVar("T")
+EMBED = "embed the question (a part of retrieve)"
+WHOLE = "whole, one by one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +49,9 @@ class Asked:
         answer = self.answer
         if answer is None:
             return False
-        own = {hit.text for hit in answer.context.hits}
-        cited = [quote for citation in answer.citations for quote in [citation.quote] if citation.verified]
-        quoted = bool(cited) and all(any(quote in text for text in own) for quote in cited)
+        cited = [citation for citation in answer.citations if citation.verified]
+        own = [hit.text for hit in answer.context.hits]
+        quoted = bool(cited) and all(any(each.text in text for text in own) for each in cited)
         return answer.question != self.question or not answer.text.startswith(self.question) or not quoted
 
 
@@ -104,60 +106,64 @@ def _quantiles(seconds: Sequence[float]) -> list[float]:
     return [float(np.quantile(seconds, share)) for share in (0.5, 0.95)] if seconds else [0.0, 0.0]
 
 
-def stages(pipe: rag.Pipeline, asked: Sequence[str]) -> dict[str, float]:
+def stages(pipe: rag.Pipeline, asked: Sequence[str], fresh: Sequence[str]) -> dict[str, float]:
     """Return milliseconds of processor time that each stage of a question takes, asked one by one.
 
-    The stages are taken as `rag.Pipeline.stream` takes them; all threads of the process count.
+    The stages are taken as `rag.Pipeline.stream` takes them, one after the other; between them as many
+    other questions are asked as users do (an index remembers the vectors of the last ones). All threads
+    of the process count.
     """
     spent: Counter[str] = Counter()
-
-    def timed(name: str, do: Callable[[], T]) -> T:
-        started = time.process_time()
-        made = do()
-        spent[name] += time.process_time() - started  # type: ignore[assignment]
-        return made
-
-    for question in asked:
-        timed(
-            "embed the question (a part of retrieve)", lambda q=question: pipe.index.embedder.embed_query(q)
-        )
-        found = timed("retrieve", lambda q=question: pipe.retrieve(q))
-        context = timed("trim", lambda q=question, d=found: pipe.trim(q, d))
+    for question, other in zip(asked, fresh, strict=True):
+        with _timed(spent, WHOLE):
+            pipe.ask(other)
+        with _timed(spent, EMBED):
+            pipe.index.embedder.embed_query(question)
+        with _timed(spent, "retrieve"):
+            documents = pipe.retrieve(question)
+        with _timed(spent, "trim"):
+            context = pipe.trim(question, documents)
         kept = [hit.to_document() for hit in context.hits]
-        messages = timed("assemble the prompt", lambda q=question, d=kept: pipe.prompt(q, d))
-        pieces = timed(
-            "send, and read the stream (botocore, LangChain)",
-            lambda m=messages: list(pipe.generator.stream(m)),
-        )
-        timed("cite", lambda q=question, c=context, p=pieces: _cite(pipe, q, c, p))
-        timed("add up the reply (LangChain)", lambda p=pieces: p[0] + p[1:])
-    whole = time.process_time()
-    for question in asked:
-        pipe.ask(question)
+        with _timed(spent, "assemble the prompt"):
+            messages = pipe.prompt(question, kept)
+        with _timed(spent, "send, and read the stream (botocore, LangChain)"):
+            pieces = list(pipe.generator.stream(messages))
+        with _timed(spent, "cite, and see what supports it"):
+            reader = ReplyReader(context.hits, pipe.on_unverified, question)
+            for part in (part for piece in pieces for part in replies.parts(piece)):
+                list(reader.feed(part) if isinstance(part, str) else reader.cite(part.quote, part.document))
+            list(reader.close())
+            _ = reader.support.share
+        with _timed(spent, "add up the reply (LangChain)"):
+            whole = pieces[0] + pieces[1:]
+        with _timed(spent, "usage, and learn how many characters a token has"):
+            usage = replies.usage(pipe.generator, whole)
+            replies.learn(getattr(pipe.trimmer, "count_tokens", None), replies.sent(messages), usage)
+        with _timed(spent, "write the ledger"):
+            pipe.meter.after([Call(replies.made_by(pipe.generator, whole), "generate", usage)])
     out = {name: 1000 * seconds / len(asked) for name, seconds in spent.items()}
-    total = 1000 * (time.process_time() - whole) / len(asked)
-    counted = sum(out.values()) - out["embed the question (a part of retrieve)"]
-    return {**out, "all else (tokens, ledger)": total - counted, "whole": total}
+    whole_ms = out.pop(WHOLE)
+    return {**out, "all else": whole_ms - sum(out.values()) + out[EMBED], WHOLE: whole_ms}
 
 
-def _cite(pipe: rag.Pipeline, question: str, context: Any, pieces: Sequence[Any]) -> None:
-    reader = ReplyReader(context.hits, pipe.on_unverified, question)
-    for part in (part for piece in pieces for part in replies.parts(piece)):
-        list(reader.feed(part) if isinstance(part, str) else reader.cite(part.quote, part.document))
-    list(reader.close())
-    _ = reader.support.share
+@contextmanager
+def _timed(spent: Counter[str], name: str) -> Iterator[None]:
+    started = time.process_time()
+    yield
+    spent[name] += time.process_time() - started  # type: ignore[assignment]
 
 
 def main(index: str, count: int, endpoint: str) -> dict[str, Any]:
-    asked = questions(count + WARM)
+    most = min(STAGED, count)
+    asked = questions(count + WARM + 2 * most)
     pipe = rag.Pipeline(index, generator=rag.ClaudeBedrock(connections=count))
-    for question in asked[count:]:
-        ask(pipe, question)
+    warm, each = asked[count : count + WARM], asked[count + WARM :]
+    at_once(pipe, warm)
     out = at_once(pipe, asked[:count])
     one = rag.Pipeline(index, generator=rag.ClaudeBedrock(endpoint_url=endpoint))
-    for question in asked[count:]:
+    for question in warm:
         ask(one, question)
-    return {**out, "stages": stages(one, asked[: min(STAGED, count)])}
+    return {**out, "stages": stages(one, each[:most], each[most:])}
 
 
 if __name__ == "__main__":

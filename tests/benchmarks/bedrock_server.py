@@ -2,9 +2,10 @@
 
     python -m tests.benchmarks.bedrock_server '{"latency_s": 0.08}' [echo] [batch]
 
-Its first line is the environment that sends AWS's clients to it; each line that it reads is answered
-with what happened so far. It ends with its input. With ``echo`` models repeat the question and quote
-the first search result; with ``batch`` there is an S3, too, and a share of 0.05 of a job's records fails.
+Its first line is the environment that sends AWS's clients to it. Each line that it reads is answered with
+what happened since it last behaved in a new way; a line that is not empty is a new behaviour. It ends with
+its input. With ``echo`` models repeat the question and quote the first search result; with ``batch`` there
+is an S3, too, and a share of a job's records fails.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from rag.bedrock.emulator import Behaviour, Emulator, Reply, Request
@@ -25,6 +28,7 @@ from rag.bedrock.emulator.jobs import jobs_of
 from rag.bedrock.emulator.rules import search_results
 
 FAILED_RECORDS, QUOTED = 0.05, 200
+_QUESTION = re.compile("<question>(.*?)</question>", re.DOTALL)
 
 
 class Watched(Emulator):
@@ -32,9 +36,14 @@ class Watched(Emulator):
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
+        self.begin(self.behaviour)
+
+    def begin(self, behaviour: Behaviour) -> None:
+        """Behave in a new way, and forget what was before."""
+        self.behaviour, self.began_s = behaviour, time.process_time()
         self.log: list[tuple[float, int]] = []
-        self.began_s = time.process_time()
         self.paid: Counter[int] = Counter()
+        self.counts.clear()
 
     def answer(self, incoming: Incoming) -> Reply:
         status = 0  # of a connection that is cut
@@ -56,7 +65,8 @@ class Watched(Emulator):
 
 def echo(request: Request) -> str:
     """Repeat the question, and quote what the first search result begins with."""
-    question = "".join(texts(request.params["messages"][-1]["content"])).strip()
+    asked = "".join(texts(request.params["messages"][-1]["content"]))
+    question = _QUESTION.findall(asked)[-1]
     first = next(iter(search_results(request.params)))
     quote = first["content"][0]["text"][:QUOTED].strip()
     return f'{question}\n\n{quote} <cite doc="1">{quote}</cite>'
@@ -77,18 +87,23 @@ def storage() -> str:
     return url
 
 
-def main(behaviour: str, *more: str) -> None:
+def behaviour(line: str, reply: Callable[[Request], str] | None) -> Behaviour:
+    given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(line).items()}
+    return Behaviour(reply=reply, **given)
+
+
+def main(first: str, *more: str) -> None:
     vectors(["The model is loaded before anything is measured."], 1024)
-    settings = json.loads(behaviour)
-    if "fail_with" in settings:
-        settings["fail_with"] = tuple(settings["fail_with"])
+    reply = echo if "echo" in more else None
     s3 = storage() if "batch" in more else None
-    with Watched(Behaviour(reply=echo if "echo" in more else None, **settings), s3_endpoint=s3) as emulator:
-        if s3:
-            jobs_of(emulator).fail_records = FAILED_RECORDS
+    emulator = Watched(behaviour(first, reply), s3_endpoint=s3)
+    jobs_of(emulator).fail_records = FAILED_RECORDS
+    with emulator:
         found = emulator.environment() | ({"AWS_ENDPOINT_URL_S3": s3} if s3 else {})
         print(json.dumps(found), flush=True)
-        for _ in sys.stdin:
+        for line in sys.stdin:
+            if line.strip():
+                emulator.begin(behaviour(line, reply))
             print(json.dumps(emulator.told()), flush=True)
         os._exit(0)  # connections and jobs may still be open
 

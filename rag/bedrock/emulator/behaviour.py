@@ -206,7 +206,7 @@ class Chance:
 
     def latency_s(self, behaviour: Behaviour) -> float:
         """Draw a latency."""
-        if not isinstance(behaviour.latency_s, tuple):
+        if isinstance(behaviour.latency_s, int | float):
             return behaviour.latency_s
         median, high = behaviour.latency_s
         # 2.3263 standard deviations of a normal distribution are its 99th percentile.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 #: The length of a vector that is not to be normalised.
 LENGTH = 10.0
-#: No tokenizer of these models is public; an earlier Claude's takes no fewer (see `rag.bedrock.titan`).
+#: No tokenizer of these models is public; an earlier Claude's takes no fewer (see `rag.bedrock.embedding`).
 _LIKE = "anthropic.claude-3-haiku-20240307-v1:0"
 _COHERE_TYPES = ("float", "int8", "uint8", "binary", "ubinary")
 
