@@ -155,10 +155,12 @@ def _build_arguments(options: dict[str, Any]) -> dict[str, Any]:
 @_query_options
 def search(**options: Any) -> int:
     """Find the chunks of INDEX that fit QUERY best."""
-    from rag.terminal import show_hits
+    from rag.terminal import show_hits, show_warnings
 
     pipe, as_json, each = _query(options)
     retriever = pipe.retriever
+    if getattr(retriever, "reranker", None) is not None:
+        show_warnings(("these hits are not reranked: `rag context` shows what the reranker picks",), ())
 
     def run(question: str, asked: dict[str, Any]) -> Any:
         from rag.retrieval import HybridRetriever
@@ -288,9 +290,12 @@ def _query(options: dict[str, Any]) -> tuple[Any, bool, Callable[..., int]]:
         if question is not None:
             show(run(question, asked))
             return 0
+        items = [  # what is wrong with one is said before another is paid for
+            (item, _both(pipe.index, asked["where"], item.get("where"), item["id"]))
+            for item in _read_questions(questions)
+        ]
         with replacing(output) as sink:
-            for item in _read_questions(questions):
-                where = _both(pipe.index, asked["where"], item.get("where"), item["id"])
+            for item, where in items:
                 found = run(item["question"], {**asked, "where": where})
                 sink.write(json.dumps({"id": item["id"], **row(found)}, ensure_ascii=False) + "\n")
         return 0
@@ -350,7 +355,7 @@ def main() -> None:
     except RagError as error:
         _fail(str(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        _fail("interrupted; what was embedded so far is kept: run the same command to go on", 1)
+        _fail("interrupted: run the same command again; what a build has embedded so far is kept", 1)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)

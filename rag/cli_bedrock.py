@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rag.errors import RagError, UsageError
+from rag.errors import RagError, UsageError, near_miss
 
 if TYPE_CHECKING:
     from rag.bedrock.emulator import Behaviour, Emulator
@@ -128,8 +128,11 @@ def bedrock_emulator(
 
 
 def _behaviour(options: dict[str, Any]) -> Behaviour:
-    from rag.bedrock.emulator.behaviour import Behaviour, Failure
+    from rag.bedrock.emulator.behaviour import STOP_REASONS, Behaviour, Failure
 
+    reason = options["stop_reason"]
+    if reason is not None and reason not in STOP_REASONS:
+        raise UsageError(f"Bedrock has no stop reason {reason!r}: {near_miss(reason, STOP_REASONS)}")
     several = ("fail_with", "stream_fail_with")
     for code in (*options["fail_with"], *options["stream_fail_with"]):
         Failure(code)  # refuses what no server fails with
@@ -142,7 +145,9 @@ def _knowledge_base(given: str) -> tuple[str, Path]:
     name, equals, index = given.partition("=")
     if not equals or not name or not index:
         raise UsageError(f"--knowledge-base {given!r}: write ID=INDEX, e.g. KB12345678=indexes/handbook")
-    if not Path(index).is_dir():
+    from rag.index.manifest import current_version
+
+    if current_version(Path(index)) is None:
         raise UsageError(f"--knowledge-base {given!r}: there is no index at {index}: build it first")
     return name, Path(index)
 

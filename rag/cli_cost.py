@@ -38,23 +38,20 @@ def cost(
 
     names = _names(by)
     start = None if since is None else _day(since, dt.datetime.now(dt.UTC).date())
+    ledgers = list(_ledgers(indexes, config_path))
     groups = in_order(
-        (
-            row
-            for ledger, index in _ledgers(indexes, config_path)
-            for row in ledger.rows(names, start, index=index)
-        ),
-        names,
+        (row for ledger, index in ledgers for row in ledger.rows(names, start, index=index)), names
     )
     total = sum(groups, Spending())
-    notes = [note for note in (_without_price(total.unpriced), stale()) if note]
+    nowhere = None if ledgers else "no index in indexes/ here has a ledger: name an index"
+    notes = [note for note in (_without_price(total.unpriced), stale(), nowhere) if note]
     if as_json:
         rows = [dict(zip(names, each.group, strict=True)) | _figures(each) for each in groups]
         print_json({"by": names, "rows": rows, "total": _figures(total), "notes": notes})
     elif groups:
         show_costs(groups, names, notes)
     else:
-        say("nothing was spent" + (f" since {start}" if start else ""))
+        say("nothing was spent" + (f" since {start}" if start else "") + (f": {nowhere}" if nowhere else ""))
     return 0
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from rag.errors import SourceError
+from rag.errors import RagError, SourceError
 
 #: Exit code of a build that has left files out.
 QUARANTINED = 3
@@ -52,32 +52,40 @@ def query_settings(
     index: str, path: Path | None, bedrock: bool, embedder: str | None, generator: str | None = None
 ) -> dict[str, Any]:
     """Return the settings for the questions of an index; --bedrock keeps the index's own embedder."""
-    settings = settings_of(path, bedrock, embedder, generator)
-    if bedrock and embedder is None:
-        settings["embedder"] = _embedder_of(index, settings["embedder"])
-    return settings
-
-
-def _embedder_of(index: str, titan: Any) -> Any:
-    """Return what --bedrock means for the questions of an index: Titan as it was built, or its own."""
+    if not bedrock and embedder is None:
+        return settings_of(path, bedrock, embedder, generator)
+    from rag import config
     from rag.index.manifest import read_manifest
 
     entry = read_manifest(Path(index)).embedder
-    if entry.name != "titan":
-        return None
-    own = titan if isinstance(titan, dict) else {"use": titan}
-    return {"dimensions": entry.dimensions, **own}
+    paid = entry.name in config.STAGES["embedder"] and entry.name not in config.LOCAL
+    chosen = entry.name if paid and embedder is None else embedder
+    settings = settings_of(path, bedrock, chosen, generator)
+    if chosen is None:
+        settings["embedder"] = None  # made on this machine: the index finds it
+    elif paid and chosen == entry.name:
+        own = settings["embedder"]
+        settings["embedder"] = {
+            "dimensions": entry.dimensions, **(own if isinstance(own, dict) else {"use": own})
+        }  # fmt: skip
+    return settings
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Any]:
-    """Write a file that is there only once it is whole."""
-    temporary = path.with_name(path.name + ".part")
+    """Write a file that is there only once it is whole; what was written before a failure is kept beside."""
+    temporary, kept = path.with_name(path.name + ".part"), False
     try:
         with temporary.open("w", encoding="utf-8") as sink:
             yield sink
         temporary.replace(path)
     except OSError as error:
         raise SourceError(f"cannot write {path}: {error.strerror}") from None
+    except (RagError, KeyboardInterrupt) as error:  # its lines may have been paid for
+        kept = temporary.stat().st_size > 0
+        if kept and isinstance(error, RagError):
+            raise type(error)(f"{error}; what was done before it is in {temporary}") from error
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        if not kept:
+            temporary.unlink(missing_ok=True)

@@ -249,10 +249,12 @@ class Ledger:
 def _connect(path: Path, *, make: bool) -> sqlite3.Connection:
     if make:
         path.parent.mkdir(parents=True, exist_ok=True)
+    how = "mode=rwc" if make else "mode=rw"
+    if not make and not os.access(path.parent, os.W_OK) and not Path(f"{path}-wal").exists():
+        how = "mode=ro&immutable=1"  # even to read, SQLite would make files beside this one
     file = sqlite3.connect(
-        f"file:{quote(str(path))}?mode={'rwc' if make else 'rw'}", uri=True, timeout=5,
-        isolation_level=None, check_same_thread=False,
-    )  # fmt: skip
+        f"file:{quote(str(path))}?{how}", uri=True, timeout=5, isolation_level=None, check_same_thread=False
+    )
     try:
         if _is_empty(file):
             file.execute("PRAGMA journal_mode = WAL")

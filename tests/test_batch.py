@@ -694,6 +694,7 @@ def test_a_bucket_that_is_not_there_is_one_line(world: World) -> None:
     said = world.build("--batch", "s3://nowhere/jobs", "--role-arn", ROLE, code=1)
     last = said.strip().splitlines()[-1]
     assert "cannot upload in s3://nowhere/jobs (Amazon S3: " in last and "s3:PutObject" in last
+    assert "(NoSuchBucket)" in last and "AWS documentation" not in last
     assert world.started == []
 
 

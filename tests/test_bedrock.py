@@ -12,7 +12,8 @@ import pytest
 from langchain_tests.unit_tests import EmbeddingsUnitTests
 
 import rag
-from rag.bedrock.emulator import Emulator
+from rag.bedrock.emulator import Emulator, Request
+from rag.bedrock.emulator.wire import Refusal
 from rag.errors import EmbeddingError
 
 TITAN = {"use": "titan", "dimensions": 256}
@@ -84,6 +85,45 @@ def test_bedrock_on_an_index_of_local_vectors_asks_claude_alone(
     done = run("ask", tmp_path / "ix", "How many days of leave in Europe?", "--bedrock")
     assert "[1] leave.md" in done.stdout
     assert bedrock_emulator.counts == {"ConverseStream": 1}
+
+
+def test_answers_that_were_paid_for_before_one_failed_are_kept(
+    bedrock_emulator: Emulator, folder: Path, tmp_path: Path
+) -> None:
+    rag.build(folder, tmp_path / "ix", embedder="static")
+    questions, output = tmp_path / "q.jsonl", tmp_path / "out.jsonl"
+    one = {"question": "How many days of leave in Europe?"}
+    asked = ("ask", tmp_path / "ix", "--bedrock", "--questions", questions, "--output", output)
+    questions.write_text("".join(json.dumps({"id": n, **one}) + "\n" for n in range(2)) + '{"id": 2}\n')
+    assert "line 3" in run(*asked).stderr
+    assert bedrock_emulator.counts == {}  # nothing was paid before a line was found wrong
+    questions.write_text("".join(json.dumps({"id": n, **one}) + "\n" for n in range(2)))
+
+    def once(request: Request) -> str:
+        if request.number > 1:
+            raise Refusal("AccessDeniedException", "no more")
+        return "28 days."
+
+    bedrock_emulator.behaviour.reply = once
+    done = run(*asked)
+    assert done.returncode == 1 and f"what was done before it is in {output}.part" in done.stderr
+    assert [json.loads(line)["id"] for line in Path(f"{output}.part").read_text().splitlines()] == [0]
+    bedrock_emulator.behaviour.reply = "28 days."
+    assert run(*asked).returncode == 0 and not Path(f"{output}.part").exists()
+
+
+@pytest.mark.parametrize("name", ["cohere", "nova"])
+def test_bedrock_asks_with_the_embedder_that_the_index_was_built_with(
+    bedrock_emulator: Emulator, folder: Path, tmp_path: Path, name: str
+) -> None:
+    rag.build(folder, tmp_path / "ix", embedder={"use": name, "dimensions": 256})
+    for chosen in (("--bedrock",), ("--embedder", name, "--generator", "claude")):
+        done = run("ask", tmp_path / "ix", "How many days of annual leave in Europe?", *chosen, "--json")
+        assert done.returncode == 0, done.stderr
+        assert [call["purpose"] for call in json.loads(done.stdout)["calls"]] == ["embed", "generate"]
+    other = run("ask", tmp_path / "ix", "How many days?", "--bedrock", "--embedder", "titan")
+    assert (other.returncode, "use that embedder" in other.stderr) == (2, True)
+    assert bedrock_emulator.problems == []
 
 
 def test_without_credentials_a_build_says_which_variables_to_set(

@@ -184,6 +184,8 @@ def test_a_port_in_use_is_one_line_that_says_what_to_do() -> None:
         (("--replay", "no-such-file"), "2 rag: cannot read the recording no-such-file"),
         (("--knowledge-base", "KB"), "2 rag: --knowledge-base 'KB': write ID=INDEX"),
         (("--knowledge-base", "KB=none"), "2 rag: .*there is no index at none: build it first"),
+        (("--knowledge-base", "KB=/"), "2 rag: .*there is no index at /: build it first"),
+        (("--stop-reason", "max_token"), "2 rag: .*no stop reason 'max_token': did you mean 'max_tokens'"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_line_that_says_what_to_do(options: tuple[str, ...], said: str) -> None:

@@ -236,6 +236,12 @@ def test_rag_toml_sets_stages_and_wrong_keys_are_refused_with_the_near_miss(
         assert says in error_of("context", "ix", "leave", code=2, cwd=tmp_path)
 
 
+def test_search_says_that_it_does_not_rerank(index: Path, tmp_path: Path) -> None:
+    (tmp_path / "rag.toml").write_text('[retriever]\nreranker = "bedrock"\n')
+    done = run("search", index, "annual leave", cwd=tmp_path)
+    assert done.stderr.startswith("note: these hits are not reranked: `rag context`") and done.stdout
+
+
 def test_a_stage_can_be_any_class_by_name(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "from rag.embedding.static import StaticEmbeddings\n"

@@ -42,6 +42,7 @@ from rag.bedrock.emulator import (
     validating,
 )
 from rag.bedrock.emulator import behaviour as behaviours
+from rag.bedrock.emulator.behaviour import STOP_REASONS
 from rag.bedrock.emulator.caching import PromptCache
 from rag.bedrock.emulator.embedding import vectors
 from rag.bedrock.emulator.instances import instance
@@ -426,6 +427,31 @@ def test_guardrails_block_mask_and_say_so(emulator: Emulator, client: Any) -> No
     assert (
         text_of(client.converse(modelId=CLAUDE, messages=request["messages"])) == LEAVE
     )  # names no guardrail
+
+
+def test_a_masked_answer_still_names_the_documents_that_it_cites(emulator: Emulator, client: Any) -> None:
+    emulator.behaviour.guardrail = "masked"
+    config = {"guardrailIdentifier": "abc123", "guardrailVersion": "1"}
+    messages = user(prompt(QUESTION, "Backups run every night at two.", LEAVE))
+    hidden = LEAVE.replace("28", "{NUMBER}")
+    reply = client.converse(modelId=CLAUDE, messages=messages, guardrailConfig=config)
+    assert text_of(reply) == f'{hidden}<cite doc="2">{hidden}</cite>'
+
+
+def test_a_prompt_above_the_models_context_is_refused_as_too_long(client: Any) -> None:
+    haiku = "anthropic.claude-haiku-4-5-20251001-v1:0"  # takes 200,000 tokens
+    with pytest.raises(ClientError, match="Input is too long for requested model") as refused:
+        client.converse(modelId=haiku, messages=user("leave " * 250_000))
+    assert code_of(refused.value) == "ValidationException"
+    assert client.converse(modelId=haiku, messages=user("leave " * 100_000))["usage"]["inputTokens"] > 90_000
+
+
+@pytest.mark.parametrize("asked", ["Begin with `<no_answer/>` if it is nowhere.", "Be brief."])
+def test_what_is_not_in_the_documents_is_marked_where_the_prompt_has_a_mark_for_it(
+    client: Any, asked: str
+) -> None:
+    reply = client.converse(modelId=CLAUDE, system=[{"text": asked}], messages=user(QUESTION))
+    assert text_of(reply).startswith("<no_answer/>") == ("<no_answer/>" in asked)
 
 
 def test_apply_guardrail_says_what_it_did(emulator: Emulator, client: Any) -> None:
@@ -881,6 +907,14 @@ def test_connections_are_cut_or_fall_silent_on_demand(emulator: Emulator) -> Non
     with pytest.raises(ReadTimeoutError):
         client_of(emulator, config={"read_timeout": 0.1}).converse(modelId=CLAUDE, messages=MESSAGE)
     assert emulator.counts["failed"] == 2
+
+
+def test_the_reasons_to_stop_are_those_of_the_service_model() -> None:
+    assert set(STOP_REASONS) == set(
+        boto3.client("bedrock-runtime", region_name="eu-west-1")
+        .meta.service_model.shape_for("StopReason")
+        .enum
+    )
 
 
 def test_what_no_server_does_cannot_be_asked_for(emulator: Emulator) -> None:

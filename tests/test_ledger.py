@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -254,6 +255,18 @@ def test_reading_makes_no_file(tmp_path: Path) -> None:
     assert not (tmp_path / "no").exists()
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_ledger_in_a_folder_that_cannot_be_written_is_read(tmp_path: Path) -> None:
+    ledger = spent_ledger(tmp_path)
+    ledger.close()
+    tmp_path.chmod(0o500)
+    try:
+        assert Ledger(tmp_path / "ledger.sqlite").spent() == ledger.spent()
+        assert [path.name for path in tmp_path.iterdir()] == ["ledger.sqlite"]
+    finally:
+        tmp_path.chmod(0o700)
+
+
 # ---------------------------------------------------------------------- budgets
 
 
@@ -448,7 +461,9 @@ def test_an_index_without_a_ledger_has_spent_nothing_and_another_path_is_an_erro
 
 
 def test_cost_without_an_index_adds_up_all_below_the_working_directory(index: Path, tmp_path: Path) -> None:
-    assert run("cost", cwd=tmp_path).stdout == "nothing was spent\n"
+    nowhere = "no index in indexes/ here has a ledger: name an index"
+    assert run("cost", cwd=tmp_path).stdout == f"nothing was spent: {nowhere}\n"
+    assert json.loads(run("cost", "--json", cwd=tmp_path).stdout)["notes"] == [nowhere]
     fill(index / "ledger.sqlite")
     fill(tmp_path / "indexes" / "half-built" / "ledger.sqlite", "half-built")
     found = json.loads(run("cost", "--by", "index", "--json", cwd=tmp_path).stdout)

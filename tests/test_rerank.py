@@ -140,6 +140,13 @@ def test_what_the_table_of_faults_says_is_tried_again(emulator: Emulator) -> Non
     assert len(emulator.requests) == 5
 
 
+def test_what_is_to_be_allowed_is_that_of_reranking(emulator: Emulator) -> None:
+    emulator.fail_next("AccessDeniedException")
+    with pytest.raises(RagError, match=r"allow bedrock:Rerank, and bedrock:InvokeModel on this model"):
+        BedrockReranker(retry=AT_ONCE).compress_documents(documents(TEXTS), QUESTION)
+    assert len(emulator.requests) == 1
+
+
 def test_on_failure_keep_leaves_the_order_and_says_so_and_costs_nothing(emulator: Emulator) -> None:
     emulator.behaviour = Behaviour(fail=1.0, fail_with=("ServiceUnavailableException",))
     reranker = BedrockReranker(on_failure="keep", top=2, retry=AT_ONCE)

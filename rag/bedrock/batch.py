@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rag.bedrock.clients import explain
-from rag.bedrock.faults import code_of
+from rag.bedrock.faults import code_of, fault_of
 from rag.bedrock.retrying import Retry
 from rag.errors import ConfigError, EmbeddingError, near_miss
 
@@ -328,8 +328,10 @@ class BatchJobs:
                 self._storage = self._s3()
             return do(self._storage)
         except (BotoCoreError, ClientError, Boto3Error) as error:
+            known = fault_of(error).code  # S3's own errors are none of the table's
+            said = explain(error, "Amazon S3") if known else f"Amazon S3: {' '.join(str(error).split())}"
             raise EmbeddingError(
-                f"cannot {what} in s3://{self.bucket}/{self.prefix} ({explain(error, 'Amazon S3')}): check "
+                f"cannot {what} in s3://{self.bucket}/{self.prefix} ({said}): check "
                 "the bucket, and that you are allowed s3:GetObject, s3:PutObject and s3:ListBucket there"
             ) from error
 

@@ -19,7 +19,7 @@ from langchain_core.retrievers import BaseRetriever
 from pydantic import ConfigDict, Field, PrivateAttr
 
 from rag.bedrock.clients import client
-from rag.bedrock.faults import code_of
+from rag.bedrock.faults import FAULTS, code_of
 from rag.bedrock.places import Texts
 from rag.bedrock.retrying import Retry
 from rag.errors import RagError, UsageError, WhereError
@@ -174,10 +174,11 @@ class KnowledgeBaseRetriever(BaseRetriever):
         try:
             return retry.call(lambda: self._client().retrieve(**asked), model=name, error=RagError)
         except RagError as error:
-            advice = _ADVICE.get(code_of(error.__cause__)) if error.__cause__ else None
-            if advice is None:
+            code = code_of(error.__cause__) if error.__cause__ else ""
+            if code not in _ADVICE:
                 raise
-            raise RagError(f"{name}: {' '.join(str(error.__cause__).split())}: {advice}") from error.__cause__
+            told = FAULTS[code].advice  # of models, which this is none of
+            raise RagError(str(error).replace(told, _ADVICE[code])) from error.__cause__
 
     def _client(self) -> Any:
         with self._lock:

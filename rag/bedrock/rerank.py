@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 from langchain_core.callbacks import Callbacks
@@ -13,6 +13,7 @@ from langchain_core.documents import BaseDocumentCompressor, Document
 from pydantic import ConfigDict, Field, PrivateAttr
 
 from rag.bedrock.clients import client
+from rag.bedrock.faults import FAULTS, code_of
 from rag.bedrock.models import rerank_usd
 from rag.bedrock.retrying import Retry
 from rag.errors import RagError, UsageError
@@ -26,6 +27,10 @@ MAX_CHARS = 32_000
 #: A document with more tokens than this, the question's included, is billed as several (Amazon Bedrock's
 #: pricing page, Rerank, November 2026).
 BILLED_TOKENS = 512
+_ALLOW = (
+    "allow bedrock:Rerank, and bedrock:InvokeModel on this model, and request access to it in the Bedrock "
+    "console"
+)
 
 Piece = tuple[int, str]  # a document's number, and a text of it that a call can take
 
@@ -143,8 +148,7 @@ class BedrockReranker(BaseDocumentCompressor):
         retry = self.retry or Retry(attempts=4, deadline_s=self.timeout_s)
         found: dict[int, float] = {}
         while True:
-            ask = functools.partial(self._client().rerank, **asked)
-            reply = retry.call(ask, model=self.model, error=RagError)
+            reply = self._reply(retry, functools.partial(self._client().rerank, **asked))
             found |= {int(one["index"]): float(one["relevanceScore"]) for one in reply["results"]}
             if not reply.get("nextToken"):
                 break
@@ -157,6 +161,16 @@ class BedrockReranker(BaseDocumentCompressor):
                 f"{self.model}: the reply scores {len(found)} of {len(texts)} documents: try again"
             )
         return sorted(found.items())
+
+    def _reply(self, retry: Retry, ask: Callable[[], Any]) -> Any:
+        try:
+            return retry.call(ask, model=self.model, error=RagError)
+        except RagError as error:
+            code = code_of(error.__cause__) if error.__cause__ else ""
+            if code != "AccessDeniedException":
+                raise
+            told = FAULTS[code].advice  # of models that are invoked
+            raise RagError(str(error).replace(told, _ALLOW)) from error.__cause__
 
     def _request(self, query: str, texts: Sequence[str]) -> dict[str, Any]:
         return {

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from langchain_core.embeddings import Embeddings
 
 from rag.embedding.wordpiece import MODELS, token_ids
+from rag.turns import turn
 
 #: Tokens that the model reads, with the two special ones (it was trained on up to 256, its
 #: position table has 512). Longer texts are split and their vectors averaged, never cut.
@@ -46,6 +47,7 @@ class LocalEmbeddings(Embeddings):
         rows: list[list[float]] = self.vectors(texts).tolist()
         return rows
 
+    @turn()
     def embed_query(self, text: str) -> list[float]:
         """Return a question's unit vector."""
         return self.embed_documents([text])[0]

@@ -26,6 +26,7 @@ from rag.index.sources import SourceRecord, open_sources, quarantined, read_sour
 from rag.index.where import FieldType, Where, bind
 from rag.index.widening import free, surrounding
 from rag.records import Hit, joined
+from rag.turns import turn
 
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
@@ -178,6 +179,7 @@ class Index:
             min_score=min_score,
         )  # fmt: skip
 
+    @turn()
     def search_by_vector(
         self,
         vector: npt.ArrayLike | None,

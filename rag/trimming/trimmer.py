@@ -16,6 +16,7 @@ from rag.tokens import estimate_tokens
 from rag.trimming.packing import KEPT, NO_ROOM, passages, pick
 from rag.trimming.relevance import Scores, cover
 from rag.trimming.units import Unit, units_of
+from rag.turns import turn
 
 #: Candidates longer than this are taken apart into sentences by the strategy "passages".
 LONG_CHARS = 480
@@ -74,6 +75,7 @@ class BudgetTrimmer(BaseDocumentCompressor):
         """Return the passages to send, in the order of sending; each a slice of a document."""
         return [hit.to_document() for hit in self.trim(documents, query)[0]]
 
+    @turn()
     def trim(self, documents: Sequence[Document], query: str) -> tuple[list[Hit], list[Candidate]]:
         """Return the passages to send, and of every candidate what became of it and why."""
         hits = [Hit.from_document(document) for document in documents]

@@ -18,7 +18,7 @@ from rag.bedrock.emulator.wire import Request
 from rag.tokens import estimate_tokens
 
 _CITE = re.compile(r'<cite doc="(\d+)">(.*?)</cite>', re.DOTALL)
-_TAG = re.compile(r"<cite\b[^>]*>.*?</cite>|<no_answer/>", re.DOTALL)
+_TAG = re.compile(r"<cite\b[^>]*>.*?</cite>", re.DOTALL)
 _CALL = re.compile(r"call the tool ([\w-]+)", re.IGNORECASE)
 
 
@@ -101,9 +101,9 @@ def _extracted(params: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) 
     told = "\n".join(texts(list(prompt_blocks(params))))
     reply = _quoted(_prompt(params, results))
     native = any(result.get("citations", {}).get("enabled") for result in results)
-    if "<cite" in told or native:
-        return reply if "<no_answer" in told else reply.replace("<no_answer/>", "")
-    return _TAG.sub("", reply)
+    if "<cite" not in told and not native:
+        reply = _TAG.sub("", reply)
+    return reply if "<no_answer" in told else reply.replace("<no_answer/>", "")
 
 
 @lru_cache(maxsize=1024)

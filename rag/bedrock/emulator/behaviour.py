@@ -27,6 +27,11 @@ IN_STREAM = (
 )  # fmt: skip
 TOO_MANY_REQUESTS = "Too many requests, please wait before trying again."
 TOO_MANY_TOKENS = "Too many tokens, please wait before trying again."
+#: Why replies end (StopReason of botocore 1.44.5's model of bedrock-runtime).
+STOP_REASONS = (
+    "end_turn", "tool_use", "max_tokens", "stop_sequence", "guardrail_intervened", "content_filtered",
+    "malformed_model_output", "malformed_tool_use", "model_context_window_exceeded",
+)  # fmt: skip
 #: Failures without a reply: the connection ends, or nothing comes until the client gives up.
 _CUTS = ("StreamCut", "ConnectionClosedError", "EndpointConnectionError", "ConnectTimeoutError")
 _HANGS = ("ReadTimeoutError",)

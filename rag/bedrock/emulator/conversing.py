@@ -74,6 +74,9 @@ def _answered(
     model = str(request.params["modelId"])
     if any(name in model for name in ("embed", "rerank")):
         raise Refusal("ValidationException", f"The model {model} doesn't support the Converse API.")
+    room = _context_tokens(model)
+    if room is not None and _prompt_tokens(request.params, model) > room:
+        raise Refusal("ValidationException", "Input is too long for requested model.")
     config = request.params.get("guardrailConfig")
     does = None if config is None else emulator.behaviour.guardrail
     if does == "blocked":  # the prompt: the model is not asked
@@ -119,6 +122,14 @@ def _cache_minimum(model: str) -> int | None:
 
     found = find(model)
     return MINIMUM if found is None else found.cache_minimum
+
+
+@lru_cache(maxsize=256)
+def _context_tokens(model: str) -> int | None:
+    from rag.bedrock.models import find
+
+    found = find(model)
+    return None if found is None else found.context_tokens
 
 
 def _prompt_tokens(params: Mapping[str, Any], model: str) -> int:

@@ -9,17 +9,18 @@ from typing import Any
 BLOCKED_MESSAGE = "Sorry, the guardrail of this emulator blocks this."
 #: Characters of a text unit, which guardrails are billed by (Amazon Bedrock pricing page, November 2026).
 UNIT_CHARS = 1000
-_DIGITS = re.compile(r"\d+")
+#: But for those of a tag that cites a document by its number: no number of the answer's.
+_DIGITS = re.compile(r'(?<!<cite doc=")(?<!\d)\d+')
 _REASONS = {None: "No action.", "blocked": "Guardrail blocked.", "masked": "Guardrail masked."}
 
 
 def masked(text: str) -> str:
-    """Return a text without its digits.
+    """Return a text without its digits; citations still name their documents.
 
     Examples
     --------
-    >>> masked("28 days")
-    '{NUMBER} days'
+    >>> masked('28 days<cite doc="12">28 days</cite>')
+    '{NUMBER} days<cite doc="12">{NUMBER} days</cite>'
     """
     return _DIGITS.sub("{NUMBER}", text)
 
