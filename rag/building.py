@@ -18,7 +18,7 @@ from rag.builds import BuildPlan, BuildReport, SourceFile
 from rag.chunking import locate
 from rag.embedding import cache as cache_file
 from rag.embedding.cache import CachedEmbeddings
-from rag.errors import LoadError, SourceError
+from rag.errors import LoadError, SourceError, UsageError
 from rag.index.manifest import Manifest
 from rag.index.segment_writer import Chunk
 from rag.index.sources import quarantined
@@ -89,6 +89,24 @@ def build(
     >>> report.added, report.quarantined                                 # doctest: +SKIP
     (73, ())
     """
+    if (Path(index) / "batch.json").exists():
+        raise UsageError(
+            f"{index} has a batch under way, and would pay for the same again: `rag batch resume {index}` "
+            f"goes on with it, `rag batch cancel {index}` drops it"
+        )
+    return run(source, index, rebuild=rebuild, retry=retry, progress=progress, **settings)
+
+
+def run(
+    source: Source,
+    index: str | Path,
+    *,
+    rebuild: bool = False,
+    retry: bool = False,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> BuildReport:
+    """Build whatever is under way; see `build`."""
     started = time.perf_counter()
     clock: Counter[str] = Counter()
     stages = prepare(source, index, rebuild=rebuild, settings=settings)

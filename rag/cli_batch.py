@@ -45,14 +45,9 @@ def chosen(index: str, batch: str | None, role_arn: str | None, path: Path | Non
     ConfigError
         They cannot be meant.
     UsageError
-        None is asked for, but one is under way: a build would pay for the same again.
+        A role is given without a batch.
     """
     if batch is None:
-        if (Path(index) / "batch.json").exists():
-            raise UsageError(
-                f"{index} has a batch under way: `rag batch resume {index}` goes on with it, "
-                f"`rag batch cancel {index}` drops it"
-            )
         if role_arn is not None:
             raise UsageError("--role-arn goes with --batch")
         return None

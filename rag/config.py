@@ -461,7 +461,8 @@ def checked(factory: Callable[..., Any], arguments: Mapping[str, Any], kind: str
         if callable(errors):
             first = errors()[0]
             where = ".".join(map(str, first["loc"]))
-            raise ConfigError(f"the {kind}'s {where}: {first['msg']}, not {first.get('input')!r}") from None
+            given = "" if first["type"] == "missing" else f", not {first.get('input')!r}"
+            raise ConfigError(f"the {kind}'s {where}: {first['msg']}{given}") from None
         raise ConfigError(f"the {kind}: {' '.join(str(error).split())}") from None
 
 

@@ -16,8 +16,11 @@ from rag import config, replies
 from rag.citing import OnFail, ReplyReader
 from rag.errors import GenerationError, RagError, UsageError
 from rag.explaining import Explanation, explain
-from rag.records import Answer, Call, Citation, Context, Event, Hit, Step
+from rag.records import Answer, Call, Citation, Context, Event, Hit, Step, Usage
 from rag.tokens import room_chars
+
+#: What is answered where no passage was found; no model is asked then.
+NOTHING_FOUND = "Nothing was found in the index for this question and its filter."
 
 
 class Pipeline:
@@ -133,6 +136,9 @@ class Pipeline:
         steps: list[Step] = []
         context, documents = self._context(question, steps, **options)
         yield Event("context", context)
+        if not documents:
+            yield from self._nothing(question, context, steps)
+            return
         with _timed(steps, "assemble"):
             messages = self.prompt(question, documents)
         sent = replies.sent(messages)
@@ -162,9 +168,23 @@ class Pipeline:
             question=question, text=reader.text, answered=reader.answered and not end.withheld,
             citations=tuple(reader.citations), context=context, usage=usage, trace=tuple(steps),
             generator=replies.speaker(self.generator, whole), prompt=prompt,
-            stop_reason=end.reason, guardrail=end.guardrail, supported=reader.support.share,
+            stop_reason=end.reason, guardrail=end.guardrail,
+            supported=None if end.withheld else reader.support.share,
             notes=tuple(note for note in (warned, *told, *end.notes, unkept) if note), calls=calls,
             tool_calls=tuple(getattr(whole, "tool_calls", ())),
+        ))  # fmt: skip
+
+    def _nothing(self, question: str, context: Context, steps: list[Step]) -> Iterator[Event]:
+        """Answer a question for which nothing was found, without a model: it could only guess."""
+        calls = tuple(self._spent())
+        unkept = self.meter.after(calls)
+        yield Event("text", NOTHING_FOUND)
+        yield Event("answer", Answer(
+            question=question, text=NOTHING_FOUND, answered=False, citations=(), context=context,
+            usage=Usage(cost_usd=0.0), trace=tuple(steps), generator="none: there was nothing to read",
+            prompt=getattr(self.prompt, "name", type(self.prompt).__name__), stop_reason="nothing_found",
+            notes=tuple(note for note in ("nothing in the index fits: is the filter right?", unkept) if note),
+            calls=calls,
         ))  # fmt: skip
 
     def _checked(self, sent: Sequence[str]) -> str | None:

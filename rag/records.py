@@ -27,6 +27,13 @@ STRUCTURE = "structure"
 
 #: Any number; the plain types first, as asking an abstract one takes twenty times as long.
 _WHOLE, _NUMBER = (int, Integral), (float, int, Real)
+#: What is read from a Document's metadata if it has this type, ``True`` and ``False`` left out.
+_READ: tuple[tuple[str, Any], ...] = (
+    ("source", (str, int)), ("doc_id", (str, int)), ("chunk_id", (str, int)), ("start", _WHOLE),
+    ("end", _WHOLE), ("gap", str), ("page_start", _WHOLE), ("page_end", _WHOLE), ("section", str),
+    ("table_head", str), ("table_head_start", _WHOLE), ("score", _NUMBER), ("dense", _NUMBER),
+    ("lexical", _NUMBER),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +91,14 @@ class Hit:
         meta = dict(document.metadata)
         text = document.page_content
 
-        def own(name: str, kind: Any, default: Any = None) -> Any:
+        found: dict[str, Any] = {}
+        for name, kind in _READ:
             value = meta.get(name)
-            if value is None or (isinstance(value, kind) and not isinstance(value, bool)):
+            if value is None:
                 meta.pop(name, None)
-                return default if value is None else value
-            return default
+            elif isinstance(value, kind) and value is not True and value is not False:
+                found[name] = meta.pop(name)
+        own = found.get
 
         def several(name: str, kind: Any) -> tuple[Any, ...]:
             values = meta.get(name)
@@ -97,28 +106,26 @@ class Hit:
                 return tuple(meta.pop(name))
             return ()
 
-        start = own("start", _WHOLE)
-        start = int(own("start_index", _WHOLE, 0) if start is None else start)
-        own("end", _WHOLE)
-        section = own("section", str)
-        head, head_start = own("table_head", str), own("table_head_start", _WHOLE)
+        if "start" not in found:
+            found["start"] = meta.pop("start_index") if isinstance(meta.get("start_index"), _WHOLE) else 0
+        start, section, head = int(found["start"]), own("section"), own("table_head")
         return cls(
-            source=str(own("source", str | int, "") or document.id or "unknown"),
+            source=str(own("source") or document.id or "unknown"),
             start=start,
             end=start + len(text),
             text=text,
-            score=float(own("score", _NUMBER, 0.0)),
-            doc_id=str(own("doc_id", str | int, "")),
-            chunk_id=str(own("chunk_id", str | int, "") or document.id or ""),
-            gap=own("gap", str),
-            page_start=own("page_start", _WHOLE),
-            page_end=own("page_end", _WHOLE),
+            score=float(own("score", 0.0)),
+            doc_id=str(own("doc_id", "")),
+            chunk_id=str(own("chunk_id") or document.id or ""),
+            gap=own("gap"),
+            page_start=own("page_start"),
+            page_end=own("page_end"),
             page_breaks=several("page_breaks", _WHOLE),
             section=(section,) if section else several("section", str),
             table_head=head,
-            table_head_start=head_start if head is not None else None,
-            dense=own("dense", _NUMBER),
-            lexical=own("lexical", _NUMBER),
+            table_head_start=own("table_head_start") if head is not None else None,
+            dense=own("dense"),
+            lexical=own("lexical"),
             metadata=meta,
         )
 

@@ -182,6 +182,7 @@ _WITHHELD = {
     "content_filter": "the model's content filter held the answer back",
     "refusal": "the model refused to answer",
 }
+_WHOLE = ("end_turn", "stop_sequence", "stop", "STOP", "eos", "complete", "COMPLETE")
 _MALFORMED = ("malformed_model_output", "malformed_tool_use")
 
 
@@ -214,6 +215,12 @@ def ending(message: Any, generator: Any) -> Ending:
     guardrail = _guardrail(said, reason)
     notes = [*map(str, said.get("notes") or ())]
     notes += [text for text in (_CUT.get(reason), _WITHHELD.get(reason)) if text]
+    if reason in ("tool_use", "tool_calls"):
+        notes.append("the model asks for a tool before it answers: see tool_calls")
+    elif reason not in (*_WHOLE, *_CUT, *_WITHHELD, "guardrail_intervened"):
+        notes.append(
+            f"the model stopped for a reason that is not known here ({reason}): the answer may be cut"
+        )
     if guardrail == "blocked":
         notes.append("a guardrail blocked the answer: its own message stands in its place")
     elif guardrail == "masked":

@@ -19,7 +19,7 @@ from langchain_core.runnables import ConfigurableField
 from pydantic import BaseModel, Field
 
 import rag
-from rag import config
+from rag import config, replies
 from rag.bedrock.emulator import Behaviour, Emulator, Request
 from rag.bedrock.emulator.caching import PromptCache
 from rag.bedrock.retrying import Retry
@@ -428,7 +428,8 @@ def test_a_cache_point_adds_no_words_to_a_message_that_only_calls_a_tool(emulato
 
 WHOLE = (True, (), None)
 ENDINGS = {
-    "end_turn": WHOLE, "stop_sequence": WHOLE, "tool_use": WHOLE,
+    "end_turn": WHOLE, "stop_sequence": WHOLE,
+    "tool_use": (True, ("the model asks for a tool before it answers",), None),
     "max_tokens": (True, ("the answer is cut: it reached the most tokens it may have",), None),
     "model_context_window_exceeded": (True, ("the answer is cut: the model's context window is full",), None),
     "content_filtered": (False, ("the model's content filter held the answer back",), None),
@@ -747,3 +748,20 @@ def test_what_is_no_region_or_endpoint_is_told(
 ) -> None:
     with pytest.raises(GenerationError, match=f"{SONNET}: .*{said}"):
         claude(**options)
+
+
+def test_no_model_is_asked_where_the_filter_lets_nothing_through(
+    emulator: Emulator, pipe: Callable[..., rag.Pipeline]
+) -> None:
+    answer = pipe().ask(QUESTION, where="source == 'nowhere.md'")
+    assert (answer.answered, answer.stop_reason, answer.supported) == (False, "nothing_found", None)
+    assert answer.notes == ("nothing in the index fits: is the filter right?",)
+    assert (answer.usage.input_tokens, answer.usage.cost_usd) == (0, 0.0)
+    assert emulator.counts["ConverseStream"] == 0
+
+
+def test_a_stop_reason_that_is_not_known_is_told() -> None:
+    end = replies.ending(AIMessage("x", response_metadata={"stopReason": "brand_new"}), object())
+    assert end.notes == (
+        "the model stopped for a reason that is not known here (brand_new): the answer may be cut",
+    )

@@ -256,7 +256,7 @@ def test_a_stage_can_be_any_class_by_name(folder: Path, tmp_path: Path) -> None:
         [*RAG, "build", folder, "ix"], cwd=tmp_path, env=environment, check=True, capture_output=True
     )
     assert rag.Index.open(tmp_path / "ix").manifest.embedder.fingerprint == "mine y"
-    assert "pass it as embedder=" in error_of(
+    assert "give it (--bedrock or --embedder; embedder= in Python)" in error_of(
         "search", "ix", "leave", "--config", "/dev/null", code=2, cwd=tmp_path
     )
 

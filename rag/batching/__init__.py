@@ -172,7 +172,7 @@ def finish(index: str | Path, *, progress: building.Progress | None = None) -> B
     with state.locked(folder):
         batch = state.placed(state.known(folder))
         given = batch.arguments if batch.ledger is None else {**batch.arguments, "ledger": batch.ledger}
-        report = building.build(batch.source, folder, progress=progress, **given)
+        report = building.run(batch.source, folder, progress=progress, **given)
         state.drop(folder)
     return replace(report, notes=(*report.notes, *batch.notes))
 

@@ -65,7 +65,7 @@ def explain(error: BaseException, model: str) -> str:
     --------
     >>> from botocore.exceptions import NoRegionError
     >>> explain(NoRegionError(), "bedrock-runtime")
-    'bedrock-runtime: no AWS region is set: set AWS_DEFAULT_REGION, or region in rag.toml'
+    'bedrock-runtime: no AWS region is set: set AWS_DEFAULT_REGION, or region for the stage in rag.toml'
     """
     fault, code = fault_of(error), code_of(error)
     if code == "NoCredentialsError":

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
 import re
 import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import Parameter
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -130,6 +132,14 @@ class BedrockEmbeddings(Embeddings):
         self._client, self._where, self._timeout_s = client, (region, endpoint_url), timeout_s
         self._lock = threading.Lock()
         self._unspent = 0  # tokens that `spent` has not told of
+
+    @classmethod
+    def argument_names(cls) -> set[str]:
+        """Return the names of all arguments, those of the base class among them."""
+        makers = (vars(each)["__init__"] for each in cls.__mro__ if issubclass(each, BedrockEmbeddings)
+                  and "__init__" in vars(each))  # fmt: skip
+        found = {name: p.kind for make in makers for name, p in inspect.signature(make).parameters.items()}
+        return {name for name, kind in found.items() if name != "self" and kind is not Parameter.VAR_KEYWORD}
 
     # ------------------------------------------------------------- what each model says of itself
 
@@ -329,7 +339,8 @@ class BedrockEmbeddings(Embeddings):
             raise EmbeddingError(f"text {position} is blank: leave it out, as it has no meaning to embed")
         if not self._fits(text):
             raise EmbeddingError(
-                f"text {position} has {len(text)} characters, about {estimate_tokens(text, _LIKE)} tokens: "
+                f"text {position} ({text[:40]!r}…) has {len(text)} characters, about "
+                f"{estimate_tokens(text, _LIKE)} tokens: "
                 f"{self._title} takes up to {self.MAX_CHARS} characters and {self.MAX_TOKENS} tokens; "
                 "let the chunker make smaller chunks, or set long = 'pool'"
             )

@@ -88,7 +88,12 @@ _TABLE = (
           "the secret key or the clock is wrong: check both"),
     Fault("NoCredentialsError", 0, "no", False, False, False,
           "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run without --bedrock"),
-    Fault("NoRegionError", 0, "no", False, False, False, "set AWS_DEFAULT_REGION, or region in rag.toml"),
+    Fault("NoRegionError", 0, "no", False, False, False,
+          "set AWS_DEFAULT_REGION, or region for the stage in rag.toml"),
+    Fault("InvalidRegionError", 0, "no", False, False, False,
+          "check AWS_DEFAULT_REGION, and region in rag.toml"),
+    Fault("ProfileNotFound", 0, "no", False, False, False,
+          "check AWS_PROFILE, and the profiles in ~/.aws/config"),
 )  # fmt: skip
 FAULTS = {fault.code: fault for fault in _TABLE}
 #: A proxy, or a newer service, may answer with a code of its own.

@@ -363,7 +363,8 @@ class Index:
         if self.embedder is None:
             raise StoreMismatchError(
                 f"{self.path} was built with {self.manifest.embedder.fingerprint}, which is not "
-                "at hand: pass it as embedder=, or search with mode='lexical'"
+                "at hand: give it (--bedrock or --embedder; embedder= in Python), or search with mode "
+                "'lexical'"
             )
         return np.asarray(self.embedder.embed_query(query), np.float32)
 

@@ -186,7 +186,10 @@ def _linked(units: Sequence[Unit], gaps: dict[tuple[str, int], str]) -> list[Uni
             above = bisect.bisect_right(places, (unit.home, start)) - 1
             holds = above >= 0 and units[above].home == unit.home and units[above].end > start
             head = above if holds and above != number else None
-        out.append(replace(unit, gap=gap if joins else None, head=head))
+        out.append(Unit(
+            unit.candidate, unit.home, unit.hit, unit.start, unit.end, unit.text, gap if joins else None,
+            unit.rest, head,
+        ))  # fmt: skip
     return out
 
 
