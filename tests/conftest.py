@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     scale.SOAK = config.getoption("--soak")
+
+
+@pytest.fixture(autouse=True)
+def fresh_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """boto3's default session keeps the credentials of the test that asked for them first."""
+    if "boto3" in sys.modules:
+        monkeypatch.setattr(sys.modules["boto3"], "DEFAULT_SESSION", None)
 
 
 @pytest.fixture

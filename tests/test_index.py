@@ -112,7 +112,7 @@ def test_a_search_needs_a_question_a_mode_and_a_k(tmp_path: Path) -> None:
         index.search_by_vector(vectors[0], mode="fuzzy")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="at least 1"):
         index.search("word1", k=0, mode="lexical")
-    with pytest.raises(StoreMismatchError, match="search with mode='lexical'"):
+    with pytest.raises(StoreMismatchError, match="search with mode 'lexical'"):
         index.search("word1")
     with pytest.raises(StoreMismatchError, match="3 dimensions"):
         index.search_by_vector([1, 2, 3])
