@@ -28,7 +28,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def fresh_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    """boto3's default session keeps the credentials of the test that asked for them first."""
+    """No test asks a machine's metadata service, nor has the credentials of one before it.
+
+    boto3's default session keeps those of the test that asked for them first.
+    """
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     if "boto3" in sys.modules:
         monkeypatch.setattr(sys.modules["boto3"], "DEFAULT_SESSION", None)
 
