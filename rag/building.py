@@ -14,7 +14,7 @@ from langchain_core.document_loaders import BaseLoader
 from langchain_core.documents import Document
 
 from rag import replies, traits
-from rag.builds import BuildPlan, BuildReport, SourceFile
+from rag.builds import BATCH_STATE, BuildPlan, BuildReport, SourceFile
 from rag.chunking import locate
 from rag.embedding import cache as cache_file
 from rag.embedding.cache import CachedEmbeddings
@@ -89,7 +89,7 @@ def build(
     >>> report.added, report.quarantined                                 # doctest: +SKIP
     (73, ())
     """
-    if (Path(index) / "batch.json").exists():
+    if (Path(index) / BATCH_STATE).exists():
         raise UsageError(
             f"{index} has a batch under way, and would pay for the same again: `rag batch resume {index}` "
             f"goes on with it, `rag batch cancel {index}` drops it"

@@ -10,6 +10,8 @@ from typing import Any
 
 #: What the name of a file with metadata ends in, behind the whole name of the file it speaks of.
 SIDECAR = ".metadata.json"
+#: What a build with batch jobs keeps in the index's folder while it is under way.
+BATCH_STATE = "batch.json"
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,15 +159,14 @@ class Pipeline:
         whole = _sum(seen)
         usage = replies.usage(self.generator, whole)
         replies.learn(getattr(self.trimmer, "count_tokens", None), sent, usage)
-        prompt = getattr(self.prompt, "name", type(self.prompt).__name__)
         calls = (*self._spent(), Call(replies.made_by(self.generator, whole), "generate", usage))
-        unkept = self.meter.after(calls, prompt=prompt)
+        unkept = self.meter.after(calls, prompt=self._prompt_name)
         end = replies.ending(whole, self.generator)  # may raise: a malformed reply is paid for, too
         told = replies.told(getattr(self.retriever, "reranker", None))
         yield Event("answer", Answer(
             question=question, text=reader.text, answered=reader.answered and not end.withheld,
             citations=tuple(reader.citations), context=context, usage=usage, trace=tuple(steps),
-            generator=replies.speaker(self.generator, whole), prompt=prompt,
+            generator=replies.speaker(self.generator, whole), prompt=self._prompt_name,
             stop_reason=end.reason, guardrail=end.guardrail,
             supported=None if end.withheld else reader.support.share,
             notes=tuple(note for note in (warned, *told, *end.notes, unkept) if note), calls=calls,
@@ -182,10 +181,14 @@ class Pipeline:
         yield Event("answer", Answer(
             question=question, text=NOTHING_FOUND, answered=False, citations=(), context=context,
             usage=Usage(cost_usd=0.0), trace=tuple(steps), generator="none: there was nothing to read",
-            prompt=getattr(self.prompt, "name", type(self.prompt).__name__), stop_reason="nothing_found",
+            prompt=self._prompt_name, stop_reason="nothing_found",
             notes=tuple(note for note in ("nothing in the index fits: is the filter right?", unkept) if note),
             calls=calls,
         ))  # fmt: skip
+
+    @property
+    def _prompt_name(self) -> str:
+        return str(getattr(self.prompt, "name", type(self.prompt).__name__))
 
     def _checked(self, sent: Sequence[str]) -> str | None:
         """Ask the budget before the model is asked; return what it warns of."""

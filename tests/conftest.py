@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import rag
 from rag.embedding.static import StaticEmbeddings
+from rag.index.manifest import EmbedderEntry
+from rag.index.segment_writer import Chunk
+from rag.index.writer import open_writer
 from tests import scale
 
 ROOT = Path(__file__).parents[1]
@@ -43,6 +49,31 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the reference data folder (../shared) is not here")
     return SHARED
+
+
+@pytest.fixture(scope="module")
+def moto() -> Iterator[str]:
+    """The URL of moto's S3 server on this machine."""
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+def index_of_rows(folder: Path, rows: list[dict[str, Any]]) -> rag.Index:
+    """An index with one document, and one chunk, for each row of metadata."""
+    entry = EmbedderEntry("static", StaticEmbeddings.fingerprint, 256)
+    vectors = StaticEmbeddings().vectors([f"document number {n}" for n in range(len(rows))])
+    with open_writer(folder, entry, rebuild=False) as writer:
+        for n, row in enumerate(rows):
+            number = writer.add_document(f"d{n}", f"{n}.md", row)
+            writer.add_chunks([(number, Chunk(f"c{n}", 0, 6, f"text {n}"))], vectors[n : n + 1])
+        writer.commit(removed=set(), sources=[], root=".", chunker="none")
+    return rag.Index.open(folder)
 
 
 @pytest.fixture(scope="session")

@@ -31,14 +31,10 @@ from rag.bedrock.knowledge_base import (
 )
 from rag.bedrock.retrying import Retry
 from rag.cli import cli
-from rag.embedding.static import StaticEmbeddings
 from rag.errors import RagError, UsageError, WhereError
-from rag.index.manifest import EmbedderEntry
-from rag.index.segment_writer import Chunk
 from rag.index.where import And, Not, Or, Where, field
 from rag.index.where import Test as Condition
-from rag.index.writer import open_writer
-from tests.conftest import ROOT
+from tests.conftest import ROOT, index_of_rows
 
 ID, ROWS_ID = "HANDBOOK01", "ROWSROWS01"
 BUCKET = "s3://handbook01/"
@@ -56,15 +52,7 @@ ROWS: list[dict[str, Any]] = [
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> rag.Index:
     """An index with one document, and one chunk, for each of `ROWS`."""
-    folder = tmp_path_factory.mktemp("rows") / "ix"
-    entry = EmbedderEntry("static", StaticEmbeddings.fingerprint, 256)
-    vectors = StaticEmbeddings().vectors([f"document number {n}" for n in range(len(ROWS))])
-    with open_writer(folder, entry, rebuild=False) as writer:
-        for n, row in enumerate(ROWS):
-            number = writer.add_document(f"d{n}", f"{n}.md", row)
-            writer.add_chunks([(number, Chunk(f"c{n}", 0, 6, f"text {n}"))], vectors[n : n + 1])
-        writer.commit(removed=set(), sources=[], root=".", chunker="none")
-    return rag.Index.open(folder)
+    return index_of_rows(tmp_path_factory.mktemp("rows") / "ix", ROWS)
 
 
 @pytest.fixture(scope="module")

@@ -3,36 +3,23 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from botocore.config import Config
-from moto.server import ThreadedMotoServer
 
 import rag
 from rag.bedrock.s3 import S3Files
 from rag.errors import LoadError, SourceError
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    running = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
-    yield f"http://{host}:{port}"
-    running.stop()
-
-
 @pytest.fixture
-def s3(server: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+def s3(moto: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     for name, value in {
         "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL_S3": server,
+        "AWS_ENDPOINT_URL_S3": moto,
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
     client = boto3.client("s3", config=Config(s3={"addressing_style": "path"}))

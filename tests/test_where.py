@@ -10,14 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rag
-from rag.embedding.static import StaticEmbeddings
 from rag.errors import WhereError
-from rag.index.manifest import EmbedderEntry
 from rag.index.notations import parse
-from rag.index.segment_writer import Chunk
 from rag.index.where import And, Not, Or, Where, bind, field
 from rag.index.where import Test as Condition
-from rag.index.writer import open_writer
+from tests.conftest import index_of_rows
 
 SCHEMA = {
     "name": "string",
@@ -40,15 +37,7 @@ ROWS: list[dict[str, Any]] = [
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> rag.Index:
     """An index with one document, and one chunk, for each of `ROWS`."""
-    folder = tmp_path_factory.mktemp("where") / "ix"
-    entry = EmbedderEntry("static", StaticEmbeddings.fingerprint, 256)
-    vectors = StaticEmbeddings().vectors([f"document number {n}" for n in range(len(ROWS))])
-    with open_writer(folder, entry, rebuild=False) as writer:
-        for n, row in enumerate(ROWS):
-            number = writer.add_document(f"d{n}", f"{n}.md", row)
-            writer.add_chunks([(number, Chunk(f"c{n}", 0, 5, f"text {n}"))], vectors[n : n + 1])
-        writer.commit(removed=set(), sources=[], root=".", chunker="none")
-    return rag.Index.open(folder)
+    return index_of_rows(tmp_path_factory.mktemp("where") / "ix", ROWS)
 
 
 def matches(index: rag.Index, where: Any) -> list[int]:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from rag.bedrock.batch import BatchSettings
+from rag.builds import BATCH_STATE
 from rag.errors import ConfigError, StoreCorruptError, UsageError, cannot_write
 from rag.index.manifest import fsync_folder, write_durably, writer_lock
 
@@ -124,7 +125,7 @@ def read(folder: Path) -> Batch | None:
     StoreCorruptError
         Its file cannot be read.
     """
-    path = folder / "batch.json"
+    path = folder / BATCH_STATE
     try:
         return TypeAdapter(Batch).validate_json(path.read_bytes())
     except FileNotFoundError:
@@ -138,13 +139,13 @@ def read(folder: Path) -> Batch | None:
 
 def drop(folder: Path) -> None:
     """Forget the batch of an index; the files on S3 stay."""
-    (folder / "batch.json").unlink(missing_ok=True)
+    (folder / BATCH_STATE).unlink(missing_ok=True)
     shutil.rmtree(folder / "batch", ignore_errors=True)
 
 
 def save(folder: Path, batch: Batch) -> None:
     """Write the state of a batch, so that it outlives whatever happens next."""
-    write_durably(folder / "batch.json", json.dumps(asdict(batch), indent=1))
+    write_durably(folder / BATCH_STATE, json.dumps(asdict(batch), indent=1))
 
 
 def known(folder: Path) -> Batch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 from rag.bedrock.faults import code_of, fault_of
@@ -58,8 +59,10 @@ def client(
         raise RagError(explain(error, service)) from error
 
 
-def explain(error: BaseException, model: str) -> str:
+def explain(error: BaseException, model: str, advice: Mapping[str, str] | None = None) -> str:
     """Return one line: what happened, with which model, and what to do.
+
+    The table's advice is that of models that are invoked; `advice` has what to say instead, by code.
 
     Examples
     --------
@@ -74,4 +77,4 @@ def explain(error: BaseException, model: str) -> str:
         return f"{model}: no AWS region is set: {fault.advice}"
     response: Any = getattr(error, "response", None) or {}
     said = str(response.get("Error", {}).get("Message", "") or error)
-    return f"{model}: {code}: {' '.join(said.split())[:300]}: {fault.advice}"
+    return f"{model}: {code}: {' '.join(said.split())[:300]}: {(advice or {}).get(code, fault.advice)}"

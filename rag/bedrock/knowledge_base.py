@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import json
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -16,13 +15,11 @@ from typing import Any, Literal
 from langchain_core.callbacks import CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
-from pydantic import ConfigDict, Field, PrivateAttr
+from pydantic import Field, PrivateAttr
 
-from rag.bedrock.clients import client
-from rag.bedrock.faults import FAULTS, code_of
+from rag.bedrock.agent_runtime import AgentRuntime
 from rag.bedrock.places import Texts
-from rag.bedrock.retrying import Retry
-from rag.errors import RagError, UsageError, WhereError
+from rag.errors import UsageError, WhereError
 from rag.records import RESERVED, Hit
 
 #: Limits of Retrieve (botocore 1.44.5's model of bedrock-agent-runtime): results of a call, characters
@@ -42,7 +39,7 @@ _OWN = (*RESERVED, "score", "dense", "lexical", PLACED)
 _ORDERED = ("greaterThan", "greaterThanOrEquals", "lessThan", "lessThanOrEquals")
 
 
-class KnowledgeBaseRetriever(BaseRetriever):
+class KnowledgeBaseRetriever(BaseRetriever, AgentRuntime):
     """Passages of a knowledge base, with the sources, and where there is an index the offsets, of `rag`.
 
     A passage's source is the key of its S3 object below `prefix` (of another data source its URL or
@@ -73,22 +70,14 @@ class KnowledgeBaseRetriever(BaseRetriever):
         ``s3://bucket/path/`` or ``path/``: what to take off the front of the objects' keys.
     managed : bool
         Whether the knowledge base is one of type MANAGED, which chooses its search itself.
-    region, endpoint_url : str, optional
-        As boto3 takes them; by default from the environment.
-    timeout_s : float
-        Seconds that a call may take, tries and waiting together.
-    retry : Retry, optional
-        When a failed call is tried again; by default 4 tries within `timeout_s`.
-    client : optional
-        A bedrock-agent-runtime client to use instead of one of its own.
+    region, endpoint_url, timeout_s, retry, client
+        As `rag.bedrock.agent_runtime.AgentRuntime` has them.
 
     Examples
     --------
     >>> found = KnowledgeBaseRetriever(knowledge_base_id="ABCDEFGHIJ", prefix="s3://handbook/")
     >>> found.invoke("how long do we keep CVs?", where="year >= 2024", k=8)      # doctest: +SKIP
     """
-
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
     knowledge_base_id: str
     index: Any = Field(default=None, exclude=True)
@@ -97,13 +86,7 @@ class KnowledgeBaseRetriever(BaseRetriever):
     where: Any = None
     prefix: str = ""
     managed: bool = False
-    region: str | None = None
-    endpoint_url: str | None = None
-    timeout_s: float = Field(default=30.0, gt=0)
-    retry: Retry | None = None
-    client: Any = Field(default=None, exclude=True)
 
-    _lock: threading.Lock = PrivateAttr(default_factory=threading.Lock)
     _texts: Texts | None = PrivateAttr(default=None)
 
     def _get_relevant_documents(
@@ -159,35 +142,16 @@ class KnowledgeBaseRetriever(BaseRetriever):
         token = None
         while True:
             settings = {kind: {"numberOfResults": min(k, MAX_RESULTS), **search}}
-            reply = self._retrieve({
-                "knowledgeBaseId": self.knowledge_base_id, "retrievalQuery": {"text": query},
-                "retrievalConfiguration": settings, **({"nextToken": token} if token else {}),
-            })  # fmt: skip
+            ask = functools.partial(
+                self._client().retrieve, knowledgeBaseId=self.knowledge_base_id,
+                retrievalQuery={"text": query}, retrievalConfiguration=settings,
+                **({"nextToken": token} if token else {}),
+            )  # fmt: skip
+            reply = self._tried(ask, f"knowledge base {self.knowledge_base_id}", _ADVICE)
             out += [one for one in reply["retrievalResults"] if _text(one["content"]).strip()]
             token = reply.get("nextToken")
             if len(out) >= k or not token:
                 return out[:k]
-
-    def _retrieve(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        retry = self.retry or Retry(attempts=4, deadline_s=self.timeout_s)
-        name = f"knowledge base {self.knowledge_base_id}"
-        try:
-            return retry.call(lambda: self._client().retrieve(**asked), model=name, error=RagError)
-        except RagError as error:
-            code = code_of(error.__cause__) if error.__cause__ else ""
-            if code not in _ADVICE:
-                raise
-            told = FAULTS[code].advice  # of models, which this is none of
-            raise RagError(str(error).replace(told, _ADVICE[code])) from error.__cause__
-
-    def _client(self) -> Any:
-        with self._lock:
-            if self.client is None:
-                self.client = client(
-                    "bedrock-agent-runtime", region=self.region, endpoint_url=self.endpoint_url,
-                    timeout_s=self.timeout_s,
-                )  # fmt: skip
-            return self.client
 
     def _document(self, result: Mapping[str, Any], rank: int) -> Document:
         """Return a result as a document, placed in the index where its text is found there."""

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import functools
 import math
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from langchain_core.callbacks import Callbacks
 from langchain_core.documents import BaseDocumentCompressor, Document
-from pydantic import ConfigDict, Field, PrivateAttr
+from pydantic import Field, PrivateAttr
 
-from rag.bedrock.clients import client
-from rag.bedrock.faults import FAULTS, code_of
+from rag.bedrock.agent_runtime import AgentRuntime
 from rag.bedrock.models import rerank_usd
-from rag.bedrock.retrying import Retry
 from rag.errors import RagError, UsageError
 from rag.records import Usage
 from rag.tokens import estimate_all
@@ -27,15 +24,15 @@ MAX_CHARS = 32_000
 #: A document with more tokens than this, the question's included, is billed as several (Amazon Bedrock's
 #: pricing page, Rerank, November 2026).
 BILLED_TOKENS = 512
-_ALLOW = (
-    "allow bedrock:Rerank, and bedrock:InvokeModel on this model, and request access to it in the Bedrock "
-    "console"
-)
+_ADVICE = {
+    "AccessDeniedException": "allow bedrock:Rerank, and bedrock:InvokeModel on this model, and request "
+    "access to it in the Bedrock console"
+}
 
 Piece = tuple[int, str]  # a document's number, and a text of it that a call can take
 
 
-class BedrockReranker(BaseDocumentCompressor):
+class BedrockReranker(BaseDocumentCompressor, AgentRuntime):
     """Sorts documents by what a reranker on Amazon Bedrock makes of them and the question.
 
     Documents come back with their score in [0, 1] as ``relevance_score`` and as ``score``; those of
@@ -52,32 +49,18 @@ class BedrockReranker(BaseDocumentCompressor):
     on_failure : {"raise", "keep"}
         Where the call fails: raise a `RagError`, or return the documents as they came (and cut at
         `top`), and say so in `notes`.
-    region, endpoint_url : str, optional
-        As boto3 takes them; by default from the environment.
-    timeout_s : float
-        Seconds that a rerank may take, tries and waiting together.
-    retry : Retry, optional
-        When a failed call is tried again; by default 4 tries within `timeout_s`.
-    client : optional
-        A bedrock-agent-runtime client to use instead of one of its own.
+    region, endpoint_url, timeout_s, retry, client
+        As `rag.bedrock.agent_runtime.AgentRuntime` has them.
 
     Examples
     --------
     >>> retriever = HybridRetriever(index=index, reranker=BedrockReranker(top=20))   # doctest: +SKIP
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
-
     model: str = "amazon.rerank-v1:0"
     top: int | None = Field(default=None, ge=1)
     on_failure: Literal["raise", "keep"] = "raise"
-    region: str | None = None
-    endpoint_url: str | None = None
-    timeout_s: float = Field(default=30.0, gt=0)
-    retry: Retry | None = None
-    client: Any = Field(default=None, exclude=True)
 
-    _lock: threading.Lock = PrivateAttr(default_factory=threading.Lock)
     _spent: Usage = PrivateAttr(default_factory=Usage)
     _notes: list[str] = PrivateAttr(default_factory=list)
 
@@ -145,10 +128,9 @@ class BedrockReranker(BaseDocumentCompressor):
     def _call(self, query: str, texts: Sequence[str]) -> list[tuple[int, float]]:
         """Return each text's place and score, of one call and the further pages of its reply."""
         asked = self._request(query, texts)
-        retry = self.retry or Retry(attempts=4, deadline_s=self.timeout_s)
         found: dict[int, float] = {}
         while True:
-            reply = self._reply(retry, functools.partial(self._client().rerank, **asked))
+            reply = self._tried(functools.partial(self._client().rerank, **asked), self.model, _ADVICE)
             found |= {int(one["index"]): float(one["relevanceScore"]) for one in reply["results"]}
             if not reply.get("nextToken"):
                 break
@@ -161,16 +143,6 @@ class BedrockReranker(BaseDocumentCompressor):
                 f"{self.model}: the reply scores {len(found)} of {len(texts)} documents: try again"
             )
         return sorted(found.items())
-
-    def _reply(self, retry: Retry, ask: Callable[[], Any]) -> Any:
-        try:
-            return retry.call(ask, model=self.model, error=RagError)
-        except RagError as error:
-            code = code_of(error.__cause__) if error.__cause__ else ""
-            if code != "AccessDeniedException":
-                raise
-            told = FAULTS[code].advice  # of models that are invoked
-            raise RagError(str(error).replace(told, _ALLOW)) from error.__cause__
 
     def _request(self, query: str, texts: Sequence[str]) -> dict[str, Any]:
         return {
@@ -192,15 +164,6 @@ class BedrockReranker(BaseDocumentCompressor):
             return self.model
         meta = self._client().meta
         return f"arn:{meta.partition}:bedrock:{meta.region_name}::foundation-model/{self.model}"
-
-    def _client(self) -> Any:
-        with self._lock:
-            if self.client is None:
-                self.client = client(
-                    "bedrock-agent-runtime", region=self.region, endpoint_url=self.endpoint_url,
-                    timeout_s=self.timeout_s,
-                )  # fmt: skip
-            return self.client
 
 
 def parts(text: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -61,7 +61,14 @@ class Retry:
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} is {getattr(self, name)}: set it to {least} or more")
 
-    def call(self, do: Callable[[], T], *, model: str, error: type[RagError] = GenerationError) -> T:
+    def call(
+        self,
+        do: Callable[[], T],
+        *,
+        model: str,
+        error: type[RagError] = GenerationError,
+        advice: Mapping[str, str] | None = None,
+    ) -> T:
         """Return what `do` returns, trying again as the table of faults says.
 
         Parameters
@@ -72,6 +79,8 @@ class Retry:
             Whom to name in an error.
         error : type of RagError
             What a failure is raised as.
+        advice : mapping, optional
+            What to do about a code, where the table's advice does not fit.
 
         Raises
         ------
@@ -79,7 +88,7 @@ class Retry:
             Of type `error`, in one line; a `GenerationError` holds the fault's code. What is no
             failure of AWS or the network, such as a TypeError, passes unchanged.
         """
-        return _Tries(self, model, error).run(do)
+        return _Tries(self, model, error, advice).run(do)
 
     def stream(self, do: Callable[[], Iterator[T]], *, model: str, shown: Callable[[T], bool]) -> Iterator[T]:
         """Yield what `do`'s iterator yields, trying again until something was given out that shows.
@@ -111,8 +120,10 @@ class Retry:
 class _Tries:
     """The tries of one call."""
 
-    def __init__(self, policy: Retry, model: str, error: type[RagError]) -> None:
-        self.policy, self.model, self.error = policy, model, error
+    def __init__(
+        self, policy: Retry, model: str, error: type[RagError], advice: Mapping[str, str] | None = None
+    ) -> None:
+        self.policy, self.model, self.error, self.advice = policy, model, error, advice
         self.began = policy.clock()
         self.failed = self.costly = 0
 
@@ -154,7 +165,7 @@ class _Tries:
     def _explained(self, failure: Exception, more: str = "", started: bool = False) -> RagError:
         fault, spent = fault_of(failure), self.policy.clock() - self.began
         tries = f" (after {self.failed} tries in {spent:.3g} s)" if self.failed > 1 else ""
-        line = f"{explain(failure, self.model)}{tries}{more}"
+        line = f"{explain(failure, self.model, self.advice)}{tries}{more}"
         if not issubclass(self.error, GenerationError):
             return self.error(line)
         return self.error(

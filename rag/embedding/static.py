@@ -7,6 +7,7 @@ text's vector is the mean of its tokens' vectors, of unit length.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -56,8 +57,17 @@ class StaticEmbeddings(Embeddings):
         return unit
 
 
-@lru_cache(maxsize=1)
+#: A cache alone lets every thread of the first calls load the table.
+_LOADING = threading.Lock()
+
+
 def _table() -> npt.NDArray[np.float32]:
+    with _LOADING:
+        return _loaded()
+
+
+@lru_cache(maxsize=1)
+def _loaded() -> npt.NDArray[np.float32]:
     """Load the tokens' vectors, ``(vocabulary, 256)`` float32, once."""
     codes = np.load(MODELS / "static" / "vectors.npy", allow_pickle=False)
     scales = np.load(MODELS / "static" / "scales.npy", allow_pickle=False)

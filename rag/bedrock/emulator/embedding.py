@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -112,17 +111,8 @@ def _static(text: str) -> npt.NDArray[np.float32]:
     return np.random.default_rng(int.from_bytes(digest, "big")).normal(size=row.size).astype(np.float32)
 
 
-#: A cache alone lets every thread of the first calls load the model.
-_LOADING = threading.Lock()
-
-
-def _static_model() -> Any:
-    with _LOADING:
-        return _loaded()
-
-
 @lru_cache(maxsize=1)
-def _loaded() -> Any:
+def _static_model() -> Any:
     from rag.embedding.static import StaticEmbeddings
 
     return StaticEmbeddings()
