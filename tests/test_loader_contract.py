@@ -14,9 +14,9 @@ from rag.bedrock.s3 import S3Files
 from rag.loading.documents import DocumentLoader
 from rag.records import STRUCTURE
 
-from .test_s3 import mirror, put, s3, server
+from .test_s3 import mirror, put, s3
 
-__all__ = ["s3", "server"]
+__all__ = ["s3"]
 
 TEXTS = {"b.md": "# B\n\nWords of b.\n", "a/x.md": "Words of x.\n", "a/y.md": "# Y\n\nWords of y.\n"}
 Make = Callable[[dict[str, str]], Any]
