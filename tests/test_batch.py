@@ -568,6 +568,8 @@ def test_cancel_stops_the_jobs_and_keeps_what_was_done(world: World, monkeypatch
     begin(world, min_records=66)
     assert not batching.go_on(world.index, wait=False)
     [job] = world.started
+    while job.status != "InProgress":  # its thread would write over an end that came before
+        quick(1)
     write_results(world, job, records(world, job))
     job.status = "Completed"
     assert not batching.go_on(world.index, wait=False)
