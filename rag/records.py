@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from numbers import Integral, Real
@@ -28,12 +29,14 @@ STRUCTURE = "structure"
 #: Any number; the plain types first, as asking an abstract one takes twenty times as long.
 _WHOLE, _NUMBER = (int, Integral), (float, int, Real)
 #: What is read from a Document's metadata if it has this type, ``True`` and ``False`` left out.
-_READ: tuple[tuple[str, Any], ...] = (
-    ("source", (str, int)), ("doc_id", (str, int)), ("chunk_id", (str, int)), ("start", _WHOLE),
-    ("end", _WHOLE), ("gap", str), ("page_start", _WHOLE), ("page_end", _WHOLE), ("section", str),
-    ("table_head", str), ("table_head_start", _WHOLE), ("score", _NUMBER), ("dense", _NUMBER),
-    ("lexical", _NUMBER),
-)  # fmt: skip
+_READ: dict[str, Any] = {
+    "source": (str, int), "doc_id": (str, int), "chunk_id": (str, int), "start": _WHOLE, "end": _WHOLE,
+    "gap": str, "page_start": _WHOLE, "page_end": _WHOLE, "section": str, "table_head": str,
+    "table_head_start": _WHOLE, "score": _NUMBER, "dense": _NUMBER, "lexical": _NUMBER,
+}  # fmt: skip
+
+_WRITTEN = (*RESERVED, "score", "dense", "lexical")
+_written = operator.attrgetter(*_WRITTEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +80,11 @@ class Hit:
         """Return the hit as LangChain's ``Document``; the inverse of `from_document`."""
         from langchain_core.documents import Document
 
-        own = {name: getattr(self, name) for name in (*RESERVED, "score", "dense", "lexical")}
-        own = {name: value for name, value in own.items() if value is not None and value != ()}
-        own.update({name: list(own[name]) for name in ("section", "page_breaks") if name in own})
-        return Document(page_content=self.text, metadata={**self.metadata, **own}, id=self.chunk_id or None)
+        meta = dict(self.metadata)
+        for name, value in zip(_WRITTEN, _written(self), strict=True):
+            if value is not None and value != ():
+                meta[name] = list(value) if isinstance(value, tuple) else value
+        return Document(page_content=self.text, metadata=meta, id=self.chunk_id or None)
 
     @classmethod
     def from_document(cls, document: Document) -> Hit:
@@ -88,17 +92,18 @@ class Hit:
 
         A key of ours with a value of another type is the user's, and stays in the metadata.
         """
-        meta = dict(document.metadata)
-        text = document.page_content
-
+        meta: dict[str, Any] = {}
         found: dict[str, Any] = {}
-        for name, kind in _READ:
-            value = meta.get(name)
-            if value is None:
-                meta.pop(name, None)
+        for name, value in document.metadata.items():
+            kind = _READ.get(name)
+            if kind is None:
+                meta[name] = value
             elif isinstance(value, kind) and value is not True and value is not False:
-                found[name] = meta.pop(name)
+                found[name] = value
+            elif value is not None:
+                meta[name] = value
         own = found.get
+        text = document.page_content
 
         def several(name: str, kind: Any) -> tuple[Any, ...]:
             values = meta.get(name)
@@ -136,6 +141,8 @@ class Hit:
 
     def narrowed(self, start: int, end: int) -> Hit:
         """Return the part of this hit from `start` to `end` (offsets in the document)."""
+        if (start, end) == (self.start, self.end):
+            return self
         first = last = self.page_start
         if self.page_start is not None:
             first = self.page_start + sum(at <= start for at in self.page_breaks)

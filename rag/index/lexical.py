@@ -11,6 +11,7 @@ k1 = 0.9, b = 0.4 as tuned by Trotman, Jia and Crane (2012) and used by Anserini
 
 from __future__ import annotations
 
+import bisect
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -37,6 +38,8 @@ K1 = 0.9
 B = 0.4
 
 
+#: Terms from one signpost to the next.
+_STEP = 64
 #: Postings that are sorted in memory at once.
 _PIECE = 1 << 22
 
@@ -168,18 +171,21 @@ class Postings:
         chunks = self._table.chunks("term")
         return chunks[0] if len(chunks) == 1 else pa.concat_arrays([pa.array([], pa.string()), *chunks])
 
+    @cached_property
+    def _signposts(self) -> list[str]:
+        """Every so many-th term: a few of the vocabulary's many, which stays on disk."""
+        numbers = pa.array(range(0, len(self._terms), _STEP), pa.int64())
+        names: list[str] = self._terms.take(numbers).to_pylist()
+        return names
+
     def find(self, term: str) -> tuple[Rows, Frequencies]:
         """Return the rows that hold a term, ascending, and how often each does."""
-        names = self._terms
-        low, high = 0, len(names)
-        while low < high:
-            middle = (low + high) // 2
-            if names[middle].as_py() < term:
-                low = middle + 1
-            else:
-                high = middle
-        if low == len(names) or names[low].as_py() != term:
+        first = max(bisect.bisect_right(self._signposts, term) - 1, 0) * _STEP
+        names = self._terms.slice(first, _STEP).to_pylist()
+        place = bisect.bisect_left(names, term)
+        if place == len(names) or names[place] != term:
             return self._rows[:0], self._frequency[:0]
+        low = first + place
         start = int(self._ends[low - 1]) if low else 0
         end = int(self._ends[low])
         rows = self._rows[start:end]
@@ -237,7 +243,7 @@ class Statistics:
         for repeated, df, found in asked:
             if not df:
                 continue
-            weight = repeated * idf(df, self.count)
+            weight = repeated * float(idf(df, self.count))
             for (rows, frequency), out, postings in zip(found, scores, self._postings, strict=True):
                 out[rows] += weight * saturated(
                     frequency.astype(np.float64), postings.lengths[rows], self.mean
@@ -252,6 +258,7 @@ def saturated(tf: npt.NDArray[Any], lengths: npt.NDArray[Any], mean: float) -> n
     return out
 
 
-def idf(df: int, count: int) -> float:
-    """Return a term's weight: in `df` of `count` rows (or documents)."""
-    return float(np.log(1 + (count - df + 0.5) / (df + 0.5)))
+def idf(df: npt.ArrayLike, count: int) -> npt.NDArray[np.float64]:
+    """Return the weights of terms that are in `df` of `count` rows (or documents)."""
+    df = np.asarray(df, np.float64)
+    return np.log(1 + (count - df + 0.5) / (df + 0.5))

@@ -21,7 +21,8 @@ sampling error.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,7 @@ Scores = npt.NDArray[np.float64]
 
 NEAR, WIDE = 1, 4  # rows on either side
 _COMMON = 50  # a term in more than one row of so many: summing over all rows is quicker than searching
+_AT_ONCE = 1 << 16  # postings: of many terms together, as long as they and what is around them stay small
 #: Weights of the cosines: the row's own, the mean of the near rows, that of the wide ones, the best
 #: of the wide ones, and that of the heading path (title and sections).
 DENSE = (1.0, 0.5, 0.25, 0.5, 0.6)
@@ -46,16 +48,21 @@ BALANCE = 26.0
 def dense(segment: Segment, unit: Vectors, rows: npt.NDArray[np.int64], mean: float) -> Scores:
     """Return the weighted sum of rows' cosines and their surroundings' (see `DENSE`).
 
-    `mean` is the corpus's mean cosine, which is taken off each part.
+    `rows` ascend, each once; `mean` is the corpus's mean cosine, which is taken off each part.
     """
     first, end = segment.around(rows, WIDE)
     window = rows[:, None] + np.arange(-WIDE, WIDE + 1)
     inside = (window >= first[:, None]) & (window < end[:, None])
-    needed, place = np.unique(np.where(inside, window, rows[:, None]), return_inverse=True)
-    cosines = segment.cosines(unit, needed).astype(np.float64)[place.reshape(window.shape)]
+    # The rows ascend: each brings those behind the reach of the one before, and stands WIDE from its last.
+    new = np.minimum(np.diff(rows, prepend=-2 * WIDE - 1), 2 * WIDE + 1)
+    last = np.cumsum(new)
+    needed = np.repeat(rows + WIDE + 1 - last, new) + np.arange(last[-1] if len(last) else 0)
+    cosines = segment.cosines(unit, np.clip(needed, 0, segment.rows - 1)).astype(np.float64)
+    cosines = cosines[(last - 1 - WIDE)[:, None] + np.arange(-WIDE, WIDE + 1)]
+    cosines = np.where(inside, cosines, cosines[:, WIDE, None])  # a document ends where it ends
     near = inside & (np.abs(np.arange(-WIDE, WIDE + 1)) <= NEAR)
     means = [np.where(mask, cosines, 0).sum(1) / mask.sum(1) for mask in (near, inside)]
-    best = cosines.max(1)  # outside of the document a row's own cosine stands in the window
+    best = cosines.max(1)
     parts = (cosines[:, WIDE], *means, best, segment.heading_cosines(unit, rows))
     total = np.asarray(sum(weight * part for weight, part in zip(DENSE, parts, strict=True)))
     return np.asarray(total - sum(DENSE[:4]) * mean)
@@ -103,59 +110,102 @@ class Surroundings:
         out = [np.zeros(segment.rows) for segment in self._segments]
         whole = [np.zeros(len(segment.documents)) for segment in self._segments]
         most = most_whole = 0.0
-        for repeated, df, found in asked:
-            weight = repeated * idf(df, self._statistics.count)
-            most += weight
-            holding = [self._documents(number, *rows) for number, rows in enumerate(found)]
-            of_documents = repeated * idf(sum(len(docs) for docs, _ in holding), self._count)
-            most_whole += of_documents
-            for number, ((rows, frequency), documents) in enumerate(zip(found, holding, strict=True)):
-                if len(rows):
-                    self._add_rows(out[number], number, rows, frequency, weight)
-                    self._add_documents(whole[number], number, *documents, of_documents)
+        for some in _together(asked):
+            repeated = np.array([times for times, _, _ in some])
+            weights = repeated * idf(np.array([df for _, df, _ in some]), self._statistics.count)
+            holding = [_joined([found[n] for _, _, found in some]) for n in range(len(self._segments))]
+            documents = [self._documents(n, each) for n, each in enumerate(holding)]
+            df = sum(np.bincount(each.term, minlength=len(some)) for each in documents)
+            of_documents = repeated * idf(df, self._count)
+            most, most_whole = most + weights.sum(), most_whole + of_documents.sum()
+            for number in range(len(self._segments)):
+                self._add_rows(out[number], number, holding[number], weights)
+                self._add_documents(whole[number], number, documents[number], of_documents)
         scale = (K1 + 1) * sum(LEXICAL)
         for segment, total, of_document in zip(self._segments, out, whole, strict=True):
             total /= max(most * scale, 1e-9)
             total += LEXICAL[2] / max(most_whole * scale, 1e-9) * segment.of_documents(of_document)
         return out
 
-    def _documents(self, number: int, rows: Found, frequency: Found) -> tuple[Rows, Scores]:
-        """Return the live documents that hold a term, and how often each does."""
-        segment = self._segments[number]
+    def _documents(self, number: int, holding: _Holding) -> _Holding:
+        """Return the live documents that hold the terms, and how often each does."""
+        segment, (term, rows, frequency) = self._segments[number], holding
         if len(segment.removed):
             live = segment.live[rows]
-            rows, frequency = rows[live], frequency[live]
-        numbers, place = np.unique(segment.document(rows).astype(np.int64), return_inverse=True)
-        return numbers, np.bincount(place, frequency, len(numbers)).astype(np.float64)
+            term, rows, frequency = term[live], rows[live], frequency[live]
+        documents = segment.document(rows).astype(np.int64)
+        new = np.flatnonzero((np.diff(documents, prepend=-1) != 0) | (np.diff(term, prepend=-1) != 0))
+        sums = np.add.reduceat(frequency, new) if len(new) else frequency
+        return _Holding(term[new], documents[new], sums)
 
-    def _add_rows(self, total: Scores, number: int, rows: Found, frequency: Found, weight: float) -> None:
-        """Add a term's share to the rows around its occurrences."""
+    def _add_rows(self, total: Scores, number: int, holding: _Holding, weights: Scores) -> None:
+        """Add the terms' shares to the rows around their occurrences."""
         segment = self._segments[number]
-        at = rows.astype(np.int64)
-        first, end = segment.around(at, WIDE)
-        window = at + np.arange(-WIDE, WIDE + 1)[:, None]
-        near = np.sort(window[(window >= first) & (window < end)], kind="stable")  # of sorted runs: quick
-        touched = near[np.diff(near, prepend=-1) > 0]
-        before = _running(at, frequency, segment.rows)
+        # Each term has a stretch of its own, as long as the segment, so that all are looked at at once.
+        first, end = segment.around(holding.of, WIDE)
+        window = holding.of + np.arange(-WIDE, WIDE + 1)[:, None]
+        inside = (window >= first) & (window < end)
+        start = holding.term * segment.rows
+        near = np.sort((start + window)[inside], kind="stable")  # of sorted runs: quick
+        term, touched = np.divmod(near[np.diff(near, prepend=-1) > 0], segment.rows)
+        start, weight = term * segment.rows, weights[term]
+        before = _running(holding, segment.rows, len(weights))
         for share, reach, mean in zip(LEXICAL, (NEAR, WIDE), self._means, strict=False):
             low, high = segment.around(touched, reach)
-            tf = before(high) - before(low)
-            total[touched] += share * weight * saturated(tf, self._length(number, low, high), mean)
+            tf = before(start + high) - before(start + low)
+            part = share * weight * saturated(tf, self._length(number, low, high), mean)
+            np.add.at(total, touched, part)
 
-    def _add_documents(
-        self, total: Scores, number: int, documents: Rows, frequency: Scores, weight: float
-    ) -> None:
-        """Add a term's share to the documents that hold it."""
-        length = self._length(number, *self._segments[number].runs(documents))
-        total[documents] += weight * saturated(frequency, length, self._means[2])
+    def _add_documents(self, total: Scores, number: int, holding: _Holding, weights: Scores) -> None:
+        """Add the terms' shares to the documents that hold them."""
+        length = self._length(number, *self._segments[number].runs(holding.of))
+        part = weights[holding.term] * saturated(holding.frequency, length, self._means[2])
+        np.add.at(total, holding.of, part)
 
 
-def _running(rows: Rows, frequency: Found, count: int) -> Callable[[Rows], Rows]:
-    """Return what gives, for row numbers, a term's frequency in all rows before each."""
-    if _COMMON * len(rows) < count:
-        sums = np.concatenate([[0], np.cumsum(frequency, dtype=np.int64)])
-        return lambda wanted: sums[np.searchsorted(rows, wanted)]
-    every = np.zeros(count + 1, np.int64)
-    every[rows + 1] = frequency
+class _Holding(NamedTuple):
+    """What holds some terms: by the terms' places among them, then in ascending order.
+
+    `of` are rows, or documents; `frequency` is how often the term stands there.
+    """
+
+    term: Rows
+    of: Rows
+    frequency: Rows
+
+
+def _together(asked: Sequence[Term]) -> Iterator[list[Term]]:
+    """Yield terms in groups that have no more postings than are looked at at once, or one term."""
+    group: list[Term] = []
+    size = 0
+    for term in asked:
+        own = sum(len(rows) for rows, _ in term[2])
+        if group and size + own > _AT_ONCE:
+            yield group
+            group, size = [], 0
+        group.append(term)
+        size += own
+    if group:
+        yield group
+
+
+def _joined(postings: Sequence[tuple[Found, Found]]) -> _Holding:
+    """Return the postings of some terms in a segment, one behind the other."""
+    counts = [len(rows) for rows, _ in postings]
+    return _Holding(
+        np.repeat(np.arange(len(postings)), counts),
+        np.concatenate([rows for rows, _ in postings]).astype(np.int64),
+        np.concatenate([frequency for _, frequency in postings]).astype(np.int64),
+    )
+
+
+def _running(holding: _Holding, rows: int, terms: int) -> Callable[[Rows], Rows]:
+    """Return what gives, for places in the terms' stretches, a term's frequency in all rows before each."""
+    places = holding.term * rows + holding.of
+    if _COMMON * len(places) < rows * terms:
+        sums = np.concatenate([[0], np.cumsum(holding.frequency)])
+        return lambda wanted: sums[np.searchsorted(places, wanted)]
+    every = np.zeros(rows * terms + 1, np.int64)
+    every[places + 1] = holding.frequency
     np.cumsum(every, out=every)
     return lambda wanted: every[wanted]

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 from functools import cached_property
 from pathlib import Path
+from types import NoneType
 from typing import Any, TypeVar
 
 import faiss
@@ -345,9 +346,13 @@ class _Fields:
         return mask if name in _OF_HIT else self._segment.of_documents(mask)
 
 
+_PLAIN = frozenset({str, int, float, bool, NoneType})
+
+
 def _copied(value: Any) -> Any:
+    """Return a value with containers of its own, so that a change of one is not a change of the other."""
     if isinstance(value, dict):
-        return {name: _copied(inner) for name, inner in value.items()}
+        return {name: inner if type(inner) in _PLAIN else _copied(inner) for name, inner in value.items()}
     return [_copied(inner) for inner in value] if isinstance(value, list) else value
 
 

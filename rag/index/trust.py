@@ -85,7 +85,7 @@ def _bm25(texts: Sequence[str]) -> npt.NDArray[np.float32]:
             tf[row, numbers[term]] = frequency
     lengths = tf.sum(1, keepdims=True)
     held = tf > 0
-    weights = np.array([idf(int(df), len(texts)) for df in held.sum(0)], np.float32)
+    weights = idf(held.sum(0), len(texts)).astype(np.float32)
     counted = weights * saturated(tf, lengths, float(lengths.mean()))
     scores: npt.NDArray[np.float32] = held[::2].astype(np.float32) @ counted.T
     return scores
