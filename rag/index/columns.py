@@ -112,9 +112,8 @@ class Columns:
                 first = self._ends[number - 1] if number else 0
                 own = [rows[place] - first for place in places]
                 columns = self._held.get((number, names)) or self._hold(number, names)
-                values = zip(*_values(columns, own), strict=True)
-                for place, row in zip(places, values, strict=True):
-                    out[place] = dict(zip(names, row, strict=True))
+                for place, values in zip(places, zip(*_values(columns, own), strict=True), strict=True):
+                    out[place] = dict(zip(names, values, strict=True))
         return out
 
     def _hold(self, number: int, names: tuple[str, ...]) -> list[pa.Array | None]:

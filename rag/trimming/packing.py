@@ -18,23 +18,12 @@ _WORD = re.compile(r"\w+|[^\w\s]")  # signs, too: >= is not <=
 _RUN = 4  # words
 
 
-class _Said:
-    """What the units that were taken say, in runs of words."""
-
-    def __init__(self) -> None:
-        self._runs: set[tuple[str, ...]] = set()
-
-    def holds(self, text: str) -> bool:
-        """Tell whether every run of words and signs stands in what was said: no number, no "not" is new."""
-        return _runs(text) <= self._runs
-
-    def add(self, text: str) -> None:
-        self._runs |= _runs(text)
-
-
 def _runs(text: str) -> set[tuple[str, ...]]:
+    """Return the runs of words and signs of a text: where all were said, no number and no "not" is new."""
     words = _WORD.findall(text.lower()) or [" ".join(text.split())]
-    return {tuple(words[at : at + _RUN]) for at in range(max(1, len(words) - _RUN + 1))}
+    if len(words) <= _RUN:
+        return {tuple(words)}
+    return set(zip(*(words[at:] for at in range(_RUN)), strict=False))
 
 
 def pick(
@@ -51,7 +40,7 @@ def pick(
     """
     picked: set[int] = set()
     why: dict[int, str] = {}
-    said = _Said()
+    said: set[tuple[str, ...]] = set()
     used = 0
     for number in np.argsort(-scores, kind="stable").tolist():
         if not np.isfinite(scores[number]) or number in picked:
@@ -61,25 +50,23 @@ def pick(
         cost = _cost(units, picked, new, size) if used < budget else 1
         if used + cost > budget:
             why[number] = NO_ROOM
-        elif not unit.rest and said.holds(unit.text):
+        elif (runs := _runs(unit.text)) <= said and not unit.rest:
             why[number] = REPEAT
         else:
-            for each in new:
-                picked.add(each)
-                said.add(units[each].text)
-                why[each] = KEPT
+            said |= runs.union(*(_runs(units[each].text) for each in new if each != number))
+            picked.update(new)
+            why.update(dict.fromkeys(new, KEPT))
             used += cost
     return picked, why
 
 
 def _cost(units: Sequence[Unit], picked: set[int], new: Sequence[int], size: Callable[[str], int]) -> int:
     """Return what units take: their texts, and the gaps to neighbours that are taken."""
-    together = picked.union(new)
     cost = 0
     for number in new:
         unit, before = units[number], units[number - 1] if number else None
         cost += size(unit.text)
-        if unit.gap is not None and number + 1 in together:
+        if unit.gap is not None and (number + 1 in picked or number + 1 in new):
             cost += size(unit.gap)
         # Of two new neighbours the first has counted the gap already.
         if before is not None and before.gap is not None and number - 1 in picked:
@@ -110,9 +97,11 @@ def passages(units: Sequence[Unit], scores: Scores, picked: set[int]) -> list[Hi
 
 def _passage(run: Sequence[Unit], score: float) -> Hit:
     """Return units that stand side by side as one hit."""
+    pieces = [unit.hit.narrowed(max(unit.start, unit.hit.start), unit.end) for unit in run]
+    gaps = [*(unit.gap for unit in run[:-1]), run[-1].hit.gap if run[-1].end == run[-1].hit.end else None]
     pieces = [
-        replace(unit.hit.narrowed(max(unit.start, unit.hit.start), unit.end), gap=unit.gap) for unit in run
+        piece if piece.gap == gap else replace(piece, gap=gap)
+        for piece, gap in zip(pieces, gaps, strict=True)
     ]
-    pieces[-1] = replace(pieces[-1], gap=run[-1].hit.gap if run[-1].end == run[-1].hit.end else None)
     whole = replace(joined(pieces), score=score)
     return whole if len(run) == 1 else replace(whole, dense=None, lexical=None)

@@ -8,9 +8,10 @@ the same subject holds all that was asked for.
 
 from __future__ import annotations
 
+import itertools
 import threading
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,13 +21,15 @@ from rag.text import term, words
 from rag.vectors import embed
 
 Scores = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.int64]
 
 #: Cosines of words below this say nothing; and what a neighbour's words count beside one's own.
 LEAST_COSINE, NEIGHBOUR = 0.35, 0.6
-#: Words whose vectors are remembered, for each embedder: 64 MB with 256 dimensions.
-_MOST_WORDS = 1 << 16
+#: What is remembered for each embedder: words, with their vectors (64 MB with 256 dimensions), and
+#: texts, the chunks that are asked for most (10 MB).
+_MOST_WORDS, _MOST_TEXTS = 1 << 16, 4096
 _LONGEST_WORD = 64  # characters: what is longer is a key or an encoded file
-_MEMORIES = 4  # embedders whose words are remembered
+_MOST_EMBEDDERS = 4
 
 
 def cover(
@@ -51,39 +54,16 @@ def cover(
     asked = list({term(word): word for word in words(query) if term(word)}.values())
     if not asked or not texts:
         return np.zeros(len(texts))
-    bags = [_bag(text) for text in texts]
-    distinct = list(dict.fromkeys(word for bag in bags for word in bag))
-    matches = _matches(distinct, asked, embedder)
-    numbers = {word: number for number, word in enumerate(distinct)}
+    bags, matches = _vocabulary(embedder).compare(texts, asked, embedder)
     held = np.zeros((len(texts), len(asked)))
-    for row, bag in enumerate(bags):
-        if bag:
-            held[row] = matches[[numbers[word] for word in bag]].max(0)
+    filled = np.flatnonzero([len(bag) for bag in bags])
+    if len(filled):
+        starts = np.cumsum([0, *(len(bags[row]) for row in filled[:-1])])
+        held[filled] = np.maximum.reduceat(matches, starts)
     exact = (held == 1).sum(0)
     weights = np.log(1 + (len(texts) - exact + 0.5) / (exact + 0.5))
     scores: Scores = _with_neighbours(held, follows) @ weights / weights.sum()
     return scores
-
-
-@lru_cache(maxsize=4096)  # the chunks that are asked for most; 10 MB
-def _bag(text: str) -> tuple[str, ...]:
-    """Return the words of a text that may stand for a question's, each once."""
-    return tuple(word for word in dict.fromkeys(words(text)) if len(word) <= _LONGEST_WORD and term(word))
-
-
-def _matches(found: Sequence[str], asked: Sequence[str], embedder: Embeddings | None) -> Scores:
-    """Return how well words stand for the words that were asked, ``(len(found), len(asked))``."""
-    numbers = {term(word): number for number, word in enumerate(asked)}
-    stems = np.array([numbers.get(term(word), -1) for word in found])
-    same = stems[:, None] == np.arange(len(asked))
-    if embedder is None or not found:
-        return np.asarray(same, np.float64)
-    vectors = _memory(embedder).vectors([*found, *asked], embedder)
-    # Not as a product of matrices: BLAS would wake threads, which then spin for longer than this takes.
-    cosines = np.einsum("id,jd->ij", vectors[: len(found)], vectors[len(found) :]).astype(np.float64)
-    near: Scores = np.where(cosines > LEAST_COSINE, np.minimum(cosines, 0.999), 0.0)
-    either: Scores = np.maximum(near, same)
-    return either
 
 
 def _with_neighbours(held: Scores, follows: Sequence[bool]) -> Scores:
@@ -94,52 +74,111 @@ def _with_neighbours(held: Scores, follows: Sequence[bool]) -> Scores:
     return out
 
 
-class _Memory:
-    """The vectors of words, so that each is embedded once for many questions."""
+class _Vocabulary:
+    """Words of many texts, numbered, so that each is stemmed and embedded once for many questions.
+
+    What is behind a number never changes: a vocabulary that is full makes room for a new one.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._rows: dict[str, int] = {}
+        self._clear()
+
+    def _clear(self) -> None:
+        self._numbers: dict[str, int] = {}
+        self._stems: dict[str, int] = {}
+        self._bags: dict[str, Numbers] = {}
+        self._stem_of: Numbers = np.zeros(0, np.int64)
         self._vectors: npt.NDArray[np.float32] = np.zeros((0, 0), np.float32)
 
-    def vectors(self, texts: Sequence[str], embedder: Embeddings) -> npt.NDArray[np.float32]:
-        """Return the vectors of words, ``(len(texts), dimensions)`` float32."""
+    def compare(
+        self, texts: Sequence[str], asked: Sequence[str], embedder: Embeddings | None
+    ) -> tuple[list[Numbers], Scores]:
+        """Return the words of each text, and how well each of them all stands for the words asked.
+
+        Returns
+        -------
+        bags : list of ndarray, int64
+            The numbers of each text's words, each once.
+        matches : ndarray of float64, shape (words of all bags, len(asked))
+        """
         with self._lock:
-            new = [word for word in dict.fromkeys(texts) if word not in self._rows]
-            if len(self._rows) + len(new) > _MOST_WORDS:
-                self._rows, self._vectors = {}, np.zeros((0, 0), np.float32)
-                new = list(dict.fromkeys(texts))
-            if new:
-                self._learn(new, embed(embedder, new))
-            found: npt.NDArray[np.float32] = self._vectors[[self._rows[word] for word in texts]]
-            return found
+            bags, wanted = self._read(texts, asked, embedder)
+            stem_of, vectors = self._stem_of, self._vectors  # as long as they are now, they stay
+        distinct, place = np.unique(np.concatenate([*bags, np.zeros(0, np.int64)]), return_inverse=True)
+        same = stem_of[distinct][:, None] == stem_of[wanted]
+        if embedder is None:
+            return bags, same.astype(np.float64)[place]
+        # Not as a product of matrices: BLAS would wake threads, which then spin for longer than this takes.
+        cosines = np.einsum("id,jd->ij", vectors[distinct], vectors[wanted]).astype(np.float64)
+        near = np.where(cosines > LEAST_COSINE, np.minimum(cosines, 0.999), 0.0)
+        matches: Scores = np.maximum(near, same)[place]
+        return bags, matches
 
-    def _learn(self, new: Sequence[str], made: npt.NDArray[np.float32]) -> None:
-        norms = np.linalg.norm(made, axis=1, keepdims=True)
-        vectors = np.divide(made, norms, out=np.zeros_like(made), where=norms > 0)
-        needed = len(self._rows) + len(new)
-        if needed > len(self._vectors):  # room for as many again, so that it seldom grows
-            grown = np.zeros((2 * needed, vectors.shape[1]), np.float32)
-            if self._rows:
-                grown[: len(self._rows)] = self._vectors[: len(self._rows)]
-            self._vectors = grown
-        self._vectors[len(self._rows) : needed] = vectors
-        for word in new:
-            self._rows[word] = len(self._rows)
+    def _read(
+        self, texts: Sequence[str], asked: Sequence[str], embedder: Embeddings | None
+    ) -> tuple[list[Numbers], Numbers]:
+        """Return the words of texts, and those that were asked for, by their numbers."""
+        fresh = {text: _words(text) for text in texts if text not in self._bags}
+        new = self._unknown(fresh, asked)
+        if len(self._numbers) + len(new) > _MOST_WORDS or len(self._bags) + len(fresh) > _MOST_TEXTS:
+            self._clear()
+            fresh = {text: _words(text) for text in texts}
+            new = self._unknown(fresh, asked)
+        if new:
+            self._learn(new, embedder)
+        numbers = self._numbers
+        for text, found in fresh.items():
+            self._bags[text] = np.array([numbers[word] for word in found], np.int64)
+        return [self._bags[text] for text in texts], np.array([numbers[word] for word in asked], np.int64)
+
+    def _unknown(self, fresh: Mapping[str, Sequence[str]], asked: Sequence[str]) -> list[str]:
+        every = itertools.chain(*fresh.values(), asked)
+        return [word for word in dict.fromkeys(every) if word not in self._numbers]
+
+    def _learn(self, new: Sequence[str], embedder: Embeddings | None) -> None:
+        known, needed = len(self._numbers), len(self._numbers) + len(new)
+        vectors = np.zeros((len(new), 0), np.float32) if embedder is None else _unit(embed(embedder, new))
+        if needed > len(self._stem_of):  # room for as many again, so that it seldom grows
+            self._stem_of = _grown(self._stem_of, known, 2 * needed)
+            whole = self._vectors.reshape(len(self._vectors), -1) if known else vectors[:0]
+            self._vectors = _grown(whole, known, 2 * needed)
+        self._vectors[known:needed] = vectors
+        for number, word in enumerate(new, known):
+            self._stem_of[number] = self._stems.setdefault(term(word), len(self._stems))
+            self._numbers[word] = number
 
 
-_memories: dict[str | int, tuple[Embeddings, _Memory]] = {}
+def _words(text: str) -> list[str]:
+    """Return the words of a text that may stand for a question's, each once."""
+    return [word for word in dict.fromkeys(words(text)) if len(word) <= _LONGEST_WORD and term(word)]
+
+
+def _unit(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit: npt.NDArray[np.float32] = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
+    return unit
+
+
+def _grown(values: npt.NDArray[Any], used: int, size: int) -> npt.NDArray[Any]:
+    """Return an array with room for more rows."""
+    out = np.zeros((size, *values.shape[1:]), values.dtype)
+    out[:used] = values[:used]
+    return out
+
+
+_vocabularies: dict[str | int | None, tuple[Embeddings | None, _Vocabulary]] = {}
 _guard = threading.Lock()
 
 
-def _memory(embedder: Embeddings) -> _Memory:
+def _vocabulary(embedder: Embeddings | None) -> _Vocabulary:
     """Return an embedder's words: of all with the same fingerprint, or of a stranger's object alone."""
     own = getattr(embedder, "fingerprint", None)
     # The object is kept beside its words, so that no other one gets its number meanwhile.
-    key = own if isinstance(own, str) else id(embedder)
+    key = own if embedder is None or isinstance(own, str) else id(embedder)
     with _guard:
-        if key not in _memories:
-            if len(_memories) >= _MEMORIES:
-                _memories.pop(next(iter(_memories)))
-            _memories[key] = embedder, _Memory()
-        return _memories[key][1]
+        if key not in _vocabularies:
+            if len(_vocabularies) >= _MOST_EMBEDDERS:
+                _vocabularies.pop(next(iter(_vocabularies)))
+            _vocabularies[key] = embedder, _Vocabulary()
+        return _vocabularies[key][1]
