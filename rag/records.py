@@ -32,8 +32,10 @@ _WHOLE, _NUMBER = (int, Integral), (float, int, Real)
 _READ: dict[str, Any] = {
     "source": (str, int), "doc_id": (str, int), "chunk_id": (str, int), "start": _WHOLE, "end": _WHOLE,
     "gap": str, "page_start": _WHOLE, "page_end": _WHOLE, "section": str, "table_head": str,
-    "table_head_start": _WHOLE, "score": _NUMBER, "dense": _NUMBER, "lexical": _NUMBER,
+    "table_head_start": _WHOLE, "score": _NUMBER, "dense": _NUMBER, "lexical": _NUMBER, "page_breaks": (),
 }  # fmt: skip
+#: Or this, if it is a list of these.
+_SEVERAL: dict[str, Any] = {"page_breaks": _WHOLE, "section": str}
 
 _WRITTEN = (*RESERVED, "score", "dense", "lexical")
 _written = operator.attrgetter(*_WRITTEN)
@@ -100,39 +102,24 @@ class Hit:
                 meta[name] = value
             elif isinstance(value, kind) and value is not True and value is not False:
                 found[name] = value
+            elif name in _SEVERAL and _all(value, _SEVERAL[name]):
+                found[name] = tuple(value)
             elif value is not None:
                 meta[name] = value
-        own = found.get
-        text = document.page_content
-
-        def several(name: str, kind: Any) -> tuple[Any, ...]:
-            values = meta.get(name)
-            if isinstance(values, list | tuple) and all(isinstance(value, kind) for value in values):
-                return tuple(meta.pop(name))
-            return ()
-
-        if "start" not in found:
-            found["start"] = meta.pop("start_index") if isinstance(meta.get("start_index"), _WHOLE) else 0
-        start, section, head = int(found["start"]), own("section"), own("table_head")
-        return cls(
-            source=str(own("source") or document.id or "unknown"),
-            start=start,
-            end=start + len(text),
-            text=text,
-            score=float(own("score", 0.0)),
-            doc_id=str(own("doc_id", "")),
+        text, own = document.page_content, found.get
+        start = own("start")
+        if start is None:
+            start = meta.pop("start_index") if isinstance(meta.get("start_index"), _WHOLE) else 0
+        if isinstance(own("section"), str):
+            found["section"] = (found["section"],) if found["section"] else ()
+        found.update(
+            source=str(own("source") or document.id or "unknown"), start=int(start),
+            end=int(start) + len(text), score=float(own("score", 0.0)), doc_id=str(own("doc_id", "")),
             chunk_id=str(own("chunk_id") or document.id or ""),
-            gap=own("gap"),
-            page_start=own("page_start"),
-            page_end=own("page_end"),
-            page_breaks=several("page_breaks", _WHOLE),
-            section=(section,) if section else several("section", str),
-            table_head=head,
-            table_head_start=own("table_head_start") if head is not None else None,
-            dense=own("dense"),
-            lexical=own("lexical"),
-            metadata=meta,
-        )
+        )  # fmt: skip
+        if "table_head" not in found:
+            found.pop("table_head_start", None)
+        return cls(text=text, metadata=meta, **found)
 
     @staticmethod
     def is_placed(document: Document) -> bool:
@@ -164,6 +151,10 @@ class Hit:
         out["section"], out["page_breaks"] = list(self.section), list(self.page_breaks)
         out["metadata"] = {key: _plain(value) for key, value in self.metadata.items()}
         return out
+
+
+def _all(values: Any, kind: Any) -> bool:
+    return isinstance(values, list | tuple) and all(isinstance(value, kind) for value in values)
 
 
 def joined(pieces: Sequence[Hit], chunk_id: str = "") -> Hit:

@@ -22,7 +22,7 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from pydantic import Field, ValidationError, model_validator
 
-from rag.bedrock import guardrails, models
+from rag.bedrock import arriving, guardrails, models
 from rag.bedrock.clients import explain
 from rag.bedrock.retrying import Retry
 from rag.errors import ConfigError, GenerationError, near_miss
@@ -118,6 +118,7 @@ class ClaudeBedrock(ChatBedrockConverse):
             if cause is None:
                 raise
             raise GenerationError(explain(cause, str(given.get("model", MODEL)))) from error
+        arriving.put_together(self.client)
 
     @classmethod
     def argument_names(cls) -> set[str]:

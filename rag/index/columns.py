@@ -103,12 +103,12 @@ class Columns:
 
     def take(self, rows: Sequence[int], names: tuple[str, ...]) -> list[dict[str, Any]]:
         """Return rows as plain values, in the order asked for."""
-        out: list[dict[str, Any]] = [{}] * len(rows)
+        out: list[dict[str, Any]] = [{} for _ in rows]
         batches: dict[int, list[int]] = {}
         for place, row in enumerate(rows):
             batches.setdefault(bisect.bisect_right(self._ends, row), []).append(place)
         with told(self.path):
-            for number, places in batches.items():
+            for number, places in batches.items() if names else ():
                 first = self._ends[number - 1] if number else 0
                 own = [rows[place] - first for place in places]
                 columns = self._held.get((number, names)) or self._hold(number, names)

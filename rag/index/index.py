@@ -210,7 +210,9 @@ class Index:
         elif mode == "lexical" or unit is None:
             scored = self._searcher.lexical(query, masks, k)
         else:
-            scored, compared = self._searcher.hybrid(query, unit, masks, matches, k, lexical_weight)
+            scored, compared = self._searcher.hybrid(
+                query, unit, masks, matches, k, lexical_weight, spread=spread
+            )
         if min_score is not None:
             scored = {key: values for key, values in scored.items() if values[0] >= min_score}
         hits = self._hits(scored, k, spread=spread and mode == "hybrid")

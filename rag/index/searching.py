@@ -47,8 +47,14 @@ class Searcher:
         matches: Sequence[int],
         k: int,
         weight: float,
+        *,
+        spread: bool,
     ) -> tuple[Scored, int]:
-        """Score the best of either arm, and their neighbours, by both arms (`rag.index.ranking`)."""
+        """Score the best of either arm, and their neighbours, by both arms (`rag.index.ranking`).
+
+        Of these, the k best are returned (and those that tie with the last); more of them where they
+        are to be spread, as some will be left out then.
+        """
         width = max(200, 3 * k)
         asked = self._statistics.found(query)
         context, bm25 = self._surroundings.lexical(asked), self._statistics.score(asked)
@@ -71,7 +77,7 @@ class Searcher:
             # Single precision: sums that differ only by their order of addition become equal.
             scores.append(score.astype(np.float32))
         out: Scored = {}
-        kept = ordering.at_least(scores, width)
+        kept = ordering.at_least(scores, width if spread else k)
         for number, segment in enumerate(self._segments):
             chosen = found[number][kept[number]]
             cosines = np.clip(segment.cosines(unit, chosen), -1, 1).tolist()

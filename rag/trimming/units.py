@@ -186,10 +186,12 @@ def _linked(units: Sequence[Unit], gaps: dict[tuple[str, int], str]) -> list[Uni
             above = bisect.bisect_right(places, (unit.home, start)) - 1
             holds = above >= 0 and units[above].home == unit.home and units[above].end > start
             head = above if holds and above != number else None
-        out.append(Unit(
-            unit.candidate, unit.home, unit.hit, unit.start, unit.end, unit.text, gap if joins else None,
-            unit.rest, head,
-        ))  # fmt: skip
+        gap = gap if joins else None
+        if gap != unit.gap or head is not None:
+            unit = Unit(
+                unit.candidate, unit.home, unit.hit, unit.start, unit.end, unit.text, gap, unit.rest, head
+            )
+        out.append(unit)
     return out
 
 
