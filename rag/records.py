@@ -124,7 +124,8 @@ class Hit:
     @staticmethod
     def is_placed(document: Document) -> bool:
         """Tell whether a ``Document`` says where in its source it stands."""
-        return any(isinstance(document.metadata.get(name), _WHOLE) for name in ("start", "start_index"))
+        found = document.metadata.get
+        return isinstance(found("start"), _WHOLE) or isinstance(found("start_index"), _WHOLE)
 
     def narrowed(self, start: int, end: int) -> Hit:
         """Return the part of this hit from `start` to `end` (offsets in the document)."""

@@ -166,7 +166,8 @@ def array(path: Path, kind: type[np.generic], shape: tuple[int, ...]) -> npt.NDA
                 raise ValueError(f"it does not hold {shape} {np.dtype(kind)}")
         if size == len(head):
             return np.zeros(shape, kind)
-        return np.memmap(path, kind, "r", len(head), shape)
+        # As a plain array: taking a part of a memmap goes through Python.
+        return np.memmap(path, kind, "r", len(head), shape).view(np.ndarray)
 
 
 def rows_of_array(path: Path, kind: type[np.generic], columns: int) -> int:

@@ -134,15 +134,16 @@ def _report(
     parts: dict[int, list[int]] = {}
     for number, unit in enumerate(units):
         parts.setdefault(unit.candidate, []).append(number)
+    values = scores.tolist()
     out = []
     for at, hit in enumerate(hits):
-        own = parts.get(at, [])
-        kept = sum(len(units[number].text) for number in own if why[number] == KEPT)
+        own = parts.get(at, ())
+        kept = sum([len(units[number].text) for number in own if why[number] == KEPT])
         said = {why[number] for number in own}
         reason = said.pop() if len(said) == 1 else "kept in part" if kept else NO_ROOM
         if not own:
             reason = "held by another candidate" if hit.text.strip() else "blank"
-        score = max((float(scores[number]) for number in own), default=float("-inf"))
+        score = max([values[number] for number in own], default=float("-inf"))
         out.append(Candidate(
             hit.source, hit.start, hit.end, None if score == float("-inf") else score,
             min(1.0, kept / max(len(hit.text), 1)), reason,
