@@ -24,7 +24,12 @@ LOOKS_PER_S, LONGEST_S = 250, 0.1
 
 
 def put_together(client: Any) -> None:
-    """Let the streams that a bedrock-runtime client of boto3's returns be `Arriving` ones."""
+    """Let the streams that a bedrock-runtime client of boto3's returns be `Arriving` ones.
+
+    Examples
+    --------
+    >>> put_together(boto3.client("bedrock-runtime"))                      # doctest: +SKIP
+    """
     client.meta.events.register(
         "after-call.bedrock-runtime.ConverseStream", _received, unique_id="rag-put-together"
     )
@@ -92,15 +97,15 @@ class Arriving:
 
     def _has_more(self) -> bool:
         """Tell, without waiting, whether more has come in; no where the connection does not show it."""
-        try:
-            connection, file = self._response.connection.sock, self._response._fp.fp
-            patience = connection.gettimeout()
-        except AttributeError:
+        connection: Any = getattr(self._response.connection, "sock", None)
+        file: Any = getattr(getattr(self._response, "_fp", None), "fp", None)
+        if connection is None or not hasattr(file, "peek"):
             return False
+        patience = connection.gettimeout()
         connection.settimeout(0)
         try:
             return bool(file.peek(1))
-        except OSError:  # TLS: nothing whole has come in
+        except OSError:  # nothing has come in, or over TLS nothing whole
             return False
         finally:
             connection.settimeout(patience)
