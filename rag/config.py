@@ -50,6 +50,7 @@ from rag.errors import ConfigError, RagError, StoreMismatchError, near_miss
 from rag.index import index as store
 from rag.loading import loader
 from rag.loading.files import Files
+from rag.located import Table, located
 from rag.prompting import SHIPPED, Form
 from rag.replies import describe, model_of
 from rag.tokens import TokenCounter
@@ -199,7 +200,10 @@ def read(path: Path | None) -> dict[str, Any]:
                 check(name, value)
         except ConfigError as error:
             raise ConfigError(f"{path}, [{name}]: {error}") from None
-    return settings
+    return {
+        name: Table(value, f"{path}, [{name}]") if isinstance(value, dict) else value
+        for name, value in settings.items()
+    }
 
 
 def cache(value: Any) -> tuple[Path | None, int]:
@@ -240,6 +244,7 @@ def check(kind: str, value: Any) -> None:
         _refuse_unknown(factory, arguments, kind, use)
 
 
+@located
 def stage(kind: str, value: Any = None, **given: Any) -> Any:
     """Return a stage, whether it is given as an object, a name or a mapping.
 
@@ -271,6 +276,7 @@ def stage(kind: str, value: Any = None, **given: Any) -> Any:
     return checked(factory, {**_defaults(factory, {**given, **arguments}), **given, **arguments}, kind)
 
 
+@located
 def trimmer(value: Any, generator: Any) -> Any:
     """Return the trimmer; `rag`'s own counts tokens as the generator's model does, and learns from it.
 
@@ -287,6 +293,7 @@ def trimmer(value: Any, generator: Any) -> Any:
     return stage("trimmer", {"use": use, **arguments})
 
 
+@located
 def generator(value: Any) -> Any:
     """Return the generator; with ``fallback`` among its settings, one that others stand in for.
 
@@ -331,6 +338,7 @@ def _on_bedrock(value: Any) -> Any:
     return {"use": "claude", "model": value} if is_id else value
 
 
+@located
 def prompt(value: Any, generator: Any) -> Any:
     """Return the prompt; by default the one whose form of the documents suits the generator."""
     if value is not None:
@@ -339,6 +347,7 @@ def prompt(value: Any, generator: Any) -> Any:
     return stage("prompt", {"use": SHIPPED[form], "form": form})
 
 
+@located
 def meter(value: Any, folder: Path) -> metering.Meter:
     """Return what keeps the account of an index's calls, and its budget.
 

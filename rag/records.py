@@ -84,8 +84,11 @@ class Hit:
 
         meta = dict(self.metadata)
         for name, value in zip(_WRITTEN, _written(self), strict=True):
-            if value is not None and value != ():
-                meta[name] = list(value) if isinstance(value, tuple) else value
+            if isinstance(value, tuple):
+                if value:
+                    meta[name] = list(value)
+            elif value is not None:
+                meta[name] = value
         return Document(page_content=self.text, metadata=meta, id=self.chunk_id or None)
 
     @classmethod
@@ -129,7 +132,7 @@ class Hit:
 
     def narrowed(self, start: int, end: int) -> Hit:
         """Return the part of this hit from `start` to `end` (offsets in the document)."""
-        if (start, end) == (self.start, self.end):
+        if (start, end) == (self.start, self.end) and (self.page_start is None) == (self.page_end is None):
             return self
         first = last = self.page_start
         if self.page_start is not None:

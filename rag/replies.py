@@ -116,7 +116,7 @@ def learn(counter: Any, texts: Sequence[str], usage: Usage) -> None:
     actual = usage.input_tokens + usage.cache_read_input_tokens + usage.cache_write_input_tokens
     known = getattr(counter, "model", "") is not None  # the local answerer's usage is an estimate itself
     if callable(observe) and callable(estimate) and actual and known:
-        observe(estimate("\n".join(texts)), actual)
+        observe(estimate("".join(texts)), actual)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,16 +18,21 @@ from typing import Any
 import boto3
 import pytest
 import urllib3
+from botocore.eventstream import ChecksumMismatch, EventStream
 from botocore.parsers import EventStreamJSONParser
 from hypothesis import given
 from hypothesis import strategies as st
 
 import rag
 from rag.bedrock import arriving
-from rag.bedrock.arriving import Arriving
-from rag.bedrock.emulator import Behaviour, Emulator
+from rag.bedrock.arriving import Arriving, together
+from rag.bedrock.emulator import Behaviour, Emulator, framing
 from rag.errors import GenerationError
 
+ASKED: dict[str, Any] = {
+    "modelId": "anthropic.claude-3-haiku-20240307-v1:0",
+    "messages": [{"role": "user", "content": [{"text": "How many days?"}]}],
+}
 SAID = "Staff take 28 days of leave. Backups run at two, and restores are tested each quarter."
 
 
@@ -41,24 +47,6 @@ others = st.sampled_from([
     {"contentBlockDelta": {"delta": {"toolUse": {"input": "{"}}, "contentBlockIndex": 1}},
     {"messageStop": {"stopReason": "end_turn"}},
 ])  # fmt: skip
-
-
-class Wire:
-    """A response of urllib3's, as far as it is looked at: whether more is there is said beforehand."""
-
-    def __init__(self) -> None:
-        self.waiting = False
-        self.connection = SimpleNamespace(sock=self)
-        self._fp = SimpleNamespace(fp=self)
-
-    def gettimeout(self) -> float:
-        return 60.0
-
-    def settimeout(self, seconds: float) -> None:
-        """Nothing waits here."""
-
-    def peek(self, size: int) -> bytes:
-        return b"x" if self.waiting else b""
 
 
 def joined(events: list[Any]) -> list[Any]:
@@ -81,68 +69,134 @@ def joined(events: list[Any]) -> list[Any]:
 def test_nothing_is_lost_or_moved_and_text_waits_only_while_more_is_there(
     planned: list[tuple[Any, bool]],
 ) -> None:
-    wire, came, found = Wire(), list[Any](), list[Any]()
+    there, came, found = False, list[Any](), list[Any]()
 
     def stream() -> Iterator[Any]:
-        for event, more in planned:
-            if not wire.waiting:
-                assert joined(found) == joined(came), "held back, though nothing was there to wait for"
-            wire.waiting = more
+        nonlocal there
+        for event, there in planned:
             came.append(event)
             yield event
+            if not there:
+                assert joined(found) == joined(came), "held back, though nothing was there to wait for"
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(arriving, "LOOKS_PER_S", 1e9)
-        for event in Arriving(stream(), wire):
-            found.append(event)
+    for event in together(stream(), lambda: there, lambda: 0.0):
+        found.append(event)
     assert joined(found) == joined([event for event, _ in planned])
 
 
 @given(st.lists(st.tuples(texts, st.booleans()), min_size=1, max_size=10))
 def test_what_came_before_an_error_is_given_before_it(planned: list[tuple[Any, bool]]) -> None:
-    wire, found = Wire(), list[Any]()
+    there, found = False, list[Any]()
 
     def stream() -> Iterator[Any]:
-        for event, wire.waiting in planned:
+        nonlocal there
+        for event, there in planned:  # noqa: B007
             yield event
         raise ConnectionResetError("cut")
 
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(ConnectionResetError, match="cut"):
-        patch.setattr(arriving, "LOOKS_PER_S", 1e9)
-        for event in Arriving(stream(), wire):
+    with pytest.raises(ConnectionResetError, match="cut"):
+        for event in together(stream(), lambda: there, lambda: 0.0):
             found.append(event)
     assert joined(found) == joined([event for event, _ in planned])
 
 
+def test_what_the_reader_takes_counts_as_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, slept = 0.0, list[float]()
+    monkeypatch.setattr(arriving.time, "monotonic", lambda: now)
+    monkeypatch.setattr(arriving.time, "sleep", slept.append)
+    for took, _ in zip(
+        (0.03, 0.2, 0.0), together([text(0, "a")] * 3, lambda: False, lambda: 0.1), strict=True
+    ):
+        now += took
+    assert slept == pytest.approx([0.07, 0.0, 0.1])
+
+
+@pytest.mark.parametrize("cut", [0, 1, 11, 12, 15, 40])
+@pytest.mark.parametrize("size", [1, 7, 1000, 1 << 20])
+def test_a_body_of_many_events_is_few_pieces_however_it_is_parted(size: int, cut: int) -> None:
+    words = [f"word {n} " for n in range(300)]
+    events = [framing.event("contentBlockDelta", text(0, word)["contentBlockDelta"]) for word in words]
+    body = b"".join(events)
+    response = urllib3.HTTPResponse(io.BytesIO(body[: len(body) - cut]), preload_content=False)
+    response.stream = lambda: iter(lambda: response.read(size), b"")  # type: ignore[assignment]
+    found = list(Arriving(response, shape(), "ConverseStream"))
+    assert "".join(piece[2] for piece in joined(found)) == "".join(words[: 299 if cut else 300])
+    if size >= 1000:
+        assert len(found) <= len(body) / size + 1
+
+
+@pytest.mark.parametrize("at", [0, 5, 9])  # the length, that of the headers, the checksum
+def test_what_is_no_event_is_told_as_botocore_tells_it(at: int) -> None:
+    good = framing.event("contentBlockDelta", text(0, "good")["contentBlockDelta"])
+    bad = bytearray(good)
+    bad[at] ^= 1
+    response = urllib3.HTTPResponse(io.BytesIO(good + bytes(bad) + good), preload_content=False)
+    found: list[Any] = []
+    with pytest.raises(ChecksumMismatch):
+        for event in Arriving(response, shape(), "ConverseStream"):
+            found.append(event)
+    assert found == [text(0, "good")]
+
+
 @given(st.integers(0, 9), st.text(), st.booleans())
 def test_text_is_parsed_as_botocore_parses_it(block: int, said: str, padded: bool) -> None:
-    client = boto3.client("bedrock-runtime", region_name="us-east-1")
-    shape = client.meta.service_model.operation_model("ConverseStream").get_event_stream_output()
     body = {"contentBlockIndex": block, "delta": {"text": said}, **({"p": "abcde"} if padded else {})}
+    assert parsed(arriving._Parser(), json.dumps(body)) == parsed(EventStreamJSONParser(), json.dumps(body))
+
+
+@pytest.mark.parametrize("body", [
+    "", "{", "[]", "null", "{}", '{"delta": null}', '{"delta": {}}', '{"delta": {"text": "a"}}',
+    '{"delta": {"text": null}, "contentBlockIndex": 0}', '{"delta": {"text": "a"}, "contentBlockIndex": null}',
+    '{"delta": {"text": 3}, "contentBlockIndex": 0}', '{"delta": {"other": "a"}, "contentBlockIndex": 0}',
+    '{"delta": {"text": "a", "more": 1}, "contentBlockIndex": 0}', '{"delta": "a", "contentBlockIndex": 0}',
+])  # fmt: skip
+def test_a_malformed_delta_is_parsed_or_refused_as_botocore_does(body: str) -> None:
+    assert parsed(arriving._Parser(), body) == parsed(EventStreamJSONParser(), body)
+
+
+def parsed(parser: Any, body: str) -> Any:
+    """Return what a parser makes of a delta, or the kind of its error."""
     response = {
-        "status_code": 200, "body": json.dumps(body).encode(),
+        "status_code": 200, "body": body.encode(),
         "headers": {":event-type": "contentBlockDelta", ":message-type": "event"},
     }  # fmt: skip
-    assert arriving._Parser().parse(response, shape) == EventStreamJSONParser().parse(response, shape)
+    try:
+        return parser.parse(response, shape())
+    except Exception as error:
+        return type(error)
+
+
+@cache
+def shape() -> Any:
+    """The service model of a stream's events."""
+    client = boto3.client("bedrock-runtime", region_name="us-east-1")
+    return client.meta.service_model.operation_model("ConverseStream").get_event_stream_output()
+
+
+def test_a_client_that_is_not_of_boto3_is_left_alone() -> None:
+    class Own:
+        meta = SimpleNamespace(region_name="us-east-1")
+
+    for client in (Own(), object()):
+        arriving.put_together(client)
 
 
 def stream_of(client: Any) -> list[Any]:
     """Return the events of an answer, without what differs from call to call."""
-    message = {"role": "user", "content": [{"text": "How many days?"}]}
-    reply = client.converse_stream(modelId="anthropic.claude-3-haiku-20240307-v1:0", messages=[message])
-    return [event for event in reply["stream"] if "metadata" not in event]
+    return [event for event in client.converse_stream(**ASKED)["stream"] if "metadata" not in event]
 
 
 def test_an_answer_that_is_there_at_once_takes_few_pieces_and_says_the_same(
     bedrock_emulator: Emulator,
 ) -> None:
     bedrock_emulator.behaviour = Behaviour(reply=SAID)
-    plain, together = boto3.client("bedrock-runtime"), boto3.client("bedrock-runtime")
-    arriving.put_together(together)
-    arriving.put_together(together)  # a client that two share
-    one_by_one, found = stream_of(plain), stream_of(together)
+    plain, ours = boto3.client("bedrock-runtime"), boto3.client("bedrock-runtime")
+    arriving.put_together(ours)
+    arriving.put_together(ours)  # a client that two share
+    one_by_one, found = stream_of(plain), stream_of(ours)
     assert joined(found) == joined(one_by_one)
     assert "".join(piece[2] for piece in joined(found) if piece[0] == "text") == SAID
+    assert isinstance(ours.converse_stream(**ASKED)["stream"], EventStream)
     assert len(one_by_one) > 12
     assert len(found) < len(one_by_one) / 2
 
@@ -236,28 +290,26 @@ def test_a_connection_shows_what_has_come_in_and_is_not_waited_for(
     url, send = served
     with urllib3.PoolManager(ca_certs=str(tmp_path / "here.pem"), assert_hostname=False) as pool:
         response = pool.request("GET", url, preload_content=False, retries=False, timeout=30)
-        stream = Arriving(None, response)
-        assert not stream._has_more()
+        stream = Arriving(response)
+        assert not stream.has_more()
         send(b"one")
-        wait_until(stream._has_more)
+        wait_until(stream.has_more)
         chunks = response.stream()
         assert next(chunks) == b"one"
-        assert not stream._has_more()
+        assert not stream.has_more()
         send(b"two")
         send(b"three")
-        wait_until(stream._has_more)
+        wait_until(stream.has_more)
         assert next(chunks) == b"two"
-        wait_until(stream._has_more)
+        wait_until(stream.has_more)
         assert next(chunks) == b"three"
-        assert not stream._has_more()
+        assert not stream.has_more()
         assert response.connection.sock.gettimeout() == 30  # as it was
         send(b"")  # the last chunk
         assert list(chunks) == []
-        assert not stream._has_more()
+        assert not stream.has_more()
         response.close()
 
 
-def test_a_response_that_shows_no_connection_is_read_piece_by_piece() -> None:
-    response = urllib3.HTTPResponse(io.BytesIO(b""), preload_content=False)
-    events = [text(0, "a"), text(0, "b")]
-    assert list(Arriving(iter(events), response)) == events
+def test_a_response_that_shows_no_connection_has_nothing_more() -> None:
+    assert not Arriving(urllib3.HTTPResponse(io.BytesIO(b""), preload_content=False)).has_more()

@@ -229,7 +229,12 @@ def test_rag_toml_sets_stages_and_wrong_keys_are_refused_with_the_near_miss(
         ),
         ("[trimer]\nbudget = 3\n", "has a table [trimer]: did you mean 'trimmer'?"),
         ('[embedder]\nuse = "locl"\n', "did you mean 'local'"),
-        ("[trimmer]\nbudget = 0\n", "the trimmer's budget"),
+        ("[trimmer]\nbudget = 0\n", "rag.toml, [trimmer]: the trimmer's budget"),
+        ('[retriever]\nreranker = "bedrok"\n', "rag.toml, [retriever]: there is no retriever's reranker"),
+        (
+            '[generator]\nuse = "claude"\nmodel = 5\n',
+            "rag.toml, [generator]: the generator's model is the id",
+        ),
         ("[trimmer\n", "is not TOML"),
     ):
         settings.write_text(text)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,7 +13,7 @@ from langchain_core.documents import Document
 
 from rag.embedding.static import StaticEmbeddings
 from rag.records import Hit
-from rag.trimming import BudgetTrimmer
+from rag.trimming import BudgetTrimmer, relevance
 from rag.trimming.relevance import cover
 
 SENTENCES = ["Anyone may declare a SEV-1. ", "Pay day is the 25th of a month. ", "# Leave\n\n", "Staff take 28 days. ",
@@ -260,3 +262,72 @@ def test_words_of_any_length_and_vectors_of_any_norm_give_a_cover_within_bounds(
         cover(texts, [False] * 4, "parental leave weeks", StaticEmbeddings()).tolist()
     )
     assert found[1] > 0.5 > found[0] and found[2] == found[3] == 0
+
+
+class Counting(StaticEmbeddings):
+    """Counts the words that it is asked for."""
+
+    fingerprint = "counting/1"
+
+    def __init__(self) -> None:
+        self.words: list[str] = []
+
+    def vectors(self, texts):
+        self.words += texts
+        return super().vectors(texts)
+
+
+def test_a_word_is_embedded_once_however_many_texts_hold_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relevance, "_MOST_TEXTS", 3)
+    monkeypatch.setattr(relevance, "_vocabularies", {})
+    embedder = Counting()
+    texts = [f"{word} leave in the office" for word in ("annual", "parental", "sick", "unpaid", "special")]
+    for _ in range(3):
+        for at in range(3):
+            cover(texts[at : at + 3], [False] * 3, "parental leave", embedder)
+    words = ["annual", "parental", "sick", "unpaid", "special", "leave", "office"]
+    assert sorted(embedder.words) == sorted(words)
+
+
+def test_threads_that_fill_a_vocabulary_again_and_again_get_the_same_covers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    questions = [f"{a} {b}" for a in ("annual", "backup", "audit") for b in ("leave", "region", "zebra")]
+    texts = [f"{word} and {question}" for word in ("often", "seldom") for question in questions]
+
+    def ask(question: str) -> list[float]:
+        return cover(texts, [False] * len(texts), question, StaticEmbeddings()).tolist()
+
+    expected = {question: ask(question) for question in questions}
+    monkeypatch.setattr(relevance, "_MOST_WORDS", 9)
+    monkeypatch.setattr(relevance, "_MOST_TEXTS", 5)
+    with ThreadPoolExecutor(8) as pool:
+        for question, found in zip(questions * 20, pool.map(ask, questions * 20), strict=True):
+            assert found == expected[question]
+
+
+def test_a_hit_goes_through_a_document_and_back_unchanged_whatever_numbers_it_has() -> None:
+    whole = Hit(
+        "a.md", 3, 7, "text", 1.5, "d", "c", " ", 2, 4, (5, 6), ("A", "B"), "| a |", 0, 0.5, 2.5, {"k": [1]}
+    )
+    assert Hit.from_document(whole.to_document()) == whole
+    assert Hit.from_document(hit(0, "Bare.", 0.0).to_document()) == hit(0, "Bare.", 0.0)
+    odd = {
+        "source": "a.pdf",
+        "page_start": np.int64(2),
+        "score": np.float32(0.5),
+        "page_breaks": [np.int64(4)],
+    }
+    found = Hit.from_document(Document("A text.", metadata=odd))
+    assert (found.page_start, found.score, found.page_breaks) == (2, 0.5, (4,))
+    assert found.to_document().metadata["page_start"] == 2
+
+
+def test_the_whole_of_a_hit_is_the_hit_and_pages_are_always_two() -> None:
+    paged = Hit("a.pdf", 0, 9, "One. Two.", 1.0, page_start=1, page_end=2, page_breaks=(5,))
+    assert paged.narrowed(0, 9) is paged
+    assert [(part.page_start, part.page_end) for part in (paged.narrowed(0, 4), paged.narrowed(5, 9))] == [
+        (1, 1), (2, 2),
+    ]  # fmt: skip
+    assert replace(paged, page_end=None).narrowed(0, 9).page_end == 2
+    assert replace(paged, page_start=None).narrowed(0, 9).page_end is None

@@ -12,7 +12,8 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from botocore.eventstream import EventStream
@@ -21,6 +22,11 @@ from botocore.parsers import EventStreamJSONParser
 #: How often the streams of this process are looked at a second, all together; and the longest that
 #: text lies there unread, in seconds.
 LOOKS_PER_S, LONGEST_S = 250, 0.1
+#: Bytes of a message's beginning (its length, that of its headers, and their checksum), and of the
+#: shortest message: the framing of ``application/vnd.amazon.eventstream``.
+_PRELUDE, _SHORTEST = 12, 16
+
+Event = Mapping[str, Any]
 
 
 def put_together(client: Any) -> None:
@@ -30,73 +36,43 @@ def put_together(client: Any) -> None:
     --------
     >>> put_together(boto3.client("bedrock-runtime"))                      # doctest: +SKIP
     """
-    client.meta.events.register(
-        "after-call.bedrock-runtime.ConverseStream", _received, unique_id="rag-put-together"
-    )
+    events = getattr(getattr(client, "meta", None), "events", None)
+    if events is not None:  # else it is no client of boto3's
+        events.register("after-call.bedrock-runtime.ConverseStream", _received, unique_id="rag-put-together")
 
 
 def _received(parsed: dict[str, Any], http_response: Any, model: Any, **_: Any) -> None:
     if "stream" in parsed:
-        response, shape = http_response.raw, model.get_event_stream_output()
-        parsed["stream"] = Arriving(EventStream(response, shape, _Parser(), model.name), response)
+        parsed["stream"] = Arriving(http_response.raw, model.get_event_stream_output(), model.name)
 
 
-class _Parser:
-    """Botocore's parser of events, which goes through the service model for every word or two of text."""
-
-    _every = EventStreamJSONParser()
-
-    def parse(self, response: Mapping[str, Any], shape: Any) -> Any:
-        if response["headers"].get(":event-type") == "contentBlockDelta" and response["status_code"] == 200:
-            body = json.loads(response["body"])
-            if body["delta"].keys() == {"text"}:
-                return {"contentBlockDelta": {name: body[name] for name in ("delta", "contentBlockIndex")}}
-        return self._every.parse(response, shape)
-
-
-class Arriving:
+class Arriving(EventStream):  # type: ignore[misc]
     """The events of a stream, in order; of text that has come in together there is one event.
 
     Parameters
     ----------
-    stream : botocore.eventstream.EventStream
     response : urllib3.response.HTTPResponse
         What the stream is read from.
+    shape : botocore.model.Shape, optional
+        Of its events.
+    operation : str
+        Its name, for errors.
     """
 
-    def __init__(self, stream: Any, response: Any) -> None:
-        self._stream, self._response = stream, response
+    def __init__(self, response: Any, shape: Any = None, operation: str = "") -> None:
+        self._response, self._messages = response, _Messages(response)
+        super().__init__(self._messages, shape, _Parser(), operation)
 
-    def __iter__(self) -> Iterator[Mapping[str, Any]]:
-        held: _Text | None = None
+    def __iter__(self) -> Iterator[Event]:
         with _under_way() as others:
-            try:
-                for event in self._stream:
-                    text = _Text.of(event)
-                    if held is not None and (text is None or text.block != held.block):
-                        yield held.event
-                        held = None
-                    if text is None:
-                        yield event
-                        continue
-                    held = text if held is None else held.with_more(text)
-                    if not self._has_more():
-                        yield held.event
-                        held = None
-                        time.sleep(min(others() / LOOKS_PER_S, LONGEST_S))
-            except Exception:
-                if held is not None:  # it came before what went wrong
-                    yield held.event
-                raise
-            if held is not None:
-                yield held.event
+            yield from together(
+                super().__iter__(), self.has_more, lambda: min(others() / LOOKS_PER_S, LONGEST_S)
+            )
 
-    def close(self) -> None:
-        """End the stream, and the connection behind it."""
-        self._stream.close()
-
-    def _has_more(self) -> bool:
+    def has_more(self) -> bool:
         """Tell, without waiting, whether more has come in; no where the connection does not show it."""
+        if self._messages.size:
+            return True
         connection: Any = getattr(self._response.connection, "sock", None)
         file: Any = getattr(getattr(self._response, "_fp", None), "fp", None)
         if connection is None or not hasattr(file, "peek"):
@@ -111,6 +87,86 @@ class Arriving:
             connection.settimeout(patience)
 
 
+def together(
+    events: Iterable[Event], has_more: Callable[[], bool], pause_s: Callable[[], float]
+) -> Iterator[Event]:
+    """Yield events, text that follows text of the same block with it for as long as more is there.
+
+    Where no more is there, the next look is `pause_s` seconds later; what the reader of an event takes
+    counts.
+    """
+    held: _Text | None = None
+    try:
+        for event in events:
+            text = _Text.of(event)
+            if held is not None and (text is None or text.block != held.block):
+                yield held.event
+                held = None
+            if text is None:
+                yield event
+                continue
+            held = text if held is None else held.with_more(text)
+            if not has_more():
+                due = time.monotonic() + pause_s()
+                yield held.event
+                held = None
+                time.sleep(max(0.0, due - time.monotonic()))
+    except Exception:
+        if held is not None:  # it came before what went wrong
+            yield held.event
+        raise
+    if held is not None:
+        yield held.event
+
+
+class _Messages:
+    """What botocore reads a stream from: its messages one by one, however they come in.
+
+    What is no message is passed on as it is: botocore says what is wrong with it.
+    """
+
+    def __init__(self, response: Any) -> None:
+        self._response, self._data, self._at = response, b"", 0
+
+    def stream(self) -> Iterator[bytes]:
+        for chunk in self._response.stream():
+            self._data, self._at = self._data[self._at :] + chunk, 0
+            while size := self.size:
+                self._at += size
+                yield self._data[self._at - size : self._at]
+        yield self._data[self._at :]
+
+    def close(self) -> None:
+        self._response.close()
+
+    @property
+    def size(self) -> int:
+        """The size of the next message, if all of it is there; 0 if not."""
+        there = len(self._data) - self._at
+        if there < _PRELUDE:
+            return 0
+        prelude = self._data[self._at : self._at + _PRELUDE]
+        size = int.from_bytes(prelude[:4])
+        if size < _SHORTEST or zlib.crc32(prelude[:8]) != int.from_bytes(prelude[8:]):
+            return there
+        return size if size <= there else 0
+
+
+class _Parser:
+    """Botocore's parser of events, which goes through the service model for every word or two of text."""
+
+    _every = EventStreamJSONParser()
+
+    def parse(self, response: Mapping[str, Any], shape: Any) -> Any:
+        if response["headers"].get(":event-type") == "contentBlockDelta" and response["status_code"] == 200:
+            with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
+                body = json.loads(response["body"])
+                block, delta = body["contentBlockIndex"], body["delta"]
+                if delta.keys() == {"text"} and isinstance(delta["text"], str) and type(block) is int:
+                    return {"contentBlockDelta": {"delta": delta, "contentBlockIndex": block}}
+        return self._every.parse(response, shape)
+
+
 class _Text:
     """Text of one of a message's blocks."""
 
@@ -120,10 +176,11 @@ class _Text:
     @classmethod
     def of(cls, event: Mapping[str, Any]) -> _Text | None:
         """Return the text of an event that brings nothing else."""
-        found = event.get("contentBlockDelta")
-        if found is None or found["delta"].keys() != {"text"}:
+        found = event.get("contentBlockDelta", {})
+        delta = found.get("delta", {})
+        if delta.keys() != {"text"} or "contentBlockIndex" not in found:
             return None
-        return cls(found["contentBlockIndex"], found["delta"]["text"])
+        return cls(found["contentBlockIndex"], delta["text"])
 
     def with_more(self, text: _Text) -> _Text:
         """Return this text and what follows it."""

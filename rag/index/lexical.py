@@ -23,7 +23,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from rag.errors import StoreCorruptError
-from rag.index.columns import ADVICE, ArrayWriter, Columns, array
+from rag.index.columns import ADVICE, ArrayWriter, Columns, array, told
 from rag.text import terms
 
 Rows = npt.NDArray[np.int32]
@@ -180,9 +180,10 @@ class Postings:
 
     def find(self, term: str) -> tuple[Rows, Frequencies]:
         """Return the rows that hold a term, ascending, and how often each does."""
-        first = max(bisect.bisect_right(self._signposts, term) - 1, 0) * _STEP
-        names = self._terms.slice(first, _STEP).to_pylist()
-        place = bisect.bisect_left(names, term)
+        with told(self._folder / "terms.arrow"):
+            first = max(bisect.bisect_right(self._signposts, term) - 1, 0) * _STEP
+            names = self._terms.slice(first, _STEP).to_pylist()
+            place = bisect.bisect_left(names, term)
         if place == len(names) or names[place] != term:
             return self._rows[:0], self._frequency[:0]
         low = first + place

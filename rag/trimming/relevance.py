@@ -54,12 +54,12 @@ def cover(
     asked = list({term(word): word for word in words(query) if term(word)}.values())
     if not asked or not texts:
         return np.zeros(len(texts))
-    bags, matches = _vocabulary(embedder).compare(texts, asked, embedder)
+    bags, place, matches = _vocabulary(embedder).compare(texts, asked, embedder)
     held = np.zeros((len(texts), len(asked)))
     filled = np.flatnonzero([len(bag) for bag in bags])
-    if len(filled):
-        starts = np.cumsum([0, *(len(bags[row]) for row in filled[:-1])])
-        held[filled] = np.maximum.reduceat(matches, starts)
+    starts = np.cumsum([0, *(len(bags[row]) for row in filled[:-1])])
+    for number in range(len(asked) if len(filled) else 0):
+        held[filled, number] = np.maximum.reduceat(matches[place, number], starts)
     exact = (held == 1).sum(0)
     weights = np.log(1 + (len(texts) - exact + 0.5) / (exact + 0.5))
     scores: Scores = _with_neighbours(held, follows) @ weights / weights.sum()
@@ -93,14 +93,16 @@ class _Vocabulary:
 
     def compare(
         self, texts: Sequence[str], asked: Sequence[str], embedder: Embeddings | None
-    ) -> tuple[list[Numbers], Scores]:
-        """Return the words of each text, and how well each of them all stands for the words asked.
+    ) -> tuple[list[Numbers], Numbers, Scores]:
+        """Return the words of each text, and how well each stands for the words asked.
 
         Returns
         -------
         bags : list of ndarray, int64
             The numbers of each text's words, each once.
-        matches : ndarray of float64, shape (words of all bags, len(asked))
+        place : ndarray of int64, shape (words of all bags,)
+            The rows of `matches` that they have.
+        matches : ndarray of float64, shape (different words, len(asked))
         """
         with self._lock:
             bags, wanted = self._read(texts, asked, embedder)
@@ -108,20 +110,22 @@ class _Vocabulary:
         distinct, place = np.unique(np.concatenate([*bags, np.zeros(0, np.int64)]), return_inverse=True)
         same = stem_of[distinct][:, None] == stem_of[wanted]
         if embedder is None:
-            return bags, same.astype(np.float64)[place]
+            return bags, place, same.astype(np.float64)
         # Not as a product of matrices: BLAS would wake threads, which then spin for longer than this takes.
         cosines = np.einsum("id,jd->ij", vectors[distinct], vectors[wanted]).astype(np.float64)
         near = np.where(cosines > LEAST_COSINE, np.minimum(cosines, 0.999), 0.0)
-        matches: Scores = np.maximum(near, same)[place]
-        return bags, matches
+        matches: Scores = np.maximum(near, same)
+        return bags, place, matches
 
     def _read(
         self, texts: Sequence[str], asked: Sequence[str], embedder: Embeddings | None
     ) -> tuple[list[Numbers], Numbers]:
         """Return the words of texts, and those that were asked for, by their numbers."""
+        if len(self._bags) + len(texts) > _MOST_TEXTS:
+            self._bags = {}
         fresh = {text: _words(text) for text in texts if text not in self._bags}
         new = self._unknown(fresh, asked)
-        if len(self._numbers) + len(new) > _MOST_WORDS or len(self._bags) + len(fresh) > _MOST_TEXTS:
+        if len(self._numbers) + len(new) > _MOST_WORDS:
             self._clear()
             fresh = {text: _words(text) for text in texts}
             new = self._unknown(fresh, asked)
