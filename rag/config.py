@@ -338,7 +338,6 @@ def _on_bedrock(value: Any) -> Any:
     return {"use": "claude", "model": value} if is_id else value
 
 
-@located
 def prompt(value: Any, generator: Any) -> Any:
     """Return the prompt; by default the one whose form of the documents suits the generator."""
     if value is not None:

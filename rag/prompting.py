@@ -74,7 +74,7 @@ class Prompt:
         self.version = hashlib.sha256(self.system.encode()).hexdigest()[:8]
         self.form: Form = form or ("search_results" if name == SHIPPED["search_results"] else "text")
         if self.form not in SHIPPED:
-            raise ConfigError(f"there is no form {form!r} of a prompt: {near_miss(self.form, SHIPPED)}")
+            raise ConfigError(f"there is no form {form!r} of a prompt: {near_miss(str(self.form), SHIPPED)}")
 
     def __call__(self, question: str, documents: Sequence[Document]) -> list[BaseMessage]:
         """Return the messages: the system prompt, then the documents and the question."""

@@ -7,13 +7,8 @@ out from its public fields.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from langchain_core.embeddings import Embeddings
-
-from rag.errors import EmbeddingError
 
 #: Public fields of LangChain's embedders that decide what a vector is.
 _DECIDING = (
@@ -68,25 +63,3 @@ def cost_usd(embedder: Embeddings, tokens: int) -> float:
 def minutes(embedder: Embeddings, tokens: int) -> float:
     """Return how long embedding so many tokens takes, by the embedder's usual speed."""
     return tokens / float(getattr(embedder, "tokens_per_second", 20_000.0)) / 60
-
-
-def unit_rows(vectors: Any, count: int, size: int) -> npt.NDArray[np.float32]:
-    """Return vectors as ``(count, size)`` float32 with unit rows.
-
-    Raises
-    ------
-    EmbeddingError
-        The embedder gave another number of vectors, another length, a zero vector or a NaN.
-    """
-    out = np.asarray(vectors, dtype=np.float32)
-    if count == 0:
-        return np.zeros((0, size), np.float32)
-    if out.shape != (count, size):
-        raise EmbeddingError(
-            f"the embedder gave vectors of shape {out.shape} for {count} texts of {size} dimensions"
-        )
-    norms = np.linalg.norm(out, axis=1, keepdims=True)
-    if not np.isfinite(norms).all():
-        raise EmbeddingError("the embedder gave a vector that is not finite")
-    unit: npt.NDArray[np.float32] = np.divide(out, norms, out=np.zeros_like(out), where=norms > 0)
-    return unit

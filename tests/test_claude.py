@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -22,6 +21,7 @@ import rag
 from rag import config, replies
 from rag.bedrock.emulator import Behaviour, Emulator, Request
 from rag.bedrock.emulator.caching import PromptCache
+from rag.bedrock.emulator.pytest_plugin import point_at
 from rag.bedrock.retrying import Retry
 from rag.errors import BudgetError, ConfigError, GenerationError
 from rag.ledger import Ledger
@@ -74,13 +74,8 @@ def pipe(index: rag.Index, tmp_path: Path) -> Callable[..., rag.Pipeline]:
 @pytest.fixture(scope="module")
 def shared_emulator() -> Iterator[Emulator]:
     """One for all, and with it one session of boto3, whose making takes most of a short test's time."""
-    nothing = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
     with Emulator() as running, pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("AWS_")]:
-            patch.delenv(name)
-        for name, value in {**nothing, **running.environment()}.items():
-            patch.setenv(name, value)
-        patch.setattr("boto3.DEFAULT_SESSION", None)
+        point_at(patch, running.environment())
         yield running
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ from langchain_tests.unit_tests import ChatModelUnitTests
 import rag
 from rag.bedrock.emulator import Behaviour, Emulator, Request
 from rag.bedrock.emulator.instances import instance
+from rag.bedrock.emulator.pytest_plugin import point_at
 
 
 def tool_input(request: Request) -> Mapping[str, Any]:
@@ -26,13 +26,8 @@ def tool_input(request: Request) -> Mapping[str, Any]:
 
 @pytest.fixture(scope="module", autouse=True)
 def emulator() -> Iterator[Emulator]:
-    nothing = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
     with Emulator(Behaviour(tool_input=tool_input)) as running, pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("AWS_")]:
-            patch.delenv(name)
-        for name, value in {**nothing, **running.environment()}.items():
-            patch.setenv(name, value)
-        patch.setattr("boto3.DEFAULT_SESSION", None)
+        point_at(patch, running.environment())
         yield running
         assert running.problems == []
 

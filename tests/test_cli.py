@@ -235,6 +235,8 @@ def test_rag_toml_sets_stages_and_wrong_keys_are_refused_with_the_near_miss(
             '[generator]\nuse = "claude"\nmodel = 5\n',
             "rag.toml, [generator]: the generator's model is the id",
         ),
+        ('[prompt]\nuse = "nope"\n', "rag: rag.toml, [prompt]: there is no prompt 'nope'"),
+        ("[prompt]\nform = 3\n", "rag: rag.toml, [prompt]: there is no form 3 of a prompt"),
         ("[trimmer\n", "is not TOML"),
     ):
         settings.write_text(text)

@@ -17,6 +17,7 @@ from rag.bedrock.batch import BatchSettings
 from rag.embedding.cache import CachedEmbeddings
 from rag.errors import ConfigError, EmbeddingError, StoreCorruptError
 from rag.index.manifest import sha256, write_durably
+from rag.vectors import unit_rows
 
 #: Told how the jobs go: what is done, how much so far, and of how many.
 Tell = Callable[[str, int, int], None]
@@ -133,7 +134,7 @@ def checked(line: bytes, ids: set[str], cache: CachedEmbeddings) -> tuple[str, n
     if text is None or embedder.request_body(text) != item["modelInput"]:
         raise BadResult("of another input")
     try:
-        [vector] = traits.unit_rows([embedder.read_vector(item["modelOutput"])], 1, cache.dimensions)
+        [vector] = unit_rows([embedder.read_vector(item["modelOutput"])], 1, cache.dimensions)
     except (EmbeddingError, LookupError, TypeError, ValueError):
         raise BadResult("without a vector") from None
     if not vector.any():

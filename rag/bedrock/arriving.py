@@ -64,10 +64,8 @@ class Arriving(EventStream):  # type: ignore[misc]
         super().__init__(self._messages, shape, _Parser(), operation)
 
     def __iter__(self) -> Iterator[Event]:
-        with _under_way() as others:
-            yield from together(
-                super().__iter__(), self.has_more, lambda: min(others() / LOOKS_PER_S, LONGEST_S)
-            )
+        with _under_way():
+            yield from together(super().__iter__(), self.has_more, _pause_s)
 
     def has_more(self) -> bool:
         """Tell, without waiting, whether more has come in; no where the connection does not show it."""
@@ -105,7 +103,10 @@ def together(
             if text is None:
                 yield event
                 continue
-            held = text if held is None else held.with_more(text)
+            if held is None:
+                held = text
+            else:
+                held.pieces += text.pieces
             if not has_more():
                 due = time.monotonic() + pause_s()
                 yield held.event
@@ -168,13 +169,13 @@ class _Parser:
 
 
 class _Text:
-    """Text of one of a message's blocks."""
+    """Text of one of a message's blocks, in the pieces that it came in."""
 
-    def __init__(self, block: int, *parts: str) -> None:
-        self.block, self._parts = block, parts
+    def __init__(self, block: int, text: str) -> None:
+        self.block, self.pieces = block, [text]
 
     @classmethod
-    def of(cls, event: Mapping[str, Any]) -> _Text | None:
+    def of(cls, event: Event) -> _Text | None:
         """Return the text of an event that brings nothing else."""
         found = event.get("contentBlockDelta", {})
         delta = found.get("delta", {})
@@ -182,14 +183,10 @@ class _Text:
             return None
         return cls(found["contentBlockIndex"], delta["text"])
 
-    def with_more(self, text: _Text) -> _Text:
-        """Return this text and what follows it."""
-        return _Text(self.block, *self._parts, *text._parts)
-
     @property
-    def event(self) -> Mapping[str, Any]:
+    def event(self) -> Event:
         """The event that brings it all."""
-        delta = {"delta": {"text": "".join(self._parts)}, "contentBlockIndex": self.block}
+        delta = {"delta": {"text": "".join(self.pieces)}, "contentBlockIndex": self.block}
         return {"contentBlockDelta": delta}
 
 
@@ -198,13 +195,18 @@ _counting = threading.Lock()
 
 
 @contextlib.contextmanager
-def _under_way() -> Iterator[Any]:
-    """Count a stream as under way; gives a function that tells how many there are."""
+def _under_way() -> Iterator[None]:
+    """Count a stream as under way."""
     global _active
     with _counting:
         _active += 1
     try:
-        yield lambda: _active
+        yield
     finally:
         with _counting:
             _active -= 1
+
+
+def _pause_s() -> float:
+    """Return how long a stream is left alone, with as many under way as there are."""
+    return min(_active / LOOKS_PER_S, LONGEST_S)

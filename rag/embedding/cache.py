@@ -17,7 +17,7 @@ from langchain_core.embeddings import Embeddings
 
 from rag import traits
 from rag.errors import EmbeddingError
-from rag.vectors import embed
+from rag.vectors import embed, unit_rows
 
 
 class CachedEmbeddings(Embeddings):
@@ -108,7 +108,7 @@ class CachedEmbeddings(Embeddings):
         EmbeddingError
             The vectors are not as many, not as long, or not finite; or the file cannot be written.
         """
-        rows = traits.unit_rows(vectors, len(texts), self.dimensions)
+        rows = unit_rows(vectors, len(texts), self.dimensions)
         self._store([self._key(text) for text in texts], rows)
 
     def _groups(self, texts: Sequence[str]) -> Generator[tuple[Sequence[int], npt.NDArray[np.float32]]]:
@@ -118,11 +118,11 @@ class CachedEmbeddings(Embeddings):
             with contextlib.closing(each(texts)) as arriving:
                 for group in arriving:
                     positions, rows = zip(*group, strict=True)
-                    yield positions, traits.unit_rows(np.stack(rows), len(rows), self.dimensions)
+                    yield positions, unit_rows(np.stack(rows), len(rows), self.dimensions)
             return
         for at in range(0, len(texts), self.batch_size):
             batch = texts[at : at + self.batch_size]
-            made = traits.unit_rows(embed(self.embedder, batch), len(batch), self.dimensions)
+            made = unit_rows(embed(self.embedder, batch), len(batch), self.dimensions)
             yield range(at, at + len(batch)), made
 
     def _key(self, text: str) -> bytes:

@@ -14,6 +14,7 @@ from langchain_core.embeddings import Embeddings
 
 from rag.embedding.wordpiece import MODELS, token_ids
 from rag.turns import turn
+from rag.vectors import normalised
 
 #: Tokens that the model reads, with the two special ones (it was trained on up to 256, its
 #: position table has 512). Longer texts are split and their vectors averaged, never cut.
@@ -64,9 +65,7 @@ class LocalEmbeddings(Embeddings):
         weights = np.array([len(piece) - 2 for piece in pieces], np.float32)[:, None]
         out = np.zeros((len(texts), self.dimensions), np.float32)
         np.add.at(out, owner, made * np.maximum(weights, 1))
-        norms = np.linalg.norm(out, axis=1, keepdims=True)
-        unit: npt.NDArray[np.float32] = np.divide(out, norms, out=np.zeros_like(out), where=norms > 0)
-        return unit
+        return normalised(out)
 
 
 _CLS, _SEP = 101, 102

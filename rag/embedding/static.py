@@ -16,6 +16,7 @@ import numpy.typing as npt
 from langchain_core.embeddings import Embeddings
 
 from rag.embedding.wordpiece import MODELS, token_ids
+from rag.vectors import normalised
 
 
 class StaticEmbeddings(Embeddings):
@@ -52,9 +53,7 @@ class StaticEmbeddings(Embeddings):
         for row, ids in enumerate(token_ids(texts)):
             if ids:  # a product with ones: several times faster than np.add.reduceat over rows
                 sums[row] = np.ones(len(ids), np.float32) @ table.take(ids, axis=0)
-        norms = np.linalg.norm(sums, axis=1, keepdims=True)
-        unit: npt.NDArray[np.float32] = np.divide(sums, norms, out=np.zeros_like(sums), where=norms > 0)
-        return unit
+        return normalised(sums)
 
 
 #: A cache alone lets every thread of the first calls load the table.

@@ -31,7 +31,7 @@ from rag.index.store import Store
 from rag.index.where import Where, field
 from rag.index.writer import open_writer
 from rag.records import Hit
-from rag.vectors import embed
+from rag.vectors import embed, unit_rows
 
 _BATCH = 1024
 
@@ -132,7 +132,7 @@ class FaissStore(VectorStore):
         items = documents.items(list(texts), metadatas, ids)
         if not items:
             return []
-        vectors = traits.unit_rows(
+        vectors = unit_rows(
             made := embed(self._embedding, [text for text, _, _ in items]), len(items), made.shape[-1]
         )
         return self._add(iter([(items, vectors)]))
@@ -164,7 +164,7 @@ class FaissStore(VectorStore):
                         )
                         for row in part
                     ]
-                    yield items, traits.unit_rows(made, len(part), made.shape[1])
+                    yield items, unit_rows(made, len(part), made.shape[1])
             except ValueError as error:  # zip's, of lists that differ in length
                 raise UsageError(
                     f"texts, metadatas and ids do not fit ({error}): nothing was added"

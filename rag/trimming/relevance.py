@@ -18,7 +18,7 @@ import numpy.typing as npt
 from langchain_core.embeddings import Embeddings
 
 from rag.text import term, words
-from rag.vectors import embed
+from rag.vectors import embed, normalised
 
 Scores = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
@@ -142,11 +142,12 @@ class _Vocabulary:
 
     def _learn(self, new: Sequence[str], embedder: Embeddings | None) -> None:
         known, needed = len(self._numbers), len(self._numbers) + len(new)
-        vectors = np.zeros((len(new), 0), np.float32) if embedder is None else _unit(embed(embedder, new))
+        vectors = (
+            np.zeros((len(new), 0), np.float32) if embedder is None else normalised(embed(embedder, new))
+        )
         if needed > len(self._stem_of):  # room for as many again, so that it seldom grows
             self._stem_of = _grown(self._stem_of, known, 2 * needed)
-            whole = self._vectors.reshape(len(self._vectors), -1) if known else vectors[:0]
-            self._vectors = _grown(whole, known, 2 * needed)
+            self._vectors = _grown(self._vectors if known else vectors, known, 2 * needed)
         self._vectors[known:needed] = vectors
         for number, word in enumerate(new, known):
             self._stem_of[number] = self._stems.setdefault(term(word), len(self._stems))
@@ -156,12 +157,6 @@ class _Vocabulary:
 def _words(text: str) -> list[str]:
     """Return the words of a text that may stand for a question's, each once."""
     return [word for word in dict.fromkeys(words(text)) if len(word) <= _LONGEST_WORD and term(word)]
-
-
-def _unit(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit: npt.NDArray[np.float32] = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
-    return unit
 
 
 def _grown(values: npt.NDArray[Any], used: int, size: int) -> npt.NDArray[Any]:

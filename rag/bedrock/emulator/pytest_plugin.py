@@ -66,7 +66,7 @@ def bedrock_emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
     from rag.bedrock.emulator import Emulator
 
     with Emulator() as emulator:
-        _point_at(monkeypatch, emulator.environment())
+        point_at(monkeypatch, emulator.environment())
         yield emulator
 
 
@@ -80,14 +80,14 @@ def bedrock_recording(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
     path = recording_of(request.path, request.node.nodeid)
     if not request.config.getoption("--record-bedrock"):
         with Emulator(recorder=Recording.open(path), check_signatures=False) as emulator:
-            _point_at(monkeypatch, emulator.environment())
+            point_at(monkeypatch, emulator.environment())
             yield emulator
         return
     path.unlink(missing_ok=True)
     proxy = Proxy(path, upstream=request.config.getoption("--bedrock-upstream"))
     try:
         with Emulator(recorder=proxy, check_signatures=False) as emulator:
-            _point_at(monkeypatch, emulator.environment())
+            point_at(monkeypatch, emulator.environment())
             yield emulator
     finally:
         proxy.close()
@@ -105,7 +105,8 @@ def recording_of(file: Path, nodeid: str) -> Path:
     return file.parent / "recordings" / (re.sub(r"[^\w.-]+", "_", name) + ".jsonl")
 
 
-def _point_at(monkeypatch: pytest.MonkeyPatch, environment: Mapping[str, str]) -> None:
+def point_at(monkeypatch: pytest.MonkeyPatch, environment: Mapping[str, str]) -> None:
+    """Let AWS's clients that this process makes find an emulator, and no settings of the user's."""
     for name in _OTHERS:
         monkeypatch.delenv(name, raising=False)
     nothing = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
