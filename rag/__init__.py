@@ -12,21 +12,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rag.bedrock.claude import ClaudeBedrock
-    from rag.bedrock.titan import TitanEmbeddings
-    from rag.building import build, plan
+    from rag.bedrock.chat.claude import ClaudeBedrock
+    from rag.bedrock.embeddings.titan import TitanEmbeddings
+    from rag.building.build import build, plan
     from rag.chunking import SemanticChunker
-    from rag.config import Index, Loader
+    from rag.config.open import Index, Loader
+    from rag.core.answers import Answer
+    from rag.core.errors import RagError
+    from rag.core.passages import Hit
     from rag.embedding.local import LocalEmbeddings
     from rag.embedding.static import StaticEmbeddings
-    from rag.errors import RagError
     from rag.generation.extractive import ExtractiveAnswerer
-    from rag.index.store import Store
-    from rag.index.vectorstore import FaissStore
-    from rag.index.where import field
+    from rag.generation.prompt import Prompt
+    from rag.index.filters.where import field
+    from rag.index.langchain import FaissStore
+    from rag.index.maintenance import Store
     from rag.pipeline import Pipeline
-    from rag.prompting import Prompt
-    from rag.records import Answer, Hit
     from rag.retrieval import HybridRetriever
     from rag.trimming import BudgetTrimmer
 
@@ -34,13 +35,13 @@ __version__ = "0.1.0"
 
 # Imported when first used: `import rag` loads no model, no AWS and no faiss.
 _HOMES = {
-    "Answer": "records", "BudgetTrimmer": "trimming", "ClaudeBedrock": "bedrock.claude",
-    "ExtractiveAnswerer": "generation.extractive",
-    "FaissStore": "index.vectorstore", "Hit": "records", "HybridRetriever": "retrieval",
-    "Index": "config", "Loader": "config", "LocalEmbeddings": "embedding.local",
-    "Pipeline": "pipeline", "Prompt": "prompting", "RagError": "errors", "SemanticChunker": "chunking",
-    "StaticEmbeddings": "embedding.static", "Store": "index.store", "TitanEmbeddings": "bedrock.titan",
-    "build": "building", "field": "index.where", "plan": "building",
+    "Answer": "core.answers", "BudgetTrimmer": "trimming", "ClaudeBedrock": "bedrock.chat.claude",
+    "ExtractiveAnswerer": "generation.extractive", "FaissStore": "index.langchain", "Hit": "core.passages",
+    "HybridRetriever": "retrieval", "Index": "config.open", "Loader": "config.open",
+    "LocalEmbeddings": "embedding.local", "Pipeline": "pipeline", "Prompt": "generation.prompt",
+    "RagError": "core.errors", "SemanticChunker": "chunking", "StaticEmbeddings": "embedding.static",
+    "Store": "index.maintenance", "TitanEmbeddings": "bedrock.embeddings.titan", "build": "building.build",
+    "field": "index.filters.where", "plan": "building.build",
 }  # fmt: skip
 
 __all__ = [

@@ -12,12 +12,15 @@ from typing import Any
 from langchain_core.documents import Document
 from langchain_core.messages import AIMessageChunk, BaseMessage
 
-from rag import config, replies
-from rag.citing import OnFail, ReplyReader
-from rag.errors import GenerationError, RagError, UsageError
-from rag.explaining import Explanation, explain
-from rag.records import Answer, Call, Citation, Context, Event, Hit, Step, Usage
-from rag.tokens import room_chars
+from rag.config import registry
+from rag.config.open import Index
+from rag.core.answers import Answer, Call, Citation, Event, Step, Usage
+from rag.core.errors import GenerationError, RagError, UsageError
+from rag.core.passages import Context, Hit
+from rag.generation import reply as replies
+from rag.generation.citations import OnFail, ReplyReader
+from rag.retrieval.explain import Explanation, explain
+from rag.usage.tokens import room_chars
 
 #: What is answered where no passage was found; no model is asked then.
 NOTHING_FOUND = "Nothing was found in the index for this question and its filter."
@@ -37,7 +40,7 @@ class Pipeline:
         Where calls are written down, and the budget, as in ``rag.toml``; by default in the index's
         folder, without a limit.
     settings : mapping, optional
-        What is not given, as read from ``rag.toml`` (`rag.config.read`).
+        What is not given, as read from ``rag.toml`` (`rag.config.registry.read`).
     on_unverified : {"flag", "drop"}
         What becomes of a citation whose quote does not stand in the context, or does not have the
         numbers of the sentence that cites it.
@@ -66,15 +69,15 @@ class Pipeline:
         chosen = {**(settings or {}), **{k: v for k, v in given.items() if v is not None}}
         chosen = {k: v for k, v in chosen.items() if v is not None}
         if isinstance(index, str | Path):
-            index = config.Index.open(index, embedder=chosen.get("embedder"))
+            index = Index.open(index, embedder=chosen.get("embedder"))
         elif "embedder" in chosen:
-            index.embedder = config.stage("embedder", chosen["embedder"])
+            index.embedder = registry.stage("embedder", chosen["embedder"])
         self.index = index
-        self.retriever = config.stage("retriever", chosen.get("retriever"), index=index)
-        self.generator = config.generator(chosen.get("generator"))
-        self.prompt = config.prompt(chosen.get("prompt"), self.generator)
-        self.trimmer = config.trimmer(chosen.get("trimmer"), self.generator)
-        self.meter = config.meter(chosen.get("ledger"), Path(getattr(index, "path", ".")))
+        self.retriever = registry.stage("retriever", chosen.get("retriever"), index=index)
+        self.generator = registry.generator(chosen.get("generator"))
+        self.prompt = registry.prompt(chosen.get("prompt"), self.generator)
+        self.trimmer = registry.trimmer(chosen.get("trimmer"), self.generator)
+        self.meter = registry.meter(chosen.get("ledger"), Path(getattr(index, "path", ".")))
         self.on_unverified = on_unverified
 
     def context(
@@ -116,7 +119,7 @@ class Pipeline:
         return self._trim(question, documents, _limited(self.trimmer, budget, unit))[0]
 
     def explain(self, question: str, expect: str, **options: Any) -> Explanation:
-        """Say at which stage a passage was lost, and what would have kept it; see `rag.explaining`.
+        """Say at which stage a passage was lost, and what would have kept it; see `rag.retrieval.explain`.
 
         `expect` is words of the passage, a source, or ``source:start-end``; the options are those of
         `context`.
@@ -281,7 +284,7 @@ def _limited(trimmer: Any, budget: int | None, unit: str | None) -> Any:
     fields = getattr(type(trimmer), "model_fields", {})
     if not set(changes) <= set(fields):
         raise UsageError(f"the trimmer {type(trimmer).__name__} takes no budget: leave it out")
-    return config.checked(type(trimmer), {**{n: getattr(trimmer, n) for n in fields}, **changes}, "trimmer")
+    return registry.checked(type(trimmer), {**{n: getattr(trimmer, n) for n in fields}, **changes}, "trimmer")
 
 
 def _reply(generator: Any, messages: Sequence[BaseMessage]) -> Iterator[BaseMessage]:

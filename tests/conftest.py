@@ -13,9 +13,9 @@ import pytest
 
 import rag
 from rag.embedding.static import StaticEmbeddings
-from rag.index.manifest import EmbedderEntry
-from rag.index.segment_writer import Chunk
-from rag.index.writer import open_writer
+from rag.index.storage.manifest import EmbedderEntry
+from rag.index.storage.segment_writer import Chunk
+from rag.index.storage.writer import open_writer
 from tests import scale
 
 ROOT = Path(__file__).parents[1]
@@ -25,7 +25,7 @@ SHARED = ROOT.parent / "shared"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak", action="store_true", help="run the long tests whole")
-    parser.addoption("--update-golden", action="store_true", help="write tests/golden_requests/ anew")
+    parser.addoption("--update-golden", action="store_true", help="write tests/bedrock/golden_requests/ anew")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -46,7 +46,7 @@ def test_the_public_names_are_these_and_all_can_be_had() -> None:
 
 
 @pytest.mark.parametrize(
-    "first", ["from rag.building import build", "import rag.cli", "from rag import config"]
+    "first", ["from rag.building.build import build", "import rag.cli.main", "from rag import config"]
 )
 def test_build_is_the_function_whatever_was_imported_first(first: str) -> None:
     assert run(f"{first}; import rag; print(type(rag.build).__name__)") == "function"

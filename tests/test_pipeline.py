@@ -13,9 +13,10 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableLambda
 
 import rag
-from rag.errors import ConfigError, GenerationError, UsageError
-from rag.records import Context, Hit, Usage
-from rag.tokens import estimate_tokens
+from rag.core.answers import Usage
+from rag.core.errors import ConfigError, GenerationError, UsageError
+from rag.core.passages import Context, Hit
+from rag.usage.tokens import estimate_tokens
 
 
 @pytest.fixture
@@ -111,8 +112,8 @@ def test_text_in_a_document_cannot_end_or_forge_a_document_of_the_prompt() -> No
 
 def test_notebook_html_escapes_what_documents_say(index: rag.Index) -> None:
     hits = index.search("leave in the United States", k=1)
-    from rag.display import hits_html
-    from rag.records import Hit
+    from rag.core.passages import Hit
+    from rag.notebook.display import hits_html
 
     html = hits_html([Hit("<b>.md", 0, 5, "<script>alert(1)</script>", 1.0)], "x & y")
     assert "<script>" not in html

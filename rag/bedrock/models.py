@@ -26,7 +26,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from rag.records import Usage
+from rag.core.answers import Usage
 
 #: When the table was made, and for how many days it is taken as it is.
 DATE = dt.date(2026, 11, 1)

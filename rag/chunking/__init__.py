@@ -1,8 +1,8 @@
 """Documents to chunks that are slices of them: by meaning, and two plain ways to compare with."""
 
-from rag.chunking.contract import Chunker, CountTokens, estimate_tokens
-from rag.chunking.places import locate, pages
-from rag.chunking.plain import FixedChunker, RecursiveChunker
+from rag.chunking.base import Chunker, CountTokens, estimate_tokens
+from rag.chunking.fixed import FixedChunker, RecursiveChunker
+from rag.chunking.offsets import locate, pages
 from rag.chunking.semantic import SemanticChunker
 
 __all__ = [

@@ -14,12 +14,12 @@ import numpy.typing as npt
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
-from rag.chunking.contract import CountTokens, SlicingChunker, estimate_tokens
-from rag.chunking.places import place, sections, structure_of, without_margins
-from rag.errors import ConfigError
-from rag.records import STRUCTURE
-from rag.text import Span, sentences, stripped
-from rag.vectors import embed
+from rag.chunking.base import CountTokens, SlicingChunker, estimate_tokens
+from rag.chunking.offsets import place, sections, structure_of, without_margins
+from rag.core.errors import ConfigError
+from rag.core.passages import STRUCTURE
+from rag.core.text import Span, sentences, stripped
+from rag.core.vectors import embed
 
 _FENCE = re.compile(r"^[ \t]{0,3}(```+|~~~+)[^\n]*$", re.MULTILINE)
 # Where to cut a sentence that is too long by itself: behind the closest of the best kind.
@@ -50,7 +50,7 @@ class SemanticChunker(SlicingChunker):
     overlap_percentage : float
         How much of a chunk's tokens its successor in the section may begin with again, in whole
         sentences, in [0, 50]. Off, as a row of the index is scored with what stands around it
-        anyway (`rag.index.ranking`); for other stores and retrievers.
+        anyway (`rag.index.search.hybrid_score`); for other stores and retrievers.
 
     Examples
     --------

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from langchain_core.embeddings import Embeddings
 
-from rag import traits
-from rag.errors import EmbeddingError
-from rag.vectors import embed, unit_rows
+from rag.core import embedders
+from rag.core.errors import EmbeddingError
+from rag.core.vectors import embed, unit_rows
 
 
 class CachedEmbeddings(Embeddings):
@@ -35,14 +35,14 @@ class CachedEmbeddings(Embeddings):
 
     def __init__(self, embedder: Embeddings, path: Path, batch_size: int = 256) -> None:
         self.embedder, self.path, self.batch_size = embedder, path, batch_size
-        self.fingerprint = traits.fingerprint(embedder)
-        self.dimensions = traits.dimensions(embedder)
+        self.fingerprint = embedders.fingerprint(embedder)
+        self.dimensions = embedders.dimensions(embedder)
         self.embedded = 0
         self._model = hashlib.blake2b(self.fingerprint.encode(), digest_size=8).digest()
         self._day = int(time.time() // 86400)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = connect(path)
-        if not traits.cost_usd(embedder, 1_000_000):
+        if not embedders.cost_usd(embedder, 1_000_000):
             # What costs nothing need not outlive a power failure, only a killed build.
             self._run("PRAGMA synchronous = NORMAL", [])
         self._run("INSERT OR IGNORE INTO models VALUES (?, ?)", [self._model, self.fingerprint])

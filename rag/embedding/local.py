@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from langchain_core.embeddings import Embeddings
 
+from rag.core.cpu_slots import turn
+from rag.core.vectors import normalised
 from rag.embedding.wordpiece import MODELS, token_ids
-from rag.turns import turn
-from rag.vectors import normalised
 
 #: Tokens that the model reads, with the two special ones (it was trained on up to 256, its
 #: position table has 512). Longer texts are split and their vectors averaged, never cut.

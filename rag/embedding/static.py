@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from langchain_core.embeddings import Embeddings
 
+from rag.core.vectors import normalised
 from rag.embedding.wordpiece import MODELS, token_ids
-from rag.vectors import normalised
 
 
 class StaticEmbeddings(Embeddings):

@@ -6,10 +6,10 @@
 0.905 [0.867, 0.939]
 """
 
-from rag.evaluation.comparing import Comparison, Difference, compare
-from rag.evaluation.evaluating import Evaluation, evaluate
-from rag.evaluation.golden import Question, Span, read
-from rag.evaluation.sweeping import Sweep, sweep
+from rag.evaluation.compare import Comparison, Difference, compare
+from rag.evaluation.evaluate import Evaluation, evaluate
+from rag.evaluation.golden_set import Question, Span, read
+from rag.evaluation.sweep import Sweep, sweep
 
 __all__ = [
     "Comparison", "Difference", "Evaluation", "Question", "Span", "Sweep", "compare", "evaluate", "read",

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rag import config, traits
-from rag.errors import ConfigError, near_miss
+from rag.config import registry
+from rag.core import embedders
+from rag.core.errors import ConfigError, near_miss
 
 #: Stages whose settings can change what is measured; those of an index come first.
 INDEXING = ("loader", "chunker", "embedder")
@@ -31,7 +32,7 @@ class Setting:
     chosen : mapping
         The value of each setting in the grid.
     stages : mapping
-        For each of `STAGES` what `rag.config.stage` takes.
+        For each of `STAGES` what `rag.config.registry.stage` takes.
     """
 
     name: str
@@ -54,7 +55,7 @@ def settings(grid: Grid, base: Mapping[str, Any] | None = None) -> list[Setting]
         Plain values: strings, numbers, booleans, lists of them. A stage's `use` that is not the
         base's drops the base's other arguments of that stage: they were another class's.
     base : mapping, optional
-        What does not vary, as in ``rag.toml`` (`rag.config.read`).
+        What does not vary, as in ``rag.toml`` (`rag.config.registry.read`).
 
     Raises
     ------
@@ -69,8 +70,8 @@ def settings(grid: Grid, base: Mapping[str, Any] | None = None) -> list[Setting]
     for name, values in grid.items():
         _check(name, values)
     for kind in base or {}:
-        if kind not in config.STAGES:
-            raise ConfigError(f"there is no stage {kind!r}: {near_miss(kind, config.STAGES)}")
+        if kind not in registry.STAGES:
+            raise ConfigError(f"there is no stage {kind!r}: {near_miss(kind, registry.STAGES)}")
     varying = [name for name, values in grid.items() if len(values) > 1] or list(grid)
     out = []
     for values in itertools.product(*grid.values()):
@@ -85,7 +86,7 @@ def settings(grid: Grid, base: Mapping[str, Any] | None = None) -> list[Setting]
 
 def _check(name: str, values: Any) -> None:
     kind, dot, argument = name.partition(".")
-    if kind in config.STAGES and kind not in STAGES:
+    if kind in registry.STAGES and kind not in STAGES:
         raise ConfigError(f"{name}: the {kind} changes nothing that a sweep measures: leave it out")
     if kind not in STAGES:
         raise ConfigError(f"{name}: there is no stage {kind!r}: {near_miss(kind, STAGES)}")
@@ -100,7 +101,7 @@ def _check(name: str, values: Any) -> None:
 
 def _stage(kind: str, base: Any, chosen: Mapping[str, Any]) -> Any:
     own = {key.partition(".")[2]: value for key, value in chosen.items() if key.startswith(f"{kind}.")}
-    default = next(iter(config.STAGES[kind]))
+    default = next(iter(registry.STAGES[kind]))
     if base is not None and not isinstance(base, str | Mapping):  # an object, as it is
         if own and "use" not in own:
             raise ConfigError(f"the {kind} is an object: only {kind}.use can be varied, not its arguments")
@@ -129,12 +130,12 @@ def _try(kind: str, value: Any) -> None:
     if not isinstance(value, Mapping):
         return
     try:
-        config.check(kind, value)
-        if kind in ("chunker", "trimmer", "retriever") and config.is_own(kind, value):
+        registry.check(kind, value)
+        if kind in ("chunker", "trimmer", "retriever") and registry.is_own(kind, value):
             if kind == "trimmer":
-                config.trimmer(value, None)
+                registry.trimmer(value, None)
             else:
-                config.stage(kind, value, **({"index": None} if kind == "retriever" else {}))
+                registry.stage(kind, value, **({"index": None} if kind == "retriever" else {}))
     except ConfigError as error:
         shown = ", ".join(f"{kind}.{name}={_shown(each)}" for name, each in value.items())
         raise ConfigError(f"{shown}: {error}") from None
@@ -149,4 +150,4 @@ def _named(value: Any) -> str:
     own = getattr(value, "fingerprint", None)
     if isinstance(own, str):
         return own
-    return traits.fingerprint(value) if hasattr(value, "embed_query") else repr(type(value))
+    return embedders.fingerprint(value) if hasattr(value, "embed_query") else repr(type(value))

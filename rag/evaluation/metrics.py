@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from rag.evaluation.golden import Span
+from rag.evaluation.golden_set import Span
 
 #: Copies of shorter spans are not looked for: a few words stand in many places without saying the same.
 SHORTEST_COPY = 20

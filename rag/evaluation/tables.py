@@ -7,9 +7,9 @@ from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from rag.evaluation.comparing import Comparison
-    from rag.evaluation.evaluating import Evaluation
-    from rag.evaluation.sweeping import Sweep
+    from rag.evaluation.compare import Comparison
+    from rag.evaluation.evaluate import Evaluation
+    from rag.evaluation.sweep import Sweep
 
 
 class Table(NamedTuple):

@@ -22,9 +22,9 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from pydantic import ConfigDict, Field
 
-from rag.text import sentences, terms
-from rag.tokens import estimate_tokens
-from rag.vectors import embed
+from rag.core.text import sentences, terms
+from rag.core.vectors import embed
+from rag.usage.tokens import estimate_tokens
 
 _DOCUMENT = re.compile(r'<document index="(\d+)"([^>]*)>\n(.*?)\n</document>', re.DOTALL)
 _QUESTION = re.compile(r"<question>(.*?)</question>", re.DOTALL)
@@ -184,7 +184,7 @@ class Passage:
 
 
 def read_prompt(text: str) -> tuple[str, list[Passage]]:
-    """Read the question and the passages from a prompt (see `rag.prompting`)."""
+    """Read the question and the passages from a prompt (see `rag.generation.prompt`)."""
     asked = _QUESTION.findall(text)
     question = unescape(asked[-1]) if asked else text
     passages = []

@@ -16,8 +16,8 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langchain_core.runnables import Runnable, RunnableConfig
 from pydantic import ConfigDict, Field, PrivateAttr
 
-from rag.errors import GenerationError, RagError
-from rag.generation.breaker import Breaker, Circuit
+from rag.core.errors import GenerationError, RagError
+from rag.generation.circuit_breaker import Breaker, Circuit
 
 T = TypeVar("T")
 
@@ -37,7 +37,7 @@ class Fallback(BaseChatModel):
     The next model is asked only while nothing of an answer has been given out, and only after a
     failure that another model may not have: `GenerationError.elsewhere`, or any exception of a foreign
     model but a mistake in code (TypeError, ...). A model whose circuit is open (see
-    `rag.generation.breaker`) is passed over; where all are, the call fails at once and says how long.
+    `rag.generation.circuit_breaker`) is passed over; where all are, the call fails at once and says how long.
 
     The reply's `response_metadata` names the model that answered (``"model_name"``; ``"model_id"`` is
     the one its price is known by) and says in ``"notes"`` why others did not.
@@ -86,7 +86,7 @@ class Fallback(BaseChatModel):
 
     @property
     def context_form(self) -> str:
-        """The form of the documents that suits all models (see `rag.prompting`)."""
+        """The form of the documents that suits all models (see `rag.generation.prompt`)."""
         forms = {getattr(_inner(model), "context_form", "text") for model in self.models}
         return str(forms.pop()) if len(forms) == 1 else "text"
 

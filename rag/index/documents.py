@@ -8,11 +8,11 @@ from typing import Any
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
-from rag.errors import UsageError
-from rag.index.notations import WhereLike
-from rag.index.originals import filterable
-from rag.index.segment_writer import Chunk
-from rag.records import RESERVED, Hit
+from rag.core.errors import UsageError
+from rag.core.passages import RESERVED, Hit
+from rag.index.filters.parse import WhereLike
+from rag.index.storage.exact_metadata import filterable
+from rag.index.storage.segment_writer import Chunk
 
 #: A filter in any notation, or a function of the metadata.
 Filter = WhereLike | Callable[[dict[str, Any]], bool]

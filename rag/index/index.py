@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 import numpy as np
 import numpy.typing as npt
 
-from rag.errors import StoreCorruptError, StoreMismatchError, UsageError
-from rag.index import ordering
-from rag.index.manifest import Manifest, current_version, read_manifest
-from rag.index.mask import Mask
-from rag.index.notations import WhereLike, parse
-from rag.index.ordering import Key, Scored
-from rag.index.results import Hits, SearchPlan
-from rag.index.schema import OWN
-from rag.index.searching import Searcher
-from rag.index.segment import Vectors, open_segment
-from rag.index.sources import SourceRecord, open_sources, quarantined, read_sources
-from rag.index.where import FieldType, Where, bind
-from rag.index.widening import free, surrounding
-from rag.records import Hit, joined
-from rag.turns import turn
+from rag.core.cpu_slots import turn
+from rag.core.errors import StoreCorruptError, StoreMismatchError, UsageError
+from rag.core.passages import Hit, joined
+from rag.index.filters.mask import Mask
+from rag.index.filters.parse import WhereLike, parse
+from rag.index.filters.where import FieldType, Where, bind
+from rag.index.search import ordering
+from rag.index.search.neighbours import free, surrounding
+from rag.index.search.ordering import Key, Scored
+from rag.index.search.results import Hits, SearchPlan
+from rag.index.search.searcher import Searcher
+from rag.index.storage.manifest import Manifest, current_version, read_manifest
+from rag.index.storage.schema import OWN
+from rag.index.storage.segment import Vectors, open_segment
+from rag.index.storage.sources import SourceRecord, open_sources, quarantined, read_sources
 
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
@@ -151,7 +151,7 @@ class Index:
         where : Where, str or dict, optional
             A filter in any notation; applied before the search, so it never costs hits.
         mode : {"hybrid", "dense", "lexical"}
-            The score: both arms, each row with its surroundings (see `rag.index.ranking`); the
+            The score: both arms, each row with its surroundings (see `rag.index.search.hybrid_score`); the
             cosine in [-1, 1]; or BM25 >= 0.
         lexical_weight : float
             Weight of BM25 in mode ``"hybrid"``: 1 is what was found to suit the index's embedder
@@ -346,7 +346,7 @@ class Index:
     def lexical_balance(self) -> float:
         """What full BM25 weighs beside one deviation of the cosines, measured in this index.
 
-        `rag.index.ranking.BALANCE` over the square of `rag.index.trust.dense_trust`.
+        `hybrid_score.BALANCE` over the square of `lexical_balance.dense_trust`.
         """
         return self._searcher.lexical_balance
 

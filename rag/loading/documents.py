@@ -14,13 +14,13 @@ from typing import IO, Any
 from langchain_core.document_loaders import BaseLoader
 from langchain_core.documents import Document
 
-from rag.builds import SourceFile
-from rag.errors import LoadError, SourceError
-from rag.loading.contract import BuildLoader
+from rag.core.errors import LoadError, SourceError
+from rag.core.files import SourceFile
+from rag.core.passages import STRUCTURE
+from rag.loading.base import BuildLoader
 from rag.loading.metadata import Beside, clean
+from rag.loading.sandbox import Limits, checked
 from rag.loading.structure import Parsed, storable
-from rag.loading.worker import Limits, checked
-from rag.records import STRUCTURE
 
 #: What LangChain's PDF loaders say of each page anew.
 _OF_PAGES = ("source", "page", "page_label", "total_pages", "start_index")

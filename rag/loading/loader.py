@@ -14,16 +14,16 @@ from typing import Any
 
 from langchain_core.documents import Document
 
-from rag.builds import SourceFile
-from rag.errors import LoadError
-from rag.loading.contract import BuildLoader
-from rag.loading.files import IGNORE_FILES, Files, LocalFiles, digest, unreadable
-from rag.loading.formats import Format, parser_of
+from rag.core.errors import LoadError
+from rag.core.files import SourceFile
+from rag.core.passages import STRUCTURE
+from rag.loading.base import BuildLoader
+from rag.loading.formats.ocr import Ocr, ocr_of
+from rag.loading.formats.registry import Format, parser_of
+from rag.loading.local_files import IGNORE_FILES, Files, LocalFiles, digest, unreadable
 from rag.loading.metadata import Beside, clean
-from rag.loading.ocr import Ocr, ocr_of
+from rag.loading.sandbox import Limits, Worker, checked, parse_here
 from rag.loading.structure import Options, Parsed, storable
-from rag.loading.worker import Limits, Worker, checked, parse_here
-from rag.records import STRUCTURE
 
 #: Files read ahead of the one that is handed on: their number, and their bytes together. Bounds the
 #: texts held in memory while one file takes its time.
@@ -39,7 +39,7 @@ class Loader(BuildLoader):
     ----------
     path : str, Path or Files
         A folder (read with everything below it, hidden files and folders left out), one file, or
-        another place of files, such as ``rag.bedrock.s3.S3Files``.
+        another place of files, such as ``rag.bedrock.storage.s3.S3Files``.
     metadata : str, Path, mapping or callable, optional
         A JSON-lines table; a mapping of paths to fields; or a function (also ``"module:function"``)
         that is given a file's path and the fields known beside it, and returns more fields.

@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rag.builds import SIDECAR
-from rag.errors import LoadError, SourceError, near_miss
-from rag.loading.formats import function_of
-from rag.records import RESERVED, STRUCTURE
+from rag.core.errors import LoadError, SourceError, near_miss
+from rag.core.files import SIDECAR
+from rag.core.passages import RESERVED, STRUCTURE
+from rag.loading.formats.registry import function_of
 
 #: Keys that may name the file in a line of a metadata table.
 _NAMES = ("source", "path", "file", "filename", "file_name", "doc", "document")

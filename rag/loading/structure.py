@@ -1,6 +1,6 @@
 """What a loader knows of a document beside its text: where pages, headings and tables stand.
 
-Handed to the chunker in the Document's metadata, under the key `rag.records.STRUCTURE`.
+Handed to the chunker in the Document's metadata, under the key `rag.core.passages.STRUCTURE`.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ from langchain_core.documents import BaseDocumentCompressor, Document
 from langchain_core.retrievers import BaseRetriever
 from pydantic import ConfigDict, Field
 
-from rag.errors import UsageError
-from rag.records import Hit
+from rag.core.errors import UsageError
+from rag.core.passages import Hit
 
 #: Candidates for a context: at least so many, and one for each so many characters of room, which is
 #: about five times what fits (chunks of 64 tokens have 200 characters on average).

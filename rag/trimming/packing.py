@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from rag.records import Hit, joined
+from rag.core.passages import Hit, joined
 from rag.trimming.relevance import Scores
 from rag.trimming.units import Unit
 

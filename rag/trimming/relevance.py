@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from langchain_core.embeddings import Embeddings
 
-from rag.text import term, words
-from rag.vectors import embed, normalised
+from rag.core.text import term, words
+from rag.core.vectors import embed, normalised
 
 Scores = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]

@@ -11,12 +11,12 @@ from langchain_core.documents import BaseDocumentCompressor, Document
 from langchain_core.embeddings import Embeddings
 from pydantic import ConfigDict, Field
 
-from rag.records import Candidate, Hit
-from rag.tokens import estimate_tokens
+from rag.core.cpu_slots import turn
+from rag.core.passages import Candidate, Hit
 from rag.trimming.packing import KEPT, NO_ROOM, passages, pick
 from rag.trimming.relevance import Scores, cover
 from rag.trimming.units import Unit, units_of
-from rag.turns import turn
+from rag.usage.tokens import estimate_tokens
 
 #: Candidates longer than this are taken apart into sentences by the strategy "passages".
 LONG_CHARS = 480
@@ -37,8 +37,8 @@ class BudgetTrimmer(BaseDocumentCompressor):
         Most characters or tokens of the passages' texts together; never exceeded. What the prompt
         puts around the passages is not counted.
     unit : {"chars", "tokens"}
-        Tokens are estimated, high rather than low (`rag.tokens`), unless `count_tokens` is given,
-        e.g. a `rag.tokens.TokenCounter` of a model.
+        Tokens are estimated, high rather than low (`rag.usage.tokens`), unless `count_tokens` is given,
+        e.g. a `rag.usage.tokens.TokenCounter` of a model.
     strategy : {"passages", "sentences", "chunks"}
         Candidates longer than about two sentences are taken apart into sentences ("passages"); all
         are ("sentences"); or all are taken whole, by their own scores alone ("chunks").

@@ -6,8 +6,8 @@ import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from rag.records import Hit
-from rag.text import Span, sentences, stripped
+from rag.core.passages import Hit
+from rag.core.text import Span, sentences, stripped
 
 #: A sentence shorter than this says nothing alone, and is joined to the one behind it.
 _SCRAP_CHARS = 25

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks import bedrock_parts as parts
-from tests.benchmarks.bedrock_parts import (
+from tests.benchmarks.bedrock_parts import (  # fmt: skip
     BURST_S,
     CALL_S,
     CONCURRENCY,
@@ -31,7 +31,7 @@ from tests.benchmarks.bedrock_parts import (
     Embedded,
     failures,
     retried,
-)  # fmt: skip
+)
 from tests.benchmarks.bedrock_server import FAILED_RECORDS
 
 HERE = Path(__file__).parent

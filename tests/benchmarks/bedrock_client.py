@@ -42,7 +42,7 @@ def texts(count: int) -> list[str]:
 
 def right(given: Sequence[str], rows: Sequence[Sequence[float]]) -> int:
     """Return how many rows are the emulator's own vectors of the texts at their places."""
-    from rag.bedrock.emulator.embedding import vectors
+    from rag.emulator.embedding import vectors
 
     made = vectors(list(given[: len(rows)]), DIMENSIONS)
     if len(np.unique(made.round(6), axis=0)) < len(made):

@@ -20,9 +20,9 @@ from typing import Any
 import botocore.session
 
 import rag
-from rag.bedrock.faults import FAULTS
+from rag.bedrock.runtime.faults import FAULTS
 from tests.benchmarks.measured import command
-from tests.test_equality import assert_equal, found
+from tests.index.test_equality import assert_equal, found
 
 ROOT = Path(__file__).parents[2]
 HANDBOOK = ROOT / "data" / "handbook"

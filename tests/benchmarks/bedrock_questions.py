@@ -24,9 +24,9 @@ from typing import Any
 import numpy as np
 
 import rag
-from rag import replies
-from rag.citing import ReplyReader
-from rag.records import Answer, Call
+from rag.core.answers import Answer, Call
+from rag.generation import reply as replies
+from rag.generation.citations import ReplyReader
 
 ROOT = Path(__file__).parents[2]
 WARM, STAGED, ROUNDS = 20, 100, 3

@@ -20,12 +20,12 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from rag.bedrock.emulator import Behaviour, Emulator, Reply, Request
-from rag.bedrock.emulator.answering import texts
-from rag.bedrock.emulator.connection import Incoming
-from rag.bedrock.emulator.embedding import vectors
-from rag.bedrock.emulator.jobs import jobs_of
-from rag.bedrock.emulator.rules import search_results
+from rag.emulator import Behaviour, Emulator, Reply, Request
+from rag.emulator.answering import texts
+from rag.emulator.connection import Incoming
+from rag.emulator.embedding import vectors
+from rag.emulator.jobs import jobs_of
+from rag.emulator.rules import search_results
 
 FAILED_RECORDS, QUOTED = 0.05, 200
 _QUESTION = re.compile("<question>(.*?)</question>", re.DOTALL)

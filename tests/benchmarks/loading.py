@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import Any
 
 import rag
-from rag.records import STRUCTURE
+from rag.core.passages import STRUCTURE
 from tests.benchmarks.tree import make_tree
-from tests.test_fidelity import both_readers, found, known_words, words
+from tests.loading.test_fidelity import both_readers, found, known_words, words
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

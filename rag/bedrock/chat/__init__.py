@@ -1,0 +1,1 @@
+"""Claude on Bedrock: chat, structured output, guardrails."""

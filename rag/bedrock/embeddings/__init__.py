@@ -1,0 +1,1 @@
+"""Titan, Cohere and Nova embeddings on Bedrock."""

@@ -1,0 +1,387 @@
+"""What the embedders on Bedrock have in common: limits, many calls at once, what it cost."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import json
+import re
+import threading
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from inspect import Parameter
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+from langchain_core.embeddings import Embeddings
+
+from rag.bedrock import models
+from rag.bedrock.runtime.client import client as make_client
+from rag.bedrock.runtime.client import explain
+from rag.bedrock.runtime.dispatch import GivenUp, Patience, Sending
+from rag.bedrock.runtime.rate_limiter import Pace
+from rag.core.answers import Usage
+from rag.core.errors import ConfigError, EmbeddingError
+from rag.core.text import sentences
+from rag.usage.tokens import estimate_all, estimate_tokens
+
+Vectors = npt.NDArray[np.float32]
+
+#: The embedders' tokenizers are not public; the earlier Claude models' takes no fewer (AWS's user guide
+#: speaks of 4.7 characters a token for Titan in English, November 2026; these have about 4).
+_LIKE = "anthropic.claude-3-haiku-20240307-v1:0"
+_SPACE = re.compile(r"\s+")
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A text that goes out whole, or a part of one: of which text, and the part's length."""
+
+    position: int
+    text: str
+    of: int = 1
+
+
+class BedrockEmbeddings(Embeddings):
+    """An embedding model behind bedrock-runtime's InvokeModel.
+
+    Each kind of model says what its requests and replies look like; the rest is here. Calls go out
+    as fast as the account's quota admits, measured as it goes (`rag.bedrock.runtime.rate_limiter`), and a
+    failed one is tried again (`rag.bedrock.runtime.dispatch`), by nobody else.
+
+    Parameters
+    ----------
+    dimensions : int
+        One of the model's `SIZES`.
+    model : str, optional
+        An inference profile (``global.…``) or ARN of the same model; by default its id.
+    region, endpoint_url : str, optional
+        As boto3 takes them; by default from the environment.
+    concurrency : int
+        Calls under way at once, at the most; so many a kill can lose.
+    requests_per_minute : float, optional
+        Never send faster than this. Not needed to keep within a quota; to leave room for others.
+    long : {"refuse", "pool"}
+        What is done with a text over the model's limit: it is refused, or divided between sentences
+        or words, and its vector is the mean of its parts' vectors, weighted by their lengths, of
+        length 1. It is never cut.
+    patience : Patience, optional
+        When a failed call is given up.
+    timeout_s : float
+        How long the service may be silent.
+    client : optional
+        A bedrock-runtime client to use instead of one of its own. One that tries again by itself
+        hides throttling from the pace.
+
+    Raises
+    ------
+    ConfigError
+        An argument is wrong.
+
+    Attributes
+    ----------
+    model : str
+        What is called.
+    input_tokens : int
+        Of all calls so far.
+    """
+
+    name: ClassVar[str]
+    MODEL: ClassVar[str]
+    SIZES: ClassVar[tuple[int, ...]]
+    #: Limits of one text, and of one call.
+    MAX_CHARS: ClassVar[int]
+    MAX_TOKENS: ClassVar[int]
+    CALL_TEXTS: ClassVar[int] = 1
+    CALL_CHARS: ClassVar[int] = 1
+    #: What a common quota of 6,000 calls a minute makes with chunks of 400 tokens.
+    tokens_per_second = 40_000.0
+
+    def __init__(
+        self,
+        dimensions: int = 1024,
+        *,
+        model: str | None = None,
+        region: str | None = None,
+        endpoint_url: str | None = None,
+        concurrency: int = 64,
+        requests_per_minute: float | None = None,
+        long: Literal["refuse", "pool"] = "refuse",
+        patience: Patience | None = None,
+        timeout_s: float = 60.0,
+        client: Any = None,
+    ) -> None:
+        if dimensions not in self.SIZES:
+            *most, last = map(str, self.SIZES)
+            raise ConfigError(f"{self._title} has {', '.join(most)} or {last} dimensions, not {dimensions}")
+        if concurrency < 1:
+            raise ConfigError(f"concurrency is {concurrency}: give at least 1")
+        if requests_per_minute is not None and not requests_per_minute > 0:
+            raise ConfigError(f"requests_per_minute is {requests_per_minute}: give more than 0, or none")
+        if long not in ("refuse", "pool"):
+            raise ConfigError(f"long is {long!r}: set it to 'refuse' or 'pool'")
+        self.dimensions, self.concurrency, self.long = dimensions, concurrency, long
+        self.model = model or self.MODEL
+        self.requests_per_minute = requests_per_minute
+        self.input_tokens = 0
+        known = models.find(self.model)
+        self.usd_per_million_tokens = known.price.input if known else 0.0
+        self._pace = Pace(requests_per_minute)
+        self._patience = patience or Patience()
+        self._client, self._where, self._timeout_s = client, (region, endpoint_url), timeout_s
+        self._lock = threading.Lock()
+        self._unspent = 0  # tokens that `spent` has not told of
+
+    @classmethod
+    def argument_names(cls) -> set[str]:
+        """Return the names of all arguments, those of the base class among them."""
+        makers = (vars(each)["__init__"] for each in cls.__mro__ if issubclass(each, BedrockEmbeddings)
+                  and "__init__" in vars(each))  # fmt: skip
+        found = {name: p.kind for make in makers for name, p in inspect.signature(make).parameters.items()}
+        return {name for name, kind in found.items() if name != "self" and kind is not Parameter.VAR_KEYWORD}
+
+    # ------------------------------------------------------------- what each model says of itself
+
+    @property
+    def fingerprint(self) -> str:
+        """Name all that decides a vector; a profile of the same model does not."""
+        known = models.find(self.model)
+        pooled = " long=pool" if self.long == "pool" else ""
+        return f"{known.id if known else self.model} {self._settings}{pooled}"
+
+    @property
+    def _settings(self) -> str:
+        return f"dimensions={self.dimensions}"
+
+    @property
+    def _title(self) -> str:
+        return self.name.capitalize()
+
+    def _body(self, texts: Sequence[str], *, question: bool) -> dict[str, Any]:
+        """Return the request for some texts, `CALL_TEXTS` at the most."""
+        raise NotImplementedError
+
+    def _rows(self, reply: Mapping[str, Any]) -> Any:
+        """Return a reply's vectors, one for each text; a KeyError or TypeError says that it has none."""
+        raise NotImplementedError
+
+    def _tokens(self, reply: Mapping[str, Any], headers: Mapping[str, str], texts: Sequence[str]) -> int:
+        """Return what is billed: as the reply says, or an estimate."""
+        said = headers.get("x-amzn-bedrock-input-token-count")
+        return int(said) if said else sum(self.count_tokens(texts))
+
+    # ----------------------------------------------------------------------------- LangChain's face
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Return a vector per text, in order."""
+        rows: list[list[float]] = self.vectors(texts).tolist()
+        return rows
+
+    def embed_query(self, text: str) -> list[float]:
+        """Return a question's vector."""
+        [[(_, vector)]] = self._embed([text], question=True)
+        made: list[float] = vector.tolist()
+        return made
+
+    # ------------------------------------------------------------------------------------- our face
+
+    def vectors(self, texts: Sequence[str]) -> Vectors:
+        """Return the texts' vectors, ``(len(texts), dimensions)`` float32, in order."""
+        out = np.zeros((len(texts), self.dimensions), np.float32)
+        for group in self.embed_each(texts):
+            for position, vector in group:
+                out[position] = vector
+        return out
+
+    def embed_each(self, texts: Sequence[str]) -> Iterator[list[tuple[int, Vectors]]]:
+        """Embed texts, and give their vectors as they come.
+
+        While a group is being worked on, nothing new is sent beyond `concurrency` calls, that group
+        included: what is stored before the next group is asked for is never paid for again, and a
+        kill loses `concurrency` calls at the most.
+
+        Parameters
+        ----------
+        texts : sequence of str
+            Each of 1 to `MAX_CHARS` characters, not blank.
+
+        Yields
+        ------
+        list of (int, ndarray)
+            Positions in `texts`, and vectors ``(dimensions,)`` float32.
+
+        Raises
+        ------
+        EmbeddingError
+            A text is blank or too long, before anything is sent; or a call failed for good, after
+            all that was paid for has been given out.
+
+        Examples
+        --------
+        >>> for group in TitanEmbeddings().embed_each(texts):            # doctest: +SKIP
+        ...     store(group)
+        """
+        return self._embed(texts, question=False)
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Estimate tokens, high rather than low; the model's tokenizer is not public."""
+        return estimate_all(texts, _LIKE)
+
+    def spent(self) -> Usage:
+        """Return what was used since this was last asked."""
+        with self._lock:
+            tokens, self._unspent = self._unspent, 0
+        return Usage(tokens, cost_usd=models.cost_usd(self.model, Usage(tokens)))
+
+    def request_body(self, text: str) -> dict[str, Any]:
+        """Return InvokeModel's body for one document, as a line of a batch job holds it."""
+        self._check(0, text)
+        return self._body([text], question=False)
+
+    def read_vector(self, output: Mapping[str, Any]) -> Vectors:
+        """Return the vector of the reply to `request_body`, ``(dimensions,)`` float32.
+
+        Raises
+        ------
+        EmbeddingError
+            It holds none, or one of another length, or one that is not finite.
+        """
+        row: Vectors = self._read(output, 1)[0]
+        return row
+
+    # ------------------------------------------------------------------------------------ the calls
+
+    def _embed(self, texts: Sequence[str], *, question: bool) -> Generator[list[tuple[int, Vectors]]]:
+        pieces = [piece for at, text in enumerate(texts) for piece in self._pieces(at, text)]
+        if not pieces:
+            return
+        if self._client is None:
+            self._connect()
+        calls = list(self._calls(pieces))
+        sending = Sending(
+            calls, lambda call: self._invoke([piece.text for piece in call], question), self._pace,
+            concurrency=self.concurrency, patience=self._patience,
+        )  # fmt: skip
+        parts: dict[int, list[tuple[int, Vectors]]] = {}
+        try:
+            with contextlib.closing(sending.results()) as arriving:
+                for results in arriving:
+                    pairs = [pair for call, rows in results for pair in zip(call, rows, strict=True)]
+                    group = list(_whole(pairs, parts))
+                    if group:
+                        yield group
+        except GivenUp as failure:
+            cause = failure.__cause__ or failure
+            raise EmbeddingError(f"{explain(cause, self.model)} ({failure})") from cause
+
+    def _calls(self, pieces: Sequence[_Piece]) -> Iterator[list[_Piece]]:
+        call: list[_Piece] = []
+        chars = 0
+        for piece in pieces:
+            chars += len(piece.text)
+            if call and (len(call) == self.CALL_TEXTS or chars > self.CALL_CHARS):
+                yield call
+                call, chars = [], len(piece.text)
+            call.append(piece)
+        yield call
+
+    def _invoke(self, texts: Sequence[str], question: bool) -> Vectors:
+        reply = self._client.invoke_model(
+            modelId=self.model, body=json.dumps(self._body(texts, question=question)),
+            accept="application/json", contentType="application/json",
+        )  # fmt: skip
+        headers = reply["ResponseMetadata"]["HTTPHeaders"]
+        try:
+            found: dict[str, Any] = json.loads(reply["body"].read())
+        except ValueError as error:
+            raise EmbeddingError(f"{self.model}: the reply is not JSON: try again") from error
+        rows = self._read(found, len(texts))
+        tokens = self._tokens(found, headers, texts)
+        with self._lock:
+            self.input_tokens += tokens
+            self._unspent += tokens
+        return rows
+
+    def _read(self, reply: Mapping[str, Any], count: int) -> Vectors:
+        try:
+            rows = np.asarray(self._rows(reply), np.float32)
+        except (KeyError, TypeError, ValueError, IndexError):
+            rows = np.zeros(0, np.float32)
+        if rows.shape != (count, self.dimensions) or not np.isfinite(rows).all():
+            raise EmbeddingError(
+                f"{self.model}: the reply holds no {count} vectors of {self.dimensions} dimensions: "
+                "check that the model is the one that is meant"
+            )
+        return rows
+
+    def _connect(self) -> None:
+        with self._lock:
+            if self._client is None:
+                region, endpoint_url = self._where
+                self._client = make_client(
+                    "bedrock-runtime", region=region, endpoint_url=endpoint_url, validate=False,
+                    connections=self.concurrency, timeout_s=self._timeout_s,
+                )  # fmt: skip
+
+    # ------------------------------------------------------------------------------------ the texts
+
+    def _pieces(self, position: int, text: str) -> list[_Piece]:
+        if self.long == "refuse" or self._fits(text):
+            self._check(position, text)
+            return [_Piece(position, text)]
+        parts = [part for part in self._parts(text) if part.strip()]
+        self._check(position, "".join(parts[:1]))
+        return [_Piece(position, part, len(parts)) for part in parts]
+
+    def _check(self, position: int, text: str) -> None:
+        if not text.strip():
+            raise EmbeddingError(f"text {position} is blank: leave it out, as it has no meaning to embed")
+        if not self._fits(text):
+            raise EmbeddingError(
+                f"text {position} ({text[:40]!r}…) has {len(text)} characters, about "
+                f"{estimate_tokens(text, _LIKE)} tokens: "
+                f"{self._title} takes up to {self.MAX_CHARS} characters and {self.MAX_TOKENS} tokens; "
+                "let the chunker make smaller chunks, or set long = 'pool'"
+            )
+
+    def _fits(self, text: str) -> bool:
+        # No character is more than four tokens, so most texts need not be estimated.
+        if len(text) > self.MAX_CHARS:
+            return False
+        return 4 * len(text) <= self.MAX_TOKENS or estimate_tokens(text, _LIKE) <= self.MAX_TOKENS
+
+    def _parts(self, text: str) -> Iterator[str]:
+        """Divide a text that is too long, between sentences where it can, else between words."""
+        if self._fits(text):
+            yield text
+            return
+        cut = middle = len(text) // 2
+        for borders in ([start for start, _ in sentences(text)], [m.end() for m in _SPACE.finditer(text)]):
+            near = [at for at in borders if 0.1 < at / len(text) < 0.9]
+            if near:
+                cut = min(near, key=lambda at: abs(at - middle))
+                break
+        yield from self._parts(text[:cut])
+        yield from self._parts(text[cut:])
+
+
+def _whole(
+    arrived: Sequence[tuple[_Piece, Vectors]], parts: dict[int, list[tuple[int, Vectors]]]
+) -> Iterator[tuple[int, Vectors]]:
+    """Yield the vectors of whole texts; keep those of parts in `parts` until the last has come."""
+    for piece, row in arrived:
+        if piece.of == 1:
+            yield piece.position, row
+            continue
+        beside = parts.setdefault(piece.position, [])
+        beside.append((len(piece.text), row))
+        if len(beside) == piece.of:
+            yield piece.position, _pooled(parts.pop(piece.position))
+
+
+def _pooled(parts: Sequence[tuple[int, Vectors]]) -> Vectors:
+    weights, rows = zip(*parts, strict=True)
+    mean = np.average(np.stack(rows), axis=0, weights=weights)
+    unit: Vectors = (mean / max(float(np.linalg.norm(mean)), 1e-12)).astype(np.float32)
+    return unit

@@ -1,0 +1,1 @@
+"""Clients of Amazon Bedrock: errors, retries, rate limits, streams."""

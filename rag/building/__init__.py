@@ -1,0 +1,1 @@
+"""The build path: files to a new version of an index."""

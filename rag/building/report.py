@@ -1,0 +1,85 @@
+"""What a build would do, and what it did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rag.core.files import Quarantined
+
+
+@dataclass(frozen=True, slots=True)
+class BuildPlan:
+    """What a build would do, found out without embedding anything.
+
+    Attributes
+    ----------
+    added, changed, removed, renamed, unchanged : int
+        Files, compared by content with what the index holds.
+    chunks, texts, tokens : int
+        To be embedded: chunks in added and changed files, less what the embedding cache holds;
+        texts are these chunks and their heading paths. `tokens`, of all texts, is counted by the
+        embedder where it can count, else estimated.
+    cost_usd : float
+        By the embedder's dated price; 0.0 for local models.
+    minutes : float
+        Expected, from the embedder's measured or usual speed.
+    """
+
+    source: str
+    index: str
+    embedder: str
+    added: int
+    changed: int
+    removed: int
+    renamed: int
+    unchanged: int
+    chunks: int
+    texts: int
+    tokens: int
+    cost_usd: float
+    minutes: float
+    quarantined: tuple[Quarantined, ...] = ()
+    rebuild: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class BuildReport:
+    """What a build did.
+
+    Attributes
+    ----------
+    version : int
+        The index's version after the build; unchanged when nothing had changed.
+    files, chunks : int
+        In the index now.
+    embedded : int
+        Texts (chunks and heading paths) that went to the embedder; the rest came from the cache.
+    seconds : mapping of str to float
+        By stage: ``"load"``, ``"chunk"``, ``"embed"``, ``"write"``, and ``"total"``.
+    notes : tuple of str
+        What the user should know, e.g. a metadata field with values of two types.
+    """
+
+    index: str
+    version: int
+    files: int
+    chunks: int
+    added: int
+    changed: int
+    removed: int
+    renamed: int
+    unchanged: int
+    embedded: int
+    seconds: Mapping[str, float]
+    quarantined: tuple[Quarantined, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {**asdict(self), "seconds": dict(self.seconds)}

@@ -1,0 +1,254 @@
+"""The command ``rag bedrock-emulator``: Amazon Bedrock on this machine, recorded, or replayed."""
+
+from __future__ import annotations
+
+import errno
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rag.core.errors import RagError, UsageError, near_miss
+
+if TYPE_CHECKING:
+    from rag.emulator import Behaviour, Emulator
+
+#: How many of the refused requests are shown at the end.
+_PROBLEMS = 5
+_HERE = ("127.0.0.1", "localhost")
+_SECONDS = {"ms": 0.001, "s": 1.0, "": 1.0}
+
+
+def _seconds(context: click.Context, option: click.Parameter, value: str) -> Any:
+    """Read a time: ``80ms``, ``0.3s``, or ``0.2s:2s`` for a median and a 99th percentile."""
+    parts = [re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*(ms|s|)", part.strip()) for part in value.split(":")]
+    spread = option.name == "latency_s"
+    if None in parts or len(parts) > 1 + spread:
+        more = ", or 0.2s:2s for a median and a 99th percentile" if spread else ""
+        raise click.BadParameter(f"{value!r} is no time: write 80ms or 0.3s{more}", context, option)
+    seconds = [float(part[1]) * _SECONDS[part[2]] for part in parts if part]
+    if len(seconds) == 2 and not 0 < seconds[0] <= seconds[1]:
+        raise click.BadParameter(
+            f"{value!r}: give the median first, then the 99th percentile", context, option
+        )
+    return tuple(seconds) if len(seconds) == 2 else seconds[0]
+
+
+_BEHAVIOUR: list[Callable[..., Any]] = [
+    click.option("--latency", "latency_s", metavar="TIME[:TIME]", callback=_seconds, default="0s",
+                 help="Before the first byte: 80ms, or 0.2s:2s for a median and a 99th percentile."),
+    click.option("--token-time", "token_s", metavar="TIME", callback=_seconds, default="0s",
+                 help="Between the pieces of a stream."),
+    click.option("--rpm", "requests_per_minute", type=click.FloatRange(min=0, min_open=True), metavar="N",
+                 help="Quota of requests per minute."),
+    click.option("--tpm", "tokens_per_minute", type=click.FloatRange(min=0, min_open=True), metavar="N",
+                 help="Quota of tokens per minute."),
+    click.option("--burst", "burst_s", metavar="TIME", callback=_seconds, default="1s", show_default=True,
+                 help="The quotas may be used so far ahead."),
+    click.option("--fail", type=click.FloatRange(0, 1), default=0.0, metavar="P",
+                 help="Share of calls that fail, 0 to 1."),
+    click.option("--fail-with", multiple=True, metavar="CODE",
+                 help="How they fail, e.g. ThrottlingException; may be given several times."),
+    click.option("--stream-fail", type=click.FloatRange(0, 1), default=0.0, metavar="P",
+                 help="Share of streams that fail in the middle."),
+    click.option("--stream-fail-with", multiple=True, metavar="CODE", help="How; StreamCut cuts them."),
+    click.option("--reply", metavar="TEXT", help="What models say; by default what the context says."),
+    click.option("--stop-reason", metavar="REASON", help="Given with every reply, e.g. max_tokens."),
+    click.option("--guardrail", type=click.Choice(["blocked", "masked"]),
+                 help="What a guardrail does where a request names one."),
+    click.option("--seed", type=int, default=0, show_default=True, help="Of all that is random."),
+]  # fmt: skip
+_SERVER: list[Callable[..., Any]] = [
+    click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True,
+                 help="0 finds a free one."),
+    click.option("--host", default="127.0.0.1", show_default=True),
+    click.option("--knowledge-base", "knowledge_bases", multiple=True, metavar="ID=INDEX",
+                 help="Answer Retrieve for a knowledge base's id from an index of rag's."),
+    click.option("--s3-endpoint", metavar="URL", help="Where batch jobs read and write."),
+    click.option("--job-time", "job_s", metavar="TIME", default="0s", callback=_seconds,
+                 help="A batch job is in progress so long."),
+    click.option("--no-signatures", is_flag=True, help="Take requests whatever they are signed with."),
+]  # fmt: skip
+_RECORDER: list[Callable[..., Any]] = [
+    click.option("--record", type=click.Path(path_type=Path), metavar="FILE",
+                 help="Forward all to the real service with your credentials, and add the replies to FILE."),
+    click.option("--region", metavar="NAME", help="Of the real service, for --record."),
+    click.option("--upstream", metavar="URL", help="Forward there instead, for --record."),
+    click.option("--replay", type=click.Path(path_type=Path), metavar="FILE",
+                 help="Answer from what was recorded, and from nothing else."),
+    click.option("--timing", is_flag=True, help="Replay as slowly as it was recorded."),
+]  # fmt: skip
+
+
+def _options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed([*_SERVER, *_BEHAVIOUR, *_RECORDER]):
+        command = option(command)
+    return command
+
+
+@click.command("bedrock-emulator")
+@_options
+@click.option("--verbose", "-v", is_flag=True, help="Print a line for each request.")
+def bedrock_emulator(
+    port: int, host: str, knowledge_bases: tuple[str, ...], s3_endpoint: str | None, job_s: float,
+    no_signatures: bool,
+    record: Path | None, region: str | None, upstream: str | None, replay: Path | None, timing: bool,
+    verbose: bool, **behaviour: Any,
+) -> int:  # fmt: skip
+    """Speak Amazon Bedrock's wire form on this machine, until Ctrl-C.
+
+    Set the variables that it prints, and AWS's clients talk to it instead of AWS.
+    """
+    if record and replay:
+        raise UsageError("give either --record or --replay")
+    if (region or upstream) and not record:
+        raise UsageError("--region and --upstream go with --record")
+    if record and host not in _HERE:
+        raise UsageError(f"--record signs whatever arrives with your credentials: listen on {_HERE[0]} alone")
+    if timing and not replay:
+        raise UsageError("--timing goes with --replay")
+    settings: dict[str, Any] = {
+        "behaviour": _behaviour(behaviour), "port": port, "host": host, "s3_endpoint": s3_endpoint,
+        "check_signatures": not (no_signatures or record or replay), "job_s": job_s,
+        "knowledge_bases": dict(_knowledge_base(given) for given in knowledge_bases),
+    }  # fmt: skip
+    with _recorder(record, region, upstream, replay, timing) as recorder, _until_stopped() as wait:
+        emulator = _make(verbose, {**settings, "recorder": recorder})
+        with emulator:
+            _introduce(emulator)
+            wait()
+        _sum_up(emulator)
+    return 0
+
+
+def _behaviour(options: dict[str, Any]) -> Behaviour:
+    from rag.emulator.behaviour import STOP_REASONS, Behaviour, Failure
+
+    reason = options["stop_reason"]
+    if reason is not None and reason not in STOP_REASONS:
+        raise UsageError(f"Bedrock has no stop reason {reason!r}: {near_miss(reason, STOP_REASONS)}")
+    several = ("fail_with", "stream_fail_with")
+    for code in (*options["fail_with"], *options["stream_fail_with"]):
+        Failure(code)  # refuses what no server fails with
+    return replace(
+        Behaviour(), **{name: value for name, value in options.items() if value or name not in several}
+    )
+
+
+def _knowledge_base(given: str) -> tuple[str, Path]:
+    name, equals, index = given.partition("=")
+    if not equals or not name or not index:
+        raise UsageError(f"--knowledge-base {given!r}: write ID=INDEX, e.g. KB12345678=indexes/handbook")
+    from rag.index.storage.manifest import current_version
+
+    if current_version(Path(index)) is None:
+        raise UsageError(f"--knowledge-base {given!r}: there is no index at {index}: build it first")
+    return name, Path(index)
+
+
+def _recorder(
+    record: Path | None, region: str | None, upstream: str | None, replay: Path | None, timing: bool
+) -> Any:
+    if record:
+        from rag.emulator.forwarding import Proxy
+
+        return closing(Proxy(record, region=region, upstream=upstream))
+    if replay:
+        from rag.emulator.recording import Recording
+
+        return nullcontext(Recording.open(replay, timing=timing))
+    return nullcontext(None)
+
+
+def _make(verbose: bool, settings: dict[str, Any]) -> Emulator:
+    from rag.emulator import Emulator
+
+    try:
+        return _talkative(**settings) if verbose else Emulator(**settings)
+    except OSError as error:
+        port = settings["port"]
+        if error.errno == errno.EADDRINUSE:
+            raise RagError(
+                f"port {port} is in use: end what uses it, or give another with --port (0 finds a free one)"
+            ) from None
+        raise RagError(f"cannot listen on {settings['host']}:{port}: {error.strerror or error}") from None
+
+
+def _talkative(**settings: Any) -> Emulator:
+    """Make an emulator that prints a line for each request once it is answered."""
+    from rag.emulator import Emulator, Reply, Request
+    from rag.emulator.wire import Event
+
+    class Talkative(Emulator):
+        def answer(self, incoming: Any) -> Reply:
+            began = time.monotonic()
+            try:
+                reply = super().answer(incoming)
+            except Exception as ended:
+                self._say(incoming, f"connection {type(ended).__name__.lower()}", began)
+                raise
+            if reply.events is None:
+                self._say(incoming, str(reply.status), began)
+                return reply
+            return replace(reply, events=self._told(incoming, reply, began))
+
+        def _told(self, incoming: Any, reply: Reply, began: float) -> Iterator[Event]:
+            said = f"{reply.status} cut"
+            try:
+                yield from reply.events or ()
+                said = str(reply.status)
+            finally:
+                self._say(incoming, said, began)
+
+        def _say(self, incoming: Any, said: str, began: float) -> None:
+            asked = next((r for r in reversed(self.requests) if r.headers is incoming.headers), None)
+            what = _name(asked) if asked else incoming.path
+            click.echo(f"{what} {said} {(time.monotonic() - began) * 1000:.0f} ms", err=True)
+
+    def _name(request: Request) -> str:
+        model = request.params.get("modelId") or request.params.get("knowledgeBaseId") or ""
+        return f"{request.operation or request.path} {model}".strip()
+
+    return Talkative(**settings)
+
+
+@contextmanager
+def _until_stopped() -> Iterator[Callable[[], object]]:
+    """Give a function that waits for Ctrl-C or SIGTERM; until it returns, neither does anything else."""
+    stops = {signal.SIGINT, signal.SIGTERM}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, stops)  # before there are threads: they inherit it
+    try:
+        yield lambda: signal.sigwait(stops)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _introduce(emulator: Emulator) -> None:
+    """Print where it listens, then what to set, so that all of it may be pasted into a shell."""
+    click.echo(f"# Bedrock emulator: {emulator.url}")
+    for name, value in emulator.environment().items():
+        click.echo(f"export {name}={value}")
+    # These would come before the keys; and a bearer token is not sent over HTTP.
+    click.echo("unset AWS_PROFILE AWS_SESSION_TOKEN AWS_BEARER_TOKEN_BEDROCK")
+    click.echo("# Ctrl-C ends it")
+
+
+def _sum_up(emulator: Emulator) -> None:
+    counts = dict(emulator.counts)
+    ends = {name: counts.pop(name, 0) for name in ("throttled", "failed", "refused")}
+    asked = ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "none"
+    told = ", ".join(f"{count} {name}" for name, count in ends.items())
+    click.echo(f"requests: {asked}; {told}", err=True)
+    for problem in emulator.problems[:_PROBLEMS]:
+        click.echo(f"  {problem}", err=True)
+    if len(emulator.problems) > _PROBLEMS:
+        click.echo(f"  and {len(emulator.problems) - _PROBLEMS} more", err=True)
+
+
+COMMANDS: tuple[click.Command, ...] = (bedrock_emulator,)

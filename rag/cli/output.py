@@ -1,0 +1,314 @@
+"""What a person sees of builds, hits and answers in a terminal."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from rag.building.report import BuildPlan, BuildReport
+from rag.core.answers import Answer
+from rag.core.files import Quarantined
+from rag.core.format import dollars
+from rag.core.passages import Context, Hit
+from rag.notebook.display import fates, remarks, spent, supported, verdict
+from rag.usage.ledger import Spending
+
+if TYPE_CHECKING:
+    from rag.embedding.cache import CacheInfo
+    from rag.evaluation.tables import Table
+    from rag.index.maintenance import Diff, Version
+    from rag.index.storage.verify import Verification
+    from rag.retrieval.explain import Explanation
+
+_OUT = Console(highlight=False, soft_wrap=False)
+_ERR = Console(stderr=True, highlight=False)
+_MOST_WARNINGS = 20
+
+
+def say(text: str = "", style: str = "") -> None:
+    """Print a line, wrapped only where a person reads it; nothing in it is markup."""
+    _OUT.print(Text(text, style=style), soft_wrap=not _OUT.is_terminal)
+
+
+@contextmanager
+def watch() -> Iterator[Any]:
+    """Draw a build's progress on standard error, if that is a terminal: files, chunks, MB/s, time left."""
+    columns = (
+        TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(),
+        TextColumn("files"), TextColumn("{task.fields[chunks]} chunks"),
+        TextColumn("{task.fields[rate]:.1f} MB/s"), TimeElapsedColumn(),
+        TextColumn("left"), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=_ERR, disable=not _ERR.is_terminal) as bars:
+        task = bars.add_task("build", total=None, chunks=0, rate=0.0)
+
+        def progress(*, files: int, of: int, bytes: int, chunks: int, embedded: int) -> None:
+            # Reading runs ahead of embedding, which is what takes the time: files count as done
+            # when their chunks have vectors.
+            done = files * (embedded / chunks) if chunks else files
+            elapsed = bars.tasks[0].elapsed or 1e-9
+            bars.update(
+                task, total=of, completed=round(done, 1), chunks=embedded,
+                rate=bytes * (done / files if files else 1) / 1e6 / elapsed,
+            )  # fmt: skip
+
+        yield progress
+
+
+@contextmanager
+def watch_steps() -> Iterator[Any]:
+    """Draw how far one step after the other is on standard error, if that is a terminal."""
+    columns = (
+        TextColumn("{task.description}", markup=False), BarColumn(bar_width=24), MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=_ERR, disable=not _ERR.is_terminal, transient=True) as bars:
+        task = bars.add_task("", total=None)
+
+        def step(what: str, done: float, of: int) -> None:
+            bars.update(task, description=what, completed=round(done), total=of)
+
+        yield step
+
+
+def show_table(table: Table) -> None:
+    """Print a table; a line is never cut, and only the terminal itself breaks it."""
+    say(table.caption)
+    lines = [table.head, *table.rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for number, line in enumerate(lines):
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        style = "dim" if number == 0 else ""
+        _OUT.print(Text("  " + "  ".join(cells).rstrip(), style=style), soft_wrap=True)
+    say()
+
+
+def show_report(report: BuildReport) -> None:
+    """Print what a build did."""
+    changes = [
+        f"{getattr(report, name)} {name}"
+        for name in ("added", "changed", "removed", "renamed", "unchanged") if getattr(report, name)
+    ]  # fmt: skip
+    say(f"{report.index}: version {report.version}, {report.files} files, {report.chunks} chunks")
+    cached = "" if report.embedded else "; nothing had to be embedded"
+    say(f"  files: {', '.join(changes)}; {report.embedded} texts embedded{cached}")
+    times = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in report.seconds.items())
+    say(f"  time: {times}")
+
+
+def show_plan(plan: BuildPlan) -> None:
+    """Print what a build would do."""
+    say(f"{plan.source} -> {plan.index}{' (rebuilt)' if plan.rebuild else ''}")
+    say(
+        f"  files: {plan.added} added, {plan.changed} changed, {plan.removed} removed, "
+        f"{plan.renamed} renamed, {plan.unchanged} unchanged"
+    )
+    say(
+        f"  to embed: {plan.chunks} chunks ({plan.texts} texts with headings), about "
+        f"{plan.tokens} tokens, with {plan.embedder}"
+    )
+    say(f"  cost: ${plan.cost_usd:.4f}; time: about {plan.minutes:.1f} minutes")
+
+
+def show_warnings(notes: Sequence[str], quarantined: Sequence[Quarantined]) -> None:
+    """Print notes and quarantined files on standard error, a line each."""
+    lines = [f"note: {note}" for note in notes]
+    lines += [f"quarantined: {q.source} {q.reason}; {q.advice}" for q in quarantined]
+    for line in lines[:_MOST_WARNINGS]:
+        _ERR.print(Text(line, style="yellow"), soft_wrap=True)
+    if len(lines) > _MOST_WARNINGS:
+        more = len(lines) - _MOST_WARNINGS
+        _ERR.print(Text(f"… and {more} more: see `rag quarantine INDEX`, or --json", style="yellow"))
+
+
+def show_hits(hits: Any) -> None:
+    """Print hits, best first, and how they were found."""
+    for rank, hit in enumerate(hits, 1):
+        _show_hit(f"{rank:>2}", hit, most=400)
+    say(str(hits.plan), style="dim")
+
+
+def show_context(context: Context) -> None:
+    """Print the passages of a context."""
+    for number, hit in enumerate(context.hits, 1):
+        _show_hit(f"{number:>2}", hit, most=None)
+    passages = f"{context.used} of {context.budget} {context.unit} in {len(context.hits)} passages"
+    say(f"{passages}{fates(context)}", "dim")
+
+
+def show_explanation(found: Explanation) -> None:
+    """Print where a passage was lost."""
+    say(f"{found.stage}: {found.said}", "" if found.stage == "kept" else "bold yellow")
+    if found.ranks:
+        ranks = ", ".join(f"{name} {rank or '-'}" for name, rank in found.ranks.items())
+        say(f"  ranks: {ranks}, of {found.matched} chunks that match")
+    for advice in found.advice:
+        done = "kept" if advice.startswith("--budget") else "retrieved"
+        say(f"  it would have been {done} by: {advice}" if advice.startswith("-") else f"  try: {advice}")
+    for hit in found.chunks[:3]:
+        say(f"  {hit.place}: {_flat(hit.text, 100)}", "dim")
+
+
+def show_answer(answer: Answer) -> None:
+    """Print an answer, its citations, and what it took; what is to be warned of on standard error."""
+    say(answer.text)
+    say()
+    for citation in answer.citations:
+        wrong = verdict(citation)
+        mark = (f"[{citation.number}?]", "bold yellow") if wrong else (f"[{citation.number}]", "bold cyan")
+        place = citation.place if citation.verified else ""
+        head = Text.assemble(mark, " ", (place, "cyan"), "  " if place and wrong else "", (wrong, "yellow"))
+        _OUT.print(head, soft_wrap=True)
+        say(textwrap.indent(_wrapped(f'"{_flat(citation.text, 400)}"'), "    "))
+    for line in supported(answer):
+        say(line, "dim" if answer.supported == 1 else "yellow")
+    times = ", ".join(f"{step.name} {1000 * step.seconds:.0f} ms" for step in answer.trace)
+    say(f"{answer.generator}; prompt {answer.prompt}; {spent(answer)}", "dim")
+    context = answer.context
+    say(
+        f"context: {context.used} of {context.budget} {context.unit} in {len(context.hits)} passages; "
+        f"{times}",
+        "dim",
+    )
+    show_warnings(remarks(answer), [])
+
+
+def show_info(info: dict[str, Any]) -> None:
+    """Print what an index holds."""
+    say(f"{info['path']}: version {info['version']} of {info['created']}, built from {info['root']}")
+    say(
+        f"  {info['files']} files, {info['chunks']} chunks, {info['segments']} segments, "
+        f"{info['bytes'] / 1e6:.1f} MB"
+    )
+    say(f"  embedder: {info['embedder']['fingerprint']} ({info['embedder']['dimensions']} dimensions)")
+    say(f"  chunker: {info['chunker']}")
+    say(f"  BM25 weighs {info['lexical_balance']:g} beside the cosines, as measured on these texts")
+    fields = ", ".join(f"{name} ({kind})" for name, kind in sorted(info["schema"].items()))
+    say(f"  fields to filter by: {fields or 'none but source, page_start, page_end, section'}")
+    if info["quarantined"]:
+        say(
+            f"  quarantined: {_files(len(info['quarantined']))}: see `rag quarantine {info['path']}`",
+            "yellow",
+        )
+
+
+def show_quarantined(index: str, found: Sequence[Quarantined]) -> None:
+    """Print the files that are not in an index, by what is to be done about them."""
+    say(f"{index}: {_files(len(found))} in quarantine")
+    for advice, items in _by_advice(found):
+        say(f"\n{advice}:", "bold")
+        for item in items:
+            _OUT.print(Text(f"  {item.source} {item.reason}", style="yellow"), soft_wrap=True)
+
+
+def _by_advice(found: Sequence[Quarantined]) -> Iterator[tuple[str, list[Quarantined]]]:
+    groups: dict[str, list[Quarantined]] = {}
+    for item in found:
+        groups.setdefault(item.advice, []).append(item)
+    yield from sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
+
+
+def _files(count: int) -> str:
+    return f"{count} file{'s' * (count != 1)}"
+
+
+def show_verification(index: str, found: Verification) -> None:
+    """Print what a check of an index found."""
+    size = f"{found.files} files, {found.bytes / 1e6:.1f} MB, {found.chunks} chunks"
+    state = "sound" if found.sound else f"{len(found.problems)} problems"
+    say(f"{index}: version {found.version}, {size}: {state}", "" if found.sound else "bold yellow")
+    for problem in found.problems[:_MOST_WARNINGS]:
+        say(f"  {problem}", "yellow")
+    if len(found.problems) > _MOST_WARNINGS:
+        say(f"  … and {len(found.problems) - _MOST_WARNINGS} more: see --json", "yellow")
+    if found.advice:
+        say(f"  {found.advice}")
+    if found.orphans:
+        say(f"  {len(found.orphans)} files belong to no version: harmless; the next build clears them", "dim")
+
+
+def show_versions(found: Sequence[Version]) -> None:
+    """Print the versions of an index, oldest first."""
+    for version in found:
+        mark = "*" if version.current else " "
+        if version.error:
+            say(f"{mark} {version.number:>4}  {version.error}", "yellow")
+            continue
+        say(
+            f"{mark} {version.number:>4}  {version.created}  {version.files:>6} files  "
+            f"{version.chunks:>8} chunks  {version.segments:>3} segments  {version.why}"
+        )
+
+
+def show_diff(found: Diff) -> None:
+    """Print what differs between two versions."""
+    chunks = f"{found.chunks_added} chunks added, {found.chunks_removed} removed"
+    say(f"version {found.old} -> {found.new}: {chunks}")
+    for mark, names in (("+", found.added), ("-", found.removed), ("~", found.changed)):
+        for name in names:
+            say(f"  {mark} {name}")
+    for name in found.metadata:
+        say(f"  ~ {name} (metadata only)")
+    for name, (old, new) in found.fields.items():
+        say(f"  field {name}: {old or 'none'} -> {new or 'none'}")
+
+
+def show_cache(found: CacheInfo) -> None:
+    """Print what an embedding cache holds."""
+    say(f"{found.path}: {found.bytes / 1e6:.1f} MB, {found.vectors} vectors")
+    for name, (count, size) in sorted(found.models.items()):
+        say(f"  {name}: {count} vectors, {size / 1e6:.1f} MB")
+
+
+def _show_hit(mark: str, hit: Hit, most: int | None) -> None:
+    score = Text.assemble((mark, "bold cyan"), f"  {hit.score:7.3f}  ", (hit.place, "cyan"))
+    _OUT.print(score, soft_wrap=True)
+    text = hit.text if most is None else _flat(hit.text, most)
+    say(textwrap.indent(_wrapped(text), "    "))
+
+
+def _wrapped(text: str) -> str:
+    width = max(40, min(_OUT.width, 110) - 4)
+    lines = [
+        textwrap.fill(line, width, break_long_words=False, replace_whitespace=False, drop_whitespace=True)
+        for line in text.splitlines()
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def _flat(text: str, most: int) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= most else flat[: most - 1] + "…"
+
+
+def show_costs(groups: Sequence[Spending], by: Sequence[str], notes: Sequence[str]) -> None:
+    """Print what was spent, a line for each group and one for all; what has no price is no 0."""
+    from rag.evaluation.tables import Table
+
+    total = sum(groups, Spending(("total",) + ("",) * (len(by) - 1)))
+    apart = bool(total.unpriced)
+    rows = [
+        (*each.group, f"{each.calls:,}", f"{each.input_tokens:,}", f"{each.output_tokens:,}",
+         f"{each.cache_read_tokens:,}", f"{each.cache_write_tokens:,}",
+         *((f"{each.unpriced:,}",) if apart else ()),
+         "no known price" if each.usd is None else dollars(each.usd))
+        for each in (*(replace(each, group=tuple(name or "-" for name in each.group)) for each in groups),
+                     *((total,) if len(groups) > 1 else ()))
+    ]  # fmt: skip
+    head = (*by, "calls", "input", "output", "cache read", "cache write")
+    show_table(Table("tokens and dollars", (*head, *(("unpriced",) if apart else ()), "dollars"), rows))
+    show_warnings(notes, ())

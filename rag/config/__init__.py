@@ -1,0 +1,1 @@
+"""Names and ``rag.toml`` to stages."""

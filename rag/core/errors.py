@@ -1,0 +1,168 @@
+"""Everything that `rag` raises on purpose, in one tree.
+
+::
+
+    RagError                      exit code 1
+    ├── UsageError                exit code 2: what was asked for cannot be meant
+    │   ├── ConfigError           rag.toml or a stage's arguments
+    │   ├── WhereError            a filter: unknown field, wrong type, malformed
+    │   └── SourceError           the path to build from, or a metadata file
+    ├── LoadError                 one file cannot be read (a build quarantines it)
+    ├── EmbeddingError            a text could not be turned into a vector
+    ├── GenerationError           the model gave no usable answer
+    ├── BudgetError               the call would cost more than is left to spend
+    └── StoreError                the index on disk
+        ├── StoreMissingError     no index there               (exit code 2)
+        ├── StoreMismatchError    built with another embedder  (exit code 2)
+        ├── StoreLockedError      another build is writing
+        └── StoreCorruptError     a file is missing, short or altered
+
+A message says what happened, to which file or field, and what to do about it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class RagError(Exception):
+    """Base of all errors that `rag` raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(RagError):
+    """What was asked for cannot be meant: a wrong name, value or path."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A setting in ``rag.toml``, or a stage's argument, is wrong."""
+
+
+class WhereError(UsageError):
+    """A filter names an unknown field, compares unlike types, or cannot be parsed."""
+
+
+class SourceError(UsageError):
+    """The documents' path, or a metadata file beside it, cannot be used."""
+
+
+class LoadError(RagError):
+    """One file cannot be read; a build quarantines it and goes on.
+
+    Parameters
+    ----------
+    reason : str
+        What happened, e.g. ``"needs a password"``.
+    advice : str
+        What the user can do about it.
+    """
+
+    def __init__(self, reason: str, advice: str) -> None:
+        super().__init__(f"{reason}: {advice}")
+        self.reason = reason
+        self.advice = advice
+
+    def __reduce__(self) -> tuple[type[LoadError], tuple[str, str]]:
+        """Cross a process border with both fields."""
+        return (type(self), (self.reason, self.advice))
+
+
+class EmbeddingError(RagError):
+    """A text could not be turned into a vector."""
+
+
+class GenerationError(RagError):
+    """The model gave no usable answer.
+
+    Parameters
+    ----------
+    message : str
+    code : str
+        What failed, as `rag.bedrock.runtime.faults` names it; empty where that is not known.
+    elsewhere : bool
+        Whether another model may answer where this one failed.
+    strike : bool
+        Whether the failure says that the model is not well (for a circuit breaker).
+    started : bool
+        Whether part of an answer had been given out already.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = "",
+        elsewhere: bool = True,
+        strike: bool = True,
+        started: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.code, self.elsewhere, self.strike, self.started = code, elsewhere, strike, started
+
+
+class BudgetError(RagError):
+    """The call would cost more than is left to spend; it was not made."""
+
+
+class StoreError(RagError):
+    """The index on disk cannot be used."""
+
+
+class StoreMissingError(StoreError):
+    """There is no index at the path."""
+
+    exit_code = 2
+
+
+class StoreMismatchError(StoreError):
+    """The index was built with another embedder, chunker or version of rag than is asked for."""
+
+    exit_code = 2
+
+
+class StoreLockedError(StoreError):
+    """Another process is writing to the index."""
+
+
+class StoreCorruptError(StoreError):
+    """A file of the index is missing, short, or not what the manifest says it is."""
+
+
+def cannot_write(folder: object, error: OSError) -> StoreError:
+    """Say that an index cannot be written, whether for want of room or of the right to."""
+    said = error.strerror or " ".join(str(error).split())
+    return StoreError(
+        f"cannot write to {folder} ({said}): the index is as it was; make room or give yourself the "
+        "right to write, and run the same again"
+    )
+
+
+def near_miss(word: str, known: Iterable[str]) -> str:
+    """Name what was probably meant, as the end of an error message.
+
+    Parameters
+    ----------
+    word : str
+        What was written.
+    known : iterable of str
+        What could have been written.
+
+    Returns
+    -------
+    str
+        ``"did you mean 'x'?"``, or the list of what there is.
+
+    Examples
+    --------
+    >>> near_miss("departmnt", ["department", "year"])
+    "did you mean 'department'?"
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"there is: {', '.join(names)}" if names else "there is none"

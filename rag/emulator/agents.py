@@ -1,0 +1,259 @@
+"""The emulator's Rerank and Retrieve: local scores, and knowledge bases that are indexes of `rag`.
+
+A knowledge base answers as the service's documentation has it, where that differs from an index: an
+attribute that no document has is missing in all of them (it is no error), a value of another type
+equals nothing, ``notEquals`` also matches where the attribute is missing, ``notIn`` does not.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import datetime as dt
+import functools
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rag.core.errors import RagError, WhereError
+from rag.emulator.wire import Refusal, Reply, Request
+
+if TYPE_CHECKING:
+    from rag.core.passages import Hit
+    from rag.emulator.server import Emulator
+    from rag.index.filters.where import Where
+    from rag.index.index import Index
+
+#: Results of Rerank in one reply; the rest is behind a token.
+RERANK_PAGE = 100
+#: What Retrieve returns where no number is asked for (bedrock-agent-runtime's API reference).
+RESULTS = 5
+SOURCE_KEY = "x-amz-bedrock-kb-source-uri"
+PAGE_KEY = "x-amz-bedrock-kb-document-page-number"
+CHUNK_KEY = "x-amz-bedrock-kb-chunk-id"
+#: Values that each operator takes (Bedrock User Guide, "Configure and customize queries", filter types).
+_VALUES: dict[str, tuple[type, ...]] = {
+    "equals": (str, int, float, bool), "notEquals": (str, int, float, bool), "in": (list,), "notIn": (list,),
+    "startsWith": (str,), "stringContains": (str,), "listContains": (str,),
+    **dict.fromkeys(("greaterThan", "greaterThanOrEquals", "lessThan", "lessThanOrEquals"), (int, float)),
+}  # fmt: skip
+
+
+# ---------------------------------------------------------------------- Rerank
+
+
+def rerank(emulator: Emulator, request: Request) -> Reply:
+    """Answer Rerank: half the static model's cosine, half the share of the question's words by rarity.
+
+    It stands in for a reranker's form, not for its quality: the order is worse than `rag`'s own.
+    """
+    params = request.params
+    settings = params["rerankingConfiguration"]["bedrockRerankingConfiguration"]
+    model = settings["modelConfiguration"]["modelArn"]
+    if "rerank" not in model:
+        raise _invalid(f"The model {model} is no reranker.")
+    query = params["queries"][0]["textQuery"].get("text", "")
+    texts = [_text(source["inlineDocumentSource"]) for source in params["sources"]]
+    if not query.strip() or not all(text.strip() for text in texts):
+        raise _invalid("The query and every source must hold text.")
+    scores = relevance(query, texts)
+    order = sorted(range(len(texts)), key=lambda place: (-scores[place], place))
+    order = order[: settings.get("numberOfResults", len(order))]
+    start = _offset(params.get("nextToken"))
+    page = order[start : start + RERANK_PAGE]
+    results = [{"index": place, "relevanceScore": scores[place]} for place in page]
+    return _page({"results": results}, start + RERANK_PAGE, len(order))
+
+
+def relevance(query: str, texts: Sequence[str]) -> list[float]:
+    """Return how relevant each text is to a question, in [0, 1]; the same in every process."""
+    from rag.embedding.static import StaticEmbeddings
+
+    vectors = np.asarray(StaticEmbeddings().embed_documents([query, *texts]))
+    cosines = np.clip(vectors[1:] @ vectors[0], 0.0, 1.0).tolist()
+    wanted, held = _stems(query), [_stems(text) for text in texts]
+    rare = {word: math.log(1 + len(texts) / (1 + sum(word in each for each in held))) for word in wanted}
+    whole = sum(rare.values()) or 1.0
+    shares = [sum(rare[word] for word in wanted & each) / whole for each in held]
+    return [round((cosine + share) / 2, 6) for cosine, share in zip(cosines, shares, strict=True)]
+
+
+def _text(source: Mapping[str, Any]) -> str:
+    if source["type"] == "JSON":
+        return json.dumps(source.get("jsonDocument"), ensure_ascii=False)
+    return str(source.get("textDocument", {}).get("text", ""))
+
+
+def _stems(text: str) -> set[str]:
+    import Stemmer
+
+    return set(Stemmer.Stemmer("english").stemWords(re.findall(r"\w+", text.lower())))
+
+
+# ---------------------------------------------------------------------- Retrieve
+
+
+def retrieve(emulator: Emulator, request: Request) -> Reply:
+    """Answer Retrieve from the index that stands for the knowledge base."""
+    params = request.params
+    name = params["knowledgeBaseId"].rsplit("/", 1)[-1]
+    folder = emulator.knowledge_bases.get(name)
+    if folder is None:
+        raise Refusal("ResourceNotFoundException", f"Knowledge Base with id {name} does not exist")
+    query = params["retrievalQuery"].get("text", "")
+    if not query.strip():
+        raise _invalid("The retrieval query must hold text; images are not emulated.")
+    settings = _settings(params.get("retrievalConfiguration", {}))
+    index = _index(Path(folder))
+    place = _place(index, name)
+    where = settings.get("filter")
+    bound = None if where is None else _filter(where, index, place)
+    count = settings.get("numberOfResults", RESULTS)
+    start = _offset(params.get("nextToken"))
+    mode = "dense" if settings.get("overrideSearchType") == "SEMANTIC" else "hybrid"
+    mode = mode if index.embedder is not None else "lexical"
+    hits = index.search(query, start + count + 1, where=bound, mode=mode, spread=False)  # type: ignore[arg-type]
+    results = [_result(hit, place) for hit in hits[start : start + count]]
+    return _page({"retrievalResults": results, "guardrailAction": "NONE"}, start + count, len(hits))
+
+
+def _settings(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = (
+        given.get("vectorSearchConfiguration") or given.get("managedSearchConfiguration") or {}
+    )
+    for name in ("rerankingConfiguration", "implicitFilterConfiguration"):
+        if name in found:
+            raise _invalid(f"{name} is not emulated.")
+    return found
+
+
+def _index(folder: Path) -> Index:
+    from rag.index.storage.manifest import current_version
+
+    try:
+        return _opened(folder, current_version(folder))
+    except RagError as error:
+        raise Refusal("DependencyFailedException", f"The knowledge base's index: {error}") from None
+
+
+@functools.lru_cache(maxsize=8)
+def _opened(folder: Path, version: int | None) -> Index:
+    """Open an index once a version; one of a paid embedder is searched by its words alone."""
+    from rag.embedding.local import LocalEmbeddings
+    from rag.embedding.static import StaticEmbeddings
+    from rag.index.index import Index
+
+    index = Index.open(folder, version=version)
+    own = {"local": LocalEmbeddings, "static": StaticEmbeddings}.get(index.manifest.embedder.name)
+    index.embedder = own() if own is not None else None
+    return index
+
+
+def _place(index: Index, name: str) -> str:
+    """Return where the documents are said to lie: the bucket they were read from, or one made up."""
+    root = index.manifest.root
+    if root.startswith("s3://"):
+        return root if root.endswith("/") or root.count("/") < 3 else f"{root}/"
+    return f"s3://{name.lower()}/"
+
+
+def _result(hit: Hit, place: str) -> dict[str, Any]:
+    uri = f"{place.rstrip('/')}/{hit.source}"
+    own = {SOURCE_KEY: uri, CHUNK_KEY: hit.chunk_id}
+    page = {PAGE_KEY: float(hit.page_start)} if hit.page_start is not None else {}
+    return {
+        "content": {"type": "TEXT", "text": hit.text},
+        "location": {"type": "S3", "s3Location": {"uri": uri}},
+        "score": float(hit.score),
+        "metadata": {**{key: _plain(value) for key, value in hit.metadata.items()}, **own, **page},
+    }  # fmt: skip
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dt.date | dt.datetime):
+        return value.isoformat()
+    return list(value) if isinstance(value, tuple | list) else value
+
+
+# ---------------------------------------------------------------------- filters
+
+
+def _filter(given: Mapping[str, Any], index: Index, place: str) -> Where:
+    """Return a RetrievalFilter as one of the index, refusing what the service refuses."""
+    from rag.index.filters.where import And, Or
+
+    if len(given) != 1:
+        raise _invalid("A filter must have exactly one operator.")
+    ((operator, body),) = given.items()
+    if operator in ("andAll", "orAll"):
+        parts = tuple(_filter(part, index, place) for part in body)
+        return And(parts) if operator == "andAll" else Or(parts)
+    key, value = body["key"], body["value"]
+    if not _takes(operator, value):
+        raise _invalid(f"The value of {operator} for the key {key} is of the wrong type: {value!r}")
+    if key == SOURCE_KEY:
+        return _test("source", *_relative(operator, value, f"{place.rstrip('/')}/"), index)
+    if key == PAGE_KEY:
+        return _test("page_start", operator, value, index)
+    if key not in index.manifest.schema:  # as if every document were without it
+        return _constant(operator == "notEquals")
+    return _test(key, operator, value, index)
+
+
+def _takes(operator: str, value: Any) -> bool:
+    if isinstance(value, bool):
+        return bool in _VALUES[operator]
+    if isinstance(value, list):
+        return list in _VALUES[operator] and bool(value) and all(isinstance(item, str) for item in value)
+    return isinstance(value, _VALUES[operator])
+
+
+def _relative(operator: str, value: Any, place: str) -> tuple[str, Any]:
+    """Return an operator over URIs as one over sources; what is no URI of this place equals none."""
+    if isinstance(value, list):
+        return operator, [str(item).removeprefix(place) for item in value]
+    if operator == "startsWith" and place.startswith(value):
+        return operator, ""
+    return operator, str(value).removeprefix(place)
+
+
+def _test(key: str, operator: str, value: Any, index: Index) -> Where:
+    from rag.index.filters.parse import parse
+    from rag.index.filters.where import Test
+
+    try:
+        return index.check(parse({operator: {"key": key, "value": value}}))
+    except WhereError:  # the field has another type: it equals nothing
+        return Test(key, "exists") if operator == "notIn" else _constant(operator == "notEquals")
+
+
+def _constant(matches: bool) -> Where:
+    from rag.index.filters.where import And, Or
+
+    return And(()) if matches else Or(())
+
+
+# ---------------------------------------------------------------------- pages
+
+
+def _page(body: dict[str, Any], end: int, of: int) -> Reply:
+    token = {"nextToken": base64.urlsafe_b64encode(f"from:{end}".encode()).decode()} if end < of else {}
+    return Reply({**body, **token})
+
+
+def _offset(token: str | None) -> int:
+    if token is None:
+        return 0
+    try:
+        return int(base64.urlsafe_b64decode(token).decode().removeprefix("from:"))
+    except (ValueError, binascii.Error):
+        raise _invalid("The nextToken is not valid.") from None
+
+
+def _invalid(message: str) -> Refusal:
+    return Refusal("ValidationException", message)

@@ -1,0 +1,242 @@
+"""The emulator as a proxy: requests go to the real service, replies come back and are recorded."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rag.core.errors import ConfigError
+from rag.emulator.recording import (
+    BEDROCK_HEADERS,
+    HEADERS,
+    RecordingFile,
+    asked_of,
+    fault_in,
+    is_stream,
+    json_of,
+)
+from rag.emulator.redacting import Redactor, known_secrets
+from rag.emulator.wire import Event, Refusal, Reply, Request
+
+#: All of the three services are signed for under this name (bedrock.md: botocore's service models).
+SIGNING_NAME = "bedrock"
+#: Seconds that a model may think before its reply, or between two events.
+TIMEOUT_S = 300
+
+#: What belongs to one connection (RFC 9110, 7.6.1), or to a signature.
+_OWN = frozenset({
+    "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer",
+    "transfer-encoding", "upgrade", "host", "content-length", "expect", "accept-encoding",
+    "authorization", "x-amz-date", "x-amz-security-token", "x-amz-content-sha256",
+})  # fmt: skip
+_REQUEST_ID = "x-amzn-RequestId"
+#: Names of headers as the emulator writes them, so that its own are replaced.
+_NAMED = {name.lower(): name for name in (*HEADERS, _REQUEST_ID)}
+
+
+@dataclass
+class _Call:
+    """One request on its way, and what must not be written of it."""
+
+    request: Request
+    secrets: set[str]
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def s(self) -> float:
+        return round(time.monotonic() - self.began, 4)
+
+
+class Proxy:
+    """Forwards requests, signed again with the user's own credentials, and records the replies.
+
+    Parameters
+    ----------
+    path : str or Path
+        The recording; see `RecordingFile`.
+    region : str, optional
+        By default that of the user's AWS settings.
+    upstream : str, optional
+        Where all requests go; by default each service's own endpoint in the region. An endpoint that
+        the settings name is not used, as it is this proxy's in all likelihood.
+
+    Raises
+    ------
+    ConfigError
+        There are no credentials, or no region.
+
+    Examples
+    --------
+    >>> Emulator(recorder=Proxy("tests/recordings/leave.jsonl"))   # doctest: +SKIP
+    """
+
+    def __init__(self, path: str | Path, *, region: str | None = None, upstream: str | None = None) -> None:
+        import botocore.session
+        from botocore.exceptions import BotoCoreError
+        from botocore.httpsession import URLLib3Session
+        from botocore.tokens import ScopedEnvTokenProvider
+
+        self._session = botocore.session.get_session()
+        try:
+            self._region = region or self._session.get_config_variable("region")
+            self._token = ScopedEnvTokenProvider(self._session).load_token(signing_name=SIGNING_NAME)
+            self._credentials: Any = None if self._token else self._session.get_credentials()
+        except BotoCoreError as error:
+            raise ConfigError(f"cannot record: {' '.join(str(error).split())}") from None
+        if not self._region:
+            raise ConfigError("cannot record: no AWS region is set: give --region, or set AWS_DEFAULT_REGION")
+        if self._token is None and self._credentials is None:
+            raise ConfigError(
+                "cannot record: there are no AWS credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
+                "AWS_SECRET_ACCESS_KEY"
+            )
+        self._upstream = upstream.rstrip("/") if upstream else None
+        self._endpoints: dict[str, str] = {}
+        at_once = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]  # else 40 ms pass between head and body
+        self._http = URLLib3Session(timeout=TIMEOUT_S, max_pool_connections=64, socket_options=at_once)
+        self._file = RecordingFile(path)
+
+    def handle(self, request: Request) -> Reply:
+        """Return the service's reply, recorded; a stream is recorded as it ends."""
+        call = _Call(request, known_secrets(request.headers))
+        response = self._send(call)
+        headers = _headers(response)
+        call.secrets.add(headers.get(_REQUEST_ID, ""))
+        if is_stream(headers):
+            return Reply(status=response.status_code, headers=headers, events=self._events(call, response))
+        body = self._read(response)
+        self._record(call, response, {"body": self._redactor(call).value(json_of(body))})
+        return Reply(body, response.status_code, headers)
+
+    def close(self) -> None:
+        """Close the recording, and the connections."""
+        self._http.close()
+        self._file.close()
+
+    def _send(self, call: _Call) -> Any:
+        from botocore.awsrequest import AWSRequest
+        from botocore.exceptions import BotoCoreError
+
+        request = call.request
+        url = self._endpoint(request.service) + request.path
+        headers = {name: value for name, value in request.headers.items() if name not in _OWN}
+        signed = AWSRequest(request.method, url, headers, request.body, stream_output=True)
+        try:
+            self._sign(call, signed)
+            return self._http.send(signed.prepare())
+        except BotoCoreError as error:
+            raise Refusal("ServiceUnavailableException", f"not forwarded to {url}: {error}", 503) from error
+
+    def _sign(self, call: _Call, request: Any) -> None:
+        from botocore.auth import SigV4Auth
+
+        if self._token is not None:
+            token = self._token.token
+            call.secrets.add(token)
+            request.headers["Authorization"] = f"Bearer {token}"
+            return
+        held = self._credentials.get_frozen_credentials()
+        call.secrets |= {held.access_key, held.secret_key, held.token or ""}
+        SigV4Auth(held, SIGNING_NAME, self._region).add_auth(request)
+
+    def _endpoint(self, service: str) -> str:
+        if self._upstream:
+            return self._upstream
+        if service not in self._endpoints:
+            from botocore.config import Config
+
+            client = self._session.create_client(
+                service, region_name=self._region, config=Config(ignore_configured_endpoint_urls=True)
+            )
+            self._endpoints[service] = client.meta.endpoint_url
+        return self._endpoints[service]
+
+    @staticmethod
+    def _read(response: Any) -> bytes:
+        from botocore.exceptions import BotoCoreError
+
+        try:
+            body: bytes = response.content
+        except (BotoCoreError, *_broken()) as error:
+            raise Refusal("ServiceUnavailableException", f"the reply was cut: {error}") from error
+        return body
+
+    def _events(self, call: _Call, response: Any) -> Iterator[Event]:
+        """Give out a stream's events as they come, and record them before the last thing that comes.
+
+        Where the client goes away, what it was given is recorded as a stream that was cut.
+        """
+        events: list[dict[str, Any]] = []
+        try:
+            for kind, name, payload in _messages(response):
+                events.append({"s": call.s, kind: name, "payload": payload})
+                if kind == "exception":
+                    break
+                yield name, payload
+        except _broken() as error:
+            events.append({"s": call.s, "cut": True})
+            raise fault_in(events[-1]) from error
+        except GeneratorExit:
+            events.append({"s": call.s, "cut": True})
+            raise
+        finally:
+            response.raw.close()
+            self._record_stream(call, response, events)
+        if events and "exception" in events[-1]:
+            raise fault_in(events[-1])
+
+    def _record_stream(self, call: _Call, response: Any, events: list[dict[str, Any]]) -> None:
+        payloads = iter(
+            self._redactor(call).payloads([item["payload"] for item in events if "payload" in item])
+        )
+        clean = [{**item, "payload": next(payloads)} if "payload" in item else item for item in events]
+        self._record(call, response, {"events": clean})
+
+    def _record(self, call: _Call, response: Any, answered: dict[str, Any]) -> None:
+        redactor = self._redactor(call)
+        kept = {
+            name: redactor.text(value) for name, value in _headers(response).items()
+            if name in HEADERS or name.startswith(BEDROCK_HEADERS)
+        }  # fmt: skip
+        reply = {"s": call.s, "status": response.status_code, "headers": kept, **answered}
+        self._file.append(asked_of(call.request, redactor), reply)
+
+    @staticmethod
+    def _redactor(call: _Call) -> Redactor:
+        return Redactor(call.secrets)
+
+
+def _headers(response: Any) -> dict[str, str]:
+    named = {name.lower(): value for name, value in response.headers.items()}
+    return {_NAMED.get(name, name): value for name, value in named.items() if name not in _OWN}
+
+
+def _messages(response: Any) -> Iterator[tuple[str, str, Any]]:
+    """Decode an event stream as it comes: ``("event" or "exception", its name, its payload)``."""
+    from botocore.eventstream import EventStreamBuffer
+
+    buffer = EventStreamBuffer()
+    for data in response.raw.stream():
+        buffer.add_data(data)
+        for message in buffer:
+            payload = json.loads(message.payload or b"{}")
+            if message.headers[":message-type"] == "event":
+                yield "event", message.headers[":event-type"], payload
+            elif ":exception-type" in message.headers:
+                yield "exception", message.headers[":exception-type"], payload
+            else:  # an error that the service model does not have
+                said = {"message": message.headers.get(":error-message", "")}
+                yield "exception", message.headers[":error-code"], said
+
+
+def _broken() -> tuple[type[Exception], ...]:
+    """Return what a stream that is cut raises."""
+    from botocore.eventstream import ParserError
+    from urllib3.exceptions import HTTPError
+
+    return (HTTPError, ParserError, OSError)

@@ -1,0 +1,117 @@
+"""Fixtures for pytest: Amazon Bedrock on this machine, with no AWS account.
+
+They come with the package (entry point ``rag_bedrock``): a test only names them. Whatever the test runs
+in its own process finds the emulator by the environment, with fake keys; the user's AWS settings are
+out of reach.
+
+::
+
+    def test_throttling_is_ridden_out(bedrock_emulator):
+        bedrock_emulator.fail_next("ThrottlingException", times=2)
+        answer = rag.Pipeline("indexes/handbook", generator="claude").ask("Who declares a SEV-1?")
+        assert bedrock_emulator.counts["ConverseStream"] == 3
+        assert bedrock_emulator.problems == []      # every request was a valid one
+
+    def test_answers_as_claude_did(bedrock_recording):
+        # replays recordings/test_answers_as_claude_did.jsonl beside this file;
+        # `pytest --record-bedrock` records it from the real service, with your own credentials
+        answer = rag.Pipeline("indexes/handbook", generator="claude").ask("Who declares a SEV-1?")
+        assert answer.citations[0].verified
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from rag.emulator import Emulator
+
+#: What else decides which credentials and endpoints AWS's clients take (AWS SDKs and Tools Reference
+#: Guide, environment variables).
+_OTHERS = (
+    "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN",
+    "AWS_BEARER_TOKEN_BEDROCK", "AWS_ENDPOINT_URL", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+    "AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT",
+)  # fmt: skip
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--record-bedrock`` and ``--bedrock-upstream``."""
+    group = parser.getgroup("bedrock", "Amazon Bedrock, emulated and recorded")
+    group.addoption(
+        "--record-bedrock",
+        action="store_true",
+        help="let bedrock_recording record from the real service, with your credentials, at your cost",
+    )
+    group.addoption(
+        "--bedrock-upstream",
+        metavar="URL",
+        help="where --record-bedrock forwards requests to, instead of each service's own endpoint",
+    )
+
+
+@pytest.fixture
+def bedrock_emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+    """Run an emulator of Bedrock that this process's AWS clients talk to; see `rag.emulator`.
+
+    What was wrong with requests is in its ``problems``; whether that fails the test is the test's to say.
+    """
+    from rag.emulator import Emulator
+
+    with Emulator() as emulator:
+        point_at(monkeypatch, emulator.environment())
+        yield emulator
+
+
+@pytest.fixture
+def bedrock_recording(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+    """Replay ``recordings/<test name>.jsonl`` beside the test's file, or record it anew."""
+    from rag.emulator import Emulator
+    from rag.emulator.forwarding import Proxy
+    from rag.emulator.recording import Recording
+
+    path = recording_of(request.path, request.node.nodeid)
+    if not request.config.getoption("--record-bedrock"):
+        with Emulator(recorder=Recording.open(path), check_signatures=False) as emulator:
+            point_at(monkeypatch, emulator.environment())
+            yield emulator
+        return
+    path.unlink(missing_ok=True)
+    proxy = Proxy(path, upstream=request.config.getoption("--bedrock-upstream"))
+    try:
+        with Emulator(recorder=proxy, check_signatures=False) as emulator:
+            point_at(monkeypatch, emulator.environment())
+            yield emulator
+    finally:
+        proxy.close()
+
+
+def recording_of(file: Path, nodeid: str) -> Path:
+    """Return where a test's recording is kept.
+
+    Examples
+    --------
+    >>> recording_of(Path("tests/test_a.py"), "tests/test_a.py::TestB::test_c[x/y]").as_posix()
+    'tests/recordings/TestB.test_c_x_y_.jsonl'
+    """
+    name = ".".join(nodeid.split("::")[1:])
+    return file.parent / "recordings" / (re.sub(r"[^\w.-]+", "_", name) + ".jsonl")
+
+
+def point_at(monkeypatch: pytest.MonkeyPatch, environment: Mapping[str, str]) -> None:
+    """Let AWS's clients that this process makes find an emulator, and no settings of the user's."""
+    for name in _OTHERS:
+        monkeypatch.delenv(name, raising=False)
+    nothing = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+    for name, value in {**nothing, **environment}.items():
+        monkeypatch.setenv(name, value)
+    # boto3 keeps a session, with the credentials that it found when it was first asked for a client.
+    if "boto3" in sys.modules:
+        monkeypatch.setattr("boto3.DEFAULT_SESSION", None)

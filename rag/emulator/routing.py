@@ -1,0 +1,99 @@
+"""Which operation a request is for, by botocore's service models."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+from urllib.parse import unquote
+
+from rag.emulator.wire import Refusal
+
+SERVICES = ("bedrock-runtime", "bedrock-agent-runtime", "bedrock")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """An operation's place.
+
+    Attributes
+    ----------
+    service, operation : str
+    template : str
+        ``/model/{modelId}/converse``.
+    pattern : re.Pattern
+        Matches the raw path; its groups are the labels, in order.
+    labels : tuple of str
+    model : botocore.model.OperationModel
+    """
+
+    service: str
+    operation: str
+    template: str
+    pattern: re.Pattern[str]
+    labels: tuple[str, ...]
+    model: Any
+
+    def label_values(self, path: str) -> dict[str, str]:
+        """Return the labels' values in a raw path without query."""
+        found = self.pattern.fullmatch(path)
+        if found is None:
+            return {}
+        return {name: unquote(value) for name, value in zip(self.labels, found.groups(), strict=True)}
+
+
+def find(method: str, path: str) -> Route:
+    """Find the operation of a method and a raw path without query.
+
+    Raises
+    ------
+    Refusal
+        There is none: ``UnknownOperationException``, status 404; near ones are named.
+
+    Examples
+    --------
+    >>> find("POST", "/model/amazon.titan-embed-text-v2%3A0/invoke").operation
+    'InvokeModel'
+    """
+    for service in SERVICES:
+        for route in _routes(service).get((method, path.count("/")), ()):
+            if route.pattern.fullmatch(path):
+                return route
+    all_templates = {
+        f"{way} {route.template}"
+        for service in SERVICES for (way, _), routes in _routes(service).items() for route in routes
+    }  # fmt: skip
+    near = difflib.get_close_matches(f"{method} {path}", all_templates, n=3, cutoff=0.3)
+    raise Refusal(
+        "UnknownOperationException",
+        f"no operation has {method} {path}; near ones: {'; '.join(near) or 'none'}",
+        404,
+    )
+
+
+@lru_cache(maxsize=len(SERVICES))
+def _routes(service: str) -> dict[tuple[str, int], list[Route]]:
+    """Return a service's operations by method and number of slashes."""
+    found: dict[tuple[str, int], list[Route]] = defaultdict(list)
+    for route in _read(service):
+        found[route.model.http["method"], route.template.count("/")].append(route)
+    for routes in found.values():
+        routes.sort(key=lambda route: len(route.labels))  # a fixed path before one with a label
+    return dict(found)
+
+
+def _read(service: str) -> Iterator[Route]:
+    from botocore.loaders import Loader
+    from botocore.model import ServiceModel
+
+    model = ServiceModel(Loader().load_service_model(service, "service-2"), service)
+    for name in model.operation_names:
+        operation = model.operation_model(name)
+        template = operation.http["requestUri"].partition("?")[0]
+        parts = re.split(r"\{([^}]+)\}", template)
+        pattern = "".join(re.escape(part) if at % 2 == 0 else "([^/]+)" for at, part in enumerate(parts))
+        yield Route(service, name, template, re.compile(pattern), tuple(parts[1::2]), operation)

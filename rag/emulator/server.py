@@ -1,0 +1,313 @@
+"""The emulator: a request is read, checked, held to the quotas, answered, and remembered."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+from rag.emulator import routing, rules, signing, validating
+from rag.emulator.behaviour import Behaviour, Chance, Cut, Failure, Hang, Moment, Quotas, paced
+from rag.emulator.caching import PromptCache
+from rag.emulator.connection import Incoming, Listener
+from rag.emulator.wire import Refusal, Reply, Request
+
+#: Where each operation is answered, loaded when first asked for.
+OPERATIONS = {
+    "ApplyGuardrail": "rag.emulator.conversing:apply_guardrail",
+    "Converse": "rag.emulator.conversing:converse",
+    "ConverseStream": "rag.emulator.conversing:converse_stream",
+    "CountTokens": "rag.emulator.conversing:count_tokens",
+    "CreateModelInvocationJob": "rag.emulator.jobs:create",
+    "GetModelInvocationJob": "rag.emulator.jobs:get",
+    "InvokeModel": "rag.emulator.embedding:invoke_model",
+    "ListModelInvocationJobs": "rag.emulator.jobs:list_jobs",
+    "Rerank": "rag.emulator.agents:rerank",
+    "Retrieve": "rag.emulator.agents:retrieve",
+    "StopModelInvocationJob": "rag.emulator.jobs:stop",
+}
+#: What an operation asks of the quota of tokens; others ask nothing.
+TOKENS = {
+    "Converse": "rag.emulator.conversing:tokens_of",
+    "ConverseStream": "rag.emulator.conversing:tokens_of",
+    "InvokeModel": "rag.emulator.embedding:tokens_of",
+}
+#: Requests that are remembered; the older half is forgotten beyond.
+KEPT = 100_000
+#: The secret of any access key, where none are given.
+SECRET = "test"
+REGION = "us-east-1"
+
+
+class Recorder(Protocol):
+    """Answers in the emulator's place: from a recording, or from the real service."""
+
+    def handle(self, request: Request) -> Reply | None:
+        """Return the reply, or None to let the emulator answer; may raise `Refusal`."""
+
+
+class Emulator:
+    """Amazon Bedrock on 127.0.0.1; a context manager.
+
+    Parameters
+    ----------
+    behaviour : Behaviour, optional
+    port : int
+        0 takes a free one.
+    host : str
+    check_signatures : bool
+        Whether a wrong or missing signature is refused.
+    secrets : Mapping, optional
+        Access keys and their secrets; by default any key, with the secret `SECRET`.
+    s3_endpoint : str, optional
+        Where batch jobs read and write.
+    knowledge_bases : Mapping
+        Knowledge bases' ids and the folders of their indexes.
+    recorder : Recorder, optional
+    job_s : float
+        Seconds that a batch job is in progress.
+
+    Attributes
+    ----------
+    behaviour : Behaviour
+        May be edited or replaced while it runs.
+    requests : list of Request
+        All that arrived, valid or not (the last `KEPT`).
+    problems : list of str
+        What was wrong with those that were refused.
+    counts : Counter
+        By operation; ``refused`` (the request's fault), ``throttled``, ``failed`` (on demand).
+
+    Examples
+    --------
+    >>> with Emulator() as emulator:
+    ...     emulator.fail_next("ThrottlingException", times=2)
+    """
+
+    def __init__(
+        self,
+        behaviour: Behaviour | None = None,
+        *,
+        port: int = 0,
+        host: str = "127.0.0.1",
+        check_signatures: bool = True,
+        secrets: Mapping[str, str] | None = None,
+        s3_endpoint: str | None = None,
+        knowledge_bases: Mapping[str, str | Path] | None = None,
+        recorder: Recorder | None = None,
+        job_s: float = 0.0,
+    ) -> None:
+        self.behaviour = behaviour or Behaviour()
+        self.check_signatures, self.secrets = check_signatures, secrets
+        self.s3_endpoint, self.knowledge_bases = s3_endpoint, dict(knowledge_bases or {})
+        self.recorder, self.job_s = recorder, job_s
+        self.requests: list[Request] = []
+        self.problems: list[str] = []
+        self.counts: Counter[str] = Counter()
+        self.prompt_cache = PromptCache()
+        self._number = 0
+        self._lock = threading.Lock()
+        self._failures: list[Failure] = []
+        self._quotas, self._chance = Quotas(), Chance()
+        self._listener = Listener((host, port), self)
+        self._thread = threading.Thread(target=self._listener.serve_forever, args=(0.05,), daemon=True)
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        host, port = self._listener.server_address[:2]
+        return f"http://{host!s}:{port}"
+
+    def __enter__(self) -> Emulator:
+        """Begin to answer."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """End all connections."""
+        self._listener.close()
+        self._thread.join()
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment variables that send AWS's clients here, with fake credentials."""
+        key, secret = next(iter(self.secrets.items())) if self.secrets else ("test", SECRET)
+        return {
+            "AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret,
+            "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION, "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_ENDPOINT_URL_BEDROCK": self.url, "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": self.url,
+            "AWS_ENDPOINT_URL_BEDROCK_AGENT_RUNTIME": self.url,
+            **({"AWS_ENDPOINT_URL_S3": self.s3_endpoint} if self.s3_endpoint else {}),
+        }  # fmt: skip
+
+    def fail_next(self, code: str, times: int = 1, *, moment: Moment = "before", events: int = 2) -> None:
+        """Let the next calls fail; these failures come before the random ones.
+
+        Parameters
+        ----------
+        code : str
+            Of `rag.bedrock.runtime.faults.FAULTS`. ``StreamCut`` and ``ConnectionClosedError`` cut the
+            connection, ``ReadTimeoutError`` lets the client wait until it gives up.
+        times : int
+        moment : {"before", "stream", "after"}
+            Instead of a reply; in a stream after `events` pieces of content; after the last one,
+            before ``messageStop``. The last two wait for a ConverseStream.
+        events : int
+
+        Raises
+        ------
+        ConfigError
+            No server can fail like that.
+        """
+        failure = Failure(code, moment, events)
+        with self._lock:
+            self._failures += [failure] * times
+
+    def answer(self, incoming: Incoming) -> Reply:
+        """Answer a request.
+
+        Raises
+        ------
+        Cut, Hang
+            The connection is to end, or to fall silent.
+        """
+        request, refusal = self._understand(incoming)
+        with self._lock:
+            self.requests.append(request)
+            if len(self.requests) > KEPT:
+                del self.requests[: KEPT // 2]
+        headers = {"x-amzn-RequestId": f"00000000-0000-4000-8000-{request.number:012d}"}
+        try:
+            reply = self._checked(request, refusal)
+        except Refusal as refused:
+            error = {"x-amzn-ErrorType": refused.code}
+            return Reply({"message": refused.message}, refused.status, {**headers, **error})
+        except (Cut, Hang):
+            raise
+        except Exception as error:
+            traceback.print_exc()
+            self._note("failed", f"the emulator itself failed: {type(error).__name__}: {error}")
+            error_type = {"x-amzn-ErrorType": "InternalServerException"}
+            return Reply({"message": f"the emulator failed: {error}"}, 500, {**headers, **error_type})
+        return Reply(reply.body, reply.status, {**headers, **reply.headers}, reply.events)
+
+    def _understand(self, incoming: Incoming) -> tuple[Request, Refusal | None]:
+        """Find the operation and its parameters, and what is wrong with them."""
+        path, _, query = incoming.path.partition("?")
+        service = operation = ""
+        params: Mapping[str, Any] = {}
+        refusal = None
+        try:
+            route = routing.find(incoming.method, path)
+            service, operation = route.service, route.operation
+            params, wrong = validating.read(route, path, query, incoming.headers, incoming.body)
+            if not wrong and operation in ("Converse", "ConverseStream"):
+                wrong = list(rules.broken(params))
+            if wrong:
+                refusal = validating.refusal(wrong)
+        except Refusal as refused:
+            refusal = refused
+        with self._lock:
+            self._number += 1
+            number = self._number
+        return Request(
+            service, operation, params, incoming.method, incoming.path,
+            incoming.headers, incoming.body, number,
+        ), refusal  # fmt: skip
+
+    def _checked(self, request: Request, refusal: Refusal | None) -> Reply:
+        """Refuse what is wrong, in the order in which AWS does; answer the rest."""
+        try:
+            if self.check_signatures and request.operation:
+                signing.check(request, self.secrets, SECRET)
+            recorded = self.recorder.handle(request) if self.recorder and request.operation else None
+            if refusal is not None and recorded is None:
+                raise refusal
+        except Refusal as refused:
+            self._note("refused", f"{request.operation or request.path}: {refused}")
+            raise
+        with self._lock:
+            self.counts[request.operation] += 1
+        if recorded is not None:
+            if refusal is not None:
+                self._note("", f"{request.operation}: {refusal}")
+            return recorded
+        return self._served(request)
+
+    def _served(self, request: Request) -> Reply:
+        behaviour, streams = self.behaviour, request.operation == "ConverseStream"
+        failure = self._next_failure(streams)
+        if failure is None:
+            try:
+                self._quotas.admit(behaviour, lambda: _called(TOKENS, request), time.monotonic())
+            except Refusal:
+                self._note("throttled")
+                raise
+            failure = self._chance.failure(behaviour, stream=streams)
+        if failure is not None:
+            self._note("throttled" if failure.code == "ThrottlingException" else "failed")
+        # A call too many is refused at once; all else takes its time.
+        if failure is None or failure.code != "ThrottlingException" or failure.moment != "before":
+            time.sleep(self._chance.latency_s(behaviour))
+        if failure is not None and failure.moment == "before":
+            raise failure.exception()
+        try:
+            reply: Reply = _called(OPERATIONS, request, self)
+        except Refusal as refused:
+            self._note("refused", f"{request.operation}: {refused}")
+            raise
+        if reply.events is None:
+            return reply
+        return Reply(reply.body, reply.status, reply.headers, paced(reply.events, behaviour.token_s, failure))
+
+    def _next_failure(self, streams: bool) -> Failure | None:
+        with self._lock:
+            for at, failure in enumerate(self._failures):
+                if streams or failure.moment == "before":
+                    return self._failures.pop(at)
+        return None
+
+    def _note(self, count: str, problem: str = "") -> None:
+        with self._lock:
+            if count:
+                self.counts[count] += 1
+            if problem:
+                self.problems.append(problem)
+
+
+def _called(homes: Mapping[str, str], request: Request, *emulator: Emulator) -> Any:
+    home = homes.get(request.operation)
+    if home is None and homes is TOKENS:
+        return 0
+    if home is None:
+        raise Refusal(
+            "UnknownOperationException", f"the emulator has no {request.operation} of {request.service}", 501
+        )
+    return _function(home)(*emulator, request)
+
+
+@lru_cache(maxsize=64)
+def _function(home: str) -> Callable[..., Any]:
+    module, _, name = home.partition(":")
+    function: Callable[..., Any] = getattr(import_module(module), name)
+    return function
+
+
+def parsed(body: bytes) -> Any:
+    """Parse a JSON body.
+
+    Raises
+    ------
+    Refusal
+        It is none.
+    """
+    try:
+        return json.loads(body)
+    except ValueError as error:
+        raise Refusal("ValidationException", f"Malformed input request: not JSON: {error}") from error

@@ -1,0 +1,181 @@
+"""Golden sets: questions, and where in the documents their evidence stands.
+
+A line of the file is ``{"id", "question", "where"?, "evidence"?, "gold"?}``: `evidence` is a list of
+``{"source", "start", "end"}`` (characters of the loaded text, end exclusive); `gold` is a list of
+sources, or ``{source: grade}``. Other keys are left alone. A question with neither is one that the
+documents do not answer.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rag.core.errors import SourceError
+
+_KEYS = ("id", "question", "where", "evidence", "gold")
+_SPAN = '{"source": "…", "start": 0, "end": 80}'
+
+
+class Span(NamedTuple):
+    """A piece of a document: characters of its loaded text, end exclusive."""
+
+    source: str
+    start: int
+    end: int
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.start}-{self.end}"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question and what answers it.
+
+    Attributes
+    ----------
+    where : str, dict, Where or None
+        A filter that is part of the question.
+    evidence : tuple of Span
+        The passages that answer it.
+    gold : mapping of str to float
+        The documents that answer it, with a grade above 0.
+    """
+
+    id: str
+    question: str
+    where: Any = None
+    evidence: tuple[Span, ...] = ()
+    gold: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def answerable(self) -> bool:
+        """Whether anything is known that answers it."""
+        return bool(self.evidence or self.gold)
+
+
+#: A file of questions, or questions; a mapping is one as it stands in a file.
+Questions = str | Path | Iterable[Question | Mapping[str, Any]]
+
+
+def read(questions: Questions) -> tuple[Question, ...]:
+    """Read a golden set.
+
+    Parameters
+    ----------
+    questions : str, Path, or iterable of Question or mapping
+        A JSON-lines file, or what would stand in it.
+
+    Returns
+    -------
+    tuple of Question
+        In the order given; ids are strings.
+
+    Raises
+    ------
+    SourceError
+        The file cannot be read, a line is not as it has to be, an id occurs twice, or no question
+        has evidence or gold. It names the file, the line and what to write.
+
+    Examples
+    --------
+    >>> read([{"id": 1, "question": "How long?", "gold": ["leave.md"]}])[0].gold
+    {'leave.md': 1.0}
+    """
+    name = str(questions) if isinstance(questions, str | Path) else "the questions"
+    out: dict[str, Question] = {}
+    for place, row in _rows(questions):
+        question = row if isinstance(row, Question) else _question(row, place)
+        if question.id in out:
+            raise SourceError(f"{place}: the id {question.id!r} is there twice: give each question its own")
+        out[question.id] = question
+    if not any(question.answerable for question in out.values()):
+        what = "no question has evidence or gold" if out else "there are no questions"
+        raise SourceError(f'{name}: {what}: write "evidence": [{_SPAN}] or "gold": ["SOURCE"]')
+    return tuple(out.values())
+
+
+def _rows(questions: Questions) -> Iterator[tuple[str, Any]]:
+    """Yield each row and its place, for messages."""
+    if not isinstance(questions, str | Path):
+        for number, row in enumerate(questions, 1):
+            yield f"question {number}", row
+        return
+    path = Path(questions)
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except OSError as error:
+        raise SourceError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SourceError(f"cannot read {path}: it is not UTF-8") from None
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        place = f"{path}, line {number}"
+        try:
+            yield place, json.loads(line)
+        except ValueError as error:
+            raise SourceError(f'{place} is not JSON ({error}): write {{"id": …, "question": "…"}}') from None
+
+
+def _question(row: Any, place: str) -> Question:
+    if not isinstance(row, Mapping):
+        raise SourceError(f'{place} is no object: write {{"id": …, "question": "…"}}')
+    for key in row:
+        meant = difflib.get_close_matches(str(key), _KEYS, n=1, cutoff=0.85)
+        if key not in _KEYS and meant:
+            raise SourceError(f"{place} has a key {key!r}: did you mean {meant[0]!r}?")
+    name, text = row.get("id"), row.get("question")
+    if isinstance(name, bool) or not isinstance(name, str | int) or name == "":
+        raise SourceError(f'{place} has no id: write "id": "…", a string or a whole number')
+    if not isinstance(text, str) or not text.strip():
+        raise SourceError(f'{place} has no question: write "question": "…"')
+    where = row.get("where")
+    if where is not None and isinstance(where, int | float | list):
+        raise SourceError(f'{place}: where is {where!r}: write a filter, e.g. "where": "year >= 2024"')
+    return Question(
+        str(name), text, where, _evidence(row.get("evidence"), place), _gold(row.get("gold"), place)
+    )
+
+
+def _evidence(value: Any, place: str) -> tuple[Span, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list | tuple):
+        raise SourceError(f"{place}: evidence is no list: write [{_SPAN}]")
+    return tuple(_span(item, place) for item in value)
+
+
+def _span(item: Any, place: str) -> Span:
+    if isinstance(item, Span):
+        item = item._asdict()
+    given = [item.get(key) for key in Span._fields] if isinstance(item, Mapping) else [None]
+    source, *ends = given
+    whole = len(ends) == 2 and all(isinstance(at, int) and not isinstance(at, bool) for at in ends)
+    if not isinstance(source, str) or not source or not whole:
+        raise SourceError(f"{place}: the evidence {json.dumps(item, default=str)} is no span: write {_SPAN}")
+    span = Span(source, *ends)
+    if not 0 <= span.start < span.end:
+        raise SourceError(f"{place}: the evidence {span} is empty: write 0 <= start < end, in characters")
+    return span
+
+
+def _gold(value: Any, place: str) -> dict[str, float]:
+    if value is None:
+        return {}
+    if isinstance(value, list | tuple):
+        value = {source: 1 for source in value if isinstance(source, str)} if _strings(value) else None
+    if not isinstance(value, Mapping) or not _strings(value):
+        raise SourceError(f'{place}: gold is wrong: write ["SOURCE", …] or {{"SOURCE": 1, …}}')
+    for source, grade in value.items():
+        if isinstance(grade, bool) or not isinstance(grade, int | float) or not 0 <= grade < float("inf"):
+            raise SourceError(f"{place}: the grade of {source} is {grade!r}: write a number, 0 or more")
+    return {source: float(grade) for source, grade in value.items() if grade}
+
+
+def _strings(values: Iterable[Any]) -> bool:
+    return all(isinstance(value, str) and value for value in values)

@@ -1,0 +1,1 @@
+"""Search over one opened version: dense, lexical and hybrid scores under masks."""

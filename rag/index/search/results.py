@@ -1,0 +1,68 @@
+"""What a search returns: hits, best first, and the plan by which they were found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rag.core.passages import Hit
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPlan:
+    """How a search was done.
+
+    Attributes
+    ----------
+    k, found : int
+        Hits that were asked for, and that there are.
+    rows, matched : int
+        Rows of the index, and those that the filter lets through.
+    compared : int
+        Rows whose vectors were compared with the question's exactly; of large segments that is
+        what their codes left in question (`rag.index.storage.rabitq`), else all that match.
+    where : str
+        The filter as it was understood, in the string form; empty for none.
+    min_score : float or None
+        The least score asked for.
+    """
+
+    mode: str
+    k: int
+    found: int
+    rows: int
+    matched: int
+    compared: int
+    where: str
+    min_score: float | None = None
+
+    @property
+    def exact(self) -> bool:
+        """Whether every matching row was compared exactly."""
+        return self.mode == "lexical" or self.compared >= self.matched
+
+    def __str__(self) -> str:
+        if self.found >= self.k:
+            got = f"{self.k} of {self.k}"
+        elif self.min_score is not None:
+            got = f"only {self.found} score at least {self.min_score:g}"
+        elif self.mode == "lexical" and self.found < self.matched:
+            got = f"only {self.found} hold a term of the question"
+        else:
+            got = f"only {self.found} exist"
+        under = f" where {self.where}" if self.where else ""
+        how = "" if self.exact else f", {self.compared} of them compared exactly, the rest by codes"
+        return f"{self.mode} over {self.matched} of {self.rows} chunks{under}{how}: {got}"
+
+
+class Hits(list[Hit]):
+    """The hits of a search, best first, and in `plan` how they were found."""
+
+    def __init__(self, hits: Iterable[Hit], plan: SearchPlan) -> None:
+        super().__init__(hits)
+        self.plan = plan
+
+    def _repr_html_(self) -> str:
+        from rag.notebook.display import hits_html
+
+        return hits_html(self, str(self.plan))

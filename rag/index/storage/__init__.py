@@ -1,0 +1,1 @@
+"""The index on disk: segments, manifests, postings, and everything that writes them."""

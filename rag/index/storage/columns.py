@@ -1,0 +1,256 @@
+"""Columns of a segment: Arrow files, memory-mapped, and believed only where they were checked.
+
+A damaged or hostile file may declare offsets that point anywhere. Whatever is read of one is
+validated by Arrow first, batch by batch as it is needed, so that opening stays quick.
+"""
+
+from __future__ import annotations
+
+import bisect
+import contextlib
+import io
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rag.core.errors import RagError, StoreCorruptError
+
+#: Values of a column that Arrow takes together in less time than one by one.
+_MANY = 16
+
+
+class Columns:
+    """An Arrow IPC file opened for reading.
+
+    Parameters
+    ----------
+    path : Path
+    schema : pa.Schema, optional
+        What the file must hold.
+
+    Attributes
+    ----------
+    names : list of str
+        The columns' names.
+
+    Raises
+    ------
+    StoreCorruptError
+        It is not an Arrow file, or one of another schema.
+    """
+
+    def __init__(self, path: Path, schema: pa.Schema | None = None) -> None:
+        self.path = path
+        with told(path):
+            reader = pa.ipc.open_file(pa.memory_map(str(path)))
+            self.schema: pa.Schema = reader.schema
+            if schema is not None and not self.schema.equals(schema):
+                raise ValueError("its columns are not those of a segment")
+            self.names: list[str] = self.schema.names
+            if len(set(self.names)) < len(self.names):
+                raise ValueError("two columns have one name")
+            self._batches = [reader.get_batch(n) for n in range(reader.num_record_batches)]
+        self._ends = list(itertools.accumulate(batch.num_rows for batch in self._batches))
+        self._sound: dict[tuple[int, int], pa.Array] = {}
+        self._distinct: dict[str, tuple[npt.NDArray[np.int32], pa.Array]] = {}
+        self._held: dict[tuple[int, tuple[str, ...]], list[pa.Array | None]] = {}
+        self._numbers: dict[str, tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]] = {}
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def numbers(self, name: str) -> npt.NDArray[Any]:
+        """Return a column of numbers without nulls as one array."""
+        values, valid = self.numeric(name)
+        if valid is not None:
+            raise StoreCorruptError(f"{self.path} is damaged ({name} is missing in some rows): {ADVICE}")
+        return values
+
+    def numeric(self, name: str) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]:
+        """Return a column of numbers, and which of them are there (None: all)."""
+        if name not in self._numbers:
+            parts = self.chunks(name)
+            with told(self.path):
+                values = [pc.fill_null(part, 0).to_numpy(zero_copy_only=False) for part in parts]
+                valid = [pc.is_valid(part).to_numpy(zero_copy_only=False) for part in parts]
+            every = np.concatenate(valid) if valid else np.zeros(0, bool)
+            one = values[0] if len(values) == 1 else np.concatenate([*values, np.zeros(0, np.int8)])
+            self._numbers[name] = one, None if every.all() else every
+        return self._numbers[name]
+
+    def distinct(self, name: str) -> tuple[npt.NDArray[np.int32], pa.Array]:
+        """Return a column of strings as numbers of its distinct values (-1 where missing), and these."""
+        if name not in self._distinct:
+            whole = pa.chunked_array(self.chunks(name), pa.string()).combine_chunks()
+            with told(self.path):
+                found = (whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole).dictionary_encode()
+            numbers = pc.fill_null(found.indices, -1).to_numpy(zero_copy_only=False)
+            self._distinct[name] = numbers, found.dictionary
+        return self._distinct[name]
+
+    def chunks(self, name: str) -> list[pa.Array]:
+        """Return a column, an array per batch."""
+        at = self.schema.get_field_index(name)
+        with told(self.path):
+            return [self._checked(n, at) for n in range(len(self._batches))]
+
+    def take(self, rows: Sequence[int], names: tuple[str, ...]) -> list[dict[str, Any]]:
+        """Return rows as plain values, in the order asked for."""
+        out: list[dict[str, Any]] = [{} for _ in rows]
+        batches: dict[int, list[int]] = {}
+        for place, row in enumerate(rows):
+            batches.setdefault(bisect.bisect_right(self._ends, row), []).append(place)
+        with told(self.path):
+            for number, places in batches.items() if names else ():
+                first = self._ends[number - 1] if number else 0
+                own = [rows[place] - first for place in places]
+                columns = self._held.get((number, names)) or self._hold(number, names)
+                for place, values in zip(places, zip(*_values(columns, own), strict=True), strict=True):
+                    out[place] = dict(zip(names, values, strict=True))
+        return out
+
+    def _hold(self, number: int, names: tuple[str, ...]) -> list[pa.Array | None]:
+        """Return a batch's columns; None for one that holds nothing."""
+        columns = [self._checked(number, self.schema.get_field_index(name)) for name in names]
+        held = [column if column.null_count < len(column) else None for column in columns]
+        self._held[number, names] = held
+        return held
+
+    def table(self) -> pa.Table:
+        """Return everything, checked."""
+        with told(self.path):
+            for number in range(len(self._batches)):
+                for at in range(len(self.schema)):
+                    self._checked(number, at)
+            return pa.Table.from_batches(self._batches, self.schema)
+
+    def _checked(self, number: int, column: int) -> pa.Array:
+        found = self._sound.get((number, column))
+        if found is None:
+            found = self._batches[number].column(column)
+            found.validate(full=True)
+            self._sound[number, column] = found
+        return found
+
+
+def _values(columns: Sequence[pa.Array | None], rows: list[int]) -> Iterator[list[Any]]:
+    """Yield some values of each column; a few one by one, as Arrow takes a while to begin."""
+    together = None if len(rows) < _MANY else pa.array(rows)
+    for column in columns:
+        if column is None:
+            yield [None] * len(rows)
+        elif together is None:
+            yield [column[row].as_py() for row in rows]
+        else:
+            yield column.take(together).to_pylist()
+
+
+def array(path: Path, kind: type[np.generic], shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """Open a numpy file, memory-mapped, that must hold just this.
+
+    Its head is compared with the one that numpy writes, not parsed: numpy's parser is Python's own,
+    which a hostile file should not be given.
+    """
+    with told(path):
+        head = _npy_head(kind, shape)
+        size = len(head) + math.prod(shape) * np.dtype(kind).itemsize
+        with path.open("rb") as file:
+            if file.read(len(head)) != head or path.stat().st_size != size:
+                raise ValueError(f"it does not hold {shape} {np.dtype(kind)}")
+        if size == len(head):
+            return np.zeros(shape, kind)
+        # As a plain array: taking a part of a memmap goes through Python.
+        return np.memmap(path, kind, "r", len(head), shape).view(np.ndarray)
+
+
+def rows_of_array(path: Path, kind: type[np.generic], columns: int) -> int:
+    """Return how many rows a numpy file of so many columns has, by its size."""
+    with told(path):
+        head = len(_npy_head(kind, (0, columns)))  # padded to a multiple of 64 bytes
+        return (path.stat().st_size - head) // (columns * np.dtype(kind).itemsize)
+
+
+class ArrayWriter:
+    """Writes a numpy file row by row, so that it is never whole in memory.
+
+    Parameters
+    ----------
+    columns : int, optional
+        Of a table of rows; without it the file holds single values.
+    """
+
+    def __init__(self, path: Path, kind: type[np.generic], columns: int | None = None) -> None:
+        self.path, self.rows = path, 0
+        self._kind, self._columns = kind, columns
+        self._file = path.open("wb")
+        self._file.write(self._head())
+
+    def append(self, rows: npt.NDArray[Any]) -> None:
+        """Add rows behind the last."""
+        self._file.write(np.ascontiguousarray(rows, self._kind).tobytes())
+        self.rows += len(rows)
+
+    def close(self) -> None:
+        """Write the number of rows into the head, which numpy leaves room for."""
+        if not self._file.closed:
+            self._file.seek(0)
+            self._file.write(self._head())
+            self._file.close()
+
+    def pieces(self, rows: int) -> Iterator[npt.NDArray[Any]]:
+        """Close the file and yield what was written, so many rows at a time."""
+        self.close()
+        head = len(self._head())
+        for at in range(0, self.rows, rows):
+            size = np.dtype(self._kind).itemsize * (self._columns or 1)
+            yield np.fromfile(self.path, self._kind, rows * (self._columns or 1), offset=head + at * size)
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        return (self.rows,) if self._columns is None else (self.rows, self._columns)
+
+    def _head(self) -> bytes:
+        return _npy_head(self._kind, self._shape)
+
+
+def _npy_head(kind: type[np.generic], shape: tuple[int, ...]) -> bytes:
+    sink = io.BytesIO()
+    description = np.lib.format.dtype_to_descr(np.dtype(kind))
+    header = {"descr": description, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(sink, header)
+    return sink.getvalue()
+
+
+@contextlib.contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Turn whatever a damaged file makes its readers raise into the one error that says so."""
+    try:
+        yield
+    except RagError:
+        raise
+    except FileNotFoundError:
+        raise StoreCorruptError(f"{path} is missing: {ADVICE}") from None
+    except PermissionError:
+        raise StoreCorruptError(f"{path} may not be read: give yourself the right to") from None
+    except Exception as error:  # Arrow, numpy and FAISS raise a dozen kinds, tokenize's among them
+        said = " ".join(str(error).split())[:200] or type(error).__name__
+        raise StoreCorruptError(f"{path} is damaged ({said}): {ADVICE}") from error
+
+
+#: What to do about a damaged index.
+ADVICE = (
+    "`rag verify` says which version is whole and `rag rollback` goes back to it, or build again with "
+    "--rebuild (what was embedded is kept)"
+)
+
+
+def without_advice(error: RagError) -> str:
+    """Return what an error says has happened, for a list that gives the advice once."""
+    return str(error).removesuffix(f": {ADVICE}")

@@ -1,0 +1,306 @@
+"""Versions of an index: one JSON manifest each, and one pointer that is swapped atomically.
+
+::
+
+    indexes/handbook/
+        CURRENT               the number of the current version
+        LOCK                  held by whoever writes
+        manifests/000003.json what version 3 is made of, with the SHA-256 of every file
+        sources/000003.arrow  its table of sources: path, content hash, chunks, quarantine
+        removed/000003-*.npy  rows of a segment that version 3 no longer holds
+        documents/000003-*    metadata of a segment as version 3 changed it
+        segments/<id>/        immutable files
+        cache.sqlite          the write-ahead embedding cache
+        ledger.sqlite         what calls for this index have cost
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from rag.core.errors import (
+    StoreCorruptError,
+    StoreLockedError,
+    StoreMismatchError,
+    StoreMissingError,
+    cannot_write,
+)
+from rag.index.filters.where import FieldType
+from rag.index.storage.columns import ADVICE
+
+FORMAT: Literal[3] = 3
+#: Folders of an index's files, each with a file or folder per version or segment.
+FOLDERS = ("segments", "manifests", "sources", "removed", "documents")
+_LARGEST_MANIFEST = 64 << 20
+
+Count = Annotated[int, Field(ge=0, lt=1 << 40)]
+#: A path inside the index: two or three plain names, the first one of `FOLDERS`.
+Inside = Annotated[
+    str, Field(pattern=r"^(segments/[0-9a-f]{16}|sources|removed|documents)/[0-9a-z-]+\.[a-z]+$")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class FileEntry:
+    """A file of the index, relative to its folder."""
+
+    path: Inside
+    bytes: Count
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentEntry:
+    """A segment as a version sees it.
+
+    Attributes
+    ----------
+    removed : FileEntry, optional
+        The rows that were removed since.
+    gone : int
+        How many these are.
+    documents : FileEntry, optional
+        The documents' metadata, where it was changed since.
+    """
+
+    id: Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
+    rows: Annotated[int, Field(ge=1, lt=1 << 31)]
+    files: tuple[FileEntry, ...]
+    removed: FileEntry | None = None
+    gone: Count = 0
+    documents: FileEntry | None = None
+
+    @property
+    def live(self) -> int:
+        """Rows that are still there."""
+        return self.rows - self.gone
+
+    @property
+    def everything(self) -> list[FileEntry]:
+        """Its files, and those that came since."""
+        return [*self.files, *(file for file in (self.removed, self.documents) if file)]
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedderEntry:
+    """Which embedder made the vectors; `name` is a known one's, or empty."""
+
+    name: str
+    fingerprint: str
+    dimensions: Annotated[int, Field(ge=1, le=1 << 16)]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One version of an index.
+
+    Attributes
+    ----------
+    why : str
+        What made this version: ``"build"``, ``"compact"``, ``"rollback to 3"``, …
+    """
+
+    version: Annotated[int, Field(ge=1, lt=10**9)]
+    created: str
+    embedder: EmbedderEntry
+    chunker: str
+    root: str
+    schema: Mapping[str, FieldType]
+    segments: tuple[SegmentEntry, ...]
+    sources: FileEntry
+    files: Count
+    chunks: Count
+    notes: tuple[str, ...] = ()
+    why: str = "build"
+    format: Literal[3] = FORMAT
+
+    def to_json(self) -> str:
+        """Return the manifest as it stands on disk."""
+        return json.dumps(asdict(self), indent=1, sort_keys=True)
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, as hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def entry(folder: Path, path: Path) -> FileEntry:
+    """Describe a file that was just written, after making it durable."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    return FileEntry(path.relative_to(folder).as_posix(), path.stat().st_size, sha256(path))
+
+
+def fsync_folder(path: Path) -> None:
+    """Make the names in a folder durable."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_durably(path: Path, text: str) -> None:
+    """Replace a file atomically: whoever reads sees the old text or the new, also after a crash."""
+    temporary = path.with_name(path.name + ".new")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    fsync_folder(path.parent)
+
+
+def current_version(folder: Path) -> int | None:
+    """Return the number that the pointer names, or None where there is no index."""
+    try:
+        text = _read(folder / "CURRENT", 100).decode("ascii").strip()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise StoreCorruptError(f"cannot read {folder / 'CURRENT'} ({error}): {ADVICE}") from None
+    if not (text.isascii() and text.isdigit()) or len(text) > 9:
+        raise StoreCorruptError(f"{folder / 'CURRENT'} does not hold a version's number: {ADVICE}")
+    return int(text)
+
+
+def pointer(folder: Path) -> int | None:
+    """Return the version that the pointer names, or None where it is lost or damaged."""
+    try:
+        return current_version(folder)
+    except StoreCorruptError:
+        return None
+
+
+def newest_version(folder: Path) -> int:
+    """Return the number of the current version; of the newest that is there if the pointer is lost.
+
+    0 says that there is none.
+    """
+    current = pointer(folder)
+    return current if current is not None else max(_manifests(folder), default=0)
+
+
+def kept_versions(folder: Path) -> list[int]:
+    """Return the numbers of the versions whose manifests are there, up to the current one."""
+    newest = newest_version(folder)
+    return sorted(number for number in _manifests(folder) if number <= newest)
+
+
+def _manifests(folder: Path) -> list[int]:
+    names = [path.stem for path in (folder / "manifests").glob("*.json")]
+    return [int(name) for name in names if name.isascii() and name.isdecimal()]
+
+
+def read_manifest(folder: Path, version: int | None = None) -> Manifest:
+    """Read a version's manifest, and check that every file it names is there and has its size.
+
+    Raises
+    ------
+    StoreMissingError
+        There is no index in the folder, or it does not keep the version.
+    StoreCorruptError
+        The manifest, or a file that it names, is missing, short, or outside the folder.
+    StoreMismatchError
+        It has the format of another version of `rag`.
+    """
+    wanted = current_version(folder) if version is None else version
+    if wanted is None:
+        raise StoreMissingError(f"there is no index in {folder}: build it with `rag build SRC {folder}`")
+    path = folder / "manifests" / f"{wanted:06d}.json"
+    try:
+        text = _read(path, _LARGEST_MANIFEST)
+        found = json.loads(text).get("format")
+        if isinstance(found, int) and found != FORMAT:
+            raise StoreMismatchError(
+                f"{folder} has format {found}; this version of rag reads {FORMAT}: build it again with "
+                "--rebuild (its embedding cache is used), or use the version of rag that built it"
+            )
+        manifest = _MANIFEST.validate_json(text, strict=True)
+        if manifest.version != wanted:
+            raise ValueError(f"it says that it is version {manifest.version}")
+    except FileNotFoundError:
+        if version is not None and version != newest_version(folder):
+            there = ", ".join(map(str, kept_versions(folder))) or "none"
+            raise StoreMissingError(f"{folder} has no version {version}: there is {there}") from None
+        raise StoreCorruptError(f"{path} is missing: {ADVICE}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        said = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise StoreCorruptError(f"{path} is damaged ({said}): {ADVICE}") from None
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise StoreCorruptError(f"{path} is damaged ({error}): {ADVICE}") from None
+    for file in files_of(manifest):
+        check_size(folder, file)
+    return manifest
+
+
+def _read(path: Path, most: int) -> bytes:
+    """Read a small regular file: not a pipe that never ends, nor one that fills the memory."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(handle, "rb") as file:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > most:
+            raise ValueError(f"not a file of at most {most} bytes")
+        return file.read(most)
+
+
+def files_of(manifest: Manifest) -> list[FileEntry]:
+    """List every file that a version is made of."""
+    return [manifest.sources, *(file for segment in manifest.segments for file in segment.everything)]
+
+
+def altered(folder: Path, files: Iterable[FileEntry]) -> Iterator[FileEntry]:
+    """Read files, and yield those that are not what was written."""
+    return (file for file in files if sha256(folder / file.path) != file.sha256)
+
+
+_MANIFEST = TypeAdapter(Manifest)
+
+
+def check_size(folder: Path, file: FileEntry) -> None:
+    """Refuse a file that is not there, not a plain file, or not as long as the manifest says."""
+    path = folder / file.path
+    try:
+        status = path.lstat()
+    except OSError:
+        raise StoreCorruptError(f"{path} is missing: {ADVICE}") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise StoreCorruptError(f"{path} is not a plain file: {ADVICE}")
+    if status.st_size != file.bytes:
+        raise StoreCorruptError(
+            f"{path} has {status.st_size} bytes, the manifest says {file.bytes}: {ADVICE}"
+        )
+
+
+@contextlib.contextmanager
+def writer_lock(folder: Path) -> Iterator[None]:
+    """Hold the writer's lock; the system frees it if the process dies.
+
+    Raises
+    ------
+    StoreLockedError
+        Another process holds it.
+    """
+    try:
+        handle = (folder / "LOCK").open("a")
+    except OSError as error:
+        raise cannot_write(folder, error) from None
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise StoreLockedError(f"another process is writing to {folder}: wait until it is done") from None
+        yield

@@ -1,0 +1,137 @@
+"""Types of metadata fields: found in the values, joined over documents, stored in Arrow columns."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from rag.index.filters.where import FieldType
+
+#: The fields that every row has, and that a filter may use beside the user's.
+OWN: dict[str, FieldType] = {
+    "source": "string", "doc_id": "string", "chunk_id": "string", "start": "number",
+    "end": "number", "page_start": "number", "page_end": "number", "section": "list",
+}  # fmt: skip
+
+
+def infer(value: Any) -> FieldType:
+    """Return the type of one metadata value."""
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int | float):
+        return "number"
+    if isinstance(value, dt.datetime):
+        return "datetime"
+    if isinstance(value, dt.date):
+        return "date"
+    if isinstance(value, list | tuple | set | frozenset):
+        return "list"
+    return "string"
+
+
+def join(one: FieldType, other: FieldType) -> FieldType:
+    """Return the narrowest type that holds values of both.
+
+    A list holds strings; a datetime holds dates; a string holds everything else. The order in
+    which documents are met does not matter.
+    """
+    kinds = {one, other}
+    if len(kinds) == 1:
+        return one
+    if kinds == {"date", "datetime"}:
+        return "datetime"
+    return "list" if "list" in kinds else "string"
+
+
+def convert(value: Any, kind: FieldType) -> Any:
+    """Return a value as its field's joined type has it."""
+    own = infer(value)
+    if own == kind and kind != "list":
+        if kind == "datetime":
+            return value.astimezone(dt.UTC) if value.tzinfo else value.replace(tzinfo=dt.UTC)
+        return value
+    if kind == "list":
+        return [_text(item) for item in value] if own == "list" else [_text(value)]
+    if kind == "datetime" and own == "date":
+        return dt.datetime(value.year, value.month, value.day, tzinfo=dt.UTC)
+    return _text(value)
+
+
+def _text(value: Any) -> str:
+    """Print a value the same way whichever of its field's types it went through before."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dt.datetime):
+        moment = value.astimezone(dt.UTC) if value.tzinfo else value.replace(tzinfo=dt.UTC)
+        return moment.date().isoformat() if moment.time() == dt.time() else moment.isoformat()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return value.isoformat() if isinstance(value, dt.date) else str(value)
+
+
+def column(values: Sequence[Any], kind: FieldType | None = None) -> pa.Array:
+    """Make the Arrow column of a field; None where a document does not have it.
+
+    Without a `kind` it has the narrowest that holds the values.
+    """
+    if kind is None:
+        kinds = [infer(value) for value in values if value is not None]
+        found: FieldType = functools.reduce(join, kinds)
+        return column(values, found)
+    items = [None if value is None else convert(value, kind) for value in values]
+    if kind == "number":
+        whole = all(isinstance(v, int) and abs(v) < 2**53 for v in items if v is not None)
+        return pa.array(items if whole else [None if v is None else float(v) for v in items],
+                        pa.int64() if whole else pa.float64())  # fmt: skip
+    return pa.array(items, ARROW[kind])
+
+
+ARROW: dict[FieldType, pa.DataType] = {
+    "string": pa.string(), "number": pa.float64(), "boolean": pa.bool_(), "date": pa.date32(),
+    "datetime": pa.timestamp("us", tz="UTC"), "list": pa.list_(pa.string()),
+}  # fmt: skip
+
+
+def recast(values: pa.Array, kind: FieldType) -> pa.Array:
+    """Return a column as the index's schema has it now, where a later file widened the type."""
+    have = values.type
+    if kind == "number" and (pa.types.is_integer(have) or pa.types.is_floating(have)):
+        return values
+    if have.equals(ARROW[kind]):
+        return values
+    return column(values.to_pylist(), kind)
+
+
+def widen(
+    schema: Mapping[str, FieldType],
+    examples: dict[str, str],
+    metadata: Mapping[str, Any],
+    source: str,
+    notes: list[str],
+    find: Callable[[str], str] = lambda name: "the index",
+) -> dict[str, FieldType]:
+    """Add a document's fields to a schema; where a type does not fit, say so once with both files.
+
+    Parameters
+    ----------
+    examples : dict of str to str
+        For each field a file that has it, as far as one was met; added to.
+    find : callable
+        Finds a file for a field that was not met yet.
+    """
+    out = dict(schema)
+    for name, value in metadata.items():
+        kind = infer(value)
+        known = out.get(name)
+        out[name] = kind if known is None else join(known, kind)
+        begin = f"field {name!r} is a "
+        if known is not None and kind != known and not any(note.startswith(begin) for note in notes):
+            other = examples.get(name) or find(name)
+            notes.append(f"{begin}{known} in {other} and a {kind} in {source}: kept as {out[name]}")
+        if known is None:
+            examples[name] = source
+    return out

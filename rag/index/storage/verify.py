@@ -1,0 +1,231 @@
+"""What `Store.verify` looks at, and what differs between two versions.
+
+Every file has the bytes that were written (SHA-256); every column is sound; chunks stand in order
+in their documents, with offsets as long as their texts and ids of their own; vectors are finite and
+of unit length, and their moments and postings are theirs; the table of sources counts the chunks
+that are there; no file lies about that no version names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rag.core.errors import RagError, StoreCorruptError
+from rag.index.index import Index
+from rag.index.storage.columns import without_advice
+from rag.index.storage.manifest import (
+    Manifest,
+    altered,
+    files_of,
+    kept_versions,
+    newest_version,
+    pointer,
+    read_manifest,
+)
+from rag.index.storage.segment import Segment, open_segment
+from rag.index.storage.sources import open_sources, read_sources
+from rag.index.storage.writer import find_orphans
+
+_BLOCK = 1 << 15
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What `Store.verify` found.
+
+    Attributes
+    ----------
+    problems : tuple of str
+        What is wrong, a line each; empty for a sound version.
+    orphans : tuple of str
+        Files that no version names: harmless, cleared by the next build.
+    advice : str
+        What to do; empty for a sound version.
+    """
+
+    version: int
+    files: int
+    bytes: int
+    chunks: int
+    problems: tuple[str, ...] = ()
+    orphans: tuple[str, ...] = ()
+    advice: str = ""
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+
+def verify(folder: Path, version: int | None = None) -> Verification:
+    """Check a version, by default the current one; a missing one is an error, damage is not."""
+    number = newest_version(folder) if version is None else version
+    problems: list[str] = []
+    files = size = chunks = 0
+    if pointer(folder) is None:
+        problems.append(f"{folder / 'CURRENT'} does not name a version")
+    try:
+        manifest = read_manifest(folder, number)
+    except StoreCorruptError as error:
+        problems.append(without_advice(error))
+    else:
+        chunks = manifest.chunks
+        entries = files_of(manifest)
+        files, size = len(entries), sum(file.bytes for file in entries)
+        for file in altered(folder, entries):
+            problems.append(f"{file.path} was altered: its SHA-256 is not the manifest's")
+        problems += _content(folder, manifest)
+    orphans: list[Path] = []
+    try:
+        orphans = find_orphans(folder)
+    except RagError as error:
+        if not problems:
+            problems.append(f"an older version is damaged: {without_advice(error)}")
+    return Verification(
+        number, files, size, chunks, tuple(dict.fromkeys(problems)),
+        tuple(str(path.relative_to(folder)) for path in orphans),
+        _advice(folder, number) if problems else "",
+    )  # fmt: skip
+
+
+def _advice(folder: Path, bad: int) -> str:
+    """Name the newest other version that is whole, or say how to build anew."""
+    for version in reversed(kept_versions(folder)):
+        if version == bad and pointer(folder) is not None:
+            continue
+        try:
+            manifest = read_manifest(folder, version)
+            whole = not any(altered(folder, files_of(manifest)))
+        except RagError:
+            continue
+        if whole:
+            return (
+                f"version {version} is whole: `rag rollback {folder} {version}`, then build again to bring "
+                "it up to date"
+            )
+    return "no other version is whole: build again with --rebuild (what was embedded is in the cache)"
+
+
+def _content(folder: Path, manifest: Manifest) -> Iterator[str]:
+    """Yield what is wrong inside the files of a version."""
+    per_source: Counter[str] = Counter()
+    ids: Counter[str] = Counter()
+    live = 0
+    for entry in manifest.segments:
+        try:
+            segment = open_segment(folder, entry, manifest.embedder.dimensions)
+            for said in _segment(segment):
+                yield f"segments/{entry.id}: {said}"
+            live += int(segment.live.sum())
+            for row in _rows(segment, ("chunk_id", "doc")):
+                per_source[row["source"]] += 1
+                ids[row["chunk_id"]] += 1
+        except RagError as error:
+            yield without_advice(error)
+    if live != manifest.chunks:
+        yield f"there are {live} chunks, the manifest says {manifest.chunks}"
+    twice = [name for name, count in ids.items() if count > 1]
+    if twice:
+        yield f"{len(twice)} chunk ids are there more than once, such as {twice[0]!r}"
+    try:
+        for record in read_sources(open_sources(folder / manifest.sources.path)):
+            if record.chunks != per_source[record.source]:
+                yield (
+                    f"{record.source} has {per_source[record.source]} chunks, its table says {record.chunks}"
+                )
+    except RagError as error:
+        yield without_advice(error)
+
+
+def _segment(segment: Segment) -> Iterator[str]:
+    last: tuple[int, int] = (-1, 0)
+    for row in _rows(segment, ("doc", "start", "end", "text", "page_start", "page_end"), every=True):
+        if row["end"] - row["start"] != len(row["text"]) or row["start"] < 0:
+            yield f"a chunk of {row['source']} at {row['start']} is not as long as its offsets say"
+        if (row["doc"], row["start"]) < last:
+            yield f"the chunks of {row['source']} are not in order"
+        if row["page_start"] is not None and (row["page_end"] or 0) < row["page_start"]:
+            yield f"a chunk of {row['source']} ends on a page before its first"
+        last = (row["doc"], row["start"])
+    total = np.zeros(segment.dimensions)
+    for at in range(0, segment.rows, _BLOCK):
+        block = segment.vectors[at : at + _BLOCK]
+        norms = np.linalg.norm(block, axis=1)
+        if not np.all((np.abs(norms - 1) < 1e-3) | (norms == 0)):
+            yield f"vectors from row {at} are not of unit length"
+        total += block.sum(0, dtype=np.float64)
+    if segment.moments is not None and not np.allclose(
+        segment.moments[0], total, atol=1e-3 * segment.rows**0.5
+    ):
+        yield "moments.npy is not of these vectors"
+    _, ends, rows, frequency = segment.postings.everything()
+    counted = np.bincount(rows, frequency, segment.rows)
+    if not np.array_equal(counted, segment.postings.lengths) and frequency.max(initial=0) < 65535:
+        yield "the postings do not add up to the lengths of the rows"
+    term = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0))
+    if np.any((np.diff(term) == 0) & (np.diff(rows) < 1)):
+        yield "the postings of a term are not in order"
+    _ = segment.heading_vectors
+
+
+def _rows(segment: Segment, names: tuple[str, ...], *, every: bool = False) -> Iterator[dict[str, Any]]:
+    """Yield rows (live ones, or all) as plain values, with their document's source and id."""
+    documents = segment.documents.table().select(["source", "doc_id"]).to_pydict()
+    _ = segment.rows_of({""})  # checks the numbers of the documents
+    columns = [segment.chunks.chunks(name) for name in names]
+    at = 0
+    for parts in zip(*columns, strict=True):
+        for values in zip(*(part.to_pylist() for part in parts), strict=True):
+            if every or segment.live[at]:
+                row = dict(zip(names, values, strict=True))
+                yield {
+                    **row,
+                    "source": documents["source"][row["doc"]],
+                    "doc_id": documents["doc_id"][row["doc"]],
+                }
+            at += 1
+
+
+# ---------------------------------------------------------------------- differences
+
+
+@dataclass(slots=True)
+class Document:
+    """A document of one version: its name, its chunks' ids, and its metadata (hashed)."""
+
+    name: str
+    metadata: bytes
+    chunks: set[str] = field(default_factory=set)
+
+
+def differing(one: Index, two: Index) -> tuple[dict[str, Document], dict[str, Document]]:
+    """Return the documents, by id, of the segments that two versions do not share."""
+    shared = set(one.manifest.segments) & set(two.manifest.segments)
+    sides = []
+    for index in (one, two):
+        documents: dict[str, Document] = {}
+        for entry in index.manifest.segments:
+            if entry not in shared:
+                segment = open_segment(index.path, entry, index.manifest.embedder.dimensions)
+                _collect(segment, documents)
+        sides.append(documents)
+    return sides[0], sides[1]
+
+
+def _collect(segment: Segment, documents: dict[str, Document]) -> None:
+    table = segment.documents.table().to_pylist()
+    for row in _rows(segment, ("chunk_id", "doc")):
+        key = row["doc_id"]
+        if key not in documents:
+            values = {name: str(value) for name, value in table[row["doc"]].items() if value is not None}
+            digest = hashlib.blake2b(json.dumps(values, sort_keys=True).encode()).digest()
+            documents[key] = Document(row["source"] or key, digest)
+        documents[key].chunks.add(row["chunk_id"])

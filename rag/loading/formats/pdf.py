@@ -1,0 +1,212 @@
+"""PDF: each page's text and the outline by PDFium, and a second opinion by pypdf where it fails."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import re
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pypdfium2 as pdfium
+
+from rag.core.errors import LoadError
+from rag.loading.formats.archive import PASSWORD
+from rag.loading.formats.margins import find_margins
+from rag.loading.structure import Options, Parsed
+
+#: Seconds for pypdf, which can take minutes for what PDFium could not read either.
+_SECOND_OPINION_S = 10.0
+#: Most pixels of a page drawn for OCR: an A4 page at 300 dots an inch has 9 million.
+_MOST_PIXELS = 20_000_000
+_DOTS_PER_INCH = 300
+
+_Outline = list[tuple[int, int, str]]  # (page, level from 1, title)
+
+
+@dataclass
+class _Read:
+    """What a reader made of a file; None for a page that it could not read."""
+
+    pages: list[str | None]
+    metadata: dict[str, Any] = field(default_factory=dict)
+    outline: _Outline = field(default_factory=list)
+    pictures: list[int] = field(default_factory=list)
+
+
+def parse_pdf(path: Path, data: bytes, options: Options) -> Parsed:
+    """Read a PDF; pages are separated by a blank line.
+
+    Raises
+    ------
+    LoadError
+        It is damaged beyond both readers, or needs a password.
+    """
+    try:
+        read = _by_pdfium(data, options.password)
+    except pdfium.PdfiumError as error:
+        if "password" in str(error).lower():
+            given = options.password is not None
+            reason = "needs another password than the one given" if given else PASSWORD[0]
+            raise LoadError(reason, PASSWORD[1]) from None
+        said = re.search(r"\(PDFium: (.*?)\)", str(error))
+        read = _by_pypdf(data, options.password, said[1] if said else str(error))
+    else:
+        if None in read.pages or not any(read.pages):
+            with contextlib.suppress(LoadError):
+                other = _by_pypdf(data, options.password, "")
+                read.pages = [mine or more for mine, more in zip(read.pages, other.pages, strict=False)]
+    notes: list[str] = []
+    lost = [number for number, page in enumerate(read.pages, 1) if page is None]
+    if lost:
+        notes.append(f"{_pages(lost)} could not be read (damaged)")
+    pages = [page or options.page_texts.get(number, "") for number, page in enumerate(read.pages)]
+    scanned = [number for number in read.pictures if not pages[number].strip()]
+    if not any(pages) and lost and not scanned:
+        raise LoadError(
+            "holds no page that can be read (damaged)",
+            "open it in a viewer and save it again, or leave it out",
+        )
+    return _composed(pages, read, scanned, notes)
+
+
+def draw_page(data: bytes, number: int, password: str | None) -> bytes:
+    """Draw a page (from 0) in grey, as PNG, for OCR."""
+    document = pdfium.PdfDocument(data, password=password)
+    try:
+        page = document[number]
+        width, height = page.get_size()
+        scale = min(_DOTS_PER_INCH / 72, (_MOST_PIXELS / max(width * height, 1)) ** 0.5)
+        out = io.BytesIO()
+        page.render(scale=scale, grayscale=True).to_pil().save(out, "PNG")
+        return out.getvalue()
+    finally:
+        document.close()
+
+
+def _composed(pages: list[str], read: _Read, scanned: list[int], notes: list[str]) -> Parsed:
+    starts, at = [], 0
+    for page in pages:
+        starts.append(at)
+        at += len(page) + 2
+    text = "\n\n".join(pages).rstrip("\n")
+    parsed = Parsed(text + "\n" if text else "", read.metadata, pages=starts, scanned=scanned, notes=notes)
+    if text and scanned:
+        notes.append(
+            f"{_pages([n + 1 for n in scanned])} hold pictures and no text: not read "
+            "(build with --ocr tesseract to read them)"
+        )
+    parsed.margins = find_margins(pages, starts)
+    parsed.headings = _headings(parsed.text, starts, read.outline)
+    return parsed
+
+
+def _by_pdfium(data: bytes, password: str | None) -> _Read:
+    document = pdfium.PdfDocument(data, password=password)
+    try:
+        read = _Read([], _metadata(document.get_metadata_dict(skip_empty=True)))
+        for number in range(len(document)):
+            try:
+                page = document[number]
+                textpage = page.get_textpage()
+                text = _clean(textpage.get_text_range())
+                textpage.close()
+                if not text and _pictures(page):
+                    read.pictures.append(number)
+                page.close()
+                read.pages.append(text)
+            except pdfium.PdfiumError:
+                read.pages.append(None)
+        for item in document.get_toc(max_depth=6):
+            target = item.get_dest()
+            index = target.get_index() if target else None
+            title = " ".join((item.get_title() or "").split())
+            if index is not None and title:
+                read.outline.append((index, item.level + 1, title))
+        labels = [document.get_page_label(number) for number in range(len(document))]
+        plain = [str(number) for number in range(1, len(labels) + 1)]
+        if any(labels) and labels != plain:
+            read.metadata["page_labels"] = [
+                label or number for label, number in zip(labels, plain, strict=True)
+            ]
+        return read
+    finally:
+        document.close()
+
+
+def _pictures(page: Any) -> bool:
+    kinds = (pdfium.raw.FPDF_PAGEOBJ_IMAGE,)
+    return next(iter(page.get_objects(filter=kinds, max_depth=3)), None) is not None
+
+
+def _by_pypdf(data: bytes, password: str | None, why: str) -> _Read:
+    import pypdf
+
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)
+    try:
+        with _within(_SECOND_OPINION_S):
+            reader = pypdf.PdfReader(io.BytesIO(data), password=password)
+            if reader.is_encrypted and not reader.decrypt(password or ""):
+                raise LoadError(*PASSWORD)
+            return _Read([_clean(page.extract_text()) for page in reader.pages])
+    except LoadError:
+        raise
+    except Exception as error:  # pypdf raises anything on a damaged file
+        raise LoadError(
+            f"is not a readable PDF (PDFium: {why}; pypdf: {type(error).__name__})",
+            "open it in a viewer and save it again, or leave it out",
+        ) from None
+
+
+@contextlib.contextmanager
+def _within(seconds: float) -> Iterator[None]:
+    """Raise TimeoutError in Python code that takes longer; only where signals reach."""
+    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ring(*_: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _clean(text: str) -> str:
+    # PDFium writes a hyphen at a line's end as U+FFFE or U+0002, and lines end in CR LF.
+    text = re.sub(r"[\ufffe\x02]", "-", text.replace("\r\n", "\n").replace("\r", "\n"))
+    return text.replace("\0", "").strip()
+
+
+def _metadata(raw: dict[str, str]) -> dict[str, Any]:
+    names = {"Title": "title", "Author": "author", "Subject": "subject", "Keywords": "keywords"}
+    return {names[key]: value.strip() for key, value in raw.items() if key in names and value.strip()}
+
+
+def _pages(numbers: list[int]) -> str:
+    shown = ", ".join(map(str, numbers[:8])) + (", …" if len(numbers) > 8 else "")
+    return f"page{'s' if len(numbers) > 1 else ''} {shown}"
+
+
+def _headings(text: str, starts: list[int], outline: _Outline) -> _Outline:
+    """Place the outline's titles: where they stand as a line of their page, else left out."""
+    found: _Outline = []
+    for page, level, title in outline:
+        if page >= len(starts):
+            continue
+        end = starts[page + 1] if page + 1 < len(starts) else len(text)
+        words = r"\s+".join(re.escape(word) for word in title.split())
+        match = re.compile(rf"^[ \t]*{words}[ \t]*$", re.MULTILINE).search(text, starts[page], end)
+        if match:
+            found.append((match.start(), level, title))
+    return sorted(found)

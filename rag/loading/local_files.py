@@ -1,0 +1,282 @@
+"""Where files come from: a folder or one file on this machine, or whatever has the same face."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import hashlib
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import pathspec
+
+from rag.core.errors import LoadError, SourceError
+from rag.core.files import SIDECAR, SourceFile
+
+#: Files of patterns in Git's notation, whose matches are left out; in one folder the later one decides.
+IGNORE_FILES = (".gitignore", ".ragignore")
+#: Stars between two slashes of a pattern: comparing takes time to the power of their number.
+_MOST_STARS = 4
+#: Most bytes of a sidecar.
+_SIDECAR_BYTES = 1 << 20
+
+#: The folder that patterns are relative to, the name of their file, and they themselves.
+_Patterns = tuple[str, str, pathspec.GitIgnoreSpec]
+
+
+class Files(Protocol):
+    """Where a `Loader` gets its files: `LocalFiles`, or ``rag.bedrock.storage.s3.S3Files``.
+
+    Attributes
+    ----------
+    name : str
+        What a person calls it: a folder's path, a bucket's URL.
+    notes : list of str
+        What the user should know of the last listing.
+    parallel : int
+        How many files are worth fetching at once; 1 where they are on this machine.
+    """
+
+    name: str
+    notes: list[str]
+    parallel: int
+
+    def list(self) -> Iterator[SourceFile]:
+        """Yield the files, sidecars left out, in any order."""
+        ...
+
+    def identity(self, file: SourceFile) -> str:
+        """Return what changes when the file's content does: its SHA-256, or its ETag."""
+        ...
+
+    def sidecar_identity(self, file: SourceFile) -> str | None:
+        """Return what changes when the file's sidecar does; None if there is none."""
+        ...
+
+    def sidecar(self, file: SourceFile) -> bytes | None:
+        """Return the bytes of ``<file>.metadata.json``, if there is one."""
+        ...
+
+    def local(self, file: SourceFile) -> contextlib.AbstractContextManager[Path]:
+        """Give the file a path on this machine for as long as it is read."""
+        ...
+
+    def keep_in(self, folder: Path) -> None:
+        """Keep what is fetched in a folder, until it is done with."""
+        ...
+
+    def close(self, *, done: bool) -> None:
+        """End the use of it; `done` tells that what was fetched is not needed again."""
+        ...
+
+
+#: What a folder holds that is an index of `rag`'s, which may stand among the documents.
+_AN_INDEX = {"CURRENT", "LOCK", "manifests", "segments"}
+
+
+class LocalFiles:
+    """A folder with everything below it, or one file.
+
+    Hidden files and folders are left out, and what `ignore_files` match. A link to a file or folder
+    outside of the root is left out, and one to a folder inside it is that folder's second name:
+    both are followed with `follow_links`, each folder once.
+
+    Parameters
+    ----------
+    path : str or Path
+    ignore_files : sequence of str
+        Names of files with patterns in Git's notation, looked for in every folder.
+    follow_links : bool
+    """
+
+    parallel = 1
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        ignore_files: Sequence[str] = IGNORE_FILES,
+        follow_links: bool = False,
+    ) -> None:
+        self.path = Path(path)
+        self.name = str(path)
+        self.ignore_files, self.follow_links = tuple(ignore_files), follow_links
+        self.notes: list[str] = []
+
+    def list(self) -> Iterator[SourceFile]:
+        """Yield the files.
+
+        Raises
+        ------
+        SourceError
+            The path does not exist.
+        """
+        self.notes = []
+        if not self.path.exists():
+            raise SourceError(f"{self.path} does not exist: check the path of the documents")
+        if not self.path.is_dir():
+            yield _file(self.path, self.path.name)
+            return
+        ignored: Counter[str] = Counter()
+        seen = {os.path.realpath(self.path)}
+        waiting: list[tuple[Path, str, list[_Patterns]]] = [(self.path, "", [])]
+        while waiting:
+            folder, above, patterns = waiting.pop()
+            try:
+                with os.scandir(folder) as found:
+                    entries = list(found)
+                patterns = [*patterns, *self._patterns(folder, above)]
+            except OSError as error:
+                yield _problem(above, folder, error)
+                continue
+            if above and {entry.name for entry in entries} >= _AN_INDEX:
+                self.notes.append(f"{above.rstrip('/')} is an index: left out")
+                continue
+            for entry in entries:
+                if entry.name.startswith(".") or entry.name.endswith(SIDECAR):
+                    continue
+                source, path = above + _shown(entry.name), Path(entry.path)
+                try:
+                    inside = entry.is_dir()
+                    if entry.is_symlink() and not self._follow(path, source, inside):
+                        continue
+                except OSError as error:  # a link to itself, or one with a name that cannot be
+                    yield _problem(source, path, error)
+                    continue
+                by = _ignored(source + "/" * inside, patterns)
+                if by is not None:
+                    ignored[by] += 1
+                elif not inside:
+                    yield _file(path, source)
+                elif self._first_time(path, seen):
+                    waiting.append((path, source + "/", patterns))
+        for name, count in sorted(ignored.items()):
+            files = "file or folder is" if count == 1 else "files or folders are"
+            self.notes.append(f"{count} {files} left out by {name}")
+
+    def _first_time(self, folder: Path, seen: set[str]) -> bool:
+        """Tell whether a folder was not walked yet; only links can lead to one twice."""
+        if not self.follow_links:
+            return True
+        real = os.path.realpath(folder)
+        new = real not in seen
+        seen.add(real)
+        return new
+
+    def _follow(self, link: Path, source: str, inside: bool) -> bool:
+        """Tell whether a link is to be followed; note one that is not."""
+        if self.follow_links or not link.exists():  # what is not there is quarantined
+            return True
+        if inside:
+            self.notes.append(f"{source} is a link to a folder: not followed (see follow_links)")
+            return False
+        if not self._within(link):
+            self.notes.append(f"{source} is a link out of the folder: not followed (see follow_links)")
+            return False
+        return True
+
+    def _within(self, link: Path) -> bool:
+        root = os.path.realpath(self.path if self.path.is_dir() else self.path.parent)
+        return os.path.commonpath([os.path.realpath(link), root]) == root
+
+    def _patterns(self, folder: Path, above: str) -> Iterator[_Patterns]:
+        for name in self.ignore_files:
+            path = folder / name
+            if not path.is_file() or (path.is_symlink() and not self._within(path)):
+                continue
+            lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+            kept = [line for line in lines if self._heeded(line, above + name)]
+            yield above, above + name, pathspec.GitIgnoreSpec.from_lines(kept)
+
+    def _heeded(self, line: str, name: str) -> bool:
+        """Tell whether a pattern can be compared, and in a bounded time; note one that cannot."""
+        try:
+            pathspec.GitIgnoreSpec.from_lines([line])
+            if max(part.count("*") for part in line.split("/")) <= _MOST_STARS:
+                return True
+            why = f"more than {_MOST_STARS} stars between slashes"
+        except ValueError as error:
+            why = " ".join(str(error).split())[:80]
+        self.notes.append(f"{name}: the pattern {line[:60]!r} is not heeded ({why})")
+        return False
+
+    def identity(self, file: SourceFile) -> str:
+        """Return the SHA-256 of the file's bytes."""
+        assert file.path is not None
+        return digest(file.path)
+
+    def sidecar_identity(self, file: SourceFile) -> str | None:
+        """Return the SHA-256 of the sidecar's bytes."""
+        data = self.sidecar(file)
+        return None if data is None else hashlib.sha256(data).hexdigest()
+
+    def sidecar(self, file: SourceFile) -> bytes | None:
+        """Return the bytes of the file's sidecar; one that is a link out of the root is not read."""
+        assert file.path is not None
+        path = file.path.with_name(file.path.name + SIDECAR)
+        if not path.is_file() or (path.is_symlink() and not self.follow_links and not self._within(path)):
+            return None
+        if path.stat().st_size > _SIDECAR_BYTES:
+            raise LoadError(
+                f"has a sidecar {SIDECAR} of more than {_SIDECAR_BYTES >> 20} MB", "make it smaller"
+            )
+        return path.read_bytes()
+
+    @contextlib.contextmanager
+    def local(self, file: SourceFile) -> Iterator[Path]:
+        """Give the file's own path."""
+        assert file.path is not None
+        yield file.path
+
+    def keep_in(self, folder: Path) -> None:
+        """Do nothing: nothing is fetched."""
+
+    def close(self, *, done: bool) -> None:
+        """Do nothing: nothing was fetched."""
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def unreadable(error: OSError) -> LoadError:
+    """Return the error for a file that the system does not let us read."""
+    reason = re.sub(r"^\[Errno \d+\] ", "", str(error)).split(":")[0].lower()
+    return LoadError(f"cannot be read ({reason})", "check that it is there, and its permissions")
+
+
+def _ignored(path: str, patterns: Sequence[_Patterns]) -> str | None:
+    """Return the ignore file that leaves a path out: the deepest that says anything of it decides."""
+    for above, name, spec in reversed(patterns):
+        said = spec.check_file(path[len(above) :]).include
+        if said is not None:
+            return name if said else None
+    return None
+
+
+def _file(path: Path, source: str) -> SourceFile:
+    try:
+        found = path.stat()
+    except OSError:  # a link to nowhere, or gone since
+        return SourceFile(source, -1, path)
+    modified = dt.datetime.fromtimestamp(int(found.st_mtime), dt.UTC)
+    return SourceFile(source, found.st_size, path, modified)
+
+
+def _problem(source: str, path: Path, error: OSError) -> SourceFile:
+    problem = unreadable(error)
+    return SourceFile(source, -1, path, problem=(problem.reason, problem.advice))
+
+
+def _shown(name: str) -> str:
+    """Return a file's name as text; bytes that are no UTF-8 are written as ``%FF``."""
+    return _UNDECODED.sub(lambda match: f"%{ord(match[0]) - 0xDC00:02X}", name)
+
+
+_UNDECODED = re.compile("[\udc80-\udcff]")

@@ -1,0 +1,258 @@
+"""Parsing in a process of its own, under limits: a file may crash, hang or explode there.
+
+The worker is ``python -m rag.loading.sandbox``, spoken to in JSON lines over its standard input and
+output: no pickle, and no demand on the caller's main module.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import selectors
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from rag.core.errors import LoadError
+from rag.loading.structure import Options, Parsed, storable
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one file may cost.
+
+    Attributes
+    ----------
+    timeout_s : float
+        Seconds for parsing one file.
+    memory_mb : int
+        Address space of a worker process, in MiB (Linux only; 0 for no limit).
+    max_chars : int
+        Characters of text that a file may yield.
+    max_file_mb : int
+        Size of a file, in MiB; larger ones are quarantined unread.
+    """
+
+    timeout_s: float = 60.0
+    memory_mb: int = 2048
+    max_chars: int = 50_000_000
+    max_file_mb: int = 100
+
+
+#: Most bytes of a reply for each character that a file may yield: escapes take up to 12, headings more.
+_MOST_REPLY = 16
+
+
+class Worker:
+    """One worker process, started when first needed and again after it had to be killed."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stopped = False
+        self._lock = threading.Lock()
+
+    def parse(self, name: str, path: Path, options: Options) -> Parsed:
+        """Parse a file with the parser of that name; raise `LoadError` whatever happens to it."""
+        reply = self._ask({"parser": name, "path": str(path), "options": asdict(options)})
+        return Parsed.from_json(reply["parsed"])
+
+    def draw(self, path: Path, page: int, password: str | None) -> bytes:
+        """Draw a page of a PDF (from 0) as PNG."""
+        reply = self._ask({"draw": page, "path": str(path), "password": password})
+        return base64.b64decode(reply["png"])
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        with self._lock:
+            if self._stopped:
+                raise LoadError("was not read: loading was stopped", "load again")
+            process = self._process = self._running()
+        assert process.stdin is not None
+        try:
+            process.stdin.write(json.dumps(request).encode() + b"\n")
+            process.stdin.flush()
+            reply = self._reply(process)
+        except (BrokenPipeError, EOFError):
+            code = self.close()
+            raise LoadError(
+                f"crashed its parser (exit status {code})",
+                "the file may be damaged or need more memory: leave it out, or raise memory_mb "
+                "and build with --retry",
+            ) from None
+        except OverflowError:
+            self.close()
+            raise LoadError(
+                f"yields more text and structure than {self._limits.max_chars} characters can have",
+                "leave it out, split it, or raise max_chars and build with --retry",
+            ) from None
+        except TimeoutError:
+            self.close()
+            raise LoadError(
+                f"took more than {self._limits.timeout_s:g} s to parse",
+                "leave it out, or raise timeout_s and build with --retry",
+            ) from None
+        if "error" in reply:
+            raise LoadError(*reply["error"])
+        return reply
+
+    def stop(self) -> None:
+        """Kill the process from another thread: whoever waits for its answer gets an error."""
+        with self._lock:
+            self._stopped = True
+            if self._process is not None:
+                self._process.kill()
+
+    def close(self) -> int | None:
+        """End the process; return its exit status."""
+        process, self._process = self._process, None
+        if process is None:
+            return None
+        with contextlib.suppress(BrokenPipeError):
+            assert process.stdin is not None and process.stdout is not None
+            process.stdin.close()
+            process.stdout.close()
+        try:
+            return process.wait(0.05)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is not None and self._process.poll() is None:
+            return self._process
+        # The modules that this process can import, in its order, and no more: what lies in the
+        # working directory is not to be run because its name is that of a library.
+        command = [sys.executable, "-P", "-m", "rag.loading.sandbox", json.dumps(asdict(self._limits))]
+        home = str(Path(__file__).parents[2])  # works also where rag is not installed but imported
+        paths = [*(os.path.abspath(path) for path in sys.path), home]  # noqa: PTH100
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
+        return subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            env=environment, start_new_session=True,
+        )  # fmt: skip
+
+    def _reply(self, process: subprocess.Popen[bytes]) -> dict[str, Any]:
+        assert process.stdout is not None
+        deadline = time.monotonic() + self._limits.timeout_s
+        handle = process.stdout.fileno()
+        data = bytearray()
+        with selectors.DefaultSelector() as selector:
+            selector.register(handle, selectors.EVENT_READ)
+            while not data.endswith(b"\n"):
+                left = deadline - time.monotonic()
+                if left <= 0 or not selector.select(left):
+                    raise TimeoutError
+                piece = os.read(handle, 1 << 20)
+                if not piece:
+                    raise EOFError
+                data += piece
+                if len(data) > _MOST_REPLY * self._limits.max_chars + (1 << 20):
+                    raise OverflowError
+        reply: dict[str, Any] = json.loads(data)
+        return reply
+
+
+def checked(parsed: Parsed, limits: Limits) -> Parsed:
+    """Return what was parsed, if it holds text and is within limits."""
+    _within(parsed, limits)
+    if not parsed.body and not parsed.text.strip():
+        if parsed.scanned:
+            raise LoadError(
+                "holds no text (a scan, or pictures only)",
+                "build with --ocr tesseract, or run OCR over it first",
+            )
+        raise LoadError("holds no text", "leave it out, or fill it")
+    parsed.text = storable(parsed.text)
+    parsed.headings = [(at, level, storable(title)) for at, level, title in parsed.headings]
+    parsed.notes = [storable(note) for note in parsed.notes]
+    return parsed
+
+
+def _within(parsed: Parsed, limits: Limits) -> Parsed:
+    if len(parsed.text) > limits.max_chars:
+        raise LoadError(
+            f"yields {len(parsed.text)} characters",
+            "leave it out, split it, or raise max_chars and build with --retry",
+        )
+    return parsed
+
+
+def parse_here(name: str, path: Path, options: Options, limits: Limits) -> Parsed:
+    """Parse in this process; raise `LoadError` for whatever a parser raises."""
+    from rag.loading.formats.registry import parse
+
+    try:
+        return _within(parse(name, path, path.read_bytes(), options), limits)
+    except (LoadError, OSError):
+        raise
+    except MemoryError:
+        raise LoadError(
+            f"needs more than {limits.memory_mb} MB to parse",
+            "leave it out, or raise memory_mb and build with --retry",
+        ) from None
+    except Exception as error:  # a parser's own fault must not end the build
+        raise LoadError(
+            f"cannot be parsed ({type(error).__name__}: {' '.join(str(error).split())[:200]})",
+            "the file may be damaged: open it and save it again, or leave it out",
+        ) from None
+
+
+def _answer(request: dict[str, Any], limits: Limits) -> dict[str, Any]:
+    path = Path(request["path"])
+    try:
+        if "draw" in request:
+            from rag.loading.formats.pdf import draw_page
+
+            png = draw_page(path.read_bytes(), request["draw"], request["password"])
+            return {"png": base64.b64encode(png).decode()}
+        texts = {int(page): text for page, text in request["options"].pop("page_texts").items()}
+        options = Options(**request["options"], page_texts=texts)
+        return {"parsed": parse_here(request["parser"], path, options, limits).to_json()}
+    except LoadError as error:
+        return {"error": [error.reason, error.advice]}
+    except Exception as error:
+        return {"error": [f"cannot be read ({type(error).__name__})", "check that it is there, and sound"]}
+
+
+def _serve(requests: IO[bytes], replies: IO[bytes], limits: Limits) -> None:
+    for line in requests:
+        _allow_cpu(limits)
+        reply = _answer(json.loads(line), limits)
+        replies.write(json.dumps(reply).encode() + b"\n")
+        replies.flush()
+
+
+def _allow_cpu(limits: Limits) -> None:
+    """Bound the next request's CPU time, should the parent die while it hangs."""
+    if sys.platform == "linux":
+        import resource
+
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        most = int(used.ru_utime + used.ru_stime + 2 * limits.timeout_s) + 2
+        resource.setrlimit(resource.RLIMIT_CPU, (most, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+
+
+def main() -> None:
+    """Serve requests until standard input ends."""
+    limits = Limits(**json.loads(sys.argv[1]))
+    sys.setrecursionlimit(20_000)  # pages nest deeper than Python's usual limit
+    replies = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a parser prints must not mix with the replies
+    if sys.platform == "linux":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if limits.memory_mb:
+            size = limits.memory_mb << 20
+            resource.setrlimit(resource.RLIMIT_AS, (size, size))
+    _serve(sys.stdin.buffer, replies, limits)
+
+
+if __name__ == "__main__":
+    main()

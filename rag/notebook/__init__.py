@@ -1,0 +1,1 @@
+"""Rich displays for notebooks."""

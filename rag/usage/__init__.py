@@ -1,0 +1,1 @@
+"""Tokens, prices, the ledger and budgets."""

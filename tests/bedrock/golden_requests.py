@@ -1,0 +1,176 @@
+"""What each feature sends to Bedrock, word for word, in ``golden_requests/<feature>.json``.
+
+``pytest tests/test_golden_requests.py --update-golden`` writes the files anew; look at what changed.
+A feature is one line of `FEATURES`: its name, and what makes it send its requests.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import boto3
+from langchain_core.documents import Document
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from pydantic import BaseModel, Field
+
+import rag
+from rag.bedrock.embeddings.cohere import CohereEmbeddings
+from rag.bedrock.embeddings.nova import NovaEmbeddings
+from rag.bedrock.embeddings.titan import TitanEmbeddings
+from rag.bedrock.search.knowledge_base import KnowledgeBaseRetriever
+from rag.bedrock.search.rerank import BedrockReranker
+from rag.bedrock.storage.batch_jobs import BatchJobs
+from rag.emulator import Emulator
+from rag.emulator.recording import VOLATILE, asked_of
+from rag.emulator.redacting import Redactor
+from rag.generation.fallback import Fallback
+from rag.generation.prompt import Prompt
+
+FOLDER = Path(__file__).with_suffix("")
+KNOWLEDGE_BASE = "ABCDEFGHIJ"
+HAIKU_3 = "anthropic.claude-3-haiku-20240307-v1:0"  # cites no search results
+HAIKU_4_5 = "anthropic.claude-haiku-4-5-20251001-v1:0"  # langchain_aws counts the tokens of this one
+QUESTION = "How many days of leave are there?"
+DOCUMENTS = [
+    Document(
+        "Staff in Europe take 28 days of annual leave.",
+        metadata={"source": "leave.md", "start": 0, "end": 45, "title": "Leave", "section": ["Leave"]},
+    ),
+    Document(
+        "Staff in the United States take 22 days.",
+        metadata={"source": "leave.pdf", "start": 10, "end": 50, "page_start": 3, "page_end": 4},
+    ),
+]
+EARLIER = [HumanMessage("Is there leave?"), AIMessage("There is."), HumanMessage(QUESTION)]
+
+
+class Leave(BaseModel):
+    """Days of leave."""
+
+    days: int = Field(ge=0, le=366)
+    where: str
+
+
+def lookup(place: str) -> str:
+    """Look up the leave of a place."""
+    return place
+
+
+def asked(form: Any = "text", documents: list[Document] = DOCUMENTS) -> list[BaseMessage]:
+    """Messages with a short system prompt: those that ship may change, and are in two files alone."""
+    return Prompt("short", system="Answer from the documents.", form=form)(QUESTION, documents)
+
+
+def claude(**options: Any) -> rag.ClaudeBedrock:
+    return rag.ClaudeBedrock(**{"max_tokens": 500, **options})
+
+
+def stream(model: Any, messages: list[BaseMessage]) -> None:
+    for _ in model.stream(messages):
+        pass
+
+
+def structured(model: str, emulator: Emulator) -> None:
+    emulator.behaviour.reply = '{"days": 28, "where": "Europe"}'
+    emulator.behaviour.tool_input = {"days": 28, "where": "Europe"}
+    claude(model=model).with_structured_output(Leave).invoke(asked())
+
+
+def repaired(emulator: Emulator) -> None:
+    def reply(request: Any) -> str:
+        first = len(request.params["messages"]) == 1
+        return json.dumps({"days": 400 if first else 28, "where": "Europe"})
+
+    emulator.behaviour.reply = reply
+    claude().with_structured_output(Leave).invoke(asked())
+
+
+def falls_back(emulator: Emulator) -> None:
+    emulator.fail_next("AccessDeniedException")
+    Fallback(models=[claude(), claude(model=HAIKU_3)]).invoke(asked())
+
+
+def starts_a_job(emulator: Emulator) -> None:
+    BatchJobs("s3://work/jobs").start(
+        "rag-0123456789ab", "rag-0123456789abcdef", model="amazon.titan-embed-text-v2:0",
+        role_arn="arn:aws:iam::123456789012:role/rag-batch", timeout_hours=24,
+    )  # fmt: skip
+
+
+def counts_tokens(emulator: Emulator) -> None:
+    claude(model=HAIKU_4_5).get_num_tokens_from_messages(asked())
+
+
+def applies_a_guardrail(emulator: Emulator) -> None:
+    """Nothing in `rag` does: what a user's own call looks like."""
+    boto3.client("bedrock-runtime").apply_guardrail(
+        guardrailIdentifier="gr1a2b3c", guardrailVersion="2", source="OUTPUT",
+        content=[{"text": {"text": "28 days.", "qualifiers": ["guard_content"]}}],
+    )  # fmt: skip
+
+
+FEATURES: dict[str, Callable[[Emulator], Any]] = {
+    "titan": lambda _: TitanEmbeddings(256).embed_documents(["Annual leave."]),
+    "titan_binary": lambda _: TitanEmbeddings(1024, embedding_type="binary").embed_query("leave?"),
+    "titan_512_not_normalised": lambda _: TitanEmbeddings(512, normalize=False).embed_query("leave?"),
+    "cohere_documents": lambda _: CohereEmbeddings(1024).embed_documents(["Annual leave.", "Sickness."]),
+    "cohere_question": lambda _: CohereEmbeddings(256).embed_query("leave?"),
+    "nova_document": lambda _: NovaEmbeddings(1024).embed_documents(["Annual leave."]),
+    "nova_question": lambda _: NovaEmbeddings(256).embed_query("leave?"),
+    "converse": lambda _: claude().invoke(Prompt()(QUESTION, DOCUMENTS)),
+    "converse_stream": lambda _: stream(claude(), asked()),
+    "conversation": lambda _: claude(model=HAIKU_4_5, temperature=0.5, stop_sequences=["END"]).invoke(
+        [*asked()[:1], *EARLIER]
+    ),
+    "no_documents": lambda _: claude().invoke(asked(documents=[])),
+    "inference_profile_arn": lambda _: claude(
+        model="arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abcd1234",
+        base_model=rag.bedrock.chat.claude.MODEL,
+    ).invoke(asked()),
+    "search_results": lambda _: stream(claude(), Prompt("answer-native-v1")(QUESTION, DOCUMENTS)),
+    "guardrail_with_qualifiers": lambda _: stream(claude(guardrail="gr1a2b3c:2"), asked("guarded")),
+    "cache_point_5m": lambda _: claude(prompt_cache="5m", cache_minimum=0).invoke(asked()),
+    "cache_points_1h": lambda _: (
+        claude(prompt_cache="1h", cache_minimum=0).bind_tools([lookup]).invoke([*asked()[:1], *EARLIER])
+    ),
+    "tools": lambda _: claude().bind_tools([lookup]).invoke(asked()),
+    "tool_forced": lambda _: claude(model=HAIKU_3).bind_tools([lookup], tool_choice="lookup").invoke(asked()),
+    "structured_by_output_config": lambda emulator: structured(rag.bedrock.chat.claude.MODEL, emulator),
+    "structured_by_tool": lambda emulator: structured(HAIKU_3, emulator),
+    "structured_repaired": repaired,
+    "request_metadata": lambda _: claude(request_metadata={"team": "hr"}).invoke(asked()),
+    "service_tier": lambda _: claude(service_tier="flex", performance_config={"latency": "standard"}).invoke(
+        asked()
+    ),
+    "fallback": falls_back,
+    "rerank": lambda _: BedrockReranker().compress_documents(DOCUMENTS, QUESTION),
+    "rerank_cohere": lambda _: BedrockReranker(model="cohere.rerank-v3-5:0", top=1).compress_documents(
+        DOCUMENTS, QUESTION
+    ),
+    "retrieve": lambda _: KnowledgeBaseRetriever(knowledge_base_id=KNOWLEDGE_BASE, k=3).invoke(QUESTION),
+    "retrieve_filtered": lambda _: KnowledgeBaseRetriever(
+        knowledge_base_id=KNOWLEDGE_BASE, k=3, mode="hybrid", where="year >= 2024"
+    ).invoke(QUESTION, where=(rag.field("region") == "eu") & rag.field("tags").list_contains("hr")),
+    "batch_job": starts_a_job,
+    "count_tokens": counts_tokens,
+    "apply_guardrail": applies_a_guardrail,
+}
+
+
+def sent(emulator: Emulator, feature: str) -> str:
+    """Let a feature send its requests; return them as canonical JSON."""
+    before = len(emulator.requests)
+    FEATURES[feature](emulator)
+    redactor = Redactor()
+    found = [
+        {
+            "call": f"{request.method} {redactor.text(request.path)}",
+            "volatile": sorted(VOLATILE & set(request.params)),
+            **asked_of(request, redactor),
+        }
+        for request in emulator.requests[before:]
+    ]
+    return json.dumps(found, indent=2, sort_keys=True, ensure_ascii=False) + "\n"

@@ -1,0 +1,53 @@
+"""Each feature sends what it always sent; what changes is seen in the files under golden_requests/."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import rag
+from rag.emulator import Emulator
+from tests.bedrock.golden_requests import FEATURES, FOLDER, KNOWLEDGE_BASE, sent
+
+
+@pytest.fixture(scope="module")
+def knowledge_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("golden")
+    (folder / "docs").mkdir()
+    (folder / "docs" / "leave.md").write_text(
+        "---\nregion: eu\nyear: 2024\ntags: [hr]\n---\n# Leave\n\nStaff in Europe take 28 days of annual leave.\n"
+    )
+    rag.build(folder / "docs", folder / "ix", embedder="static")
+    return folder / "ix"
+
+
+@pytest.fixture
+def emulator(knowledge_base: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+    with Emulator(
+        knowledge_bases={KNOWLEDGE_BASE: knowledge_base}, s3_endpoint="http://127.0.0.1:9", job_s=60
+    ) as running:
+        for name, value in running.environment().items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
+        yield running
+
+
+@pytest.mark.parametrize("feature", FEATURES)
+def test_a_feature_sends_what_it_always_sent(
+    feature: str, emulator: Emulator, request: pytest.FixtureRequest
+) -> None:
+    found, path = sent(emulator, feature), FOLDER / f"{feature}.json"
+    assert json.loads(found), "nothing was sent"
+    assert emulator.problems == []
+    if request.config.getoption("--update-golden"):
+        FOLDER.mkdir(exist_ok=True)
+        path.write_text(found, encoding="utf-8")
+    assert path.is_file(), "there is no golden request: write it with --update-golden"
+    assert found == path.read_text(encoding="utf-8")
+
+
+def test_there_are_no_golden_requests_of_features_that_are_gone() -> None:
+    assert sorted(path.stem for path in FOLDER.glob("*.json")) == sorted(FEATURES)

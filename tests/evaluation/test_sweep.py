@@ -1,0 +1,255 @@
+"""`rag sweep`: every combination measured, only what changed embedded, wrong names refused at once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import rag
+from rag.core.errors import ConfigError, SourceError
+from rag.evaluation import compare, evaluate, sweep
+from rag.evaluation.grid import settings
+from rag.evaluation.statistics import holm
+
+from .test_cli import error_of, run
+
+TOPICS = (
+    "leave", "pay", "travel", "pensions", "laptops", "badges", "parking", "training", "expenses",
+    "lunch", "visitors", "alarms",
+)  # fmt: skip
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    for topic in TOPICS:
+        body = " ".join(
+            f"Rule {n} of {topic} says that staff ask their manager about {topic} in week {n}."
+            for n in range(12)
+        )
+        (folder / f"{topic}.md").write_text(
+            f"# {topic.title()}\n\n{body}\n\nMore on {topic}: call {topic}@x.\n"
+        )
+    return folder
+
+
+@pytest.fixture
+def questions(source: Path) -> list[dict]:
+    rows = []
+    for number, topic in enumerate(TOPICS):
+        text = (source / f"{topic}.md").read_text()
+        start = text.index(f"Rule {number} of")
+        end = text.index(".", start) + 1
+        rows.append({"id": topic, "question": f"What says rule {number} of {topic}?",
+                     "evidence": [{"source": f"{topic}.md", "start": start, "end": end}]})  # fmt: skip
+    return rows
+
+
+BASE = {"embedder": "static"}
+
+
+def test_every_combination_is_measured_and_the_best_stands_first(
+    source: Path, questions: list[dict], tmp_path: Path
+) -> None:
+    grid = {"chunker.max_tokens": [64, 24], "retriever.k": [1, 4, 48]}
+    found = sweep(source, questions, tmp_path / "sw", grid, settings=BASE, budgets=(100, 400))
+    assert {trial.name for trial in found.trials} == {
+        f"chunker.max_tokens={size} retriever.k={k}" for size in (64, 24) for k in (1, 4, 48)
+    }
+    recalls = [trial.evaluation.metrics["recall"].mean for trial in found.trials]
+    assert recalls == sorted(recalls, reverse=True)
+    assert recalls[0] > recalls[-1]
+    assert (found.headline, found.first) == ("recall", "chunker.max_tokens=64 retriever.k=1")
+    first = next(trial for trial in found.trials if trial.name == found.first)
+    assert first.comparison is None and first.p is None
+    others = [trial for trial in found.trials if trial is not first]
+    for trial in others:
+        assert trial.comparison == compare(trial.evaluation, first.evaluation)
+    raw = [trial.comparison.differences["recall"].p for trial in others]
+    assert [trial.p for trial in others] == holm(raw)
+    assert "5 settings were compared with the first on the same 12 questions" in found.notes[-1]
+
+
+def test_a_trial_is_what_its_settings_give_by_themselves(
+    source: Path, questions: list[dict], tmp_path: Path
+) -> None:
+    found = sweep(source, questions, tmp_path / "sw", {"trimmer.strategy": ["sentences"], "retriever.k": [5]},
+                  settings={**BASE, "chunker": {"max_tokens": 32}}, budgets=(200,))  # fmt: skip
+    rag.build(source, tmp_path / "ix", embedder="static", chunker={"max_tokens": 32})
+    pipe = rag.Pipeline(tmp_path / "ix", retriever={"k": 5}, trimmer={"strategy": "sentences"})
+    assert found.trials[0].evaluation.metrics == evaluate(pipe, questions, budgets=(200,)).metrics
+
+
+def test_only_what_changed_is_embedded(source: Path, questions: list[dict], tmp_path: Path) -> None:
+    grid = {"chunker.max_tokens": [64, 24], "chunker.min_tokens": [8], "retriever.k": [4, 8]}
+    alone = {}
+    for size in (64, 24):
+        report = rag.build(source, tmp_path / str(size), embedder="static",
+                           chunker={"max_tokens": size, "min_tokens": 8})  # fmt: skip
+        alone[size] = report.embedded
+
+    def embedded(grid: dict) -> dict[str, int]:
+        found = sweep(source, questions, tmp_path / "sw", grid, settings=BASE, budgets=(200,))
+        return {trial.name: trial.embedded for trial in found.trials}
+
+    once = embedded(grid)
+    assert once["chunker.max_tokens=64 retriever.k=4"] == alone[64] > 0
+    # The headings are the same, and so are some chunks.
+    assert 0 < once["chunker.max_tokens=24 retriever.k=4"] < alone[24]
+    assert once["chunker.max_tokens=64 retriever.k=8"] == once["chunker.max_tokens=24 retriever.k=8"] == 0
+    assert set(embedded(grid).values()) == {0}
+    indexes = sorted((tmp_path / "sw").glob("index-*"))
+    assert len(indexes) == 2
+    assert not list((tmp_path / "sw").glob("index-*/cache.sqlite"))
+    # Later settings of the trimmer alone need no other index, and a changed file only its own texts.
+    assert set(embedded({**grid, "trimmer.strategy": ["chunks", "sentences"]}).values()) == {0}
+    assert sorted((tmp_path / "sw").glob("index-*")) == indexes
+    with (source / "pay.md").open("a") as file:
+        file.write("\nPaid on the 25th of each month, in arrears, to one account.\n")
+    assert 1 <= embedded(grid)["chunker.max_tokens=64 retriever.k=4"] <= 3
+
+
+def test_a_stopped_sweep_goes_on_from_where_it_was(
+    source: Path, questions: list[dict], tmp_path: Path
+) -> None:
+    grid = {"chunker.max_tokens": [64, 24]}
+
+    def stop(what: str, done: float, of: int) -> None:
+        if what == "2 of 2: chunker.max_tokens=24: questions":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep(source, questions, tmp_path / "sw", grid, settings=BASE, progress=stop)
+    assert not (tmp_path / "sw" / "sweep.json").exists()
+    found = sweep(source, questions, tmp_path / "sw", grid, settings=BASE)
+    assert [trial.embedded for trial in found.trials] == [0, 0]
+
+
+def test_an_index_of_another_version_of_the_chunker_is_built_again_from_the_cache(
+    source: Path, questions: list[dict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def once() -> list[int]:
+        found = sweep(source, questions, tmp_path / "sw", {"retriever.k": [4]}, settings=BASE)
+        return [trial.embedded for trial in found.trials]
+
+    assert once()[0] > 0
+    monkeypatch.setattr(rag.SemanticChunker, "version", 99)
+    assert once() == [0]
+
+
+def test_files_are_written(source: Path, questions: list[dict], tmp_path: Path) -> None:
+    folder = tmp_path / "sw"
+    found = sweep(source, questions, folder, {"retriever.k": [1, 48]}, settings=BASE, budgets=(400, 2000))
+    row = json.loads((folder / "sweep.json").read_text())
+    assert [trial["name"] for trial in row["trials"]] == [trial.name for trial in found.trials]
+    assert row["trials"][0]["settings"] == {"retriever.k": 48}
+    assert len(row["trials"][0]["evaluation"]["questions"]) == 12
+    assert "questions" not in found.to_dict()["trials"][0]["evaluation"]
+    shown = (folder / "sweep.md").read_text()
+    assert "| setting |" in shown and "| retriever.k=48 |" in shown and "(sweep.png)" in shown
+    assert (folder / "sweep.png").read_bytes().startswith(b"\x89PNG")
+    assert "retriever.k=48" in found._repr_html_()
+
+
+def test_with_gold_documents_alone_settings_are_sorted_by_ndcg(
+    source: Path, questions: list[dict], tmp_path: Path
+) -> None:
+    rows = [{"id": r["id"], "question": r["question"], "gold": [f"{r['id']}.md"]} for r in questions]
+    found = sweep(
+        source, rows, tmp_path / "sw", {"retriever.mode": ["hybrid", "lexical", "dense"]}, settings=BASE, k=3
+    )
+    values = [trial.evaluation.metrics["ndcg@3"].mean for trial in found.trials]
+    assert found.headline == "ndcg@3"
+    assert values == sorted(values, reverse=True)
+    assert (tmp_path / "sw" / "sweep.png").exists()
+
+
+def test_another_class_drops_the_arguments_of_the_first_and_one_index_serves_equal_settings() -> None:
+    base = {"chunker": {"use": "semantic", "buffer_size": 3}}
+    one, two = settings({"chunker.use": ["semantic", "fixed"]}, base)
+    assert one.stages["chunker"] == {"use": "semantic", "buffer_size": 3}
+    assert two.stages["chunker"] == {"use": "fixed"}
+    assert one.index != two.index
+    (plain,), (named,) = settings({}), settings({"chunker.use": ["semantic"]})
+    assert (plain.name, plain.index) == ("as given", named.index)
+    assert settings({"retriever.k": [1]})[0].index == plain.index
+
+
+@pytest.mark.parametrize(
+    ("grid", "says"),
+    [
+        ({"chunker.max_token": [1]}, "the chunker 'semantic' has no argument 'max_token': did you mean 'max_tokens'?"),
+        ({"chunkr.max_tokens": [64]}, "there is no stage 'chunkr': did you mean 'chunker'?"),
+        ({"chunker": ["fixed"]}, "chunker names a stage: write a setting of it, e.g. chunker.use"),
+        ({"chunker.use": ["fixd"]}, "did you mean 'fixed'"),
+        ({"chunker.max_tokens": [64, 2]}, "chunker.use=semantic, chunker.max_tokens=2: max_tokens is 2"),
+        ({"trimmer.strategy": ["chunk"]}, "the trimmer's strategy"),
+        ({"retriever.k": [0]}, "the retriever's k"),
+        ({"embedder.use": ["locl"]}, "did you mean 'local'"),
+        ({"generator.use": ["local"]}, "the generator changes nothing that a sweep measures"),
+        ({"retriever.k": []}, "give a list of values"),
+        ({"retriever.k": "48"}, "give a list of values"),
+        ({"retriever.k": [4, 4]}, "a value is there twice in 4, 4"),
+        ({"chunker.use": ["fixed"], "chunker.min_tokens": [8]}, "the chunker 'fixed' has no argument 'min_tokens'"),
+    ],
+)  # fmt: skip
+def test_wrong_settings_are_refused_before_anything_is_built(
+    source: Path, questions: list[dict], tmp_path: Path, grid: dict, says: str
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        sweep(source, questions, tmp_path / "sw", grid)
+    assert says in str(error.value)
+    assert not (tmp_path / "sw").exists()
+
+
+def test_a_wrong_golden_set_is_refused_before_anything_is_built(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="no question has evidence or gold"):
+        sweep(source, [{"id": 1, "question": "x"}], tmp_path / "sw", {"retriever.k": [1]})
+    assert not (tmp_path / "sw").exists()
+
+
+def test_the_command_sweeps_and_says_so_when_files_are_left_out(
+    source: Path, questions: list[dict], tmp_path: Path
+) -> None:
+    asked = tmp_path / "q.jsonl"
+    asked.write_text("".join(json.dumps(row) + "\n" for row in questions))
+    arguments = ("sweep", source, asked, tmp_path / "sw", "--set", "embedder.use=static",
+                 "--set", "retriever.k=1,48", "--budgets", "400,2000")  # fmt: skip
+    lines = run(*arguments).stdout.splitlines()
+    assert lines[0] == "12 questions, 2 settings"
+    names = ["recall", "change", "p", "(Holm)", "@400", "@2000", "chunks", "embedded", "setting"]
+    assert lines[1].split() == names
+    assert lines[2].split()[-1] == "retriever.k=48"
+    (source / "broken.pdf").write_bytes(b"%PDF-1.4 nothing more")
+    done = run(*arguments, "--json", code=3)
+    row = json.loads(done.stdout)
+    assert [trial["settings"] for trial in row["trials"]] == [
+        {"embedder.use": "static", "retriever.k": 48}, {"embedder.use": "static", "retriever.k": 1},
+    ]  # fmt: skip
+    assert "quarantined: broken.pdf" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--set", "retriever.k"], "--set retriever.k: write STAGE.NAME=A,B"),
+        (["--set", "chunker.max_token=1"], "did you mean 'max_tokens'"),
+        ([], "Missing option '--set'"),
+        (["--set", "retriever.k=1", "--config", "nowhere.toml"], "cannot read nowhere.toml"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_code_2(
+    source: Path, questions: list[dict], tmp_path: Path, arguments: list[str], says: str
+) -> None:
+    (tmp_path / "q.jsonl").write_text(json.dumps(questions[0]))
+    assert says in error_of("sweep", source, "q.jsonl", "sw", *arguments, code=2, cwd=tmp_path)
+    assert not (tmp_path / "sw").exists()
+
+
+def test_every_setting_of_the_trimmer_can_be_given(source: Path, questions: Path, tmp_path: Path) -> None:
+    base = {**BASE, "trimmer": {"calibration": str(tmp_path / "tokens.json"), "unit": "tokens"}}
+    found = sweep(source, questions, tmp_path / "sw", {"retriever.k": [4]}, settings=base, budgets=(100,))
+    assert len(found.trials) == 1
