@@ -16,8 +16,7 @@ from rag.bedrock import models
 from rag.bedrock.models import DATE, MODELS, cost_usd, estimate_usd, find, rerank_usd, stale
 from rag.core.answers import Usage
 from rag.generation import reply as replies
-
-from .conftest import ROOT
+from tests.conftest import ROOT
 
 #: In, out, write for 5 minutes, write for an hour, read (dollars for a million tokens), context.
 CLAUDE = {

@@ -22,9 +22,8 @@ from rag.evaluation import Question, Span, compare, evaluate, read
 from rag.evaluation.corpus import assemble, copies
 from rag.evaluation.metrics import merged, overlap, ranking
 from rag.evaluation.statistics import estimate, holm, randomization_test
-
-from .conftest import HANDBOOK
-from .test_cli import error_of, run
+from tests.cli.test_main import error_of, run
+from tests.conftest import HANDBOOK
 
 # ---------------------------------------------------------------------- metrics
 

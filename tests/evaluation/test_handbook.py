@@ -10,9 +10,8 @@ import pytest
 
 import rag
 from rag.cli.demo import QUESTIONS
-
-from .conftest import HANDBOOK, ROOT
-from .scoring import recall
+from tests.conftest import HANDBOOK, ROOT
+from tests.scoring import recall
 
 
 @pytest.fixture(scope="module")

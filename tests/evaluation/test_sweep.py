@@ -12,8 +12,7 @@ from rag.core.errors import ConfigError, SourceError
 from rag.evaluation import compare, evaluate, sweep
 from rag.evaluation.grid import settings
 from rag.evaluation.statistics import holm
-
-from .test_cli import error_of, run
+from tests.cli.test_main import error_of, run
 
 TOPICS = (
     "leave", "pay", "travel", "pensions", "laptops", "badges", "parking", "training", "expenses",

@@ -13,8 +13,7 @@ import rag
 from rag.bedrock.storage.s3 import S3Files
 from rag.core.passages import STRUCTURE
 from rag.loading.documents import DocumentLoader
-
-from .test_s3 import mirror, put, s3
+from tests.bedrock.test_s3 import mirror, put, s3
 
 __all__ = ["s3"]
 

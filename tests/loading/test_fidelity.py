@@ -21,9 +21,8 @@ from langchain_core.documents import Document
 import rag
 from rag.core.errors import LoadError
 from rag.core.passages import STRUCTURE
-
-from .scale import scale
-from .test_loader import workers_alive
+from tests.loading.test_loader import workers_alive
+from tests.scale import scale
 
 _WORD = re.compile(r"\w+")
 _TAG = re.compile(r"<[^>]+>")

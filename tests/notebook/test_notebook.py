@@ -11,7 +11,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from .conftest import ROOT
+from tests.conftest import ROOT
 
 NOTEBOOK = ROOT / "notebooks" / "01_quickstart.ipynb"
 

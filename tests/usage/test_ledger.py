@@ -25,8 +25,7 @@ from rag.core.format import dollars
 from rag.usage.budget import Budget, Meter
 from rag.usage.budget import settings as ledger_settings
 from rag.usage.ledger import Ledger, Spending
-
-from .test_cli import error_of, run
+from tests.cli.test_main import error_of, run
 
 SONNET = "global.anthropic.claude-sonnet-5-5"
 TODAY = dt.date(2026, 11, 21)

@@ -23,7 +23,7 @@ class Format(NamedTuple):
     plain: bool = False
 
 
-_HERE = "rag.loading."
+_HERE = "rag.loading.formats."
 _OPEN_XML = "application/vnd.openxmlformats-officedocument."
 _ODF = "application/vnd.oasis.opendocument."
 _HTML = Format(_HERE + "html:parse_html", "text/html")
