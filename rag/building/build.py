@@ -22,11 +22,11 @@ from rag.core.files import BATCH_STATE, SourceFile
 from rag.core.passages import STRUCTURE
 from rag.embedding import cache as cache_file
 from rag.embedding.cache import CachedEmbeddings
-from rag.generation import reply as replies
 from rag.index.storage.manifest import Manifest
 from rag.index.storage.segment_writer import Chunk
 from rag.index.storage.sources import quarantined
 from rag.index.storage.writer import IndexWriter, open_writer
+from rag.usage.collector import Collector
 
 #: What can be built from.
 Source = str | Path | BaseLoader | Iterable[Document]
@@ -113,6 +113,7 @@ def run(
     clock: Counter[str] = Counter()
     stages = prepare(source, index, rebuild=rebuild, settings=settings)
     stages.loader.keep_in(stages.folder / "downloads")
+    collector = Collector(stages.meter)
     with (
         stages.reading(),
         open_writer(stages.folder, stages.entry, rebuild=rebuild) as writer,
@@ -123,7 +124,7 @@ def run(
         if writer.previous is not None and not change.any:
             manifest: Manifest = writer.previous
         else:
-            _write(stages, change, writer, cache, clock, progress)
+            collector.run(_write, stages, change, writer, cache, clock, progress)
             if not any(record.chunks for record in change.records.values()):
                 raise SourceError(_nothing(stages, change))
             with _timed(clock, "write"):
@@ -131,7 +132,7 @@ def run(
                     removed=change.outdated, sources=list(change.records.values()),
                     root=stages.loader.name, chunker=stages.chunking,
                 )  # fmt: skip
-        notes = (*stages.loader.notes, *change.notes, *writer.notes)
+        notes = (*stages.loader.notes, *change.notes, *writer.notes, *collector.notes)
     cache_file.prune(stages.cache, stages.cache_bytes)
     return BuildReport(
         index=str(stages.folder), version=manifest.version, files=manifest.files,
@@ -223,7 +224,7 @@ def _write(
             batch, waiting[:BATCH] = waiting[:BATCH], []
             headings = writer.new_headings(batch)
             texts = [chunk.text for _, chunk in batch]
-            with _timed(clock, "embed"), _paid(stages, cache, [*headings, *texts], change):
+            with _timed(clock, "embed"):
                 above = cache.vectors(headings)
                 vectors = cache.vectors(texts, tell)
             embedded += len(batch)
@@ -291,23 +292,6 @@ def _nothing(stages: Stages, change: Change) -> str:
     why = f"{bad[0].source} {bad[0].reason}" if bad else "no file holds text"
     more = f" (and {len(bad) - 1} more files)" if len(bad) > 1 else ""
     return f"{stages.loader.name} holds nothing to index: {why}{more}; nothing was changed"
-
-
-@contextlib.contextmanager
-def _paid(stages: Stages, cache: CachedEmbeddings, texts: list[str], change: Change) -> Iterator[None]:
-    """Ask the budget before texts are embedded, and write down what that cost, however it ends."""
-    warned = None
-    if stages.meter.budget.limits:
-        count = embedders.token_counter(stages.embedder) or stages.estimate
-        cost = embedders.cost_usd(stages.embedder, sum(count(cache.missing(texts))))
-        warned = stages.meter.before(None, usd=cost)
-    try:
-        yield
-    finally:
-        unkept = stages.meter.after(replies.spent(stages.embedder, "embed"))
-    if note := unkept or (warned if not change.warned else None):
-        change.notes.append(note)
-        change.warned |= bool(warned)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,8 @@ from typing import Any
 from langchain_core.document_loaders import BaseLoader
 
 from rag.chunking import estimate_tokens
-from rag.config import registry
+from rag.config import registry, stages
+from rag.config import settings as rag_toml
 from rag.core import embedders
 from rag.core.errors import ConfigError, LoadError, SourceError, StoreMismatchError, near_miss
 from rag.core.files import SourceFile
@@ -63,7 +64,6 @@ class Change:
     counts: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     any: bool = False
-    warned: bool = False
 
     def record(self, file: SourceFile, chunks: int, error: LoadError | None) -> None:
         """Note how a file went."""
@@ -99,7 +99,7 @@ def prepare(source: Any, index: str | Path, *, rebuild: bool, settings: Mapping[
     count = embedders.token_counter(embedder)
     given = {} if count is None else {"count_tokens": count}
     value = settings.get("chunker")
-    chunker = registry.stage("chunker", value, **(given if registry.is_own("chunker", value) else {}))
+    chunker = stages.stage("chunker", value, **(given if registry.is_own("chunker", value) else {}))
     own = getattr(chunker, "fingerprint", None)
     chunking = f"loader/{loader.version} " + (own or _describe(chunker))
     if previous is not None and previous.chunker != chunking:
@@ -107,7 +107,7 @@ def prepare(source: Any, index: str | Path, *, rebuild: bool, settings: Mapping[
             f"{folder} was chunked by {previous.chunker!r}, not by {chunking!r}: use those "
             "settings, or build again with --rebuild"
         )
-    cache, most = registry.cache(settings.get("cache"))
+    cache, most = rag_toml.cache(settings.get("cache"))
     return Stages(
         folder,
         loader,
@@ -119,7 +119,7 @@ def prepare(source: Any, index: str | Path, *, rebuild: bool, settings: Mapping[
         previous,
         cache or folder / "cache.sqlite",
         most,
-        registry.meter(settings.get("ledger"), folder),
+        stages.meter(settings.get("ledger"), folder),
     )
 
 
@@ -133,12 +133,12 @@ def _loader(source: Any, settings: Mapping[str, Any]) -> BuildLoader:
                 raise ConfigError(f"{next(iter(given))} is the loader's own argument: give it there")
             return own
     if not isinstance(source, str | Path):
-        return registry.checked(DocumentLoader, {"documents": source, **given}, "loader")  # type: ignore[no-any-return]
+        return stages.checked(DocumentLoader, {"documents": source, **given}, "loader")  # type: ignore[no-any-return]
     if not registry.is_own("loader", value):
-        value = registry.stage("loader", value, path=source)
+        value = stages.stage("loader", value, path=source)
     if isinstance(value, BaseLoader):
         return DocumentLoader(value, **given)
-    loader = registry.stage("loader", value, path=source, **given)
+    loader = stages.stage("loader", value, path=source, **given)
     if not isinstance(loader, Loader):
         raise ConfigError(f"the loader is a {type(loader).__name__}: give a LangChain loader")
     return loader
@@ -154,9 +154,9 @@ def _embedder(value: Any, previous: Manifest | None, folder: Path) -> Any:
                 "--embedder (or --bedrock), or build again with --rebuild"
             )
         value = name
-    embedder = registry.stage("embedder", value)
+    embedder = stages.stage("embedder", value)
     if previous is not None:
-        registry.check_embedder(embedder, previous.embedder.fingerprint, str(folder))
+        stages.check_embedder(embedder, previous.embedder.fingerprint, str(folder))
     return embedder
 
 

@@ -52,9 +52,9 @@ def chosen(index: str, batch: str | None, role_arn: str | None, path: Path | Non
             raise UsageError("--role-arn goes with --batch")
         return None
     from rag.bedrock.storage.batch_jobs import settings
-    from rag.config import registry
+    from rag.config import settings as rag_toml
 
-    table = registry.read(path).get("batch", {})
+    table = rag_toml.read(path).get("batch", {})
     if not isinstance(table, Mapping):
         table = {"s3": table}
     given = {"s3": None if batch == _CONFIGURED else batch, "role_arn": role_arn}
@@ -66,10 +66,10 @@ def build(
 ) -> int:
     """Build by batch jobs, or go on with them."""
     from rag.building import batch as batching
-    from rag.config import registry
+    from rag.config import settings as rag_toml
 
     index = arguments["index"]
-    ledger = {"ledger": registry.read(path).get("ledger")}
+    ledger = {"ledger": rag_toml.read(path).get("ledger")}
     with _shown() as tell:
         batching.start(batch=settings, tell=tell, **{**ledger, **arguments})
     return _go_on(index, wait=wait, as_json=as_json)

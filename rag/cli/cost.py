@@ -76,12 +76,12 @@ def _day(given: str, today: dt.date) -> dt.date:
 
 def _ledgers(indexes: tuple[Path, ...], config_path: Path | None) -> Iterator[tuple[Ledger, str | None]]:
     """Yield the ledgers to read, each once, and of which index alone."""
-    from rag.config import registry
+    from rag.config import settings as rag_toml
     from rag.index.storage.manifest import current_version
     from rag.usage.budget import name_of, settings
     from rag.usage.ledger import NAME, Ledger
 
-    shared = settings(registry.read(config_path).get("ledger")).path
+    shared = settings(rag_toml.read(config_path).get("ledger")).path
     whole, names = [], []
     for index in indexes:
         own = index if index.is_file() else index / NAME

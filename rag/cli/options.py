@@ -36,8 +36,9 @@ def settings_of(
 ) -> dict[str, Any]:
     """Read ``rag.toml``, and put what the command line chose in its place."""
     from rag.config import registry
+    from rag.config import settings as rag_toml
 
-    settings = registry.read(path)
+    settings = rag_toml.read(path)
     chosen = {**(registry.BEDROCK if bedrock else {}), **{
         name: value for name, value in (("embedder", embedder), ("generator", generator)) if value
     }}  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Self
 
-from rag.config import registry
+from rag.config import registry, stages
 from rag.index import index as store
 from rag.loading import loader
 from rag.loading.local_files import Files
@@ -40,8 +40,8 @@ class Index(store.Index):
             if entry.name not in registry.LOCAL:
                 return index
             embedder = entry.name
-        index.embedder = registry.stage("embedder", embedder)
-        registry.check_embedder(index.embedder, entry.fingerprint, str(path))
+        index.embedder = stages.stage("embedder", embedder)
+        stages.check_embedder(index.embedder, entry.fingerprint, str(path))
         return index
 
 

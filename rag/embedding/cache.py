@@ -18,6 +18,7 @@ from langchain_core.embeddings import Embeddings
 from rag.core import embedders
 from rag.core.errors import EmbeddingError
 from rag.core.vectors import embed, unit_rows
+from rag.usage.embedding_calls import embedding_call
 
 
 class CachedEmbeddings(Embeddings):
@@ -122,7 +123,8 @@ class CachedEmbeddings(Embeddings):
             return
         for at in range(0, len(texts), self.batch_size):
             batch = texts[at : at + self.batch_size]
-            made = unit_rows(embed(self.embedder, batch), len(batch), self.dimensions)
+            with embedding_call(self.embedder, batch):
+                made = unit_rows(embed(self.embedder, batch), len(batch), self.dimensions)
             yield range(at, at + len(batch)), made
 
     def _key(self, text: str) -> bytes:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rag.config import registry
+from rag.config import registry, stages
 from rag.core import embedders
 from rag.core.errors import ConfigError, near_miss
 
@@ -32,7 +32,7 @@ class Setting:
     chosen : mapping
         The value of each setting in the grid.
     stages : mapping
-        For each of `STAGES` what `rag.config.registry.stage` takes.
+        For each of `STAGES` what `rag.config.stages.stage` takes.
     """
 
     name: str
@@ -55,7 +55,7 @@ def settings(grid: Grid, base: Mapping[str, Any] | None = None) -> list[Setting]
         Plain values: strings, numbers, booleans, lists of them. A stage's `use` that is not the
         base's drops the base's other arguments of that stage: they were another class's.
     base : mapping, optional
-        What does not vary, as in ``rag.toml`` (`rag.config.registry.read`).
+        What does not vary, as in ``rag.toml`` (`rag.config.settings.read`).
 
     Raises
     ------
@@ -133,9 +133,9 @@ def _try(kind: str, value: Any) -> None:
         registry.check(kind, value)
         if kind in ("chunker", "trimmer", "retriever") and registry.is_own(kind, value):
             if kind == "trimmer":
-                registry.trimmer(value, None)
+                stages.trimmer(value, None)
             else:
-                registry.stage(kind, value, **({"index": None} if kind == "retriever" else {}))
+                stages.stage(kind, value, **({"index": None} if kind == "retriever" else {}))
     except ConfigError as error:
         shown = ", ".join(f"{kind}.{name}={_shown(each)}" for name, each in value.items())
         raise ConfigError(f"{shown}: {error}") from None

@@ -12,7 +12,7 @@ from langchain_core.document_loaders import BaseLoader
 
 from rag.building.build import Source, build
 from rag.building.report import BuildReport
-from rag.config import registry
+from rag.config import stages
 from rag.core.errors import SourceError, StoreMismatchError
 from rag.core.files import Quarantined
 from rag.evaluation.compare import Comparison, compare
@@ -143,7 +143,7 @@ def sweep(
         ``{"chunker.max_tokens": [48, 64], "trimmer.strategy": ["chunks", "sentences"]}``: settings
         of ``rag.toml``. The first value of each makes the setting that others are compared with.
     settings : mapping, optional
-        What does not vary, as in ``rag.toml`` (`rag.config.registry.read`); prompt, generator and cache play
+        What does not vary, as in ``rag.toml`` (`rag.config.settings.read`); prompt, generator and cache play
         no part.
     budgets, unit, k, copies
         As for `evaluate`.
@@ -215,7 +215,7 @@ class _Shop:
         value = setting.stages["embedder"]
         name = json.dumps(value, sort_keys=True, default=repr)
         if name not in self._embedders:
-            self._embedders[name] = registry.stage("embedder", value)
+            self._embedders[name] = stages.stage("embedder", value)
         return self._embedders[name]
 
     def report(self, setting: Setting, said: str) -> BuildReport:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 
 import pydantic
 from langchain_core.callbacks import CallbackManagerForLLMRun
@@ -18,6 +18,8 @@ from pydantic import ConfigDict, Field, PrivateAttr
 
 from rag.core.errors import GenerationError, RagError
 from rag.generation.circuit_breaker import Breaker, Circuit
+from rag.generation.generator import context_form, model_of, priced_as, unbound
+from rag.usage.model_calls import METADATA, ModelFacts
 
 T = TypeVar("T")
 
@@ -77,7 +79,7 @@ class Fallback(BaseChatModel):
     @property
     def model_id(self) -> str | None:
         """The first model's id."""
-        return _id(self.models[0])
+        return priced_as(self.models[0])
 
     @property
     def description(self) -> str:
@@ -87,8 +89,8 @@ class Fallback(BaseChatModel):
     @property
     def context_form(self) -> str:
         """The form of the documents that suits all models (see `rag.generation.prompt`)."""
-        forms = {getattr(_inner(model), "context_form", "text") for model in self.models}
-        return str(forms.pop()) if len(forms) == 1 else "text"
+        forms = {context_form(model) for model in self.models}
+        return forms.pop() if len(forms) == 1 else "text"
 
     def states(self) -> list[tuple[str, str, int]]:
         """Return each model with its circuit's state, in words, and its strikes in a row."""
@@ -114,9 +116,10 @@ class Fallback(BaseChatModel):
         return self.model_copy(update={"models": bound}).bind()
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        params = super()._get_ls_params(stop=stop, **kwargs)
+        params: dict[str, Any] = {**super()._get_ls_params(stop=stop, **kwargs)}
         params["ls_model_name"] = str(kwargs.get("model") or self.model_id or _name(self.models[0]))
-        return params
+        params[METADATA] = ModelFacts(stands_for_others=True)
+        return cast(LangSmithParams, params)
 
     def _generate(
         self,
@@ -206,7 +209,7 @@ class _Turn:
         inner = next((p.response_metadata for p in pieces if "model_id" in p.response_metadata), {})
         name = str(inner.get("model_name") or _name(self.model))
         notes = [f"{name} answered, as {other} failed: {reason}" for other, reason in self.failed]
-        said = {"model_name": name, "model_id": inner.get("model_id") or _id(self.model) or name}
+        said = {"model_name": name, "model_id": inner.get("model_id") or priced_as(self.model) or name}
         return {**said, "notes": notes} if notes else said
 
     def cut(self, error: Exception) -> NoReturn:
@@ -266,25 +269,9 @@ def _in_words(circuit: Circuit) -> str:
     return f"open until {until:%H:%M:%S}"
 
 
-def _inner(model: Any) -> Any:
-    """Return the chat model behind what was bound to it."""
-    while not isinstance(model, BaseChatModel) and hasattr(model, "bound"):
-        model = model.bound
-    return model
-
-
-def _id(model: Any) -> str | None:
-    """Return the id that a model's price is known by; an ARN's may stand in another field."""
-    found = (
-        getattr(_inner(model), name, None) for name in ("base_model_id", "model_id", "model", "model_name")
-    )
-    return next((value for value in found if isinstance(value, str) and value), None)
-
-
 def _name(model: Any) -> str:
-    inner = _inner(model)
-    found = (getattr(inner, name, None) for name in ("model_id", "model", "model_name", "_llm_type"))
-    return next((value for value in found if isinstance(value, str) and value), type(inner).__name__)
+    inner = unbound(model)
+    return model_of(inner) or (inner._llm_type if isinstance(inner, BaseChatModel) else type(inner).__name__)
 
 
 def _chunk(piece: Any) -> AIMessageChunk:

@@ -77,8 +77,11 @@ class Prompt:
             raise ConfigError(f"there is no form {form!r} of a prompt: {near_miss(str(self.form), SHIPPED)}")
 
     def __call__(self, question: str, documents: Sequence[Document]) -> list[BaseMessage]:
-        """Return the messages: the system prompt, then the documents and the question."""
-        hits = [Hit.from_document(document) for document in documents]
+        """Return the messages for LangChain's documents; see `messages`."""
+        return self.messages(question, [Hit.from_document(document) for document in documents])
+
+    def messages(self, question: str, hits: Sequence[Hit]) -> list[BaseMessage]:
+        """Return the messages: the system prompt, then the passages and the question."""
         asked = f"<question>{neutral(question)}</question>"
         content: str | list[Any]
         if self.form == "search_results":

@@ -27,6 +27,7 @@ from rag.index.storage.manifest import Manifest, current_version, read_manifest
 from rag.index.storage.schema import OWN
 from rag.index.storage.segment import Vectors, open_segment
 from rag.index.storage.sources import SourceRecord, open_sources, quarantined, read_sources
+from rag.usage.embedding_calls import embedding_call
 
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
@@ -368,7 +369,8 @@ class Index:
                 "at hand: give it (--bedrock or --embedder; embedder= in Python), or search with mode "
                 "'lexical'"
             )
-        return np.asarray(self.embedder.embed_query(query), np.float32)
+        with embedding_call(self.embedder, [query]):
+            return np.asarray(self.embedder.embed_query(query), np.float32)
 
     def _unit(self, vector: npt.ArrayLike) -> Vectors:
         out = np.asarray(vector, np.float32).reshape(-1)

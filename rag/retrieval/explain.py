@@ -11,7 +11,7 @@ from rag.core.errors import UsageError, near_miss
 from rag.core.passages import Context, Hit
 from rag.index.filters.where import And, Where
 from rag.index.filters.where import field as column
-from rag.retrieval import HybridRetriever
+from rag.retrieval.search import HybridSearch
 from rag.usage.tokens import room_chars
 
 _SPAN = re.compile(r"(?P<source>.+):(?P<start>\d+)-(?P<end>\d+)")
@@ -92,7 +92,7 @@ def explain(pipe: Any, question: str, expect: str, **options: Any) -> Explanatio
     if where is not None and not index.count(index.check(where) & column("chunk_id").isin(ids)):
         return _filtered(index, out, index.check(where), ids)
     retriever = pipe.retriever
-    weight = retriever.lexical_weight if isinstance(retriever, HybridRetriever) else 1.0
+    weight = retriever.lexical_weight if isinstance(retriever, HybridSearch) else 1.0
     ranks = _ranks(index, question, set(ids), where, weight)
     context = pipe.context(question, **options)
     kept = max(_share(context, start, end, hits[0].source) for hits, start, end in spans)
@@ -101,13 +101,13 @@ def explain(pipe: Any, question: str, expect: str, **options: Any) -> Explanatio
         part = "" if kept > 0.99 else f": {kept:.0%} of it"
         return replace(out, stage="kept", said=f"it is in the context{part}")
     room = room_chars(context.budget, context.unit)
-    own = retriever.candidates(room) if isinstance(retriever, HybridRetriever) else None
+    own = retriever.candidates(room) if isinstance(retriever, HybridSearch) else None
     k = options.get("k") or own
     mode = str(options.get("mode") or getattr(retriever, "mode", "hybrid"))
     rank = ranks.get(mode)
-    if isinstance(retriever, HybridRetriever) and k is not None and (rank is None or rank > k):
+    if isinstance(retriever, HybridSearch) and k is not None and (rank is None or rank > k):
         return _unranked(out, mode, rank, k)
-    if not isinstance(retriever, HybridRetriever) and not _returned(pipe, question, options, spans):
+    if not isinstance(retriever, HybridSearch) and not _returned(pipe, question, options, spans):
         said = f"it was not among what the retriever {type(retriever).__name__} returned"
         return replace(out, stage="retriever", said=said, advice=("a larger [retriever] k",))
     return _trimmed(pipe, out, options, context, spans)
@@ -219,10 +219,9 @@ def _unranked(out: Explanation, mode: str, rank: int | None, k: int) -> Explanat
 
 def _returned(pipe: Any, question: str, options: Mapping[str, Any], spans: Sequence[_Found]) -> bool:
     """Tell whether a retriever that is not ours returns any part of the passages, or may do so."""
-    for document in pipe.retrieve(question, **options):
-        hit, placed = Hit.from_document(document), Hit.is_placed(document)
+    for hit in pipe.retrieve(question, **options):
         for chunks, start, end in spans:
-            if hit.source == chunks[0].source and (not placed or (hit.start < end and start < hit.end)):
+            if hit.source == chunks[0].source and (not hit.placed or (hit.start < end and start < hit.end)):
                 return True
     return False
 

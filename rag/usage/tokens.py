@@ -47,6 +47,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rag.core.answers import Usage
+
 #: Joining two texts may cost this many tokens more than both apart, before any calibration.
 JOIN = 4
 #: A step of the table is 0.04 token; 2 % on top leave 1 text of 100 more than 2 % too low (see above).
@@ -217,6 +219,15 @@ class TokenCounter:
             self._seen = (*before, (int(estimated), int(actual)))[-_WINDOW:]
             self._write({**models, own: self._seen})
         return True
+
+    def learn(self, texts: Sequence[str], usage: Usage) -> None:
+        """Learn from a reply's usage, if these texts are what was sent for it.
+
+        Nothing is learned without a model: the local answerer's usage is an estimate itself.
+        """
+        actual = usage.input_tokens + usage.cache_read_input_tokens + usage.cache_write_input_tokens
+        if actual and self.model is not None:
+            self.observe(self.estimate("".join(texts)), actual)
 
     @property
     def calibration(self) -> Calibration:

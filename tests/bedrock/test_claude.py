@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field
 
 import rag
 from rag.bedrock.runtime.retry import Retry
-from rag.config import registry
+from rag.config import stages
 from rag.core.answers import Answer
 from rag.core.errors import BudgetError, ConfigError, GenerationError
 from rag.emulator import Behaviour, Emulator, Request
@@ -657,8 +657,8 @@ def test_a_fallback_without_the_first_models_guardrail_is_refused(emulator: Emul
     guarded = {"use": "claude", "guardrail": "gr1a2b3c:2"}
     for others in ([HAIKU], ["local"], [{**guarded, "model": HAIKU}, "local"]):
         with pytest.raises(ConfigError, match="has no guardrail, and would pass by the first model's"):
-            registry.generator({**guarded, "fallback": others})
-    both = registry.generator({**guarded, "fallback": [{**guarded, "model": HAIKU}]})
+            stages.generator({**guarded, "fallback": others})
+    both = stages.generator({**guarded, "fallback": [{**guarded, "model": HAIKU}]})
     assert both.context_form == "guarded"
 
 
@@ -700,7 +700,7 @@ def test_a_wrong_argument_is_one_line_that_names_it(
     argument: str, value: Any, said: str, emulator: Emulator
 ) -> None:
     with pytest.raises(ConfigError, match=said) as raised:
-        registry.generator({"use": "claude", argument: value})
+        stages.generator({"use": "claude", argument: value})
     assert "\n" not in str(raised.value)
 
 

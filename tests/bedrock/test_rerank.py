@@ -14,7 +14,8 @@ from langchain_core.documents import Document
 import rag
 from rag.bedrock.runtime.retry import Retry
 from rag.bedrock.search.rerank import MAX_CHARS, BedrockReranker, billed_documents, parts
-from rag.config import registry
+from rag.config import settings as rag_toml
+from rag.config import stages
 from rag.core.answers import Usage
 from rag.core.errors import ConfigError, RagError, UsageError
 from rag.emulator import Behaviour, Emulator
@@ -164,11 +165,11 @@ def test_a_reranker_is_named_in_rag_toml(
     written.write_text(
         '[retriever]\nreranker = {use = "bedrock", model = "cohere.rerank-v3-5:0", top = 5}\nk = 20\n'
     )
-    pipe = rag.Pipeline(handbook_index, settings=registry.read(written))
+    pipe = rag.Pipeline(handbook_index, settings=rag_toml.read(written))
     found = pipe.retrieve("who declares a SEV-1?")
     assert len(found) == 5 and all(0 <= document.metadata["score"] <= 1 for document in found)
     assert pipe.retriever.reranker.spent().cost_usd == 0.002
-    named: Any = registry.stage("retriever", {"reranker": "bedrock"}, index=handbook_index)
+    named: Any = stages.stage("retriever", {"reranker": "bedrock"}, index=handbook_index)
     assert named.reranker.model == "amazon.rerank-v1:0"
 
 
@@ -185,7 +186,7 @@ def test_a_wrong_reranker_in_rag_toml_is_an_error_that_says_what_to_write(
     reranker: Any, message: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
-        registry.stage("retriever", {"reranker": reranker}, index=None)
+        stages.stage("retriever", {"reranker": reranker}, index=None)
     assert message in str(caught.value)
 
 

@@ -107,11 +107,11 @@ def chunk() -> dict[str, Any]:
     from langchain_core.documents import Document
 
     import rag
-    from rag.config import registry
+    from rag.config import stages
     from rag.core import embedders
 
-    count = embedders.token_counter(registry.stage("embedder"))
-    chunker = registry.stage("chunker", count_tokens=count)
+    count = embedders.token_counter(stages.stage("embedder"))
+    chunker = stages.stage("chunker", count_tokens=count)
     chunker.split_documents([Document("One is warm. Two is, too.")])  # loads the models, as for the peers
     documents = rag.Loader(CORPUS).load()
     started = time.perf_counter()

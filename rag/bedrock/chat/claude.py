@@ -10,12 +10,13 @@ import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from langchain_aws import ChatBedrockConverse
 from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.language_models.base import LangSmithParams
 from langchain_core.language_models.chat_models import generate_from_stream
 from langchain_core.messages import AIMessageChunk, BaseMessage, SystemMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
@@ -28,6 +29,7 @@ from rag.bedrock.runtime import event_stream
 from rag.bedrock.runtime.client import explain
 from rag.bedrock.runtime.retry import Retry
 from rag.core.errors import ConfigError, GenerationError, near_miss
+from rag.usage.model_calls import METADATA, ModelFacts
 from rag.usage.tokens import estimate_tokens
 
 #: A current, mid-priced model through the profile that every region can call.
@@ -176,6 +178,12 @@ class ClaudeBedrock(ChatBedrockConverse):
             return "guarded"
         able = self.traits is not None and self.traits.citations
         return "search_results" if self.citations == "native" or (able and self.citations is None) else "text"
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        params: dict[str, Any] = {**super()._get_ls_params(stop=stop, **kwargs)}
+        params["ls_model_name"] = str(kwargs.get("model") or self.model_id)
+        params[METADATA] = ModelFacts(base=self.base_model_id, cache_ttl=self.prompt_cache)
+        return cast(LangSmithParams, params)
 
     def with_structured_output(
         self, schema: Any, *, include_raw: bool = False, method: Any = "auto", repairs: int = 2, **more: Any

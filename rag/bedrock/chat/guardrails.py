@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any
 
 from rag.core.errors import ConfigError, near_miss
 
@@ -54,32 +54,3 @@ def guardrail_config(guardrail: str | Mapping[str, Any]) -> dict[str, Any]:
 def not_streamed(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return a ``guardrailConfig`` without what only a streamed reply can have."""
     return {name: value for name, value in settings.items() if name != _SETTINGS[-1]}
-
-
-def outcome(metadata: Mapping[str, Any]) -> Literal["blocked", "masked"] | None:
-    """Return what a guardrail did, as the trace in a reply's metadata tells.
-
-    A guardrail masks by replacing what it found (action ``ANONYMIZED``) and blocks by replacing the
-    whole reply; both end with the stop reason ``guardrail_intervened``. Without a trace, that counts
-    as blocked.
-    """
-    actions = set(_actions(metadata.get("trace") or {}))
-    if "BLOCKED" in actions:
-        return "blocked"
-    if "ANONYMIZED" in actions:
-        return "masked"
-    stopped = "guardrail_intervened" in (metadata.get("stopReason"), metadata.get("stop_reason"))
-    return "blocked" if stopped else None
-
-
-def _actions(value: Any) -> Iterator[str]:
-    """Yield every policy's action in a trace, however deep."""
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            if key == "action" and isinstance(inner, str):
-                yield inner
-            else:
-                yield from _actions(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _actions(inner)

@@ -23,6 +23,8 @@ from langchain_core.utils.function_calling import convert_to_json_schema
 
 from rag.bedrock.chat.schemas import Target, sendable, target
 from rag.core.errors import ConfigError, GenerationError
+from rag.generation.generator import model_of
+from rag.usage.collector import calls_for, purpose
 
 _FENCE = re.compile(r"\s*```(?:json)?\s*\n(.*)\n\s*```\s*", re.DOTALL)
 # Why a reply is none: as Bedrock and other makers name it, and what to do. Asking again would not help.
@@ -69,6 +71,12 @@ class _Form:
     wanted: Target
     by_tool: bool
     who: str
+
+
+class _Structured(RunnableLambda[LanguageModelInput, Any]):
+    """Asks a chat model inside; its calls are reported, so a budget need not know this by name."""
+
+    reports_calls = True
 
 
 def structured(
@@ -120,13 +128,12 @@ def structured(
             raise result["parsing_error"]
         return result["parsed"]
 
-    return RunnableLambda(run, name=f"structured {form.wanted.name}")
+    return _Structured(run, name=f"structured {form.wanted.name}")
 
 
 def _told(llm: Any, wanted: Target, schema: Any) -> _Form:
     """Tell a model the form, by the first way that it has."""
-    named = (getattr(llm, name, None) for name in ("model_id", "model"))
-    who = next((name for name in named if isinstance(name, str)), type(llm).__name__)
+    who = model_of(llm) or type(llm).__name__
     able = (getattr(llm, "profile", None) or {}).get("structured_output") and hasattr(llm, "output_config")
     sent = sendable(wanted.schema) if able else None
     if sent is not None:
@@ -165,7 +172,8 @@ def _ask(form: _Form, messages: list[BaseMessage], repairs: int, config: Runnabl
     attempts: list[AIMessage] = []
     parsed, error = None, None
     for _ in range(repairs + 1):
-        reply = form.model.invoke(messages, config)
+        with calls_for("repair" if attempts else purpose()):
+            reply = form.model.invoke(messages, config)
         attempts.append(reply)
         ended = _NO_REPLY.get(_stop_reason(reply))
         if ended:

@@ -24,6 +24,7 @@ from rag.bedrock.runtime.rate_limiter import Pace
 from rag.core.answers import Usage
 from rag.core.errors import ConfigError, EmbeddingError
 from rag.core.text import sentences
+from rag.usage.collector import paid_call
 from rag.usage.tokens import estimate_all, estimate_tokens
 
 Vectors = npt.NDArray[np.float32]
@@ -96,6 +97,7 @@ class BedrockEmbeddings(Embeddings):
     CALL_TEXTS: ClassVar[int] = 1
     CALL_CHARS: ClassVar[int] = 1
     #: What a common quota of 6,000 calls a minute makes with chunks of 400 tokens.
+    reports_calls = True
     tokens_per_second = 40_000.0
 
     def __init__(
@@ -131,7 +133,6 @@ class BedrockEmbeddings(Embeddings):
         self._patience = patience or Patience()
         self._client, self._where, self._timeout_s = client, (region, endpoint_url), timeout_s
         self._lock = threading.Lock()
-        self._unspent = 0  # tokens that `spent` has not told of
 
     @classmethod
     def argument_names(cls) -> set[str]:
@@ -228,12 +229,6 @@ class BedrockEmbeddings(Embeddings):
         """Estimate tokens, high rather than low; the model's tokenizer is not public."""
         return estimate_all(texts, _LIKE)
 
-    def spent(self) -> Usage:
-        """Return what was used since this was last asked."""
-        with self._lock:
-            tokens, self._unspent = self._unspent, 0
-        return Usage(tokens, cost_usd=models.cost_usd(self.model, Usage(tokens)))
-
     def request_body(self, text: str) -> dict[str, Any]:
         """Return InvokeModel's body for one document, as a line of a batch job holds it."""
         self._check(0, text)
@@ -259,21 +254,25 @@ class BedrockEmbeddings(Embeddings):
         if self._client is None:
             self._connect()
         calls = list(self._calls(pieces))
+        billed: list[int] = []  # tokens of each call that was answered; threads append to it
         sending = Sending(
-            calls, lambda call: self._invoke([piece.text for piece in call], question), self._pace,
+            calls, lambda call: self._invoke([piece.text for piece in call], question, billed), self._pace,
             concurrency=self.concurrency, patience=self._patience,
         )  # fmt: skip
         parts: dict[int, list[tuple[int, Vectors]]] = {}
-        try:
-            with contextlib.closing(sending.results()) as arriving:
-                for results in arriving:
-                    pairs = [pair for call, rows in results for pair in zip(call, rows, strict=True)]
-                    group = list(_whole(pairs, parts))
-                    if group:
-                        yield group
-        except GivenUp as failure:
-            cause = failure.__cause__ or failure
-            raise EmbeddingError(f"{explain(cause, self.model)} ({failure})") from cause
+        with paid_call(self.model, "embed", input_tokens=lambda: sum(self.count_tokens(texts))) as paid:
+            try:
+                with contextlib.closing(sending.results()) as arriving:
+                    for results in arriving:
+                        pairs = [pair for call, rows in results for pair in zip(call, rows, strict=True)]
+                        group = list(_whole(pairs, parts))
+                        if group:
+                            yield group
+            except GivenUp as failure:
+                cause = failure.__cause__ or failure
+                raise EmbeddingError(f"{explain(cause, self.model)} ({failure})") from cause
+            finally:
+                paid.usage = Usage(sum(billed)) if billed else None
 
     def _calls(self, pieces: Sequence[_Piece]) -> Iterator[list[_Piece]]:
         call: list[_Piece] = []
@@ -286,7 +285,7 @@ class BedrockEmbeddings(Embeddings):
             call.append(piece)
         yield call
 
-    def _invoke(self, texts: Sequence[str], question: bool) -> Vectors:
+    def _invoke(self, texts: Sequence[str], question: bool, billed: list[int]) -> Vectors:
         reply = self._client.invoke_model(
             modelId=self.model, body=json.dumps(self._body(texts, question=question)),
             accept="application/json", contentType="application/json",
@@ -298,9 +297,9 @@ class BedrockEmbeddings(Embeddings):
             raise EmbeddingError(f"{self.model}: the reply is not JSON: try again") from error
         rows = self._read(found, len(texts))
         tokens = self._tokens(found, headers, texts)
+        billed.append(tokens)
         with self._lock:
             self.input_tokens += tokens
-            self._unspent += tokens
         return rows
 
     def _read(self, reply: Mapping[str, Any], count: int) -> Vectors:

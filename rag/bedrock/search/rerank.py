@@ -5,16 +5,18 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from langchain_core.callbacks import Callbacks
 from langchain_core.documents import BaseDocumentCompressor, Document
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 
-from rag.bedrock.models import rerank_usd
 from rag.bedrock.runtime.agent_runtime import AgentRuntime
 from rag.core.answers import Usage
 from rag.core.errors import RagError, UsageError
+from rag.core.passages import Hit
+from rag.usage.collector import note, paid_call
 from rag.usage.tokens import estimate_all
 
 #: Limits of Rerank (botocore 1.44.5's model of bedrock-agent-runtime): a call's sources, and the
@@ -48,7 +50,7 @@ class BedrockReranker(BaseDocumentCompressor, AgentRuntime):
         How many documents to return; by default all.
     on_failure : {"raise", "keep"}
         Where the call fails: raise a `RagError`, or return the documents as they came (and cut at
-        `top`), and say so in `notes`.
+        `top`), and say so in the answer's notes.
     region, endpoint_url, timeout_s, retry, client
         As `rag.bedrock.runtime.agent_runtime.AgentRuntime` has them.
 
@@ -61,13 +63,30 @@ class BedrockReranker(BaseDocumentCompressor, AgentRuntime):
     top: int | None = Field(default=None, ge=1)
     on_failure: Literal["raise", "keep"] = "raise"
 
-    _spent: Usage = PrivateAttr(default_factory=Usage)
-    _notes: list[str] = PrivateAttr(default_factory=list)
-
     def compress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
     ) -> list[Document]:
-        """Return the documents, the most relevant first, with their scores.
+        """Return the documents, the most relevant first, with their scores; see `rerank`."""
+        ranked = self._ranked([document.page_content for document in documents], query)
+        return [_scored(documents[number], score) for number, score in ranked]
+
+    def rerank(self, hits: Sequence[Hit], question: str) -> list[Hit]:
+        """Return the hits, the most relevant first, each with its score.
+
+        Raises
+        ------
+        UsageError, RagError
+            As `compress_documents`, if the question is empty or too long, or the call fails.
+        """
+        ranked = self._ranked([hit.text for hit in hits], question)
+        return [
+            hits[number] if score is None else replace(hits[number], score=score) for number, score in ranked
+        ]
+
+    def _ranked(self, texts: Sequence[str], query: str) -> list[tuple[int, float | None]]:
+        """Return the numbers of the texts, the most relevant first, with their scores.
+
+        The scores are None where the call failed and the order stays.
 
         Raises
         ------
@@ -80,40 +99,16 @@ class BedrockReranker(BaseDocumentCompressor, AgentRuntime):
             raise UsageError(
                 f"the question has {len(query)} characters: {self.model} takes 1 to {MAX_CHARS}; shorten it"
             )
-        documents = list(documents)
-        pieces = [
-            (number, part) for number, document in enumerate(documents)
-            for part in parts(document.page_content)
-        ]  # fmt: skip
+        pieces = [(number, part) for number, text in enumerate(texts) for part in parts(text)]
         try:
             scores = self._scores(query, pieces)
         except RagError as error:
             if self.on_failure == "raise":
                 raise
-            self._say(f"the documents stand as they were retrieved, not reranked: {error}")
-            return documents[: self.top]
-        order = sorted(range(len(documents)), key=lambda number: -scores.get(number, 0.0))
-        return [_scored(documents[number], scores.get(number, 0.0)) for number in order[: self.top]]
-
-    def spent(self) -> Usage:
-        """Return what was spent since this was last asked; counted as AWS says, by estimated tokens.
-
-        Rerankers are paid by the query, not by the token, so `Usage.cost_usd` alone is filled; it is
-        None where nothing was asked, or no price is known.
-        """
-        with self._lock:
-            out, self._spent = self._spent, Usage()
-        return out
-
-    def notes(self) -> tuple[str, ...]:
-        """Return what the user should know of the documents since this was last asked."""
-        with self._lock:
-            out, self._notes = tuple(dict.fromkeys(self._notes)), []
-        return out
-
-    def _say(self, note: str) -> None:
-        with self._lock:
-            self._notes.append(note)
+            note(f"the passages are in the order of retrieval, as reranking failed: {error}")
+            return [(number, None) for number in range(len(texts))][: self.top]
+        order = sorted(range(len(texts)), key=lambda number: -scores.get(number, 0.0))
+        return [(number, scores.get(number, 0.0)) for number in order[: self.top]]
 
     def _scores(self, query: str, pieces: Sequence[Piece]) -> dict[int, float]:
         """Return each document's best score, by its number."""
@@ -127,22 +122,22 @@ class BedrockReranker(BaseDocumentCompressor, AgentRuntime):
 
     def _call(self, query: str, texts: Sequence[str]) -> list[tuple[int, float]]:
         """Return each text's place and score, of one call and the further pages of its reply."""
-        asked = self._request(query, texts)
-        found: dict[int, float] = {}
-        while True:
-            reply = self._tried(functools.partial(self._client().rerank, **asked), self.model, _ADVICE)
-            found |= {int(one["index"]): float(one["relevanceScore"]) for one in reply["results"]}
-            if not reply.get("nextToken"):
-                break
-            asked["nextToken"] = reply["nextToken"]
-        with self._lock:
-            cost = rerank_usd(self.model, billed_documents(query, texts))
-            self._spent += Usage(cost_usd=cost)
-        if sorted(found) != list(range(len(texts))):
+        request = self._request(query, texts)
+        scores: dict[int, float] = {}
+        billed = billed_documents(query, texts)
+        with paid_call(self.model, "rerank", documents=billed) as call:
+            while True:
+                reply = self._tried(functools.partial(self._client().rerank, **request), self.model, _ADVICE)
+                call.usage = call.query_usage(billed) or Usage()
+                scores |= {int(one["index"]): float(one["relevanceScore"]) for one in reply["results"]}
+                if not reply.get("nextToken"):
+                    break
+                request["nextToken"] = reply["nextToken"]
+        if sorted(scores) != list(range(len(texts))):
             raise RagError(
-                f"{self.model}: the reply scores {len(found)} of {len(texts)} documents: try again"
+                f"{self.model}: the reply scores {len(scores)} of {len(texts)} documents: try again"
             )
-        return sorted(found.items())
+        return sorted(scores.items())
 
     def _request(self, query: str, texts: Sequence[str]) -> dict[str, Any]:
         return {
@@ -199,6 +194,8 @@ def billed_documents(query: str, texts: Sequence[str]) -> int:
     return sum(max(1, math.ceil(tokens / room)) for tokens in each)
 
 
-def _scored(document: Document, score: float) -> Document:
+def _scored(document: Document, score: float | None) -> Document:
+    if score is None:
+        return document
     metadata = {**document.metadata, "relevance_score": score, "score": score}
     return Document(page_content=document.page_content, metadata=metadata, id=document.id)

@@ -15,7 +15,8 @@ from rag.bedrock.storage.batch_jobs import BatchJobs, JobStatus
 from rag.building.batch import state
 from rag.building.batch.results import BadResult, Tell, checked, records_of, text_of
 from rag.building.batch.state import Batch, Part
-from rag.config import registry
+from rag.config import settings as rag_toml
+from rag.config import stages
 from rag.core import embedders
 from rag.core.answers import Call, Usage
 from rag.core.errors import EmbeddingError
@@ -186,8 +187,8 @@ class Run:
     def _cache(self) -> CachedEmbeddings:
         if self._open is None:
             arguments = state.placed(self.batch).arguments
-            embedder = registry.stage("embedder", arguments.get("embedder"))
-            path, _ = registry.cache(arguments.get("cache"))
+            embedder = stages.stage("embedder", arguments.get("embedder"))
+            path, _ = rag_toml.cache(arguments.get("cache"))
             self._open = CachedEmbeddings(embedder, path or self.folder / "cache.sqlite")
         return self._open
 

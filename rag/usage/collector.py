@@ -1,0 +1,269 @@
+"""What one question costs, and what its user should know.
+
+A stage does not keep what it spent: it adds it to the question under way, which a context variable
+names. So each question has exactly its own calls, whatever stages, threads and tasks it shares with
+others. Where no question is under way (a stage used on its own), nothing is collected.
+
+A stage that pays for a call says so around it::
+
+    with paid_call("cohere.rerank-v3-5:0", "rerank", documents=40) as call:
+        reply = client.rerank(...)
+        call.usage = Usage(...)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, ParamSpec, TypeVar
+
+from rag.core.answers import Call, Usage
+from rag.usage.budget import Meter, Reservation
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_COLLECTOR: contextvars.ContextVar[Collector | None] = contextvars.ContextVar("collector", default=None)
+_PURPOSE: contextvars.ContextVar[str] = contextvars.ContextVar("purpose", default="generate")
+#: Called with each collector, in its context, before anything runs in it: what listens to calls that
+#: report nothing by themselves (`rag.usage.model_calls`) registers here when it is imported.
+LISTENERS: list[Callable[[Collector], None]] = []
+
+
+class Collector:
+    """Collects the calls and notes of one question, or of one build; threads may share it.
+
+    Parameters
+    ----------
+    meter : Meter, optional
+        Asked before each call, and told of it afterwards; without one nothing is refused or recorded.
+    prompt : str
+        Written to the ledger with each call.
+
+    Examples
+    --------
+    >>> collector = Collector()
+    >>> collector.run(note, "the index is two days old")
+    >>> collector.notes
+    ('the index is two days old',)
+    """
+
+    def __init__(self, meter: Meter | None = None, *, prompt: str = "") -> None:
+        self.meter, self.prompt = meter, prompt
+        self._calls: list[Call] = []
+        self._notes: dict[str, None] = {}
+        self._lock = threading.Lock()
+        self._context = contextvars.copy_context()
+        self._context.run(self._enter)
+
+    def _enter(self) -> None:
+        _COLLECTOR.set(self)
+        for listen in LISTENERS:
+            listen(self)
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """The calls so far, in the order in which they ended."""
+        with self._lock:
+            return tuple(self._calls)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The notes so far, each once."""
+        with self._lock:
+            return tuple(self._notes)
+
+    def note(self, text: str) -> None:
+        """Add something that the user should know."""
+        with self._lock:
+            self._notes.setdefault(text)
+
+    def run(self, function: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
+        """Call a function so that what it spends is collected here."""
+        return self._context.run(function, *args, **named)
+
+    def through(self, steps: Iterator[T]) -> Iterator[T]:
+        """Take an iterator's steps so that what each spends is collected here; close it at the end."""
+        try:
+            while True:
+                try:
+                    step = self.run(next, steps)
+                except StopIteration:
+                    return
+                yield step
+        finally:
+            close = getattr(steps, "close", None)  # a generator has it, another iterator need not
+            if close is not None:
+                self.run(close)
+
+    def begin(
+        self,
+        model: str | None,
+        purpose: str,
+        *,
+        input_tokens: int | Callable[[], int] = 0,
+        output_tokens: int = 0,
+        documents: int | None = None,
+        base: str | None = None,
+        cache_ttl: Any = None,
+    ) -> PaidCall:
+        """Ask the budget for a call before it is made.
+
+        The parameters are those of `rag.usage.budget.Meter.reserve`; a function for the tokens is called
+        only if there is a budget to ask.
+
+        Raises
+        ------
+        BudgetError
+            The call must not be made.
+        """
+        if self.meter is None or not self.meter.budget.limits:
+            return PaidCall(self, model, purpose, base=base)
+        input_tokens = input_tokens() if callable(input_tokens) else input_tokens
+        held = self.meter.reserve(
+            model, purpose=purpose, input_tokens=input_tokens, output_tokens=output_tokens,
+            documents=documents, base=base, cache_ttl=cache_ttl,
+        )  # fmt: skip
+        for text in held.notes:
+            self.note(text)
+        return PaidCall(self, model, purpose, base=base, held=held)
+
+    def record(self, call: Call, *, base: str | None = None, held: Reservation | None = None) -> Call:
+        """Add a call that was made, write it to the ledger, and return it with its price."""
+        if self.meter is not None:
+            call = self.meter.price(call, base)
+            if held is not None:
+                remark = held.settle(call, prompt=self.prompt)
+            else:
+                remark = self.meter.record(call, prompt=self.prompt)
+            if remark:
+                self.note(remark)
+        with self._lock:
+            self._calls.append(call)
+        return call
+
+
+@dataclass(slots=True)
+class PaidCall:
+    """A call under way; `usage` is set once it is known, or by the end what is known of it."""
+
+    collector: Collector | None
+    model: str | None
+    purpose: str
+    base: str | None = None
+    held: Reservation | None = None
+    usage: Usage | None = None
+
+    @property
+    def has_price(self) -> bool:
+        """Whether a price per token is known of the model."""
+        meter = self.collector.meter if self.collector is not None else None
+        return meter is not None and self.model is not None and bool(meter.prices.find(self.model, self.base))
+
+    def query_usage(self, documents: int) -> Usage | None:
+        """Return the usage of a call that is paid by the query, not by tokens; None without a price."""
+        meter = self.collector.meter if self.collector is not None else None
+        if meter is None or self.model is None:
+            return None
+        usd = meter.prices.rerank_usd(self.model, documents, self.base)
+        return None if usd is None else Usage(cost_usd=usd)
+
+    def end(self, usage: Usage | None, *, model: str | None = None, base: str | None = None) -> None:
+        """End the call: what it used is recorded; None says that nothing was billed.
+
+        Parameters
+        ----------
+        usage : Usage or None
+        model, base : str, optional
+            The model that answered, where that is another one.
+        """
+        held, self.held, collector, self.collector = self.held, None, self.collector, None
+        if collector is None:
+            return
+        if usage is None:
+            if held is not None:
+                held.release()
+            return
+        call = Call(model or self.model or "", self.purpose, usage)
+        collector.record(call, base=base or (self.base if model in (None, self.model) else None), held=held)
+
+
+@contextlib.contextmanager
+def paid_call(
+    model: str | None,
+    purpose: str,
+    *,
+    input_tokens: int | Callable[[], int] = 0,
+    output_tokens: int = 0,
+    documents: int | None = None,
+    base: str | None = None,
+) -> Iterator[PaidCall]:
+    """Pay for a call on behalf of the question under way.
+
+    The budget is asked first; what the call used, as `PaidCall.usage` says at the end, is recorded even
+    if the call fails. A usage of None means that nothing was billed.
+
+    Raises
+    ------
+    BudgetError
+        The call must not be made.
+
+    Examples
+    --------
+    >>> collector = Collector()
+    >>> def rerank():
+    ...     with paid_call("cohere.rerank-v3-5:0", "rerank", documents=3) as call:
+    ...         call.usage = Usage(cost_usd=0.002)
+    >>> collector.run(rerank)
+    >>> collector.calls[0].usage.cost_usd
+    0.002
+    """
+    collector = _COLLECTOR.get()
+    call = PaidCall(None, model, purpose)
+    if collector is not None:
+        call = collector.begin(
+            model, purpose, input_tokens=input_tokens, output_tokens=output_tokens, documents=documents,
+            base=base,
+        )  # fmt: skip
+    try:
+        yield call
+    finally:
+        call.end(call.usage)
+
+
+def note(text: str) -> None:
+    """Tell the user of the question under way something."""
+    collector = _COLLECTOR.get()
+    if collector is not None:
+        collector.note(text)
+
+
+def purpose() -> str:
+    """Return what calls of chat models are for at present."""
+    return _PURPOSE.get()
+
+
+@contextlib.contextmanager
+def calls_for(name: str) -> Iterator[None]:
+    """Say what the calls of chat models inside are for: ``"rephrase"``, ``"repair"``, …"""
+    token = _PURPOSE.set(name)
+    try:
+        yield
+    finally:
+        _PURPOSE.reset(token)
+
+
+def in_context(function: Callable[P, T]) -> Callable[P, T]:
+    """Return a function that spends for the question under way now, on whatever thread it runs.
+
+    Each call has a copy of the context, as threads may not share one.
+    """
+    outer = contextvars.copy_context()
+
+    def inside(*args: P.args, **named: P.kwargs) -> T:
+        return outer.copy().run(function, *args, **named)
+
+    return inside

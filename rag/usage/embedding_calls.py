@@ -1,0 +1,42 @@
+"""Embedders that do not report what they spend, paid for by the question under way."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from rag.core.answers import Usage
+from rag.usage.collector import paid_call
+from rag.usage.tokens import estimate_all
+
+_ID_FIELDS = ("model", "model_id", "model_name")
+
+
+@runtime_checkable
+class ReportsCalls(Protocol):
+    """An embedder that reports its calls itself, or makes none because it is on this machine."""
+
+    reports_calls: bool
+
+
+@contextlib.contextmanager
+def embedding_call(embedder: Any, texts: Sequence[str]) -> Iterator[None]:
+    """Pay for embedding some texts, if the embedder does not report its calls itself.
+
+    The price is that of the model that the embedder names, else of its class. What has no price is not
+    recorded, as most such embedders are on the user's machine; under ``stop_usd`` it is refused.
+
+    Raises
+    ------
+    BudgetError
+    """
+    if isinstance(embedder, ReportsCalls):
+        yield
+        return
+    names = (getattr(embedder, name, None) for name in _ID_FIELDS)
+    model = next((name for name in names if isinstance(name, str) and name), type(embedder).__name__)
+    with paid_call(model, "embed", input_tokens=lambda: sum(estimate_all(list(texts)))) as call:
+        yield
+        if call.has_price:
+            call.usage = Usage(sum(estimate_all(list(texts))))
