@@ -75,7 +75,7 @@ class Change:
 
 def prepare(source: Any, index: str | Path, *, rebuild: bool, settings: Mapping[str, Any]) -> Stages:
     """Make the stages, find the files, and refuse an index that does not fit."""
-    known = ("embedder", "chunker", "loader", "metadata", "metadata_from_path", "cache", "ledger")
+    known = ("embedder", "chunker", "loader", "metadata", "metadata_from_path", "cache", "ledger", "prices")
     for name in settings:
         if name not in known:
             raise ConfigError(f"build has no argument {name!r}: {near_miss(name, known)}")
@@ -119,7 +119,7 @@ def prepare(source: Any, index: str | Path, *, rebuild: bool, settings: Mapping[
         previous,
         cache or folder / "cache.sqlite",
         most,
-        stages.meter(settings.get("ledger"), folder),
+        stages.meter(settings.get("ledger"), settings.get("prices"), folder),
     )
 
 

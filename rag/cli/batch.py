@@ -77,8 +77,8 @@ def build(
 
 def plan(found: BuildPlan, as_json: bool) -> None:
     """Show what a build by batch jobs would cost."""
-    from rag.bedrock.models import BATCH_FACTOR
     from rag.cli.output import say, show_plan
+    from rag.usage.prices import BATCH_FACTOR
 
     if as_json:
         print_json({**found.to_dict(), "batch_cost_usd": found.cost_usd * BATCH_FACTOR})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
@@ -17,37 +17,51 @@ from rag.core.errors import StoreMissingError, UsageError, near_miss
 
 if TYPE_CHECKING:
     from rag.usage.ledger import By, Ledger
+    from rag.usage.prices import PriceTable
+    from rag.usage.spending import Spending
+
+#: Models without a price that are named, each with how to enter one; of more only the number is.
+_NAMED = 5
 
 
 @click.command()
 @click.argument("indexes", metavar="[INDEX]...", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--since", metavar="DATE|Nd", help="2026-11-01, or 7d for today and the six days before (UTC).")
 @click.option(
-    "--by", default="model", show_default=True, metavar="NAMES",
-    help="Of model, day, tag, prompt, index and purpose, with commas between.",
+    "--by", metavar="NAMES",
+    help="Of model, purpose, tag, account, day, prompt and index, with commas between; "
+    "by default model and purpose, and tag and account where calls have any.",
 )  # fmt: skip
 @CONFIG
 @JSON
 def cost(
-    indexes: tuple[Path, ...], since: str | None, by: str, config_path: Path | None, as_json: bool
+    indexes: tuple[Path, ...], since: str | None, by: str | None, config_path: Path | None, as_json: bool
 ) -> int:
     """Show what calls for INDEX have cost; without one, in rag.toml's ledger or of indexes/*."""
-    from rag.bedrock.models import stale
     from rag.cli.output import say, show_costs
-    from rag.usage.ledger import Spending, in_order
+    from rag.config import settings as rag_toml
+    from rag.usage.prices import PriceTable, stale
+    from rag.usage.spending import Spending, in_order
 
-    names = _names(by)
     start = None if since is None else _day(since, dt.datetime.now(dt.UTC).date())
-    ledgers = list(_ledgers(indexes, config_path))
-    groups = in_order(
-        (row for ledger, index in ledgers for row in ledger.rows(names, start, index=index)), names
-    )
+    settings = rag_toml.read(config_path)
+    prices = PriceTable.from_settings(settings.get("prices"))
+    chosen = None if by is None else _names(by)
+    ledgers = list(_ledgers(indexes, settings.get("ledger")))
+
+    def groups_by(names: Sequence[By]) -> list[Spending]:
+        rows = (row for ledger, index in ledgers for row in ledger.rows(names, start, index=index))
+        return in_order(rows, names)
+
+    names = _usual(groups_by(("tag", "account"))) if chosen is None else chosen
+    groups = groups_by(names)
     total = sum(groups, Spending())
     nowhere = None if ledgers else "no index in indexes/ here has a ledger: name an index"
-    notes = [note for note in (_without_price(total.unpriced), stale(), nowhere) if note]
+    unpriced = _without_price(groups_by(("model", "purpose")), prices) if total.unpriced else []
+    notes = [note for note in (*unpriced, stale(), nowhere) if note]
     if as_json:
-        rows = [dict(zip(names, each.group, strict=True)) | _figures(each) for each in groups]
-        print_json({"by": names, "rows": rows, "total": _figures(total), "notes": notes})
+        rows = [dict(zip(names, each.group, strict=True)) | _amounts(each) for each in groups]
+        print_json({"by": names, "rows": rows, "total": _amounts(total), "notes": notes})
     elif groups:
         show_costs(groups, names, notes)
     else:
@@ -55,40 +69,49 @@ def cost(
     return 0
 
 
-def _names(given: str) -> list[By]:
+def _names(text: str) -> list[By]:
     from rag.usage.ledger import By
 
-    names = [name.strip() for name in given.split(",")]
+    names = [name.strip() for name in text.split(",")]
     for name in names:
         if name not in get_args(By):
             raise UsageError(f"--by knows no {name!r}: {near_miss(name, get_args(By))}")
     return cast("list[By]", list(dict.fromkeys(names)))
 
 
-def _day(given: str, today: dt.date) -> dt.date:
+def _usual(labels: Sequence[Spending]) -> list[By]:
+    """Return the columns that are shown by default, of labels those that say something."""
+    names: list[By] = ["model", "purpose"]
+    if any(tag for tag, _ in (each.group for each in labels)):
+        names.append("tag")
+    if any(account not in ("", tag) for tag, account in (each.group for each in labels)):
+        names.append("account")
+    return names
+
+
+def _day(text: str, today: dt.date) -> dt.date:
     """Return the first day that counts."""
-    days = re.fullmatch(r"([1-9]\d{0,4})d", given)
+    days = re.fullmatch(r"([1-9]\d{0,4})d", text)
     try:
-        return today - dt.timedelta(int(days[1]) - 1) if days else dt.date.fromisoformat(given)
+        return today - dt.timedelta(int(days[1]) - 1) if days else dt.date.fromisoformat(text)
     except ValueError:
-        raise UsageError(f"--since is a date such as 2026-11-01, or days such as 7d, not {given!r}") from None
+        raise UsageError(f"--since is a date such as 2026-11-01, or days such as 7d, not {text!r}") from None
 
 
-def _ledgers(indexes: tuple[Path, ...], config_path: Path | None) -> Iterator[tuple[Ledger, str | None]]:
+def _ledgers(indexes: tuple[Path, ...], settings: Any) -> Iterator[tuple[Ledger, str | None]]:
     """Yield the ledgers to read, each once, and of which index alone."""
-    from rag.config import settings as rag_toml
     from rag.index.storage.manifest import current_version
-    from rag.usage.budget import name_of, settings
+    from rag.usage import ledger_settings
     from rag.usage.ledger import NAME, Ledger
 
-    shared = settings(rag_toml.read(config_path).get("ledger")).path
+    shared = ledger_settings.settings(settings).path
     whole, names = [], []
     for index in indexes:
-        own = index if index.is_file() else index / NAME
-        if not own.is_file() and current_version(index) is None:
+        path = index if index.is_file() else index / NAME
+        if not path.is_file() and current_version(index) is None:
             raise StoreMissingError(f"there is no index at {index}: name an index, or a ledger's file")
-        whole.append(own)
-        names += [] if index.is_file() else [name_of(index)]
+        whole.append(path)
+        names += [] if index.is_file() else [ledger_settings.name_of(index)]
     if not indexes:
         whole = sorted(Path("indexes").glob(f"*/{NAME}")) if shared is None else [shared]
     whole = list(dict.fromkeys(path.resolve() for path in whole))
@@ -97,13 +120,29 @@ def _ledgers(indexes: tuple[Path, ...], config_path: Path | None) -> Iterator[tu
         yield from ((Ledger(shared), name) for name in dict.fromkeys(names))
 
 
-def _without_price(calls: int) -> str | None:
-    if not calls:
-        return None
-    return f"{calls} call{'s' * (calls > 1)} of models without a known price: not in the dollars"
+def _without_price(groups: Sequence[Spending], prices: PriceTable) -> list[str]:
+    """Return a note for each model of which calls have no price."""
+    notes = []
+    lacking = [each for each in groups if each.unpriced]
+    for each in lacking[:_NAMED]:
+        model, purpose = each.group
+        calls = f"{each.unpriced:,} call{'s' * (each.unpriced > 1)} of {model} ({purpose}) not in the dollars"
+        known = prices.find(model) is not None and prices.cost_usd(model, _some(each)) is not None
+        why = "its price became known later" if known else prices.advice(model, purpose)
+        notes.append(f"{calls}: {why}")
+    if len(lacking) > _NAMED:
+        rest = sum(each.unpriced for each in lacking[_NAMED:])
+        notes.append(f"{rest:,} calls of {len(lacking) - _NAMED} more models not in the dollars: no price")
+    return notes
 
 
-def _figures(each: Any) -> dict[str, Any]:
+def _some(spending: Spending) -> Any:
+    from rag.core.answers import Usage
+
+    return Usage(spending.input_tokens, spending.output_tokens)
+
+
+def _amounts(each: Any) -> dict[str, Any]:
     return {name: value for name, value in asdict(each).items() if name != "group"}
 
 

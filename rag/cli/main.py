@@ -134,7 +134,7 @@ def _stale(cost_usd: float) -> tuple[str, ...]:
     """Return what to say of prices that are no longer fresh."""
     if not cost_usd:
         return ()
-    from rag.bedrock.models import stale
+    from rag.usage.prices import stale
 
     said = stale()
     return (said,) if said else ()
@@ -144,7 +144,7 @@ def _build_arguments(options: dict[str, Any]) -> dict[str, Any]:
     settings = settings_of(options.pop("config_path"), options.pop("bedrock"), options.pop("embedder"))
     stages: dict[str, Any] = {
         name: settings[name]
-        for name in ("loader", "chunker", "embedder", "cache", "ledger")
+        for name in ("loader", "chunker", "embedder", "cache", "ledger", "prices")
         if name in settings
     }
     chosen = {name: value for name in ("include", "exclude", "ocr") if (value := options.pop(name))}

@@ -25,7 +25,7 @@ from rag.core.files import Quarantined
 from rag.core.format import dollars
 from rag.core.passages import Context, Hit
 from rag.notebook.display import fates, remarks, spent, supported, verdict
-from rag.usage.ledger import Spending
+from rag.usage.spending import Spending
 
 if TYPE_CHECKING:
     from rag.embedding.cache import CacheInfo

@@ -23,10 +23,15 @@ A stage is given as an object, as a name, or as a mapping of ``use`` and its arg
 
     [ledger]                  # of what calls cost; by default INDEX/ledger.sqlite, without a limit
     path = "indexes/ledger.sqlite"
-    warn_usd = 5
+    warn_usd = [5, 10]
     stop_usd = 20
     per = "day"
     tag = "support-desk"
+    on_budget = "alerts:send"
+
+    [prices."my-model"]       # of a model that has no built-in price, per million tokens
+    input = 0.5
+    output = 2.0
 
     [batch]                   # of building at half price, with --batch
     s3 = "s3://bucket/prefix"
@@ -43,12 +48,13 @@ from typing import Any
 from rag.config.registry import STAGES, check
 from rag.config.settings_errors import Table
 from rag.core.errors import ConfigError, near_miss
-from rag.usage import budget as budgets
+from rag.usage import ledger_settings
+from rag.usage.prices import PriceTable
 
 #: Settings of the embedding cache: its file (by default in the index's folder), and its largest size.
 CACHE = {"path": None, "max_mb": 8000}
 #: Tables of ``rag.toml`` that are no stages.
-_TABLES = ("cache", "ledger", "batch")
+_TABLES = ("cache", "ledger", "prices", "batch")
 
 
 def read(path: Path | None) -> dict[str, Any]:
@@ -78,7 +84,9 @@ def read(path: Path | None) -> dict[str, Any]:
             if name == "cache":
                 cache(value)
             elif name == "ledger":
-                budgets.settings(value)
+                ledger_settings.settings(value)
+            elif name == "prices":
+                PriceTable.from_settings(value)
             elif name == "batch":
                 from rag.bedrock.storage import batch_jobs
 

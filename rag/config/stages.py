@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.embeddings import Embeddings
 
@@ -20,7 +20,8 @@ from rag.core import embedders
 from rag.core.errors import ConfigError, RagError, StoreMismatchError, UsageError
 from rag.generation.generator import context_form, describe, is_guarded, model_of
 from rag.generation.prompt import SHIPPED, Form
-from rag.usage import budget as budgets
+from rag.usage import ledger_settings
+from rag.usage.budget import Meter
 from rag.usage.tokens import TokenCounter
 
 
@@ -122,22 +123,24 @@ def prompt(value: Any, generator: Any) -> Any:
     """Return the prompt; by default the one whose form of the documents suits the generator."""
     if value is not None:
         return stage("prompt", value)
-    form: Form = context_form(generator)
+    form = cast(Form, context_form(generator))
     return stage("prompt", {"use": SHIPPED[form], "form": form})
 
 
 @located
-def meter(value: Any, folder: Path) -> budgets.Meter:
-    """Return what keeps the account of an index's calls, and its budget.
+def meter(value: Any, prices: Any, folder: Path) -> Meter:
+    """Return what records an index's calls, and asks the budget before them.
 
     Parameters
     ----------
     value : str, Path, mapping or None
-        Settings of ``[ledger]``, as `rag.usage.budget` reads them.
+        Settings of ``[ledger]``; see `rag.usage.budget`.
+    prices : mapping, PriceTable or None
+        ``[prices]``; see `rag.usage.prices`.
     folder : Path
         The index's, where the ledger is unless the settings name a file.
     """
-    return budgets.settings(value).meter(folder, _price)
+    return ledger_settings.settings(value).meter(folder, prices)
 
 
 def check_embedder(embedder: Embeddings, fingerprint: str, path: str) -> None:

@@ -1,1 +1,1 @@
-"""What every room stands on: errors, records, text, numbers. Imports nothing of `rag` but itself."""
+"""What every other part of rag builds on; nothing here imports from the rest."""

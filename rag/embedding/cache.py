@@ -16,7 +16,8 @@ import numpy.typing as npt
 from langchain_core.embeddings import Embeddings
 
 from rag.core import embedders
-from rag.core.errors import EmbeddingError
+from rag.core.errors import EmbeddingError, RagError
+from rag.core.sqlite import Format, open_file
 from rag.core.vectors import embed, unit_rows
 from rag.usage.embedding_calls import embedding_call
 
@@ -194,24 +195,20 @@ def connect(path: Path) -> sqlite3.Connection:
         It cannot be opened, or is no cache.
     """
     try:
-        file = sqlite3.connect(path, isolation_level=None, timeout=30)
-        file.execute("PRAGMA journal_mode = WAL")
-        file.execute("PRAGMA synchronous = FULL")
+        file = open_file(path, _FORMAT, synchronous="FULL", timeout_s=30)
         file.execute("PRAGMA cache_size = -65536")  # 64 MiB: the keys of two million vectors
-        if not file.execute("SELECT 1 FROM sqlite_master WHERE name = 'by_key'").fetchone():
-            file.execute("BEGIN IMMEDIATE")
-            _make_tables(file)
-            file.execute("COMMIT")
         return file
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         raise _unusable(path, error) from None
+    except RagError as error:
+        raise EmbeddingError(str(error)) from None
 
 
-def _make_tables(file: sqlite3.Connection) -> None:
+def _make_tables(file: sqlite3.Connection, version: int = 0) -> None:
     """Make the tables: vectors in the order in which they came, keys beside them in an index.
 
     A table in the order of its keys took three times the room and four times the time: each of its
-    pages held three vectors, and every new one fell on another page. Those of before are copied.
+    pages held three vectors, and every new one fell on another page. Such a table is copied.
     """
     made = file.execute("SELECT sql FROM sqlite_master WHERE name = 'embeddings'").fetchone()
     older = made is not None and "WITHOUT ROWID" in made[0]
@@ -226,6 +223,14 @@ def _make_tables(file: sqlite3.Connection) -> None:
         file.execute("DROP TABLE older")
     file.execute("CREATE TABLE IF NOT EXISTS models (model BLOB PRIMARY KEY, fingerprint TEXT)")
     file.execute("CREATE UNIQUE INDEX IF NOT EXISTS by_key ON embeddings (key)")
+
+
+def _as_it_is(file: sqlite3.Connection, version: int) -> None:
+    """Read an older file that cannot be written: its columns are the same."""
+
+
+#: Version 1 (November 2026): files before it have no version, and the oldest no index.
+_FORMAT = Format("embedding cache", "embeddings", 1, _make_tables, _make_tables, _as_it_is, oldest=0)
 
 
 def info(path: Path) -> CacheInfo:
@@ -289,7 +294,7 @@ def _size(path: Path) -> int:
     return sum(file.stat().st_size for file in files if file.exists())
 
 
-def _unusable(path: Path, error: sqlite3.Error) -> EmbeddingError:
+def _unusable(path: Path, error: Exception) -> EmbeddingError:
     return EmbeddingError(
         f"the embedding cache {path} cannot be used ({error}): make room if the disk is full; if it is "
         "damaged, delete it to start anew"

@@ -13,7 +13,7 @@ from langchain_core.messages import AIMessageChunk, BaseMessage
 
 from rag.core.answers import Usage
 from rag.core.errors import ConfigError, GenerationError, RagError
-from rag.usage import model_calls  # noqa: F401  # chat models report their calls once it is imported
+from rag.usage import model_calls
 from rag.usage.collector import paid_call
 
 Explain = Callable[[Exception, str], str | None]

@@ -22,6 +22,9 @@ class HybridRetriever(HybridSearch, BaseRetriever):
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
+    # Beside its LangChain form: a subclass that changes only that one is taken at its word.
+    hits = HybridSearch.hits
+
     def _get_relevant_documents(
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **options: Any
     ) -> list[Document]:

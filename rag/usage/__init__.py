@@ -1,1 +1,1 @@
-"""Tokens, prices, the ledger and budgets."""
+"""What calls use and cost: tokens, prices, budgets and the ledger."""

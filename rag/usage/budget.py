@@ -1,198 +1,402 @@
-"""Budgets over what the ledger holds, and the meter that keeps both for the calls of an index.
+"""Budgets over what the ledger holds, and the meter that asks them before each call of an index.
 
 Everything is optional; without a path every index has a ledger of its own, ``INDEX/ledger.sqlite``::
 
     [ledger]                  # in rag.toml
     path = "indexes/ledger.sqlite"
-    tag = "support-desk"      # whose calls these are; a budget is then the tag's alone
-    warn_usd = 5.0            # a note once a call could bring it above this
+    tag = "support-desk"      # the account: whose calls these are; a budget sums this account alone
+    warn_usd = [1, 5]         # a note, once per period, when a call could bring spending above one of these
     stop_usd = 10.0           # an error before a call that could
     per = "day"               # "day" or "month" (in UTC), "ever", or "call"
+    on_budget = "alerts:send" # called with a BudgetEvent when a threshold is passed or a call refused
+
+With ``stop_usd`` a budget fails closed: a model without a known price is refused, and so is every call
+while the ledger cannot be read and written. Without it a budget stops no question.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from types import TracebackType
+from typing import Literal, Self
 
 from rag.core.answers import Call
-from rag.core.errors import BudgetError, ConfigError, RagError, near_miss
+from rag.core.errors import BudgetError, RagError
 from rag.core.format import dollars
-from rag.usage.ledger import NAME, Ledger
+from rag.usage.ledger import Ledger, Outcome, Request
+from rag.usage.prices import BUILT_IN, CacheTtl, PriceTable
+from rag.usage.spending import is_more
 
 Per = Literal["day", "month", "ever", "call"]
+_WHAT = {"day": "today's spending", "month": "this month's spending", "ever": "all spending"}
+_LATER = {"day": "wait for tomorrow (UTC), ", "month": "wait for the next month (UTC), "}
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How much may be spent, and from where on it is said.
-
-    What other threads and processes have under way is not spent yet: with n questions at a time a
-    budget may be passed by n - 1 of them.
+    """How much may be spent, and when to warn.
 
     Parameters
     ----------
-    warn_usd, stop_usd : float, optional
-        US dollars, at least 0.
+    warn_usd : tuple of float
+        US dollars from 0; each threshold is reported once per period, account and ledger.
+    stop_usd : float, optional
+        The most that may be spent. What calls under way may cost counts as spent.
     per : {"day", "month", "ever", "call"}
-        In which time they may be spent (a day or month in UTC); ``"call"`` looks at each call alone.
-    tag : str
-        Only calls of this tag count; by default all of the ledger.
+        The period (a day or month in UTC); ``"call"`` looks at each call alone.
+    account : str
+        Only calls of this account count; by default all of the ledger.
     """
 
-    warn_usd: float | None = None
+    warn_usd: tuple[float, ...] = ()
     stop_usd: float | None = None
     per: Per = "day"
-    tag: str = ""
+    account: str = ""
 
     @property
     def limits(self) -> bool:
         """Whether there is anything to check."""
-        return self.warn_usd is not None or self.stop_usd is not None
+        return bool(self.warn_usd) or self.stop_usd is not None
 
-    def check(self, ledger: Ledger, estimate_usd: float, today: dt.date | None = None) -> str | None:
-        """Return what to tell the user before a call is made, if anything.
+    def period(self, now: dt.datetime) -> tuple[str, dt.datetime | None]:
+        """Return the name and the beginning of the period that a moment (UTC) is in."""
+        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        if self.per == "day":
+            return f"{now:%Y-%m-%d}", midnight
+        return (f"{now:%Y-%m}", midnight.replace(day=1)) if self.per == "month" else ("ever", None)
 
-        Raises
-        ------
-        BudgetError
-            With this call more than `stop_usd` could be spent; it must not be made.
-        """
-        if not self.limits:
-            return None
-        today, note, spent = today or dt.datetime.now(dt.UTC).date(), None, 0.0
-        since = {"day": today, "month": today.replace(day=1)}.get(self.per)
-        try:
-            spent = 0.0 if self.per == "call" else ledger.spent(since, tag=self.tag or None)
-        except RagError as error:  # a ledger that is damaged stops no question, but is not passed over either
-            note = f"the budget knows only of this call: {error}"
-        said = f"{dollars(spent)} spent and {dollars(estimate_usd)} that this call may cost"
-        of = (
-            "a call"
-            if self.per == "call"
-            else {"day": "today", "month": "this month"}.get(self.per, "in all")
-        )
-        of += f" for {self.tag!r}" if self.tag else ""
-        if self.stop_usd is not None and spent + estimate_usd > self.stop_usd:
-            later = {"day": "wait for tomorrow (UTC), ", "month": "wait for the next month, "}.get(
-                self.per, ""
-            )
-            raise BudgetError(
-                f"{said} would pass the {dollars(self.stop_usd)} {of} ({ledger.path}): {later}raise stop_usd "
-                "in [ledger], or ask for less (max_tokens, the trimmer's budget)"
-            )
-        if self.warn_usd is not None and spent + estimate_usd > self.warn_usd:
-            return f"{said} pass the {dollars(self.warn_usd)} {of} of warn_usd"
-        return note
+
+@dataclass(frozen=True, slots=True)
+class BudgetEvent:
+    """What `on_budget` is called with.
+
+    Attributes
+    ----------
+    kind : {"warn", "stop"}
+        A threshold of `warn_usd` was passed, or a call was refused.
+    threshold_usd, spent_usd, estimate_usd : float
+        The limit; what was spent in the period, with what calls under way may cost; the most that this
+        call may cost.
+    per : {"day", "month", "ever", "call"}
+    account, tag : str
+    ledger : Path
+    """
+
+    kind: Literal["warn", "stop"]
+    threshold_usd: float
+    spent_usd: float
+    estimate_usd: float
+    per: Per
+    account: str
+    tag: str
+    ledger: Path
+
+
+Hook = Callable[[BudgetEvent], object]
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Meter:
-    """A ledger and a budget, for the calls of one index.
+    """A ledger, a budget and prices, for the calls of one index. Immutable; threads may share it.
 
     Attributes
     ----------
-    index, tag : str
-        What is written with each call.
-    price : callable, optional
-        Takes a model's id, its input tokens and most output tokens; returns dollars or None.
+    index : str
+        Written with each call.
+    tag : str
+        A label for grouping (`tagged`); by default the budget's account. It changes no budget.
+    clock : callable
+        Returns the present moment in UTC.
 
     Examples
     --------
-    >>> note = meter.before("global.anthropic.claude-sonnet-5-5", 6_000, 2_048)   # doctest: +SKIP
-    >>> note = meter.after(calls, prompt="answer-v1")                             # doctest: +SKIP
+    >>> with meter.reserve(model, input_tokens=6_000, output_tokens=2_048) as held:   # doctest: +SKIP
+    ...     reply = ask(model)
+    ...     held.settle(Call(model, "generate", usage_of(reply)), prompt="answer-v1")
     """
 
     ledger: Ledger
     budget: Budget = field(default_factory=Budget)
     index: str = ""
     tag: str = ""
-    price: Callable[[str, int, int], float | None] | None = None
+    prices: PriceTable = BUILT_IN
+    on_budget: Hook | None = None
+    clock: Callable[[], dt.datetime] = _now
 
-    def before(
-        self, model: str | None, input_tokens: int = 0, output_tokens: int = 0, *, usd: float | None = None
-    ) -> str | None:
-        """Return what to tell the user before a call, or calls, of a model.
+    def tagged(self, tag: str) -> Meter:
+        """Return a meter that labels its rows; account and budget stay the same."""
+        return replace(self, tag=tag)
+
+    def price(self, call: Call, base: str | None = None) -> Call:
+        """Return a call with its cost filled in from the price table, where it has none.
+
+        `base` is the model behind an application inference profile. A call that tells no tokens at all
+        was not free: its cost stays unknown.
+        """
+        usage = call.usage
+        counted = usage.input_tokens or usage.output_tokens or usage.cache_read_input_tokens
+        if usage.cost_usd is not None or not (counted or usage.cache_write_input_tokens):
+            return call
+        cost = self.prices.cost_usd(call.model, call.usage, base)
+        return call if cost is None else replace(call, usage=replace(call.usage, cost_usd=cost))
+
+    def reserve(
+        self,
+        model: str | None,
+        *,
+        input_tokens: int = 0,
+        output_tokens: int = 0,
+        usd: float | None = None,
+        purpose: str = "generate",
+        base: str | None = None,
+        tag: str | None = None,
+        documents: int | None = None,
+        cache_ttl: CacheTtl | None = None,
+    ) -> Reservation:
+        """Set aside what a call may cost at most, before it is made.
 
         Parameters
         ----------
         model : str or None
-            None for one on this machine.
+            None for a model on this machine, which is free.
         input_tokens, output_tokens : int
             The most that there can be.
         usd : float, optional
-            What it costs at most, where that is known otherwise than by its tokens.
+            The most that it can cost, where that is not known by tokens.
+        purpose : str
+            ``"generate"``, ``"embed"``, ``"rerank"``, …
+        base : str, optional
+            The model behind an application inference profile.
+        tag : str, optional
+            In place of the meter's.
+        documents : int, optional
+            For a reranker: how many it ranks.
+        cache_ttl : {"5m", "1h"}, optional
+            Given where the prompt may be written to the cache, as writes cost more.
+
+        Returns
+        -------
+        Reservation
+            To be settled with the call, or released. Without limits, and for what is free, no file is
+            touched.
 
         Raises
         ------
         BudgetError
+            With `stop_usd` set: the call could pass it, the model has no known price, or the ledger
+            cannot be read and written. The call must not be made.
+        ValueError
+            An amount is negative.
         """
-        if not self.budget.limits or (model is None and usd is None):
-            return None
-        if usd is None and self.price is not None and model is not None:
-            usd = self.price(model, input_tokens, output_tokens)
-        if usd is None:
-            return f"{model} has no known price: the budget cannot count it"
-        return self.budget.check(self.ledger, usd) if usd else None
+        meter = self if tag is None else self.tagged(tag)
+        if not self.budget.limits or (model is None and not usd):
+            return Reservation(meter, base=base)
+        if usd is None and model is not None:
+            usd = (
+                self.prices.estimate_usd(model, input_tokens, output_tokens, base, cache_ttl=cache_ttl)
+                if documents is None
+                else self.prices.rerank_usd(model, documents, base)
+            )
+            if usd is None:
+                return meter._unpriced(model, purpose, base)
+        assert usd is not None
+        if not usd >= 0:
+            raise ValueError(f"a call cannot cost {usd} dollars")
+        if not usd:
+            return Reservation(meter, base=base)
+        return meter._single(usd, base) if self.budget.per == "call" else meter._summed(usd, base)
+
+    def record(self, call: Call, *, prompt: str = "", tag: str | None = None) -> str | None:
+        """Write down a call for which nothing was reserved, unless it was free.
+
+        Returns
+        -------
+        str or None
+            A note, the first time that the ledger cannot be written; that never stops a question.
+        """
+        meter = self if tag is None else self.tagged(tag)
+        return meter._write(call, prompt)
+
+    def before(
+        self, model: str | None, input_tokens: int = 0, output_tokens: int = 0, *, usd: float | None = None
+    ) -> str | None:
+        """Check the budget without setting anything aside; return its notes. `reserve` is the better way."""
+        with self.reserve(model, input_tokens=input_tokens, output_tokens=output_tokens, usd=usd) as held:
+            return "; ".join(held.notes) or None
 
     def after(self, calls: Iterable[Call], *, prompt: str = "") -> str | None:
-        """Write calls down, but for those that cost nothing; return what went wrong, if anything did."""
-        notes = [
-            self.ledger.record(call, index=self.index, prompt=prompt, tag=self.tag)
-            for call in calls if call.usage.cost_usd != 0
-        ]  # fmt: skip
+        """Write calls down that nothing was reserved for; return the first note."""
+        notes = [self.record(call, prompt=prompt) for call in calls]
         return next((note for note in notes if note), None)
 
+    # ----------------------------------------------------------------------- one call
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """``[ledger]`` of rag.toml; without a path every index has a ledger of its own."""
+    def _write(
+        self,
+        call: Call,
+        prompt: str,
+        base: str | None = None,
+        held_usd: float | None = None,
+        reservation: int | None = None,
+    ) -> str | None:
+        if call.usage.cost_usd == 0:  # on this machine: no ledger is made for it
+            return None if reservation is None else self.ledger.release(reservation)
+        return self.ledger.record(
+            self.price(call, base), index=self.index, prompt=prompt, tag=self.tag or self.budget.account,
+            account=self.budget.account, when=self.clock(), held_usd=held_usd, reservation=reservation,
+        )  # fmt: skip
 
-    path: Path | None = None
-    budget: Budget = field(default_factory=Budget)
-    tag: str = ""
+    def _unpriced(self, model: str, purpose: str, base: str | None) -> Reservation:
+        budget, advice = self.budget, self.prices.advice(model, purpose)
+        if budget.stop_usd is not None:
+            raise BudgetError(f"a budget with stop_usd refuses a model without a price: {advice}")
+        period, _ = budget.period(self.clock())
+        notes: tuple[str, ...] = (f"warn_usd does not count {model}: {advice}",)
+        try:
+            if not self.ledger.is_first(period, budget.account, "unpriced", model):
+                notes = ()
+        except RagError as error:
+            notes = (*notes, str(error))
+        return Reservation(self, notes=notes, base=base)
 
-    def meter(self, folder: Path, price: Callable[[str, int, int], float | None] | None = None) -> Meter:
-        """Return the meter of an index's folder."""
-        return Meter(Ledger(self.path or folder / NAME), self.budget, name_of(folder), self.tag, price)
+    def _single(self, usd: float, base: str | None) -> Reservation:
+        """Check a call alone; no file is needed for that."""
+        stop = self.budget.stop_usd
+        if stop is not None and is_more(usd, stop):
+            failed = self._call_hook("stop", (stop,), 0.0, usd)
+            raise BudgetError("; ".join((
+                f"this call could cost {dollars(usd)}, above stop_usd ({dollars(stop)}) for one call: raise "
+                "stop_usd in [ledger], or lower max_tokens or the trimmer's budget", *failed,
+            )))  # fmt: skip
+        passed = tuple(limit for limit in self.budget.warn_usd if is_more(usd, limit))
+        notes = self._call_hook("warn", passed, 0.0, usd)
+        if passed:
+            notes = (f"this call could cost {dollars(usd)}, above warn_usd ({_listed(passed)})", *notes)
+        return Reservation(self, usd, notes=notes, base=base)
+
+    def _summed(self, usd: float, base: str | None) -> Reservation:
+        budget, now = self.budget, self.clock()
+        period, since = budget.period(now)
+        try:
+            outcome = self.ledger.reserve(
+                Request(usd, budget.account, since, period, budget.stop_usd, budget.warn_usd), now
+            )
+        except RagError as error:
+            if budget.stop_usd is None:
+                return Reservation(self, usd, notes=(f"warn_usd was not checked: {error}",), base=base)
+            raise BudgetError(f"the budget cannot be checked, so the call is refused: {error}") from error
+        spent = outcome.spent + outcome.reserved
+        kind: Literal["warn", "stop"] = "stop" if outcome.id is None else "warn"
+        failed = self._call_hook(kind, outcome.passed, spent, usd)
+        if outcome.id is None:
+            raise BudgetError("; ".join((self._refusal(outcome, usd), *failed)))
+        notes = failed
+        if outcome.passed:
+            notes = (f"{self._forecast(outcome, usd)}, above warn_usd ({_listed(outcome.passed)})", *failed)
+        return Reservation(self, usd, outcome.id, notes, base)
+
+    def _forecast(self, outcome: Outcome, usd: float) -> str:
+        budget = self.budget
+        whose = f" of {budget.account!r}" if budget.account else ""
+        under_way = f", {dollars(outcome.reserved)} for calls under way" if outcome.reserved else ""
+        return (
+            f"this call could bring {_WHAT[budget.per]}{whose} to "
+            f"{dollars(outcome.spent + outcome.reserved + usd)} ({dollars(usd)} for it{under_way})"
+        )
+
+    def _refusal(self, outcome: Outcome, usd: float) -> str:
+        assert self.budget.stop_usd is not None
+        return (
+            f"{self._forecast(outcome, usd)}, above stop_usd ({dollars(self.budget.stop_usd)}) in "
+            f"{self.ledger.path}: {_LATER.get(self.budget.per, '')}raise stop_usd in [ledger], or lower "
+            "max_tokens or the trimmer's budget"
+        )
+
+    def _call_hook(
+        self, kind: Literal["warn", "stop"], limits: tuple[float, ...], spent: float, usd: float
+    ) -> tuple[str, ...]:
+        """Call `on_budget` for each limit that was passed; return notes of what failed."""
+        if self.on_budget is None:
+            return ()
+        notes = []
+        for limit in limits:
+            event = BudgetEvent(
+                kind, limit, spent, usd, self.budget.per, self.budget.account,
+                self.tag or self.budget.account, self.ledger.path,
+            )  # fmt: skip
+            try:
+                self.on_budget(event)
+            except Exception as error:
+                notes.append(f"on_budget failed: {type(error).__name__}: {' '.join(str(error).split())}")
+        return tuple(notes)
 
 
-def name_of(folder: Path) -> str:
-    """Return the name under which an index stands in a ledger: that of its folder."""
-    return folder.resolve().name
+class Reservation:
+    """What is set aside for one call, until it is settled or released. Threads may share it.
 
+    As a context manager it is released at the end, unless it was settled.
 
-def settings(value: Any) -> Settings:
-    """Read ``[ledger]``.
-
-    Parameters
+    Attributes
     ----------
-    value : mapping, str, Path or None
-        Settings as in this module's text, or the path alone.
-
-    Raises
-    ------
-    ConfigError
-        There is no such setting, or it has another type.
+    notes : tuple of str
+        For the user: thresholds that the call may pass, a hook that failed.
+    usd : float
+        The most that the call can cost; 0.0 where nothing is set aside.
     """
-    given = dict(value) if isinstance(value, Mapping) else {} if value is None else {"path": value}
-    known = ("path", "tag", "warn_usd", "stop_usd", "per")
-    for name in given:
-        if name not in known:
-            raise ConfigError(f"the ledger has no setting {name!r}: {near_miss(name, known)}")
-    path, tag, per = given.get("path"), given.get("tag", ""), given.get("per", "day")
-    if path is not None and not isinstance(path, str | Path):
-        raise ConfigError(f"the ledger's path is a string, not {path!r}")
-    if not isinstance(tag, str):
-        raise ConfigError(f"the ledger's tag is a string, not {tag!r}")
-    if per not in get_args(Per):
-        raise ConfigError(f"the ledger's per is {per!r}: {near_miss(str(per), get_args(Per))}")
-    for name in ("warn_usd", "stop_usd"):
-        usd = given.get(name)
-        if usd is not None and (isinstance(usd, bool) or not isinstance(usd, int | float) or not usd >= 0):
-            raise ConfigError(f"the ledger's {name} is a number of dollars from 0, not {usd!r}")
-    budget = Budget(given.get("warn_usd"), given.get("stop_usd"), per, tag)
-    return Settings(None if path is None else Path(path), budget, tag)
+
+    def __init__(
+        self,
+        meter: Meter,
+        usd: float = 0.0,
+        number: int | None = None,
+        notes: tuple[str, ...] = (),
+        base: str | None = None,
+    ) -> None:
+        self.notes, self.usd = notes, usd
+        self._meter, self._number, self._base = meter, number, base
+        self._lock = threading.Lock()
+        self._settled = False
+
+    def settle(self, call: Call, *, prompt: str = "") -> str | None:
+        """Write the call's row and free what was set aside, in one transaction.
+
+        Only the first call counts; a call after `release` is still written, as it was paid for. A call
+        whose price is unknown counts in the budget with what was set aside for it.
+
+        Returns
+        -------
+        str or None
+            A note, the first time that the ledger cannot be written.
+        """
+        with self._lock:
+            if self._settled:
+                return None
+            self._settled, number, self._number = True, self._number, None
+        return self._meter._write(call, prompt, self._base, self.usd or None, number)
+
+    def release(self) -> None:
+        """Free what was set aside: the call was not made, or cost nothing."""
+        with self._lock:
+            number, self._number = self._number, None
+        if number is not None:
+            self._meter.ledger.release(number)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+def _listed(limits: tuple[float, ...]) -> str:
+    return ", ".join(map(dollars, limits))

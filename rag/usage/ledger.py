@@ -1,7 +1,7 @@
-"""The ledger: every call that cost money, in one SQLite file.
+"""The ledger: every call that cost money, and what is set aside for calls under way, in one SQLite file.
 
-What is written survives a killed process; a power failure may lose the last rows, never the file.
-A call whose model has no known price is counted, but not as 0 dollars.
+What is written survives a killed process; a power failure may lose the last rows, never the file. A call
+whose model has no known price is counted, but not as 0 dollars.
 """
 
 from __future__ import annotations
@@ -10,72 +10,85 @@ import datetime as dt
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
-from urllib.parse import quote
+from typing import Any, Literal, get_args
 
 from rag.core.answers import Call
 from rag.core.errors import ConfigError, RagError, near_miss
+from rag.core.sqlite import Database
+from rag.usage.ledger_tables import LEDGER
+from rag.usage.processes import Process, this_process
+from rag.usage.spending import Spending, in_order, is_more
 
-By = Literal["model", "prompt", "tag", "index", "day", "purpose"]
+By = Literal["model", "prompt", "tag", "account", "index", "day", "purpose"]
 #: The file's name in an index's folder.
 NAME = "ledger.sqlite"
-#: Version of the tables, in the file's ``user_version``.
-VERSION = 1
-_TABLE = """CREATE TABLE calls (
-    at INTEGER NOT NULL,  -- microseconds since 1970, UTC
-    model TEXT NOT NULL, purpose TEXT NOT NULL, "index" TEXT NOT NULL, prompt TEXT NOT NULL,
-    tag TEXT NOT NULL, input INTEGER NOT NULL, output INTEGER NOT NULL, cache_read INTEGER NOT NULL,
-    cache_write INTEGER NOT NULL, cache_write_1h INTEGER NOT NULL, usd REAL
-)"""
+#: Age at which a reservation no longer counts, though nobody settled it: one of this machine whose process
+#: still runs (a build may embed for hours), and one of another machine, whose process cannot be seen.
+HOURS_HERE, HOURS_ELSEWHERE = 24, 6
+#: Rows that are kept in memory while the file cannot be written; of older ones only the dollars are.
+MOST_WAITING = 1000
 _ROW = (
-    'INSERT INTO calls (at, model, purpose, "index", prompt, tag, input, output, cache_read, '
-    "cache_write, cache_write_1h, usd) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    'INSERT INTO calls (at, model, purpose, "index", prompt, tag, input, output, cache_read, cache_write, '
+    "cache_write_1h, usd, account, held) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _COLUMNS: Mapping[str, str] = {
     **{name: f'"{name}"' for name in get_args(By)}, "day": "date(at / 1000000, 'unixepoch')"
 }  # fmt: skip
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-#: Connections of a parent process: one that is closed in the child would end the parent's locks.
-_INHERITED: list[sqlite3.Connection] = []
+#: Microseconds.
+_DAY = 24 * 3600 * 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Spending:
-    """What the calls of one group cost; groups add up with ``+``.
+class Request:
+    """What a budget is asked before a call; see `Ledger.reserve`.
 
     Attributes
     ----------
-    group : tuple of str
-        The values that the calls share, in the order in which they were asked for.
-    calls, unpriced : int
-        All calls, and those of them whose model has no known price.
-    input_tokens : int
-        Without those of the prompt cache, which are `cache_read_tokens` and `cache_write_tokens`.
-    usd : float or None
-        Of the calls with a price; None where no call has one.
+    usd : float
+        The most that the call can cost.
+    account : str
+        Whose calls count; empty for all of the ledger.
+    since : datetime or None
+        The beginning of the budget's period; None for ever.
+    period : str
+        The period's name, e.g. ``"2026-11-25"``.
+    stop_usd : float or None
+        The most that may be spent in the period.
+    warn_usd : tuple of float
+        Thresholds, each reported once per period.
     """
 
-    group: tuple[str, ...] = ()
-    calls: int = 0
-    unpriced: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cache_read_tokens: int = 0
-    cache_write_tokens: int = 0
-    usd: float | None = None
+    usd: float
+    account: str
+    since: dt.datetime | None
+    period: str
+    stop_usd: float | None = None
+    warn_usd: tuple[float, ...] = ()
 
-    def __add__(self, other: Spending) -> Spending:
-        known = [usd for usd in (self.usd, other.usd) if usd is not None]
-        return Spending(
-            self.group, self.calls + other.calls, self.unpriced + other.unpriced,
-            self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens,
-            self.cache_read_tokens + other.cache_read_tokens,
-            self.cache_write_tokens + other.cache_write_tokens, sum(known) if known else None,
-        )  # fmt: skip
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A budget's answer.
+
+    Attributes
+    ----------
+    id : int or None
+        Of the reservation; None where the call was refused.
+    spent, reserved : float
+        US dollars spent in the period, and set aside for other calls under way.
+    passed : tuple of float
+        Thresholds that this call may pass and that nobody was told of; for a refusal `stop_usd` itself.
+    """
+
+    id: int | None
+    spent: float
+    reserved: float
+    passed: tuple[float, ...]
 
 
 class Ledger:
@@ -84,7 +97,7 @@ class Ledger:
     Parameters
     ----------
     path : Path
-        Made with the first call that is recorded.
+        Made with the first call that is recorded or reserved.
 
     Examples
     --------
@@ -96,61 +109,124 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        self._lock = threading.Lock()
-        self._file: sqlite3.Connection | None = None
+        self._database = Database(self.path, LEDGER)
+        self._lock = threading.RLock()
         self._process = os.getpid()
-        self._told = False
-        #: Dollars by day and tag that could not be written: a budget of this process counts them still.
-        self._unwritten: dict[tuple[dt.date, str], float] = {}
-        #: For a start and a tag: the last row that was added up, and the sum.
-        self._sums: dict[tuple[int, str | None], tuple[int, float]] = {}
+        self._failing = False
+        #: What could not be written yet: rows, and the reservations that they settle.
+        self._waiting: list[tuple[tuple[Any, ...] | None, int | None]] = []
+        #: Dollars of rows that are no longer kept, by moment (the start of a day) and account.
+        self._dollars: dict[tuple[int, str], float] = {}
+        #: For a start and an account: the file's generation, the last row that was added up, and the sum.
+        self._sums: dict[tuple[int, str | None], tuple[int, int, float]] = {}
 
     def record(
-        self, call: Call, *, index: str = "", prompt: str = "", tag: str = "", when: dt.datetime | None = None
+        self,
+        call: Call,
+        *,
+        index: str = "",
+        prompt: str = "",
+        tag: str = "",
+        account: str = "",
+        when: dt.datetime | None = None,
+        held_usd: float | None = None,
+        reservation: int | None = None,
     ) -> str | None:
-        """Write a call down.
+        """Write a call down, and end its reservation in the same transaction.
 
         Parameters
         ----------
         call : Call
         index, prompt, tag : str
             What it was for: names to group by.
+        account : str
+            Whose budget it counts in.
         when : datetime, optional
             By default now; without a time zone it is taken as UTC.
+        held_usd : float, optional
+            What a budget counts for it where its price is unknown.
+        reservation : int, optional
+            From `reserve`.
 
         Returns
         -------
         str or None
-            What went wrong, the first time that something does: a ledger that cannot be written never
-            stops a question.
+            A note, the first time that the file cannot be written. The row is then kept in memory, counts
+            for the budgets of this process, and is written as soon as the file can be again.
         """
-        when = _utc(when or dt.datetime.now(dt.UTC))
         usage = call.usage
         row = (
-            _micros(when), call.model, call.purpose, index, prompt, tag, usage.input_tokens,
-            usage.output_tokens, usage.cache_read_input_tokens, usage.cache_write_input_tokens,
-            usage.cache_write_1h_input_tokens, usage.cost_usd,
+            _micros(_utc(when or dt.datetime.now(dt.UTC))), call.model, call.purpose, index, prompt, tag,
+            usage.input_tokens, usage.output_tokens, usage.cache_read_input_tokens,
+            usage.cache_write_input_tokens, usage.cache_write_1h_input_tokens, usage.cost_usd, account,
+            held_usd if usage.cost_usd is None else None,
         )  # fmt: skip
-        try:
-            with self._opened(make=True) as file:
-                file.execute(_ROW, row)
-        except (sqlite3.Error, OSError, RagError) as error:
-            with self._lock:
-                day = when.date(), tag
-                self._unwritten[day] = self._unwritten.get(day, 0.0) + (usage.cost_usd or 0.0)
-                told, self._told = self._told, True
-            return None if told else _unwritable(self.path, error)
-        return None
+        return self._write(row, reservation)
 
-    def spent(self, since: dt.datetime | dt.date | None = None, *, tag: str | None = None) -> float:
-        """Return the dollars spent; a call without a known price adds none.
+    def release(self, reservation: int) -> str | None:
+        """End a reservation without a call; returns what `record` returns."""
+        return self._write(None, reservation)
+
+    def reserve(self, request: Request, now: dt.datetime | None = None) -> Outcome:
+        """Set dollars aside for a call, unless what is spent and set aside leaves no room for it.
+
+        One transaction, so that no two threads or processes are given the same room. Reservations of
+        processes that no longer run are dropped first.
+
+        Raises
+        ------
+        RagError
+            The file cannot be read or written.
+        """
+        with self._reporting(), self._writing() as file:
+            now = _utc(now or dt.datetime.now(dt.UTC))
+            at = _micros(now)
+            _drop_dead(file, at)
+            account = request.account or None
+            start = _start(request.since)
+            spent = self._sum(file, start, account) + self._unrecorded(start, account)
+            reserved: float = file.execute(
+                "SELECT TOTAL(usd) FROM reservations WHERE ?1 IS NULL OR account = ?1", (account,)
+            ).fetchone()[0]
+            total = spent + reserved + request.usd
+
+            def is_new(kind: str, usd: float) -> bool:
+                return _note(file, request.period, request.account, kind, repr(usd), at)
+
+            stop = request.stop_usd
+            if stop is not None and is_more(total, stop):
+                outcome = Outcome(None, spent, reserved, (stop,) if is_new("stop", stop) else ())
+            else:
+                passed = tuple(usd for usd in request.warn_usd if is_more(total, usd) and is_new("warn", usd))
+                process = this_process()
+                number = file.execute(
+                    "INSERT INTO reservations (at, account, usd, machine, pid, started) "
+                    "VALUES (?, ?, ?, ?, ?, ?)",
+                    (at, request.account, request.usd, process.machine, process.pid, process.started),
+                ).lastrowid
+                outcome = Outcome(number, spent, reserved, passed)
+        return outcome
+
+    def is_first(self, period: str, account: str, kind: str, subject: str) -> bool:
+        """Tell whether a notice is the first of its kind in a period, and remember it.
+
+        Raises
+        ------
+        RagError
+            The file cannot be read or written.
+        """
+        with self._reporting(), self._writing() as file:
+            return _note(file, period, account, kind, subject, _micros(dt.datetime.now(dt.UTC)))
+
+    def spent(self, since: dt.datetime | dt.date | None = None, *, account: str | None = None) -> float:
+        """Return the dollars spent; for a call without a known price, those that a budget held for it.
 
         Parameters
         ----------
         since : datetime or date, optional
             A moment, or the start of a day in UTC; by default since ever.
-        tag : str, optional
-            Only calls of this tag.
+        account : str, optional
+            Only calls of this account.
 
         Raises
         ------
@@ -158,24 +234,17 @@ class Ledger:
             The file is there and cannot be read.
         """
         start = _start(since)
-        lost = sum(
-            (usd for (day, own), usd in list(self._unwritten.items())
-             if tag in (None, own) and (since is None or day >= _utc(since).date())), 0.0,
-        )  # fmt: skip
+        self._after_fork()
+        with self._lock:
+            lost = self._unrecorded(start, account) + sum(
+                row[11] if row[11] is not None else row[13] or 0.0
+                for row, _ in self._waiting
+                if row is not None and row[0] >= start and account in (None, row[12])
+            )
         if not self.path.exists():
             return lost
         with self._reading() as file:
-            last, total = self._sums.get((start, tag), (0, 0.0))
-            # Rows are only added, one writer at a time, so only those behind the last one are new.
-            found = file.execute(
-                "SELECT MAX(rowid), SUM(usd) FILTER (WHERE at >= ? AND (? IS NULL OR tag = ?)) "
-                "FROM calls WHERE rowid > ?",
-                (start, tag, tag, last),
-            ).fetchone()
-            total += found[1] or 0.0
-            self._sums = {key: kept for key, kept in self._sums.items() if key[1] != tag}
-            self._sums[start, tag] = (found[0] or last, total)
-        return total + lost
+            return self._sum(file, start, account) + lost
 
     def rows(
         self,
@@ -188,7 +257,7 @@ class Ledger:
 
         Parameters
         ----------
-        by : sequence of {"model", "prompt", "tag", "index", "day", "purpose"}
+        by : sequence of {"model", "prompt", "tag", "account", "index", "day", "purpose"}
             What the calls of a group share; nothing makes one group of all. Days are UTC.
         since : datetime or date, optional
         index : str, optional
@@ -213,82 +282,129 @@ class Ledger:
             'WHERE at >= ? AND (? IS NULL OR "index" = ?) ' + (f"GROUP BY {keys}" if keys else "")
         )
         with self._reading() as file:
-            found = file.execute(query, (_start(since), index, index)).fetchall()
+            rows = file.execute(query, (_start(since), index, index)).fetchall()
         width = len(by)
-        return in_order((Spending(tuple(row[:width]), *row[width:]) for row in found if row[width]), by)
+        return in_order((Spending(tuple(row[:width]), *row[width:]) for row in rows if row[width]), by)
 
     def close(self) -> None:
         """Close the file; it is opened again when it is needed."""
+        self._database.close()
+
+    # --------------------------------------------------------------------------- the file
+
+    def _write(self, row: tuple[Any, ...] | None, reservation: int | None) -> str | None:
+        self._after_fork()
         with self._lock:
-            if self._file is not None and self._process == os.getpid():
-                self._file.close()
-            self._file = None
+            self._waiting.append((row, reservation))
+            try:
+                with self._writing():
+                    return None
+            except (sqlite3.Error, OSError, RagError) as error:
+                failing, self._failing = self._failing, True
+                self._fold()
+                return None if failing else _unwritable(self.path, error)
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """Run a transaction that first writes what waits."""
+        self._after_fork()
+        with self._lock:
+            try:
+                with self._database.writing() as file:
+                    for row, reservation in self._waiting:
+                        if reservation is not None:
+                            file.execute("DELETE FROM reservations WHERE id = ?", (reservation,))
+                        if row is not None:
+                            file.execute(_ROW, row)
+                    yield file
+            except BaseException:
+                self._sums.clear()  # they may hold rows that were taken back
+                raise
+            self._waiting.clear()
+            self._failing = False
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         try:
-            with self._opened(make=False) as file:
+            with self._database.reading() as file:
                 yield file
         except (sqlite3.Error, OSError) as error:
             raise RagError(
-                f"cannot read the ledger {self.path} ({error}): move it away to start anew"
+                f"cannot read the ledger {self.path} ({_flat(error)}): move it away to start anew"
             ) from None
 
     @contextmanager
-    def _opened(self, *, make: bool) -> Iterator[sqlite3.Connection]:
-        if self._process != os.getpid():  # a fork: neither the lock nor the connection is ours
-            if self._file is not None:
-                _INHERITED.append(self._file)
-            self._lock, self._file, self._process = threading.Lock(), None, os.getpid()
-        with self._lock:
-            if self._file is None:
-                self._file = _connect(self.path, make=make)
-            yield self._file
+    def _reporting(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise RagError(
+                f"cannot read and write the ledger {self.path} ({_flat(error)}): make room, or set path in "
+                "[ledger] to a file that can be written"
+            ) from None
+
+    def _after_fork(self) -> None:
+        """Leave to the parent what it has not written, and its lock, which another thread may have held."""
+        if self._process != os.getpid():
+            self._process, self._lock = os.getpid(), threading.RLock()
+            self._waiting, self._dollars = [], {}
+
+    def _fold(self) -> None:
+        """Keep no more rows than `MOST_WAITING`; of older ones only their dollars."""
+        while len(self._waiting) > MOST_WAITING:
+            row, _ = self._waiting.pop(0)
+            if row is not None:
+                usd = row[11] if row[11] is not None else row[13] or 0.0
+                key = row[0] - row[0] % _DAY, row[12]
+                self._dollars[key] = self._dollars.get(key, 0.0) + usd
+
+    def _unrecorded(self, start: int, account: str | None) -> float:
+        return sum(
+            usd for (at, whose), usd in self._dollars.items() if at >= start and account in (None, whose)
+        )
+
+    def _sum(self, file: sqlite3.Connection, start: int, account: str | None) -> float:
+        """Return the dollars since a moment: rows are only added, so only the new ones are read."""
+        generation, last, total = self._sums.get((start, account), (0, 0, 0.0))
+        if generation != self._database.generation:
+            last, total = 0, 0.0
+        row = file.execute(
+            "SELECT MAX(rowid), SUM(COALESCE(usd, held)) "
+            "FILTER (WHERE at >= ?1 AND (?2 IS NULL OR account = ?2)) FROM calls WHERE rowid > ?3",
+            (start, account, last),
+        ).fetchone()
+        total += row[1] or 0.0
+        self._sums = {key: kept for key, kept in self._sums.items() if key[1] != account}
+        self._sums[start, account] = (self._database.generation, row[0] or last, total)
+        return total
 
 
-def _connect(path: Path, *, make: bool) -> sqlite3.Connection:
-    if make:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    how = "mode=rwc" if make else "mode=rw"
-    if not make and not os.access(path.parent, os.W_OK) and not Path(f"{path}-wal").exists():
-        how = "mode=ro&immutable=1"  # even to read, SQLite would make files beside this one
-    file = sqlite3.connect(
-        f"file:{quote(str(path))}?{how}", uri=True, timeout=5, isolation_level=None, check_same_thread=False
+def _drop_dead(file: sqlite3.Connection, at: int) -> None:
+    """End the reservations of processes that no longer run, and those that are too old."""
+    for machine, pid, started in file.execute(
+        "SELECT DISTINCT machine, pid, started FROM reservations"
+    ).fetchall():
+        runs = Process(machine, pid, started).may_run()
+        hours = HOURS_ELSEWHERE if runs is None else HOURS_HERE if runs else 0
+        if hours:
+            file.execute(
+                "DELETE FROM reservations WHERE machine = ? AND pid = ? AND started = ? AND at < ?",
+                (machine, pid, started, at - hours * 3600 * 1_000_000),
+            )
+        else:
+            file.execute(
+                "DELETE FROM reservations WHERE machine = ? AND pid = ? AND started = ?",
+                (machine, pid, started),
+            )
+
+
+def _note(file: sqlite3.Connection, period: str, account: str, kind: str, subject: str, at: int) -> bool:
+    return (
+        file.execute(
+            "INSERT OR IGNORE INTO notices VALUES (?, ?, ?, ?, ?)", (period, account, kind, subject, at)
+        ).rowcount
+        == 1
     )
-    try:
-        if _is_empty(file):
-            file.execute("PRAGMA journal_mode = WAL")
-            file.execute("BEGIN IMMEDIATE")
-            if _is_empty(file):  # another process may have been first
-                file.execute(_TABLE)
-                file.execute(f"PRAGMA user_version = {VERSION}")
-            file.execute("COMMIT")
-        if _version(file) != VERSION:
-            raise RagError(f"{path} is no ledger that this version of rag knows: name another file")
-        file.execute("PRAGMA synchronous = NORMAL")
-    except BaseException:
-        file.close()
-        raise
-    return file
-
-
-def _version(file: sqlite3.Connection) -> int:
-    return int(file.execute("PRAGMA user_version").fetchone()[0])
-
-
-def _is_empty(file: sqlite3.Connection) -> bool:
-    return file.execute("SELECT 1 FROM sqlite_master").fetchone() is None
-
-
-def in_order(groups: Iterable[Spending], by: Sequence[str]) -> list[Spending]:
-    """Return groups, equal ones added up: the dearest first, or by day where days are among them."""
-    found: dict[tuple[str, ...], Spending] = {}
-    for each in groups:
-        found[each.group] = found[each.group] + each if each.group in found else each
-    if "day" in by:
-        at = list(by).index("day")
-        return sorted(found.values(), key=lambda each: (each.group[at], each.group))
-    return sorted(found.values(), key=lambda each: (-(each.usd or 0.0), each.group))
 
 
 def _utc(moment: dt.datetime | dt.date) -> dt.datetime:
@@ -307,6 +423,10 @@ def _start(since: dt.datetime | dt.date | None) -> int:
 
 def _unwritable(path: Path, error: Exception) -> str:
     return (
-        f"cannot write the ledger {path} ({' '.join(str(error).split())}): what is spent is not recorded; "
+        f"cannot write the ledger {path} ({_flat(error)}): calls are kept in memory until it can be written; "
         "make room, or set path in [ledger] to a file that can be written"
     )
+
+
+def _flat(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -564,7 +564,6 @@ ARN = "arn:aws:bedrock:us-east-1:123456789012"
 
 @pytest.mark.parametrize(("model", "base", "price"), [
     (f"{ARN}:inference-profile/us.anthropic.claude-sonnet-5-5", None, 2.2),
-    (f"{ARN}:provisioned-model/abcdefghijkl", "anthropic.claude-sonnet-5-5", 2.0),
     (f"{ARN}:application-inference-profile/abcdefghijkl", HAIKU, 0.10),
 ])  # fmt: skip
 def test_an_arn_has_the_price_and_the_abilities_of_its_model(
@@ -581,9 +580,12 @@ def test_an_arn_has_the_price_and_the_abilities_of_its_model(
 def test_an_arn_that_names_no_model_is_streamed_and_has_no_price(
     emulator: Emulator, pipe: Callable[..., rag.Pipeline]
 ) -> None:
-    answer = pipe({"use": "claude", "model": f"{ARN}:provisioned-model/abcdefghijkl"}).ask(QUESTION)
+    provisioned = {"use": "claude", "model": f"{ARN}:provisioned-model/abcdefghijkl"}
+    answer = pipe(provisioned).ask(QUESTION)
     assert (answer.usage.cost_usd, answer.prompt) == (None, "answer-v1")
     assert emulator.counts == {"ConverseStream": 1}
+    based = pipe({**provisioned, "base_model": "anthropic.claude-sonnet-5-5"}).ask(QUESTION)
+    assert (based.usage.cost_usd, based.prompt) == (None, "answer-native-v1")  # paid by the hour
     with pytest.raises(
         GenerationError, match=r"application-inference.*; with base_model given it is not asked"
     ):
@@ -597,10 +599,10 @@ def test_a_budget_warns_and_then_stops_before_the_call(
     emulator: Emulator, pipe: Callable[..., rag.Pipeline]
 ) -> None:
     (note,) = pipe(ledger={"warn_usd": 0.001}).ask(QUESTION).notes
-    assert note.endswith("pass the $0.0010 today of warn_usd")
+    assert note.endswith("above warn_usd ($0.0010)")
     emulator.counts.clear()
     with pytest.raises(
-        BudgetError, match=r"would pass the \$0.0100 today .*: wait for tomorrow .*raise stop_usd"
+        BudgetError, match=r"above stop_usd \(\$0.0100\) in .*: wait for tomorrow .*raise stop_usd"
     ):
         pipe(ledger={"stop_usd": 0.01}).ask(QUESTION)
     assert emulator.counts == {}

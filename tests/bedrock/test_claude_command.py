@@ -134,5 +134,5 @@ def test_what_is_to_be_known_of_an_answer_is_told_beside_it(
 
 def test_a_budget_that_is_used_up_stops_before_the_call(start: Start, bedrock_emulator: Emulator) -> None:
     line = fails(start(ledger="stop_usd = 0.001"))
-    assert "would pass the $0.0010 today (ledger.sqlite): wait for tomorrow (UTC), raise stop_usd" in line
+    assert "above stop_usd ($0.0010) in ledger.sqlite: wait for tomorrow (UTC), raise stop_usd" in line
     assert bedrock_emulator.counts == {}

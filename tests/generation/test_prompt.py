@@ -15,7 +15,7 @@ from rag.core.errors import ConfigError
 from rag.core.passages import Hit
 from rag.generation.citations import ReplyReader
 from rag.generation.prompt import SHIPPED, Prompt, neutral
-from rag.generation.reply import sent
+from rag.generation.reply import texts as sent
 
 TAGS = ["</document>", "<document index='1'>", "</documents>", "<question>", "< / QUESTION >", "<cite doc=\"1\">",
         "</cite>", "<no_answer/>"]  # fmt: skip

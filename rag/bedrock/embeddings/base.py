@@ -25,6 +25,7 @@ from rag.core.answers import Usage
 from rag.core.errors import ConfigError, EmbeddingError
 from rag.core.text import sentences
 from rag.usage.collector import paid_call
+from rag.usage.prices import BUILT_IN
 from rag.usage.tokens import estimate_all, estimate_tokens
 
 Vectors = npt.NDArray[np.float32]
@@ -127,8 +128,8 @@ class BedrockEmbeddings(Embeddings):
         self.model = model or self.MODEL
         self.requests_per_minute = requests_per_minute
         self.input_tokens = 0
-        known = models.find(self.model)
-        self.usd_per_million_tokens = known.price.input if known else 0.0
+        price = BUILT_IN.find(self.model)
+        self.usd_per_million_tokens = price.input if price else 0.0
         self._pace = Pace(requests_per_minute)
         self._patience = patience or Patience()
         self._client, self._where, self._timeout_s = client, (region, endpoint_url), timeout_s

@@ -106,7 +106,8 @@ class BedrockReranker(BaseDocumentCompressor, AgentRuntime):
             if self.on_failure == "raise":
                 raise
             note(f"the passages are in the order of retrieval, as reranking failed: {error}")
-            return [(number, None) for number in range(len(texts))][: self.top]
+            unranked: list[tuple[int, float | None]] = [(number, None) for number in range(len(texts))]
+            return unranked[: self.top]
         order = sorted(range(len(texts)), key=lambda number: -scores.get(number, 0.0))
         return [(number, scores.get(number, 0.0)) for number in order[: self.top]]
 

@@ -19,7 +19,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rag.bedrock.models import BATCH_FACTOR
 from rag.bedrock.runtime.faults import FAULTS
 from rag.bedrock.storage import batch_jobs as aws
 from rag.bedrock.storage.batch_jobs import BatchJobs, BatchSettings, JobStatus
@@ -33,7 +32,8 @@ from rag.building.stages import Stages, compare, prepare
 from rag.core import embedders
 from rag.core.errors import EmbeddingError, UsageError
 from rag.embedding.cache import CachedEmbeddings
-from rag.usage import budget as budgets
+from rag.usage import ledger_settings
+from rag.usage.prices import BATCH_FACTOR
 
 __all__ = ["Batch", "Part", "build", "cancel", "finish", "go_on", "start", "status"]
 
@@ -68,7 +68,7 @@ def start(
     rebuild, retry, **settings
         As `rag.build` takes them, but names and mappings only: another process may have to go on.
     ledger : optional
-        Settings of the ledger and the budget (`rag.usage.budget.settings`).
+        Settings of the ledger and the budget (`rag.usage.ledger_settings.settings`).
     tell : callable
         Told how many texts were found.
 
@@ -264,9 +264,10 @@ def _planned(
         found, parts = write_parts(
             stages.folder / "batch", f"rag-{number}", texts(), stages.embedder, chosen, tell
         )
-        usd = embedders.cost_usd(stages.embedder, tokens) * BATCH_FACTOR
-        meter = budgets.settings(ledger).meter(stages.folder)
-        warning = meter.before(model, usd=usd) if parts else None
+        meter = ledger_settings.settings(ledger).meter(stages.folder)
+        usd = meter.prices.estimate_usd(model, tokens)
+        half = None if usd is None else usd * BATCH_FACTOR
+        warning = meter.before(model, usd=half) if parts else None
     except BaseException:
         state.drop(stages.folder)  # half of the files are of no use to anybody
         raise

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from rag.bedrock.models import BATCH_FACTOR
 from rag.bedrock.storage import batch_jobs as aws
 from rag.bedrock.storage.batch_jobs import BatchJobs, JobStatus
 from rag.building.batch import state
@@ -22,7 +21,8 @@ from rag.core.answers import Call, Usage
 from rag.core.errors import EmbeddingError
 from rag.embedding.cache import CachedEmbeddings
 from rag.index.storage.manifest import sha256, write_durably
-from rag.usage import budget as budgets
+from rag.usage import ledger_settings
+from rag.usage.prices import BATCH_FACTOR
 
 #: Vectors that are written to the cache at once.
 _PUT = 512
@@ -177,11 +177,11 @@ class Run:
     def _note_cost(self, tokens: int) -> None:
         """Write what a job cost into the ledger; killed right after, it is written twice, never not."""
         usd = embedders.cost_usd(self._cache.embedder, tokens) * BATCH_FACTOR
-        chosen = budgets.settings(state.placed(self.batch).ledger)
+        chosen = ledger_settings.settings(state.placed(self.batch).ledger)
         meter = chosen.meter(self.folder)
         call = Call(self.batch.model, "embed", Usage(input_tokens=tokens, cost_usd=usd))
         if tokens:
-            meter.ledger.record(call, index=meter.index, tag=chosen.tag or "batch")
+            meter.record(call, tag=chosen.tag or "batch")
 
     @property
     def _cache(self) -> CachedEmbeddings:

@@ -1,0 +1,126 @@
+"""``[ledger]`` of rag.toml: checked, and made into the meter of an index."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import Field, field_validator
+
+from rag.core.errors import ConfigError, near_miss
+from rag.usage.budget import Budget, Hook, Meter, Per
+from rag.usage.ledger import NAME, Ledger
+from rag.usage.prices import PriceTable
+from rag.usage.settings import Dollars, Settings, checked
+
+
+class LedgerSettings(Settings):
+    """``[ledger]``; without a path every index has a ledger of its own."""
+
+    path: Path | None = Field(None, description="a string")
+    tag: str = Field("", description="a string")
+    warn_usd: tuple[Dollars, ...] = Field((), description="a number of dollars from 0, or a list of them")
+    stop_usd: Dollars | None = Field(None, description="a number of dollars from 0")
+    per: Per = Field("day")
+    on_budget: str | Callable[..., Any] | None = Field(None, description='"module:function"')
+
+    @field_validator("warn_usd", mode="before")
+    @classmethod
+    def _several(cls, value: Any) -> Any:
+        return () if value is None else tuple(value) if isinstance(value, list | tuple) else (value,)
+
+    @field_validator("warn_usd")
+    @classmethod
+    def _rising(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(sorted(set(value)))
+
+    @field_validator("per", mode="before")
+    @classmethod
+    def _known(cls, value: Any) -> Any:
+        if value not in get_args(Per):
+            raise ValueError(f"it is {value!r}: {near_miss(str(value), get_args(Per))}")
+        return value
+
+    @field_validator("on_budget")
+    @classmethod
+    def _imported(cls, value: Any) -> Any:
+        hook_of(value)
+        return value
+
+    @property
+    def budget(self) -> Budget:
+        """The budget of the account."""
+        return Budget(self.warn_usd, self.stop_usd, self.per, self.tag)
+
+    def meter(self, folder: Path, prices: Any = None) -> Meter:
+        """Return the meter of an index's folder.
+
+        Parameters
+        ----------
+        folder : Path
+        prices : mapping or PriceTable, optional
+            ``[prices]`` of rag.toml.
+
+        Raises
+        ------
+        ConfigError
+            A price is refused.
+        """
+        return Meter(
+            Ledger(self.path or folder / NAME), self.budget, name_of(folder),
+            prices=PriceTable.from_settings(prices), on_budget=hook_of(self.on_budget),
+        )  # fmt: skip
+
+
+def hook_of(value: str | Hook | None) -> Hook | None:
+    """Return the function that ``"module:function"`` names.
+
+    Raises
+    ------
+    ValueError
+        It cannot be imported, or cannot be called.
+    """
+    if value is None or callable(value):
+        return value
+    module, colon, name = value.partition(":")
+    if not colon or not module or not name:
+        raise ValueError(f'write "module:function", not {value!r}')
+    try:
+        owner = import_module(module)
+    except Exception as error:  # whatever the user's module raises
+        why = " ".join(str(error).split())
+        raise ValueError(f"cannot import {module!r}: {type(error).__name__}: {why}") from None
+    hook = getattr(owner, name, None)
+    if hook is None:
+        raise ValueError(f"{module!r} has no {name!r}: {near_miss(name, dir(owner))}")
+    if not callable(hook):
+        raise ValueError(f"{value!r} is no function")
+    return hook  # type: ignore[no-any-return]
+
+
+def name_of(folder: Path) -> str:
+    """Return the name under which an index stands in a ledger: that of its folder."""
+    return folder.resolve().name
+
+
+def settings(value: Any) -> LedgerSettings:
+    """Check ``[ledger]``.
+
+    Parameters
+    ----------
+    value : mapping, str, Path, LedgerSettings or None
+        Settings as in the text of `rag.usage.budget`, or the path alone.
+
+    Raises
+    ------
+    ConfigError
+        A name is unknown, or a value is refused.
+    """
+    if isinstance(value, LedgerSettings):
+        return value
+    if value is not None and not isinstance(value, str | Path | Mapping):
+        raise ConfigError(f"the ledger is a table of settings, or the path of a file, not {value!r}")
+    table = value if isinstance(value, Mapping) else {} if value is None else {"path": value}
+    return checked(LedgerSettings, table, "the ledger")
