@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from rag.core.answers import Call, Usage
 from rag.core.errors import BudgetError
-from rag.usage.budget import Budget, Meter
+from rag.usage.budget import Budget, Meter, Reservation
 from rag.usage.ledger import HOURS_ELSEWHERE, HOURS_HERE, Ledger, Request
 from rag.usage.prices import PriceTable
 
@@ -38,6 +38,15 @@ CALLS = st.lists(
 
 def meter(path: Path, stop: float, account: str = "") -> Meter:
     return Meter(Ledger(path), Budget((), stop, "ever", account), prices=PRICES)
+
+
+def reserved(limited: Meter, entry) -> Reservation | None:
+    model, most, _, tag, purpose, _ = entry
+    try:
+        usd = None if model in ("unpriced", "stranger") else most * UNIT
+        return limited.tagged(tag).reserve(model, usd=usd, purpose=purpose)
+    except BudgetError:
+        return None
 
 
 @settings(max_examples=25, deadline=None)
@@ -62,21 +71,20 @@ def test_threads_never_spend_more_than_the_limit_and_use_the_room_there_is(
             mine = one if shared else meter(path, stop, account)
             start.wait()
             try:
-                for model, most, share, tag, purpose, end in plan:
-                    usd = None if model in ("unpriced", "stranger") else most * UNIT
-                    try:
-                        held = mine.tagged(tag).reserve(model, usd=usd, purpose=purpose)
-                    except BudgetError:
-                        continue
-                    cost = int(most * share) * UNIT
-                    if end == "release":
-                        held.release()
-                    elif usd is not None and (end == "settle" or not cost):
-                        held.settle(Call(model, purpose, Usage(1, 1, cost_usd=cost)))
-                        paid.append(cost)
-                    else:  # the reply names no tokens: it counts at its most
-                        held.settle(Call("stranger", purpose, Usage()))
-                        paid.append(most * UNIT)
+                for at in range(0, len(plan), 3):  # three calls under way in each thread
+                    calls = [(entry, reserved(mine, entry)) for entry in plan[at : at + 3]]
+                    for (model, most, share, _, purpose, end), held in reversed(calls):
+                        cost = int(most * share) * UNIT
+                        if held is None:
+                            continue
+                        if end == "release":
+                            held.release()
+                        elif end == "settle" or not cost:
+                            held.settle(Call(model, purpose, Usage(1, 1, cost_usd=cost)))
+                            paid.append(cost)
+                        else:  # the reply names no tokens: it counts at its most
+                            held.settle(Call("stranger", purpose, Usage()))
+                            paid.append(most * UNIT)
             except BaseException as error:
                 errors.append(error)
             if not shared:
