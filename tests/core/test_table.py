@@ -5,7 +5,7 @@ from __future__ import annotations
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -35,6 +35,7 @@ def parsed(html: str) -> Cells:
     return cells
 
 
+@settings(deadline=None)
 @given(st.text(), st.text(), st.text())
 def test_html_holds_every_text_and_no_other_tag(caption: str, head: str, cell: str) -> None:
     html = parsed(Table(caption, (head, "b"), [(cell, "2")]).to_html())

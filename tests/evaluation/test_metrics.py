@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag.evaluation import Span
@@ -43,6 +43,7 @@ def test_shared_copy_caps_precision_and_iou_at_one() -> None:
     assert overlap([one, two], [copy], {one: (two, copy), two: (one, copy)}) == (1.0, 1.0, 1.0)
 
 
+@settings(deadline=None)
 @given(st.lists(spans, min_size=1, max_size=6), st.lists(spans, max_size=6), spans)
 def test_overlap_equals_that_of_character_sets(evidence: list[Span], context: list[Span], more: Span) -> None:
     wanted, held = characters(evidence), characters(context)
@@ -55,6 +56,7 @@ def test_overlap_equals_that_of_character_sets(evidence: list[Span], context: li
     assert characters(merged(evidence)) == wanted
 
 
+@settings(deadline=None)
 @given(
     st.lists(spans, min_size=1, max_size=4),
     st.lists(spans, max_size=4),
@@ -85,6 +87,7 @@ def test_ranking_counted_by_hand() -> None:
 names = st.sampled_from("abcdefgh")
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(names, st.integers(1, 3), min_size=1),
     st.lists(names, unique=True, min_size=1),

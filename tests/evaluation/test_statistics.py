@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag.evaluation.statistics import estimate, holm, randomization_test
@@ -23,6 +23,7 @@ def test_interval_equals_scipys_percentile_bootstrap() -> None:
     assert (one.mean, one.low, one.high, one.count) == (0.25, 0.25, 0.25, 1)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=40))
 def test_interval_contains_mean_and_stays_in_range(values: list[float]) -> None:
     interval = estimate(values)
