@@ -89,13 +89,11 @@ def evaluate(as_json: bool, output: Path | None, worst: int, **options: Any) -> 
         rest = {} if comparison is None else {"comparison": comparison.to_dict()}
         print_json({**found.to_dict(questions=False), "worst": low, **rest})
     else:
-        from rag.evaluation.tables import comparison_table, evaluation_tables
-
-        for table in evaluation_tables(found):
+        for table in found.tables():
             show_table(table)
         say(f"a question takes {_ms(found, 'p50')} ms (median; 95 % within {_ms(found, 'p95')} ms)", "dim")
         if comparison is not None:
-            show_table(comparison_table(comparison))
+            show_table(comparison.table())
         _show_worst(found, worst, options)
     show_warnings((*found.notes, *(comparison.notes if comparison else ())), ())
     return 0
@@ -193,7 +191,6 @@ def sweep(as_json: bool, sets: tuple[str, ...], config_path: Path | None, **opti
     """
     from rag.cli.output import say, show_table, show_warnings, watch_steps
     from rag.evaluation import sweep as run
-    from rag.evaluation.tables import sweep_table
 
     grid = _grid(sets)
     options["budgets"] = _budgets(options["budgets"])
@@ -203,7 +200,7 @@ def sweep(as_json: bool, sets: tuple[str, ...], config_path: Path | None, **opti
     if as_json:
         print_json(found.to_dict())
     else:
-        show_table(sweep_table(found))
+        show_table(found.table())
         say(f"see {options['folder']}/sweep.md, sweep.png and sweep.json", "dim")
     show_warnings(found.notes, found.quarantined)
     return QUARANTINED if found.quarantined else 0

@@ -24,12 +24,12 @@ from rag.core.answers import Answer
 from rag.core.files import Quarantined
 from rag.core.format import dollars
 from rag.core.passages import Context, Hit
+from rag.core.table import Table
 from rag.notebook.display import fates, remarks, spent, supported, verdict
 from rag.usage.spending import Spending
 
 if TYPE_CHECKING:
     from rag.embedding.cache import CacheInfo
-    from rag.evaluation.tables import Table
     from rag.index.maintenance import Diff, Version
     from rag.index.storage.verify import Verification
     from rag.retrieval.explain import Explanation
@@ -297,8 +297,6 @@ def _flat(text: str, most: int) -> str:
 
 def show_costs(groups: Sequence[Spending], by: Sequence[str], notes: Sequence[str]) -> None:
     """Print what was spent, a line for each group and one for all; what has no price is no 0."""
-    from rag.evaluation.tables import Table
-
     total = sum(groups, Spending(("total",) + ("",) * (len(by) - 1)))
     apart = bool(total.unpriced)
     rows = [

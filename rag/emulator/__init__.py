@@ -1,8 +1,8 @@
-"""Amazon Bedrock on this machine: a server that speaks its wire form to unmodified AWS clients.
+"""Amazon Bedrock on this machine: a server that unmodified AWS clients can talk to.
 
-It checks every request against botocore's own service model and its signature, answers from the local
-models, and fails, throttles, delays and cuts on demand, so that whatever is built on Bedrock can be
-tested, measured and shown with no AWS account.
+It checks every request against botocore's service model and verifies its signature, answers with the
+local models, and fails, throttles, delays and cuts on demand, so that an application on Bedrock can be
+tested, measured and demonstrated without an AWS account.
 
 Examples
 --------
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from rag.emulator.server import Emulator
     from rag.emulator.wire import Refusal, Reply, Request
 
-# Imported when first used: the pytest plugin lives here, and must cost nothing where it is not used.
-_HOMES = {
+# Imported on first use: the pytest plugin is in this package, and loads in every run of pytest.
+_MODULES = {
     "Behaviour": "behaviour", "Emulator": "server", "Refusal": "wire", "Reply": "wire", "Request": "wire",
 }  # fmt: skip
 
@@ -40,6 +40,6 @@ __all__ = ["Behaviour", "Emulator", "Refusal", "Reply", "Request"]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'rag.emulator' has no attribute {name!r}")
-    return getattr(import_module(f"rag.emulator.{_HOMES[name]}"), name)
+    return getattr(import_module(f"rag.emulator.{_MODULES[name]}"), name)

@@ -1,8 +1,8 @@
-"""The emulator's Rerank and Retrieve: local scores, and knowledge bases that are indexes of `rag`.
+"""Answer Rerank with local scores, and Retrieve from indexes that stand for knowledge bases.
 
-A knowledge base answers as the service's documentation has it, where that differs from an index: an
-attribute that no document has is missing in all of them (it is no error), a value of another type
-equals nothing, ``notEquals`` also matches where the attribute is missing, ``notIn`` does not.
+Filters follow the service's documentation where it differs from an index's filters: an attribute that
+no document has is missing everywhere instead of an error, a value of another type equals nothing,
+``notEquals`` also matches documents without the attribute, and ``notIn`` does not.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -25,18 +25,17 @@ from rag.emulator.wire import Refusal, Reply, Request
 
 if TYPE_CHECKING:
     from rag.core.passages import Hit
-    from rag.emulator.server import Emulator
     from rag.index.filters.where import Where
     from rag.index.index import Index
 
-#: Results of Rerank in one reply; the rest is behind a token.
+#: Results of Rerank per page.
 RERANK_PAGE = 100
-#: What Retrieve returns where no number is asked for (bedrock-agent-runtime's API reference).
+#: Default number of results of Retrieve (bedrock-agent-runtime's API reference).
 RESULTS = 5
 SOURCE_KEY = "x-amz-bedrock-kb-source-uri"
 PAGE_KEY = "x-amz-bedrock-kb-document-page-number"
 CHUNK_KEY = "x-amz-bedrock-kb-chunk-id"
-#: Values that each operator takes (Bedrock User Guide, "Configure and customize queries", filter types).
+#: Types of value per operator (Bedrock User Guide, "Configure and customize queries", filter types).
 _VALUES: dict[str, tuple[type, ...]] = {
     "equals": (str, int, float, bool), "notEquals": (str, int, float, bool), "in": (list,), "notIn": (list,),
     "startsWith": (str,), "stringContains": (str,), "listContains": (str,),
@@ -44,19 +43,27 @@ _VALUES: dict[str, tuple[type, ...]] = {
 }  # fmt: skip
 
 
+class KnowledgeBases(Protocol):
+    """The state of an emulator that Retrieve uses."""
+
+    @property
+    def knowledge_bases(self) -> Mapping[str, str | Path]:
+        """Ids of knowledge bases, and the folders of their indexes."""
+
+
 # ---------------------------------------------------------------------- Rerank
 
 
-def rerank(emulator: Emulator, request: Request) -> Reply:
-    """Answer Rerank: half the static model's cosine, half the share of the question's words by rarity.
+def rerank(emulator: object, request: Request) -> Reply:
+    """Answer Rerank: the mean of the static model's cosine and the rarity-weighted share of query words.
 
-    It stands in for a reranker's form, not for its quality: the order is worse than `rag`'s own.
+    The scores have a reranker's form, not its quality: they rank worse than `rag`'s hybrid search.
     """
     params = request.params
     settings = params["rerankingConfiguration"]["bedrockRerankingConfiguration"]
     model = settings["modelConfiguration"]["modelArn"]
     if "rerank" not in model:
-        raise _invalid(f"The model {model} is no reranker.")
+        raise _invalid(f"The model {model} is not a reranker.")
     query = params["queries"][0]["textQuery"].get("text", "")
     texts = [_text(source["inlineDocumentSource"]) for source in params["sources"]]
     if not query.strip() or not all(text.strip() for text in texts):
@@ -71,15 +78,18 @@ def rerank(emulator: Emulator, request: Request) -> Reply:
 
 
 def relevance(query: str, texts: Sequence[str]) -> list[float]:
-    """Return how relevant each text is to a question, in [0, 1]; the same in every process."""
+    """Return the relevance of every text to a query, in [0, 1]; equal in every process."""
     from rag.embedding.static import StaticEmbeddings
 
     vectors = np.asarray(StaticEmbeddings().embed_documents([query, *texts]))
     cosines = np.clip(vectors[1:] @ vectors[0], 0.0, 1.0).tolist()
-    wanted, held = _stems(query), [_stems(text) for text in texts]
-    rare = {word: math.log(1 + len(texts) / (1 + sum(word in each for each in held))) for word in wanted}
-    whole = sum(rare.values()) or 1.0
-    shares = [sum(rare[word] for word in wanted & each) / whole for each in held]
+    query_words, text_words = _stems(query), [_stems(text) for text in texts]
+    rarity = {
+        word: math.log(1 + len(texts) / (1 + sum(word in words for words in text_words)))
+        for word in query_words
+    }
+    total = sum(rarity.values()) or 1.0
+    shares = [sum(rarity[word] for word in query_words & words) / total for words in text_words]
     return [round((cosine + share) / 2, 6) for cosine, share in zip(cosines, shares, strict=True)]
 
 
@@ -98,8 +108,8 @@ def _stems(text: str) -> set[str]:
 # ---------------------------------------------------------------------- Retrieve
 
 
-def retrieve(emulator: Emulator, request: Request) -> Reply:
-    """Answer Retrieve from the index that stands for the knowledge base."""
+def retrieve(emulator: KnowledgeBases, request: Request) -> Reply:
+    """Answer Retrieve from the knowledge base's index."""
     params = request.params
     name = params["knowledgeBaseId"].rsplit("/", 1)[-1]
     folder = emulator.knowledge_bases.get(name)
@@ -107,7 +117,7 @@ def retrieve(emulator: Emulator, request: Request) -> Reply:
         raise Refusal("ResourceNotFoundException", f"Knowledge Base with id {name} does not exist")
     query = params["retrievalQuery"].get("text", "")
     if not query.strip():
-        raise _invalid("The retrieval query must hold text; images are not emulated.")
+        raise _invalid("The retrieval query must hold text: the emulator does not search by image.")
     settings = _settings(params.get("retrievalConfiguration", {}))
     index = _index(Path(folder))
     place = _place(index, name)
@@ -122,14 +132,13 @@ def retrieve(emulator: Emulator, request: Request) -> Reply:
     return _page({"retrievalResults": results, "guardrailAction": "NONE"}, start + count, len(hits))
 
 
-def _settings(given: Mapping[str, Any]) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = (
-        given.get("vectorSearchConfiguration") or given.get("managedSearchConfiguration") or {}
-    )
+def _settings(configuration: Mapping[str, Any]) -> Mapping[str, Any]:
+    kinds = ("vectorSearchConfiguration", "managedSearchConfiguration")
+    settings: Mapping[str, Any] = next((configuration[kind] for kind in kinds if configuration.get(kind)), {})
     for name in ("rerankingConfiguration", "implicitFilterConfiguration"):
-        if name in found:
-            raise _invalid(f"{name} is not emulated.")
-    return found
+        if name in settings:
+            raise _invalid(f"The emulator does not support {name}.")
+    return settings
 
 
 def _index(folder: Path) -> Index:
@@ -143,19 +152,19 @@ def _index(folder: Path) -> Index:
 
 @functools.lru_cache(maxsize=8)
 def _opened(folder: Path, version: int | None) -> Index:
-    """Open an index once a version; one of a paid embedder is searched by its words alone."""
+    """Open a version of an index once; one with a paid embedder is searched lexically only."""
     from rag.embedding.local import LocalEmbeddings
     from rag.embedding.static import StaticEmbeddings
     from rag.index.index import Index
 
     index = Index.open(folder, version=version)
-    own = {"local": LocalEmbeddings, "static": StaticEmbeddings}.get(index.manifest.embedder.name)
-    index.embedder = own() if own is not None else None
+    embedder = {"local": LocalEmbeddings, "static": StaticEmbeddings}.get(index.manifest.embedder.name)
+    index.embedder = embedder() if embedder is not None else None
     return index
 
 
 def _place(index: Index, name: str) -> str:
-    """Return where the documents are said to lie: the bucket they were read from, or one made up."""
+    """Return the S3 prefix of the documents: the one they were read from, or one named like the base."""
     root = index.manifest.root
     if root.startswith("s3://"):
         return root if root.endswith("/") or root.count("/") < 3 else f"{root}/"
@@ -164,13 +173,13 @@ def _place(index: Index, name: str) -> str:
 
 def _result(hit: Hit, place: str) -> dict[str, Any]:
     uri = f"{place.rstrip('/')}/{hit.source}"
-    own = {SOURCE_KEY: uri, CHUNK_KEY: hit.chunk_id}
+    reserved = {SOURCE_KEY: uri, CHUNK_KEY: hit.chunk_id}
     page = {PAGE_KEY: float(hit.page_start)} if hit.page_start is not None else {}
     return {
         "content": {"type": "TEXT", "text": hit.text},
         "location": {"type": "S3", "s3Location": {"uri": uri}},
         "score": float(hit.score),
-        "metadata": {**{key: _plain(value) for key, value in hit.metadata.items()}, **own, **page},
+        "metadata": {**{key: _plain(value) for key, value in hit.metadata.items()}, **reserved, **page},
     }  # fmt: skip
 
 
@@ -183,13 +192,13 @@ def _plain(value: Any) -> Any:
 # ---------------------------------------------------------------------- filters
 
 
-def _filter(given: Mapping[str, Any], index: Index, place: str) -> Where:
-    """Return a RetrievalFilter as one of the index, refusing what the service refuses."""
+def _filter(retrieval_filter: Mapping[str, Any], index: Index, place: str) -> Where:
+    """Convert a RetrievalFilter to one of the index; refuse what the service refuses."""
     from rag.index.filters.where import And, Or
 
-    if len(given) != 1:
+    if len(retrieval_filter) != 1:
         raise _invalid("A filter must have exactly one operator.")
-    ((operator, body),) = given.items()
+    ((operator, body),) = retrieval_filter.items()
     if operator in ("andAll", "orAll"):
         parts = tuple(_filter(part, index, place) for part in body)
         return And(parts) if operator == "andAll" else Or(parts)
@@ -200,7 +209,7 @@ def _filter(given: Mapping[str, Any], index: Index, place: str) -> Where:
         return _test("source", *_relative(operator, value, f"{place.rstrip('/')}/"), index)
     if key == PAGE_KEY:
         return _test("page_start", operator, value, index)
-    if key not in index.manifest.schema:  # as if every document were without it
+    if key not in index.manifest.schema:  # missing in every document
         return _constant(operator == "notEquals")
     return _test(key, operator, value, index)
 
@@ -214,7 +223,7 @@ def _takes(operator: str, value: Any) -> bool:
 
 
 def _relative(operator: str, value: Any, place: str) -> tuple[str, Any]:
-    """Return an operator over URIs as one over sources; what is no URI of this place equals none."""
+    """Convert a test of URIs to one of sources; a URI outside this prefix equals no source."""
     if isinstance(value, list):
         return operator, [str(item).removeprefix(place) for item in value]
     if operator == "startsWith" and place.startswith(value):
@@ -228,7 +237,7 @@ def _test(key: str, operator: str, value: Any, index: Index) -> Where:
 
     try:
         return index.check(parse({operator: {"key": key, "value": value}}))
-    except WhereError:  # the field has another type: it equals nothing
+    except WhereError:  # a value of another type equals nothing
         return Test(key, "exists") if operator == "notIn" else _constant(operator == "notEquals")
 
 

@@ -1,4 +1,4 @@
-"""What a chat model says: a tool call, a JSON instance, or sentences quoted from the prompt's documents."""
+"""Complete a chat request: a tool call, a JSON instance, or sentences quoted from the prompt."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CALL = re.compile(r"call the tool ([\w-]+)", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A block of an answer: a text with the search results that it cites, or a tool call.
+    """A block of a completion: a text with the search results that it cites, or a tool call.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class Part:
     citations : tuple of Mapping
         In the form of the Converse API.
     tool : Mapping, optional
-        ``{"toolUseId", "name", "input"}``; then there is no text.
+        ``{"toolUseId", "name", "input"}``; the text is then empty.
     """
 
     text: str = ""
@@ -41,37 +41,38 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """An answer: its blocks, why it ended, and the stop sequence that ended it."""
+class Completion:
+    """A chat model's answer: its blocks, its stop reason, and the stop sequence that ended it."""
 
     parts: tuple[Part, ...]
     stop_reason: str
     stop_sequence: str | None = None
 
 
-def say(request: Request, behaviour: Behaviour) -> Said:
+def complete(request: Request, behaviour: Behaviour) -> Completion:
     """Answer a Converse request."""
     params = request.params
-    called = _tool(params)
-    if called is not None:
-        given = behaviour.tool_input(request) if callable(behaviour.tool_input) else behaviour.tool_input
-        made = instance(called["inputSchema"]["json"]) if given is None else dict(given)
-        use = {"toolUseId": f"tooluse_{request.number:022d}", "name": called["name"], "input": made}
-        return Said((Part(tool=use),), behaviour.stop_reason or "tool_use")
+    tool = _tool(params)
+    if tool is not None:
+        custom = behaviour.tool_input(request) if callable(behaviour.tool_input) else behaviour.tool_input
+        arguments = instance(tool["inputSchema"]["json"]) if custom is None else dict(custom)
+        use = {"toolUseId": f"tooluse_{request.number:022d}", "name": tool["name"], "input": arguments}
+        return Completion((Part(tool=use),), behaviour.stop_reason or "tool_use")
     reply = behaviour.reply(request) if callable(behaviour.reply) else behaviour.reply
     results = list(search_results(params))
     if reply is None:
         schema = output_schema(params)
-        instead = None if schema is None else json.dumps(instance(json.loads(schema)))
-        reply = _extracted(params, results) if instead is None else instead
+        structured = None if schema is None else json.dumps(instance(json.loads(schema)))
+        reply = _extracted(params, results) if structured is None else structured
     cited = any(result.get("citations", {}).get("enabled") for result in results)
     parts = tuple(_cited(reply, results)) if cited else (Part(reply),)
-    said = _ended(parts, params.get("inferenceConfig", {}), str(params["modelId"]))
-    return Said(said.parts, behaviour.stop_reason or said.stop_reason, said.stop_sequence)
+    completion = _limited(parts, params.get("inferenceConfig", {}), str(params["modelId"]))
+    reason = behaviour.stop_reason or completion.stop_reason
+    return Completion(completion.parts, reason, completion.stop_sequence)
 
 
 def _tool(params: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the tool to call: a forced one, or one that the last message asks to call by its name."""
+    """Return the tool to call: a forced one, or one that the last message names for a call."""
     config = params.get("toolConfig", {})
     specs = [tool["toolSpec"] for tool in config.get("tools", ()) if "toolSpec" in tool]
     tools = {spec["name"]: spec for spec in specs}
@@ -80,12 +81,12 @@ def _tool(params: Mapping[str, Any]) -> Mapping[str, Any] | None:
         return tools.get(choice["tool"]["name"])
     if "any" in choice:
         return next(iter(tools.values()), None)
-    asked = _CALL.search("\n".join(texts(params["messages"][-1]["content"])))
-    return tools.get(asked[1]) if asked else None
+    call = _CALL.search("\n".join(texts(params["messages"][-1]["content"])))
+    return tools.get(call[1]) if call else None
 
 
 def texts(blocks: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Yield the texts of blocks that are not search results or documents."""
+    """Yield the texts of blocks, except search results and documents."""
     for block in blocks:
         if isinstance(block.get("text"), str):
             yield block["text"]
@@ -97,13 +98,13 @@ def texts(blocks: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _extracted(params: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> str:
-    """Answer from the prompt; only prompts that speak of its tags get them."""
-    told = "\n".join(texts(list(prompt_blocks(params))))
+    """Quote the prompt's documents; drop tags that the prompt does not mention."""
+    instructions = "\n".join(texts(list(prompt_blocks(params))))
     reply = _quoted(_prompt(params, results))
     native = any(result.get("citations", {}).get("enabled") for result in results)
-    if "<cite" not in told and not native:
+    if "<cite" not in instructions and not native:
         reply = _TAG.sub("", reply)
-    return reply if "<no_answer" in told else reply.replace("<no_answer/>", "")
+    return reply if "<no_answer" in instructions else reply.replace("<no_answer/>", "")
 
 
 @lru_cache(maxsize=1024)
@@ -122,7 +123,7 @@ def _answerer() -> Any:
 
 
 def _prompt(params: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> str:
-    """Return the question and its passages in the form that the extractive answerer reads."""
+    """Return the question and its passages in the form of the extractive answerer's prompt."""
     users = [message["content"] for message in params["messages"] if message["role"] == "user"]
     last = "\n\n".join(texts(users[-1]))
     if not results and "<document " in last:
@@ -131,12 +132,12 @@ def _prompt(params: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> 
     passages = [_passage(result) for result in results] or [_passage(document) for document in documents]
     blocks = [block["guardContent"].get("text", {}) for block in users[-1] if "guardContent" in block]
     sources = [block["text"] for block in blocks if "grounding_source" in block.get("qualifiers", ())]
-    asked = [block["text"] for block in blocks if "query" in block.get("qualifiers", ())]
+    queries = [block["text"] for block in blocks if "query" in block.get("qualifiers", ())]
     passages = passages or [("", "", text) for text in sources]
-    question = "\n\n".join(asked) or last
-    if not passages:  # plain text: the last paragraph asks, those before it tell
-        *told, question = [part for part in re.split(r"\n\s*\n", last) if part.strip()] or [""]
-        passages = [("", "", part) for part in told]
+    question = "\n\n".join(queries) or last
+    if not passages:  # plain text: the last paragraph is the question, the others are passages
+        *paragraphs, question = [part for part in re.split(r"\n\s*\n", last) if part.strip()] or [""]
+        passages = [("", "", part) for part in paragraphs]
     inner = re.search(r"<question>(.*?)</question>", question, re.DOTALL)
     shown = "\n".join(
         f'<document index="{n}" source={quoteattr(source)} title={quoteattr(title)}>\n{text}\n</document>'
@@ -146,7 +147,7 @@ def _prompt(params: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> 
 
 
 def _passage(block: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Return the source, the title and the text of a search result or document."""
+    """Return the source, the title and the text of a search result or document block."""
     source = block.get("source", {})
     if isinstance(source, str):
         return source, block["title"], "\n".join(part["text"] for part in block["content"])
@@ -156,21 +157,21 @@ def _passage(block: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def _cited(reply: str, results: Sequence[Mapping[str, Any]]) -> Iterator[Part]:
-    """Split a reply at its citations, which become native ones; those of no search result vanish."""
+    """Split a reply at its citation tags, which become native citations; drop those of unknown results."""
     at = 0
-    for found in _CITE.finditer(reply):
-        text, at = reply[at : found.start()], found.end()
-        number = int(found[1]) - 1
+    for tag in _CITE.finditer(reply):
+        text, at = reply[at : tag.start()], tag.end()
+        number = int(tag[1]) - 1
         if not 0 <= number < len(results):
             yield Part(text)
             continue
-        yield Part(text, (_citation(number, results[number], found[2]),))
+        yield Part(text, (_citation(number, results[number], tag[2]),))
     if reply[at:]:
         yield Part(reply[at:])
 
 
 def _citation(number: int, result: Mapping[str, Any], quote: str) -> Mapping[str, Any]:
-    """Return a citation of the whole content block that holds a quote, as Claude gives it."""
+    """Return a citation of the content block that holds a quote; Claude cites whole blocks."""
     blocks = [part["text"] for part in result["content"]]
     block = next((at for at, text in enumerate(blocks) if quote in text), 0)
     return {
@@ -180,15 +181,15 @@ def _citation(number: int, result: Mapping[str, Any], quote: str) -> Mapping[str
     }  # fmt: skip
 
 
-def _ended(parts: Sequence[Part], config: Mapping[str, Any], model: str) -> Said:
-    """End an answer at a stop sequence or at the most tokens."""
+def _limited(parts: Sequence[Part], config: Mapping[str, Any], model: str) -> Completion:
+    """End a completion at a stop sequence or at the maximum of tokens."""
     whole = "".join(part.text for part in parts)
     stops = [(at, word) for word in config.get("stopSequences", ()) if (at := whole.find(word)) >= 0]
     end, stop = min(stops, default=(len(whole), None))
     reason = "end_turn" if stop is None else "stop_sequence"
     most = config.get("maxTokens")
     if most is not None and estimate_tokens(whole[:end], model) > most:
-        end, stop, reason = _longest(whole[:end], most, model), None, "max_tokens"
+        end, stop, reason = _fitting(whole[:end], most, model), None, "max_tokens"
     kept, left = [], end
     for part in parts:
         if left <= 0:
@@ -196,11 +197,11 @@ def _ended(parts: Sequence[Part], config: Mapping[str, Any], model: str) -> Said
         citations = part.citations if len(part.text) <= left else ()
         kept.append(Part(part.text[:left], citations))
         left -= len(part.text)
-    return Said(tuple(kept), reason, stop)
+    return Completion(tuple(kept), reason, stop)
 
 
-def _longest(text: str, tokens: int, model: str) -> int:
-    """Return how many characters of a text fit into so many tokens; an estimate never falls."""
+def _fitting(text: str, tokens: int, model: str) -> int:
+    """Return how many characters of a text fit into `tokens`; estimates never fall as texts grow."""
     low, high = 0, len(text)
     while low < high:
         middle = (low + high + 1) // 2

@@ -1,4 +1,4 @@
-"""How the emulator behaves: its pace, its quotas, its failures, and what it says."""
+"""The emulator's behaviour: latency, quotas, failures and replies."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from rag.emulator.wire import Event, Refusal, Request
 
 Moment = Literal["before", "stream", "after"]
 
-#: The four that botocore retries.
+#: The four errors that botocore retries.
 RETRIED = (
     "ThrottlingException", "ModelNotReadyException", "InternalServerException", "ServiceUnavailableException",
 )  # fmt: skip
-#: What ends streams: the exceptions that ConverseStream's service model has, and a cut connection.
+#: Failures of streams: the exceptions in ConverseStream's service model, and a cut connection.
 IN_STREAM = (
     "ThrottlingException", "InternalServerException", "ServiceUnavailableException",
     "ModelStreamErrorException", "StreamCut",
 )  # fmt: skip
 TOO_MANY_REQUESTS = "Too many requests, please wait before trying again."
 TOO_MANY_TOKENS = "Too many tokens, please wait before trying again."
-#: Why replies end (StopReason of botocore 1.44.5's model of bedrock-runtime).
+#: Stop reasons (StopReason of botocore 1.44.5's model of bedrock-runtime).
 STOP_REASONS = (
     "end_turn", "tool_use", "max_tokens", "stop_sequence", "guardrail_intervened", "content_filtered",
     "malformed_model_output", "malformed_tool_use", "model_context_window_exceeded",
 )  # fmt: skip
-#: Failures without a reply: the connection ends, or nothing comes until the client gives up.
+#: Failures without a reply: the connection ends, or the client times out.
 _CUTS = ("StreamCut", "ConnectionClosedError", "EndpointConnectionError", "ConnectTimeoutError")
 _HANGS = ("ReadTimeoutError",)
 
 
 @dataclass
 class Behaviour:
-    """How the emulator behaves; may be edited or replaced while it runs.
+    """Latency, quotas, failures and replies; may be edited or replaced while the emulator runs.
 
     Attributes
     ----------
@@ -49,31 +49,31 @@ class Behaviour:
     token_s : float
         Seconds between a stream's pieces of content.
     requests_per_minute, tokens_per_minute : float, optional
-        Quotas, as token buckets; a call beyond them is answered with ThrottlingException at once. A
-        call's tokens are those of its input and the most it may write.
+        Quotas, as token buckets; a call beyond one fails at once with ThrottlingException. A call
+        uses the tokens of its input plus its maximum of output tokens.
     burst_s : float
-        The buckets hold this many seconds' worth.
+        Capacity of the buckets, in seconds of the quota.
     fail : float
-        Probability, in [0, 1], that a call fails instead of being answered.
+        Probability, in [0, 1], that a call fails.
     fail_with : tuple of str
-        How, one chosen at random; names of `rag.bedrock.runtime.faults.FAULTS`.
+        Errors to choose from at random; names in `rag.bedrock.runtime.faults.FAULTS`.
     stream_fail, stream_fail_with :
-        The same for streams that have begun: an exception after 1 to 5 pieces of content, or
-        ``"StreamCut"``, where the connection ends in the middle of an event.
+        The same for a stream after its beginning: an exception after 1 to 5 pieces of content, or
+        ``"StreamCut"``, which ends the connection in the middle of an event.
     bytes_per_second : float, optional
-        Sends replies this slowly.
+        Rate at which replies are sent; by default unlimited.
     stop_reason : str, optional
-        Given instead of the real one.
+        Overrides the stop reason of every reply.
     reply : str or callable, optional
-        What models say, instead of the extractive answer; a callable is given the `Request` and
-        returns the text (so replies may differ from call to call). ``<cite doc="N">quote</cite>``
-        becomes a native citation where the request has search results with citations.
+        The text of every reply, instead of the extractive answer; a callable receives the `Request`
+        and returns the text. ``<cite doc="N">quote</cite>`` becomes a native citation if the request
+        has search results with citations.
     guardrail : {"blocked", "masked"}, optional
-        What a guardrail does where the request names one.
+        The action of a guardrail in requests that name one.
     tool_input : Mapping or callable, optional
         The input of a tool call; by default an instance of the tool's JSON schema.
     seed : int
-        Of all that is random.
+        Seed of every random choice.
     """
 
     latency_s: float | tuple[float, float] = 0.0
@@ -93,26 +93,31 @@ class Behaviour:
     seed: int = 0
 
 
-class Cut(Exception):  # noqa: N818 -- what happens to the connection
-    """The connection ends here, without a reply or in the middle of an event."""
+class Cut(Exception):  # noqa: N818 -- an event, not an error
+    """Raised to end the connection, without a reply or in the middle of an event."""
 
 
 class Hang(Exception):  # noqa: N818
-    """Nothing comes any more, until the client gives up."""
+    """Raised to send nothing more until the client times out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A failure to come.
+    """A scheduled failure.
 
     Attributes
     ----------
     code : str
-        Of `rag.bedrock.runtime.faults.FAULTS`, or another that ends in ``Exception``.
+        A name in `rag.bedrock.runtime.faults.FAULTS`, or another that ends in ``Exception``.
     moment : {"before", "stream", "after"}
         Instead of a reply; after some content of a stream; between its content and its end.
     events : int
-        How many pieces of content come before it, for ``"stream"``.
+        Pieces of content before the failure, for ``"stream"``.
+
+    Raises
+    ------
+    ConfigError
+        No server fails with this code.
     """
 
     code: str
@@ -127,28 +132,28 @@ class Failure:
             raise ConfigError(f"no server fails with {self.code!r}: {near_miss(self.code, known)}")
 
     def exception(self) -> Exception:
-        """Return what to raise."""
+        """Return the exception to raise."""
         if self.code in _CUTS:
             return Cut(self.code)
         if self.code in _HANGS:
             return Hang(self.code)
         if self.code == "ThrottlingException":
             return Refusal(self.code, TOO_MANY_REQUESTS)
-        return Refusal(self.code, f"The emulator was asked for a {self.code}.")
+        return Refusal(self.code, f"The emulator is set to fail with {self.code}.")
 
 
 class TokenBucket:
     """A quota per minute.
 
-    It fills evenly and holds `burst_s` seconds' worth, at least one call's. What is more than it ever
-    holds is let through when it is full, and owed.
+    It fills evenly and holds the amount of `burst_s` seconds, at least 1. An amount above its capacity
+    passes when the bucket is full, and leaves it in debt.
 
     Parameters
     ----------
     per_minute : float
     burst_s : float
     now : float
-        Seconds, of any clock.
+        The time in seconds, by any clock.
 
     Examples
     --------
@@ -163,10 +168,10 @@ class TokenBucket:
         self._level, self._at = self.holds, now
 
     def take(self, amount: float, now: float) -> bool:
-        """Take an amount if it is there."""
+        """Take an amount if the bucket holds it; return whether it did."""
         self._level = min(self.holds, self._level + (now - self._at) * self.rate)
         self._at = now
-        # Sums of small steps fall short of the whole by rounding.
+        # Rounding makes sums of small steps fall short of the whole.
         if self._level + 1e-9 < min(amount, self.holds):
             return False
         self._level -= amount
@@ -174,14 +179,14 @@ class TokenBucket:
 
 
 class Quotas:
-    """The buckets of requests and of tokens, made anew when the behaviour's quotas change."""
+    """The buckets of requests and tokens, replaced when the behaviour's quotas change."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._buckets: dict[str, tuple[tuple[float, float], TokenBucket]] = {}
 
     def admit(self, behaviour: Behaviour, tokens: Callable[[], int], now: float) -> None:
-        """Take a call's share, or refuse it with ThrottlingException."""
+        """Charge a call to the quotas, or refuse it with ThrottlingException."""
         with self._lock:
             if not self._take("requests", behaviour.requests_per_minute, behaviour.burst_s, 1, now):
                 raise Refusal("ThrottlingException", TOO_MANY_REQUESTS)
@@ -202,7 +207,7 @@ class Quotas:
 
 
 class Chance:
-    """All that is random, from one seed, for all threads."""
+    """A source of random choices from one seed, shared by all threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -217,28 +222,28 @@ class Chance:
         # 2.3263 standard deviations of a normal distribution are its 99th percentile.
         deviation = math.log(high / median) / 2.3263 if high > median > 0 else 0.0
         with self._lock:
-            return median * math.exp(self._drawn(behaviour).gauss(0, deviation))
+            return median * math.exp(self._seeded(behaviour).gauss(0, deviation))
 
     def failure(self, behaviour: Behaviour, *, stream: bool) -> Failure | None:
-        """Draw whether a call fails, and how."""
+        """Draw whether and how a call fails."""
         if not behaviour.fail and not (stream and behaviour.stream_fail):
             return None
         with self._lock:
-            drawn = self._drawn(behaviour)
-            if drawn.random() < behaviour.fail:
-                return Failure(drawn.choice(behaviour.fail_with))
-            if stream and drawn.random() < behaviour.stream_fail:
-                return Failure(drawn.choice(behaviour.stream_fail_with), "stream", drawn.randint(1, 5))
+            rng = self._seeded(behaviour)
+            if rng.random() < behaviour.fail:
+                return Failure(rng.choice(behaviour.fail_with))
+            if stream and rng.random() < behaviour.stream_fail:
+                return Failure(rng.choice(behaviour.stream_fail_with), "stream", rng.randint(1, 5))
         return None
 
-    def _drawn(self, behaviour: Behaviour) -> random.Random:
+    def _seeded(self, behaviour: Behaviour) -> random.Random:
         if behaviour.seed != self._seed:
             self._seed, self._random = behaviour.seed, random.Random(behaviour.seed)
         return self._random
 
 
 def paced(events: Iterable[Event], token_s: float, failure: Failure | None) -> Iterator[Event]:
-    """Yield a stream's events in their time, and fail where that is to be."""
+    """Yield a stream's events at the set pace, and raise a scheduled failure."""
     content = 0
     for kind, payload in events:
         if kind == "contentBlockDelta":
@@ -248,5 +253,5 @@ def paced(events: Iterable[Event], token_s: float, failure: Failure | None) -> I
                 time.sleep(token_s)
             content += 1
         elif kind == "messageStop" and failure:
-            raise failure.exception()  # also where the reply was too short to fail in
+            raise failure.exception()  # the reply may be too short for the set number of pieces
         yield kind, payload

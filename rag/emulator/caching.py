@@ -1,4 +1,4 @@
-"""The prompt cache: which beginnings of prompts were seen before, and for how long they are kept."""
+"""The prompt cache: which prefixes of prompts were seen before, and until when they are kept."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from typing import Any
 from rag.usage.tokens import estimate_tokens
 
 TTL_S = {"5m": 300.0, "1h": 3600.0}
-#: Of models that `rag.bedrock.models` does not know.
+#: Fewest tokens of a prefix, for models that `rag.bedrock.models` does not know.
 MINIMUM = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Cached:
-    """What a prompt's cache points did.
+    """The cache reads and writes of one prompt.
 
     Attributes
     ----------
     read : int
-        Tokens of the longest beginning that was there.
+        Tokens of the longest prefix in the cache.
     written : tuple of (str, int)
-        Time to live and tokens of each further beginning that is there from now on.
+        Time to live and tokens of every further prefix, now in the cache.
     """
 
     read: int
@@ -34,7 +34,7 @@ class Cached:
 
 
 class PromptCache:
-    """Beginnings of prompts, by hash, each until its time is over.
+    """A cache of prompt prefixes, by hash, with a time to live.
 
     Parameters
     ----------
@@ -48,16 +48,16 @@ class PromptCache:
         self._lock = threading.Lock()
 
     def use(self, params: Mapping[str, Any], model: str, minimum: int | None) -> Cached:
-        """Read and write what a Converse request's cache points mark.
+        """Read and write the prefixes that a Converse request's cache points mark.
 
         Parameters
         ----------
         params : Mapping
-            The request: tools come before the system prompt, that before the messages.
+            The request; prompts order tools, system prompt, messages.
         model : str
         minimum : int, optional
-            Fewest tokens of a beginning; a shorter one is passed over silently, as Bedrock does.
-            None: the model has no prompt cache.
+            Fewest tokens of a prefix; a shorter one is ignored silently, as on Bedrock. None if the
+            model has no prompt cache.
         """
         if not any("cachePoint" in block for block in prompt_blocks(params)):
             return Cached(0, ())
@@ -65,7 +65,7 @@ class PromptCache:
         read, before = 0, 0
         written: list[tuple[str, int]] = []
         with self._lock:
-            for key, tokens, ttl in _beginnings(params, model):
+            for key, tokens, ttl in _prefixes(params, model):
                 if minimum is None or tokens < minimum:
                     continue
                 if self._until.get(key, 0.0) > now:
@@ -77,8 +77,8 @@ class PromptCache:
         return Cached(read, tuple(written))
 
 
-def _beginnings(params: Mapping[str, Any], model: str) -> Iterator[tuple[bytes, int, str]]:
-    """Yield the hash, the tokens and the time to live of what stands before each cache point."""
+def _prefixes(params: Mapping[str, Any], model: str) -> Iterator[tuple[bytes, int, str]]:
+    """Yield the hash, the tokens and the time to live of the prefix before every cache point."""
     digest, tokens = hashlib.sha256(model.encode()), 0
     for block in prompt_blocks(params):
         if "cachePoint" in block:
@@ -89,7 +89,7 @@ def _beginnings(params: Mapping[str, Any], model: str) -> Iterator[tuple[bytes, 
 
 
 def prompt_blocks(params: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield a prompt's blocks in the order in which the model reads them: tools, system, messages."""
+    """Yield a prompt's blocks in the model's order: tools, system, messages."""
     yield from params.get("toolConfig", {}).get("tools", ())
     yield from params.get("system", ())
     for message in params.get("messages", ()):
@@ -97,7 +97,7 @@ def prompt_blocks(params: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def block_tokens(block: Any, model: str) -> int:
-    """Estimate the tokens of all text in a block; of an image, one for 750 bytes."""
+    """Estimate the tokens of a block: those of its texts, and one per 750 bytes of an image."""
     if isinstance(block, str):
         return estimate_tokens(block, model)
     if isinstance(block, bytes):

@@ -1,4 +1,4 @@
-"""HTTP/1.1 by hand: `http.server` spends more on a request's headers than all the rest does."""
+"""A small HTTP/1.1 server: `http.server` takes longer to parse headers than a whole request takes here."""
 
 from __future__ import annotations
 
@@ -9,25 +9,23 @@ import socketserver
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import responses
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, cast
 
 from rag.emulator import framing
 from rag.emulator.behaviour import Cut, Hang
 from rag.emulator.wire import Refusal, Reply
 
-if TYPE_CHECKING:
-    from rag.emulator.server import Emulator
-
-#: A request larger than this is refused (Bedrock: 20 MB of images, 25 MB of a body).
+#: Largest body of a request, in bytes (Bedrock: 20 MB of images, 25 MB in all).
 MAX_BODY = 32 << 20
 _MAX_LINES = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A request as it came: method, raw path, headers (names in lower case), body."""
+    """A raw request: method, path with query, headers (names in lower case), body."""
 
     method: str
     path: str
@@ -36,22 +34,42 @@ class Incoming:
 
 
 class Listener(socketserver.ThreadingTCPServer):
-    """A thread for each connection; they end with the process."""
+    """A server with one thread per connection; the threads end with the process.
+
+    Parameters
+    ----------
+    address : (str, int)
+        Port 0 takes a free one.
+    handle : callable
+        Answers a request. It may raise `Cut` to end the connection and `Hang` to leave the client
+        without an answer.
+    on_malformed : callable, optional
+        Receives a line that describes a request which is not HTTP.
+    bytes_per_second : callable, optional
+        Returns the rate at which to send, or None for no limit; called before every write.
+    """
 
     allow_reuse_address = True
     daemon_threads = True
     block_on_close = False
     request_queue_size = 1024
 
-    def __init__(self, address: tuple[str, int], emulator: Emulator) -> None:
+    def __init__(
+        self,
+        address: tuple[str, int],
+        handle: Callable[[Incoming], Reply],
+        *,
+        on_malformed: Callable[[str], None] = lambda problem: None,
+        bytes_per_second: Callable[[], float | None] = lambda: None,
+    ) -> None:
         super().__init__(address, Connection)
-        self.emulator = emulator
+        self.handle, self.on_malformed, self.bytes_per_second = handle, on_malformed, bytes_per_second
         self.closing = threading.Event()
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
 
     def opened(self, connection: socket.socket) -> None:
-        """Note an open connection."""
+        """Register an open connection."""
         with self._lock:
             self._open.add(connection)
 
@@ -61,7 +79,7 @@ class Listener(socketserver.ThreadingTCPServer):
             self._open.discard(connection)
 
     def close(self) -> None:
-        """Stop listening, and end all connections."""
+        """Stop listening and end all connections."""
         self.closing.set()
         self.shutdown()
         self.server_close()
@@ -71,18 +89,18 @@ class Listener(socketserver.ThreadingTCPServer):
                     connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Tell of a failure of the emulator's own; a client's going away never comes here."""
+        """Print a failure of the server; a client that leaves never causes one."""
         traceback.print_exc()
 
 
 class Connection(socketserver.BaseRequestHandler):
-    """One client: its requests, one after another."""
+    """The connection of one client."""
 
     server: Listener
     request: socket.socket
 
     def handle(self) -> None:
-        """Answer until either side ends the connection."""
+        """Answer requests in turn until either side ends the connection."""
         self.server.opened(self.request)
         self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
@@ -90,23 +108,23 @@ class Connection(socketserver.BaseRequestHandler):
                 while self._answer(cast(IO[bytes], stream)):
                     pass
         except (OSError, Cut):
-            pass  # the client went away, or the connection was to be cut
+            pass  # the client left, or the reply is a cut connection
         except Hang:
             self._hang()
         finally:
             self.server.ended(self.request)
 
     def _answer(self, stream: IO[bytes]) -> bool:
-        """Answer a request; return whether another may come."""
+        """Answer one request; return whether the connection stays open."""
         try:
             incoming = read(stream)
         except ValueError as error:
-            self.server.emulator.problems.append(f"not HTTP: {error}")
+            self.server.on_malformed(f"not HTTP: {error}")
             self._send(_head(400, {"Connection": "close"}, 0))
             return False
         if incoming is None:
             return False
-        reply = self.server.emulator.answer(incoming)
+        reply = self.server.handle(incoming)
         if reply.events is None:
             body = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
             headers = {"Content-Type": "application/json", **reply.headers}
@@ -116,7 +134,7 @@ class Connection(socketserver.BaseRequestHandler):
         return incoming.headers.get("connection", "").lower() != "close"
 
     def _stream(self, reply: Reply) -> None:
-        """Send events as they are made, each as a chunk of its own."""
+        """Send every event as one chunk, as soon as it exists."""
         headers = {"Content-Type": "application/vnd.amazon.eventstream", **reply.headers}
         self._send(_head(reply.status, headers, None))
         try:
@@ -131,7 +149,7 @@ class Connection(socketserver.BaseRequestHandler):
         self._send(b"0\r\n\r\n")
 
     def _send(self, data: bytes) -> None:
-        rate = self.server.emulator.behaviour.bytes_per_second
+        rate = self.server.bytes_per_second()
         if not rate:
             self.request.sendall(data)
             return
@@ -142,7 +160,7 @@ class Connection(socketserver.BaseRequestHandler):
             time.sleep(len(part) / rate)
 
     def _hang(self) -> None:
-        """Say nothing until the client goes, or the server ends."""
+        """Send nothing until the client leaves or the server closes."""
         self.request.settimeout(0.1)
         while not self.server.closing.is_set():
             try:
@@ -155,12 +173,12 @@ class Connection(socketserver.BaseRequestHandler):
 
 
 def read(stream: IO[bytes]) -> Incoming | None:
-    """Read a request; None at the connection's end.
+    """Read a request; return None at the end of the connection.
 
     Raises
     ------
     ValueError
-        It is not HTTP as AWS's clients speak it.
+        The bytes are not HTTP/1.x, or exceed a limit.
     """
     line = stream.readline(1 << 16)
     if not line:
@@ -205,7 +223,7 @@ def _chunk(data: bytes) -> bytes:
 
 
 def _head(status: int, headers: dict[str, str], size: int | None) -> bytes:
-    """Return the status line and headers; without a size the body comes in chunks."""
+    """Return the status line and headers; a body without a size is sent in chunks."""
     length = "Transfer-Encoding: chunked" if size is None else f"Content-Length: {size}"
     lines = [f"HTTP/1.1 {status} {responses.get(status, 'Error')}", length]
     lines += [f"{name}: {_header(value)}" for name, value in headers.items()]

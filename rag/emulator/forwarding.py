@@ -1,4 +1,4 @@
-"""The emulator as a proxy: requests go to the real service, replies come back and are recorded."""
+"""Forward requests to the real service and record its replies."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from rag.emulator.recording import (
     BEDROCK_HEADERS,
     HEADERS,
     RecordingFile,
-    asked_of,
     fault_in,
     is_stream,
     json_of,
+    request_row,
 )
 from rag.emulator.redacting import Redactor, known_secrets
 from rag.emulator.wire import Event, Refusal, Reply, Request
 
-#: All of the three services are signed for under this name (bedrock.md: botocore's service models).
+#: The signing name of all three services (botocore's service models).
 SIGNING_NAME = "bedrock"
-#: Seconds that a model may think before its reply, or between two events.
+#: Seconds to wait for a reply, and between two events.
 TIMEOUT_S = 300
 
-#: What belongs to one connection (RFC 9110, 7.6.1), or to a signature.
-_OWN = frozenset({
+#: Headers of one connection (RFC 9110, 7.6.1) or of a signature: not forwarded.
+_HOP = frozenset({
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer",
     "transfer-encoding", "upgrade", "host", "content-length", "expect", "accept-encoding",
     "authorization", "x-amz-date", "x-amz-security-token", "x-amz-content-sha256",
 })  # fmt: skip
 _REQUEST_ID = "x-amzn-RequestId"
-#: Names of headers as the emulator writes them, so that its own are replaced.
+#: Header names in the emulator's spelling, so that a forwarded header replaces the emulator's.
 _NAMED = {name.lower(): name for name in (*HEADERS, _REQUEST_ID)}
 
 
 @dataclass
 class _Call:
-    """One request on its way, and what must not be written of it."""
+    """A forwarded request, and the secrets that must not be recorded."""
 
     request: Request
     secrets: set[str]
@@ -53,22 +53,22 @@ class _Call:
 
 
 class Proxy:
-    """Forwards requests, signed again with the user's own credentials, and records the replies.
+    """Forwards requests, signed with the user's credentials, and records the replies.
 
     Parameters
     ----------
     path : str or Path
         The recording; see `RecordingFile`.
     region : str, optional
-        By default that of the user's AWS settings.
+        By default the region of the user's AWS settings.
     upstream : str, optional
-        Where all requests go; by default each service's own endpoint in the region. An endpoint that
-        the settings name is not used, as it is this proxy's in all likelihood.
+        Where all requests go; by default to the services' endpoints in the region. Endpoints from the
+        AWS settings are ignored, because they probably point to this proxy.
 
     Raises
     ------
     ConfigError
-        There are no credentials, or no region.
+        No credentials or no region are set.
 
     Examples
     --------
@@ -97,12 +97,14 @@ class Proxy:
             )
         self._upstream = upstream.rstrip("/") if upstream else None
         self._endpoints: dict[str, str] = {}
-        at_once = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]  # else 40 ms pass between head and body
+        at_once = [
+            (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        ]  # without it, 40 ms pass between head and body
         self._http = URLLib3Session(timeout=TIMEOUT_S, max_pool_connections=64, socket_options=at_once)
         self._file = RecordingFile(path)
 
     def handle(self, request: Request) -> Reply:
-        """Return the service's reply, recorded; a stream is recorded as it ends."""
+        """Forward a request and record the reply; a stream is recorded at its end."""
         call = _Call(request, known_secrets(request.headers))
         response = self._send(call)
         headers = _headers(response)
@@ -114,7 +116,7 @@ class Proxy:
         return Reply(body, response.status_code, headers)
 
     def close(self) -> None:
-        """Close the recording, and the connections."""
+        """Close the recording and the connections."""
         self._http.close()
         self._file.close()
 
@@ -124,7 +126,7 @@ class Proxy:
 
         request = call.request
         url = self._endpoint(request.service) + request.path
-        headers = {name: value for name, value in request.headers.items() if name not in _OWN}
+        headers = {name: value for name, value in request.headers.items() if name not in _HOP}
         signed = AWSRequest(request.method, url, headers, request.body, stream_output=True)
         try:
             self._sign(call, signed)
@@ -167,9 +169,9 @@ class Proxy:
         return body
 
     def _events(self, call: _Call, response: Any) -> Iterator[Event]:
-        """Give out a stream's events as they come, and record them before the last thing that comes.
+        """Yield a stream's events as they arrive, and record them before the stream ends.
 
-        Where the client goes away, what it was given is recorded as a stream that was cut.
+        If the client leaves, the events that it received are recorded as a cut stream.
         """
         events: list[dict[str, Any]] = []
         try:
@@ -197,14 +199,14 @@ class Proxy:
         clean = [{**item, "payload": next(payloads)} if "payload" in item else item for item in events]
         self._record(call, response, {"events": clean})
 
-    def _record(self, call: _Call, response: Any, answered: dict[str, Any]) -> None:
+    def _record(self, call: _Call, response: Any, content: dict[str, Any]) -> None:
         redactor = self._redactor(call)
         kept = {
             name: redactor.text(value) for name, value in _headers(response).items()
             if name in HEADERS or name.startswith(BEDROCK_HEADERS)
         }  # fmt: skip
-        reply = {"s": call.s, "status": response.status_code, "headers": kept, **answered}
-        self._file.append(asked_of(call.request, redactor), reply)
+        reply = {"s": call.s, "status": response.status_code, "headers": kept, **content}
+        self._file.append(request_row(call.request, redactor), reply)
 
     @staticmethod
     def _redactor(call: _Call) -> Redactor:
@@ -213,11 +215,11 @@ class Proxy:
 
 def _headers(response: Any) -> dict[str, str]:
     named = {name.lower(): value for name, value in response.headers.items()}
-    return {_NAMED.get(name, name): value for name, value in named.items() if name not in _OWN}
+    return {_NAMED.get(name, name): value for name, value in named.items() if name not in _HOP}
 
 
 def _messages(response: Any) -> Iterator[tuple[str, str, Any]]:
-    """Decode an event stream as it comes: ``("event" or "exception", its name, its payload)``."""
+    """Decode an event stream incrementally: yield ``"event"`` or ``"exception"``, name and payload."""
     from botocore.eventstream import EventStreamBuffer
 
     buffer = EventStreamBuffer()
@@ -229,13 +231,13 @@ def _messages(response: Any) -> Iterator[tuple[str, str, Any]]:
                 yield "event", message.headers[":event-type"], payload
             elif ":exception-type" in message.headers:
                 yield "exception", message.headers[":exception-type"], payload
-            else:  # an error that the service model does not have
-                said = {"message": message.headers.get(":error-message", "")}
-                yield "exception", message.headers[":error-code"], said
+            else:  # an error that is not in the service model
+                error = {"message": message.headers.get(":error-message", "")}
+                yield "exception", message.headers[":error-code"], error
 
 
 def _broken() -> tuple[type[Exception], ...]:
-    """Return what a stream that is cut raises."""
+    """Return the exceptions of a stream that is cut."""
     from botocore.eventstream import ParserError
     from urllib3.exceptions import HTTPError
 

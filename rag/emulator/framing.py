@@ -1,8 +1,8 @@
-"""AWS event streams: events and exceptions framed as bytes.
+"""Frame events and exceptions as messages of an AWS event stream.
 
 A message is, in big-endian order: the total length, the headers' length, the CRC-32 of these eight
 bytes, the headers (length of the name, the name, type 7 for text, length of the value, the value), the
-payload, and the CRC-32 of all before it (Smithy's specification of Amazon's event stream).
+payload, and the CRC-32 of everything before it (Smithy's specification of Amazon's event stream).
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ def event(kind: str, payload: Mapping[str, Any]) -> bytes:
 
 
 def exception(code: str, message: str) -> bytes:
-    """Frame an exception in mid-stream; the stream ends after it.
+    """Frame an exception, which ends the stream.
 
     Parameters
     ----------
     code : str
-        ``ThrottlingException``; on the wire it begins with a small letter.
+        ``ThrottlingException``; its first letter is lower case on the wire.
     message : str
     """
     kind = code[:1].lower() + code[1:]

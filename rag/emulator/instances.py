@@ -1,4 +1,4 @@
-"""An instance of a JSON schema: what a model that keeps to the schema might say."""
+"""Create an instance of a JSON schema, as a model with structured output would."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ _FORMATS = {
 
 
 def instance(schema: Any, text: str = "text") -> Any:
-    """Return an instance with every property; the first of what may be chosen.
+    """Create an instance with every property; of alternatives, take the first.
 
     Parameters
     ----------
     schema : Mapping or bool
         JSON Schema: types, properties, items, enum, const, anyOf, oneOf, allOf, ``$ref`` within the
-        schema, bounds, common formats. ``pattern`` is not kept to.
+        schema, bounds, common formats. ``pattern`` is ignored.
     text : str
-        Stands for free text.
+        The value of free text.
 
     Examples
     --------
     >>> instance({"type": "object", "properties": {"days": {"type": "integer", "minimum": 3}}})
     {'days': 3}
     """
-    return _made(schema, schema, text, 0)
+    return _instance(schema, schema, text, 0)
 
 
-def _made(schema: Any, root: Any, text: str, depth: int) -> Any:
+def _instance(schema: Any, root: Any, text: str, depth: int) -> Any:
     if not isinstance(schema, Mapping) or depth > 12:
         return text
     if "$ref" in schema:
-        return _made(_found(str(schema["$ref"]), root), root, text, depth + 1)
+        return _instance(_resolved(str(schema["$ref"]), root), root, text, depth + 1)
     for name in ("const", "default"):
         if name in schema:
             return schema[name]
@@ -42,9 +42,9 @@ def _made(schema: Any, root: Any, text: str, depth: int) -> Any:
         return schema["enum"][0]
     for name in ("anyOf", "oneOf"):
         if schema.get(name):
-            return _made(schema[name][0], root, text, depth + 1)
+            return _instance(schema[name][0], root, text, depth + 1)
     if schema.get("allOf"):
-        parts = [_made(part, root, text, depth + 1) for part in schema["allOf"]]
+        parts = [_instance(part, root, text, depth + 1) for part in schema["allOf"]]
         whole = {key: value for part in parts if isinstance(part, Mapping) for key, value in part.items()}
         return whole or parts[0]
     kind = schema.get("type", "object" if "properties" in schema else "string")
@@ -54,9 +54,9 @@ def _made(schema: Any, root: Any, text: str, depth: int) -> Any:
 def _of_type(kind: str, schema: Mapping[str, Any], root: Any, text: str, depth: int) -> Any:
     if kind == "object":
         known = schema.get("properties", {})
-        return {name: _made(part, root, text, depth + 1) for name, part in known.items()}
+        return {name: _instance(part, root, text, depth + 1) for name, part in known.items()}
     if kind == "array":
-        return [_made(schema.get("items", {}), root, text, depth + 1)] * max(1, schema.get("minItems", 1))
+        return [_instance(schema.get("items", {}), root, text, depth + 1)] * max(1, schema.get("minItems", 1))
     if kind in ("integer", "number"):
         above = schema["exclusiveMinimum"] + 1 if "exclusiveMinimum" in schema else 1
         low = schema.get("minimum", above)
@@ -66,12 +66,12 @@ def _of_type(kind: str, schema: Mapping[str, Any], root: Any, text: str, depth: 
         return True
     if kind == "null":
         return None
-    said = _FORMATS.get(schema.get("format", ""), text)
-    said = said.ljust(schema.get("minLength", 0), "x")
-    return said[: schema.get("maxLength", len(said))]
+    value = _FORMATS.get(schema.get("format", ""), text)
+    value = value.ljust(schema.get("minLength", 0), "x")
+    return value[: schema.get("maxLength", len(value))]
 
 
-def _found(reference: str, root: Any) -> Any:
+def _resolved(reference: str, root: Any) -> Any:
     part = root
     for name in reference.lstrip("#/").split("/"):
         part = part.get(name.replace("~1", "/").replace("~0", "~"), {}) if isinstance(part, Mapping) else {}

@@ -1,8 +1,8 @@
-"""Batch inference of the emulator: jobs that read JSON lines from S3 and write their results there.
+"""Answer the batch inference operations: jobs read JSON lines from S3 and write their results there.
 
-A job goes through the statuses of AWS's (Submitted, Validating, Scheduled, InProgress, then one of
-the ends) in a thread of its own. Its output lies where AWS puts it, ``<output>/<job id>/<file>.out``
-and ``manifest.json.out`` beside it, in no order. `Jobs` says what is to go wrong.
+Every job runs in a thread and passes through AWS's statuses: Submitted, Validating, Scheduled,
+InProgress, then a final one. It writes its results where AWS does, to ``<output>/<job id>/<file>.out``
+in random order, with ``manifest.json.out`` beside them. The settings of `Jobs` make jobs go wrong.
 """
 
 from __future__ import annotations
@@ -16,22 +16,19 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from typing import Any, Protocol
 
+from rag.emulator import embedding
 from rag.emulator.wire import Refusal, Reply, Request
 
-if TYPE_CHECKING:
-    from rag.emulator import Emulator
-
-#: Statuses that a job does not leave.
+#: Final statuses.
 ENDED = ("Completed", "PartiallyCompleted", "Failed", "Stopped", "Expired")
 _ACCOUNT = "123456789012"
 
 
 @dataclass(eq=False)
 class Job:
-    """One job: its request, and how far it is."""
+    """A job: its request and its progress."""
 
     arn: str
     params: Mapping[str, Any]
@@ -44,47 +41,47 @@ class Job:
 
     @property
     def id(self) -> str:
-        """The last part of its ARN, and the name of its folder of results."""
+        """The last part of the ARN, which also names the folder of results."""
         return self.arn.rsplit("/", 1)[-1]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as GetModelInvocationJob does."""
+        """Return the response of GetModelInvocationJob."""
         kept = (
             "jobName", "modelId", "roleArn", "clientRequestToken", "inputDataConfig", "outputDataConfig",
             "timeoutDurationInHours", "modelInvocationType",
         )  # fmt: skip
-        found: dict[str, Any] = {name: self.params[name] for name in kept if name in self.params}
-        found |= {"jobArn": self.arn, "status": self.status, "submitTime": _when(self.submitted)}
-        found |= {"lastModifiedTime": _when(self.modified), **self.counts}
+        row: dict[str, Any] = {name: self.params[name] for name in kept if name in self.params}
+        row |= {"jobArn": self.arn, "status": self.status, "submitTime": _when(self.submitted)}
+        row |= {"lastModifiedTime": _when(self.modified), **self.counts}
         if self.status in ENDED:
-            found["endTime"] = _when(self.modified)
-        return found | ({"message": self.message} if self.message else {})
+            row["endTime"] = _when(self.modified)
+        return row | ({"message": self.message} if self.message else {})
 
 
 @dataclass(eq=False)
 class Jobs:
-    """The batch jobs of one emulator, and what is to go wrong with the next ones.
+    """The batch jobs of one emulator, and the failures of jobs to come.
 
     Attributes
     ----------
     min_records, max_records : int
-        Of a job; the least is a quota of each account and model.
+        Limits of records per job; AWS sets the minimum per account and model.
     max_running : int
-        Jobs that may be under way at once; more are refused with ServiceQuotaExceededException.
+        Jobs that may run at once; more are refused with ServiceQuotaExceededException.
     fail_records : float
-        Probability that a record ends as an error.
+        Probability that a record results in an error.
     lose_records : int
-        So many records are missing in the output.
+        Records missing in every output file.
     cut_lines : int
-        So many lines of the output are cut in the middle.
+        Lines cut in the middle, in every output file.
     finished : float
-        The share of the records that are worked off in time; less than 1: PartiallyCompleted.
+        Share of the records processed before the timeout; below 1, jobs end as PartiallyCompleted.
     fail : str
-        The message with which the jobs fail; empty: they do not.
+        Message with which jobs fail; empty for no failure.
     expire : bool
-        The jobs never begin, and expire.
+        Whether jobs expire before they begin.
     seed : int
-        Of the order of the output, and of what fails.
+        Seed of the output's order and of record errors.
     """
 
     min_records: int = 100
@@ -101,26 +98,36 @@ class Jobs:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-_JOBS: WeakKeyDictionary[Emulator, Jobs] = WeakKeyDictionary()
+class Batch(Protocol):
+    """The state of an emulator that batch operations use."""
+
+    @property
+    def jobs(self) -> Jobs:
+        """The jobs and their failures."""
+
+    @property
+    def s3_endpoint(self) -> str | None:
+        """Where jobs read and write."""
+
+    @property
+    def job_s(self) -> float:
+        """Seconds that a job is in progress."""
 
 
-def jobs_of(emulator: Emulator) -> Jobs:
-    """Return an emulator's jobs and their settings.
-
-    Examples
-    --------
-    >>> jobs_of(emulator).fail_records = 0.05                            # doctest: +SKIP
-    """
-    return _JOBS.setdefault(emulator, Jobs())
+def jobs_of(emulator: Batch) -> Jobs:
+    """Return an emulator's jobs and their settings; the same as ``emulator.jobs``."""
+    return emulator.jobs
 
 
-def create(emulator: Emulator, request: Request) -> Reply:
-    """CreateModelInvocationJob: the same clientRequestToken gives the same job."""
-    jobs, params = jobs_of(emulator), request.params
+def create(emulator: Batch, request: Request) -> Reply:
+    """Answer CreateModelInvocationJob; equal clientRequestTokens return the same job."""
+    jobs, params = emulator.jobs, request.params
     if emulator.s3_endpoint is None:
-        raise Refusal("ValidationException", "This emulator has no S3: start it with s3_endpoint.")
+        raise Refusal(
+            "ValidationException", "This emulator has no S3: start it with --s3-endpoint, or s3_endpoint=."
+        )
     if params.get("modelInvocationType", "InvokeModel") != "InvokeModel":
-        raise Refusal("ValidationException", "This emulator's jobs are of the type InvokeModel.")
+        raise Refusal("ValidationException", "This emulator runs only jobs of the type InvokeModel.")
     token = params.get("clientRequestToken")
     with jobs.lock:
         for job in jobs.known.values():
@@ -138,34 +145,34 @@ def create(emulator: Emulator, request: Request) -> Reply:
     return Reply({"jobArn": arn})
 
 
-def get(emulator: Emulator, request: Request) -> Reply:
-    """GetModelInvocationJob."""
+def get(emulator: Batch, request: Request) -> Reply:
+    """Answer GetModelInvocationJob."""
     return Reply(_job(emulator, request).to_dict())
 
 
-def list_jobs(emulator: Emulator, request: Request) -> Reply:
-    """ListModelInvocationJobs: newest first, unless asked otherwise."""
-    params, jobs = request.params, jobs_of(emulator)
+def list_jobs(emulator: Batch, request: Request) -> Reply:
+    """Answer ListModelInvocationJobs; newest first unless ``sortOrder`` is Ascending."""
+    params, jobs = request.params, emulator.jobs
     with jobs.lock:
-        found = [job.to_dict() for job in jobs.known.values()]
-    found = [
-        job for job in found
+        rows = [job.to_dict() for job in jobs.known.values()]
+    rows = [
+        job for job in rows
         if params.get("nameContains", "") in job["jobName"]
         and params.get("statusEquals", job["status"]) == job["status"]
         and str(params.get("submitTimeAfter", "")) <= job["submitTime"]
         and job["submitTime"] <= str(params.get("submitTimeBefore", "~"))
     ]  # fmt: skip
     if params.get("sortOrder") != "Ascending":
-        found.reverse()
+        rows.reverse()
     at, most = int(params.get("nextToken", "0") or 0), int(params.get("maxResults", 100))
-    more = {"nextToken": str(at + most)} if at + most < len(found) else {}
-    return Reply({"invocationJobSummaries": found[at : at + most], **more})
+    more = {"nextToken": str(at + most)} if at + most < len(rows) else {}
+    return Reply({"invocationJobSummaries": rows[at : at + most], **more})
 
 
-def stop(emulator: Emulator, request: Request) -> Reply:
-    """StopModelInvocationJob."""
+def stop(emulator: Batch, request: Request) -> Reply:
+    """Answer StopModelInvocationJob."""
     job = _job(emulator, request)
-    with jobs_of(emulator).lock:
+    with emulator.jobs.lock:
         if job.status in ENDED:
             raise Refusal("ConflictException", f"The job is {job.status} and cannot be stopped.")
         job.status, job.modified = "Stopping", time.time()
@@ -173,17 +180,17 @@ def stop(emulator: Emulator, request: Request) -> Reply:
     return Reply({})
 
 
-def _job(emulator: Emulator, request: Request) -> Job:
+def _job(emulator: Batch, request: Request) -> Job:
     name = str(request.params["jobIdentifier"])
-    for arn, job in list(jobs_of(emulator).known.items()):
+    for arn, job in list(emulator.jobs.known.items()):
         if name in (arn, job.id):
             return job
     raise Refusal("ResourceNotFoundException", f"The job {name} could not be found.")
 
 
 def _region(request: Request) -> str:
-    found = re.search(r"Credential=[^/]+/\d+/([a-z0-9-]+)/", request.headers.get("authorization", ""))
-    return found[1] if found else "us-east-1"
+    scope = re.search(r"Credential=[^/]+/\d+/([a-z0-9-]+)/", request.headers.get("authorization", ""))
+    return scope[1] if scope else "us-east-1"
 
 
 def _when(seconds: float) -> str:
@@ -193,13 +200,13 @@ def _when(seconds: float) -> str:
 # ---------------------------------------------------------------------- a job's thread
 
 
-class _Ended(Exception):  # noqa: N818 -- a way out, not an error
+class _Ended(Exception):  # noqa: N818 -- control flow, not an error
     def __init__(self, status: str, message: str = "") -> None:
         super().__init__(message)
         self.status, self.message = status, message
 
 
-def _run(emulator: Emulator, jobs: Jobs, job: Job) -> None:
+def _run(emulator: Batch, jobs: Jobs, job: Job) -> None:
     def enter(status: str) -> None:
         with jobs.lock:
             if job.stop.is_set():
@@ -221,14 +228,14 @@ def _run(emulator: Emulator, jobs: Jobs, job: Job) -> None:
         raise _Ended(status)
     except _Ended as end:
         status, message = end.status, end.message
-    except Exception as error:  # the thread has nobody else to tell
+    except Exception as error:  # no caller could catch it: the job reports it
         status, message = "Failed", f"{type(error).__name__}: {error}"
     with jobs.lock:
         job.status, job.message, job.modified = status, message, time.time()
 
 
 def _read(bucket: _Bucket, jobs: Jobs, job: Job) -> dict[str, list[dict[str, Any]]]:
-    """Return the records of each input file, checked as AWS does: the lines' form, and their number."""
+    """Read the records of every input file; check their form and number, as AWS does."""
     if jobs.fail:
         raise _Ended("Failed", jobs.fail)
     uri = job.params["inputDataConfig"]["s3InputDataConfig"]["s3Uri"]
@@ -242,7 +249,7 @@ def _read(bucket: _Bucket, jobs: Jobs, job: Job) -> dict[str, list[dict[str, Any
                     raise KeyError("modelInput")
             except (ValueError, KeyError, TypeError):
                 raise _Ended("Failed", f"{name}, line {number} is not a record.") from None
-            records.append({"recordId": _made_up(len(records)), **record})
+            records.append({"recordId": _record_id(len(records)), **record})
     count = sum(map(len, files.values()))
     if not files:
         raise _Ended("Failed", f"{uri} holds no file that ends in .jsonl, or the role cannot read it.")
@@ -253,7 +260,7 @@ def _read(bucket: _Bucket, jobs: Jobs, job: Job) -> dict[str, list[dict[str, Any
 
 
 def _work(bucket: _Bucket, jobs: Jobs, job: Job, files: Mapping[str, list[dict[str, Any]]]) -> str:
-    """Work the records off and write the results; return the job's last status."""
+    """Process the records and write the results; return the job's final status."""
     chance = random.Random(f"{jobs.seed} {job.id}")
     target = job.params["outputDataConfig"]["s3OutputDataConfig"]["s3Uri"].rstrip("/") + f"/{job.id}"
     total = sum(map(len, files.values()))
@@ -283,16 +290,14 @@ def _work(bucket: _Bucket, jobs: Jobs, job: Job, files: Mapping[str, list[dict[s
 def _result(
     job: Job, jobs: Jobs, record: Mapping[str, Any], chance: random.Random
 ) -> tuple[dict[str, Any], int]:
-    """Return what a record's result adds to its line, and the tokens that it cost."""
-    from rag.emulator import embedding
-
+    """Return the fields that a record's result adds to its line, and the input tokens."""
     if chance.random() < jobs.fail_records:
         return _error(500, "Internal error: try the record again.", retryable=True), 0
     try:
-        made = embedding.embed(str(job.params["modelId"]), json.dumps(record["modelInput"]).encode())
+        embedded = embedding.embed(str(job.params["modelId"]), json.dumps(record["modelInput"]).encode())
     except Refusal as refusal:
         return _error(refusal.status, refusal.message), 0
-    return {"modelOutput": json.loads(made.body)}, made.tokens
+    return {"modelOutput": json.loads(embedded.body)}, embedded.tokens
 
 
 def _expired() -> dict[str, Any]:
@@ -304,13 +309,13 @@ def _error(code: int, message: str, *, expired: bool = False, retryable: bool = 
     return {"error": error}
 
 
-def _made_up(number: int) -> str:
-    """Return a record id for a record without one: 11 characters, as AWS makes them."""
+def _record_id(number: int) -> str:
+    """Return an id for a record without one: 11 characters, as on AWS."""
     return base64.b32encode((number << 1).to_bytes(7, "big")).decode()[:11]  # 55 of the 56 bits
 
 
 class _Bucket:
-    """Files by ``s3://`` URI."""
+    """Reads and writes S3 objects by URI."""
 
     def __init__(self, endpoint: str) -> None:
         import boto3
@@ -321,7 +326,7 @@ class _Bucket:
         )  # fmt: skip
 
     def files(self, uri: str) -> Iterator[tuple[str, bytes]]:
-        """Yield name and bytes of a file, or of each file below a prefix that ends in .jsonl."""
+        """Yield the name and the bytes of a .jsonl file, or of every .jsonl file under a prefix."""
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key)
         for item in (item for page in pages for item in page.get("Contents", ())):
@@ -331,5 +336,6 @@ class _Bucket:
                 yield name, self._client.get_object(Bucket=bucket, Key=item["Key"])["Body"].read()
 
     def write(self, uri: str, text: str) -> None:
+        """Write an object."""
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         self._client.put_object(Bucket=bucket, Key=key, Body=text.encode())

@@ -1,8 +1,8 @@
-"""Fixtures for pytest: Amazon Bedrock on this machine, with no AWS account.
+"""Pytest fixtures that replace Amazon Bedrock by the emulator, without an AWS account.
 
-They come with the package (entry point ``rag_bedrock``): a test only names them. Whatever the test runs
-in its own process finds the emulator by the environment, with fake keys; the user's AWS settings are
-out of reach.
+The package registers them (entry point ``rag_bedrock``), so a test only names them as arguments. AWS
+clients in the test's process find the emulator through environment variables, with fake keys and
+without the user's AWS settings.
 
 ::
 
@@ -14,7 +14,7 @@ out of reach.
 
     def test_answers_as_claude_did(bedrock_recording):
         # replays recordings/test_answers_as_claude_did.jsonl beside this file;
-        # `pytest --record-bedrock` records it from the real service, with your own credentials
+        # `pytest --record-bedrock` records it from the real service, with your credentials
         answer = rag.Pipeline("indexes/handbook", generator="claude").ask("Who declares a SEV-1?")
         assert answer.citations[0].verified
 """
@@ -33,8 +33,8 @@ import pytest
 if TYPE_CHECKING:
     from rag.emulator import Emulator
 
-#: What else decides which credentials and endpoints AWS's clients take (AWS SDKs and Tools Reference
-#: Guide, environment variables).
+#: Further variables by which AWS's clients choose credentials and endpoints (AWS SDKs and Tools
+#: Reference Guide, environment variables).
 _OTHERS = (
     "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN",
     "AWS_BEARER_TOKEN_BEDROCK", "AWS_ENDPOINT_URL", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
@@ -53,15 +53,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--bedrock-upstream",
         metavar="URL",
-        help="where --record-bedrock forwards requests to, instead of each service's own endpoint",
+        help="forward the requests of --record-bedrock here, instead of to the services' endpoints",
     )
 
 
 @pytest.fixture
 def bedrock_emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-    """Run an emulator of Bedrock that this process's AWS clients talk to; see `rag.emulator`.
+    """Start an emulator and point the AWS clients of this process at it; see `rag.emulator`.
 
-    What was wrong with requests is in its ``problems``; whether that fails the test is the test's to say.
+    Its ``problems`` list invalid requests; the test decides whether they are failures.
     """
     from rag.emulator import Emulator
 
@@ -72,7 +72,7 @@ def bedrock_emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
 
 @pytest.fixture
 def bedrock_recording(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-    """Replay ``recordings/<test name>.jsonl`` beside the test's file, or record it anew."""
+    """Replay ``recordings/<test name>.jsonl`` beside the test's file, or record it again."""
     from rag.emulator import Emulator
     from rag.emulator.forwarding import Proxy
     from rag.emulator.recording import Recording
@@ -94,7 +94,7 @@ def bedrock_recording(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
 
 
 def recording_of(file: Path, nodeid: str) -> Path:
-    """Return where a test's recording is kept.
+    """Return the path of a test's recording.
 
     Examples
     --------
@@ -106,12 +106,12 @@ def recording_of(file: Path, nodeid: str) -> Path:
 
 
 def point_at(monkeypatch: pytest.MonkeyPatch, environment: Mapping[str, str]) -> None:
-    """Let AWS's clients that this process makes find an emulator, and no settings of the user's."""
+    """Point AWS clients created in this process at an emulator, and hide the user's AWS settings."""
     for name in _OTHERS:
         monkeypatch.delenv(name, raising=False)
-    nothing = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
-    for name, value in {**nothing, **environment}.items():
+    no_files = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+    for name, value in {**no_files, **environment}.items():
         monkeypatch.setenv(name, value)
-    # boto3 keeps a session, with the credentials that it found when it was first asked for a client.
+    # boto3 keeps a session with the credentials of its first client.
     if "boto3" in sys.modules:
         monkeypatch.setattr("boto3.DEFAULT_SESSION", None)

@@ -1,8 +1,8 @@
-"""Recordings: what a service answered, kept in a file of JSON lines, and replayed without it.
+"""Recordings of a service's replies, as JSON lines, and their replay without the service.
 
 A line is ``{"request": {"service", "operation", "params"}, "reply": {"s", "status", "headers", "body"}}``;
-in the place of ``body`` a stream has ``events``, each with the seconds since it was asked for. No line
-holds a secret (`rag.emulator.redacting`). Lines are written by `rag.emulator.forwarding`.
+a stream has ``events`` instead of ``body``, with the seconds from the request to every event. Secrets
+are removed (`rag.emulator.redacting`). `rag.emulator.forwarding` writes the lines.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from rag.emulator.behaviour import Cut
 from rag.emulator.redacting import Redactor, known_secrets
 from rag.emulator.wire import Event, Refusal, Reply, Request
 
-#: Members that boto3 makes up anew for each call.
+#: Members that boto3 generates for every call.
 VOLATILE = frozenset({"clientRequestToken"})
-#: What is kept of a reply's headers; all else is the transport's, or names the account or the request.
+#: The headers of a reply to keep; the others concern the transport, or identify account or request.
 HEADERS = ("Content-Type", "x-amzn-ErrorType", "Retry-After")
 BEDROCK_HEADERS = "x-amzn-bedrock-"
 _STREAM = "application/vnd.amazon.eventstream"
@@ -35,7 +35,7 @@ _STREAM = "application/vnd.amazon.eventstream"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A request and its reply, as a recording's line has them.
+    """A line of a recording: a request and its reply.
 
     Attributes
     ----------
@@ -50,18 +50,18 @@ class Entry:
 
 
 class Recording:
-    """A recording, ready to be replayed: an `Emulator`'s ``recorder=``.
+    """Replays a recording, as the ``recorder=`` of an `Emulator`.
 
-    A request is known by its operation and its parameters: account ids are alike, and the order of
-    names and the client's headers say nothing. Where the same was asked several times, the replies
-    come in the order in which they were recorded, and the last again and again.
+    Requests match by operation and parameters; account ids, the order of names and the client's
+    headers do not matter. The replies to equal requests come in the order of recording, and the last
+    one repeats.
 
     Parameters
     ----------
     path : Path
     entries : list of Entry
     timing : bool
-        Answer as slowly as the service did.
+        Whether to reproduce the service's latency.
 
     Examples
     --------
@@ -70,20 +70,20 @@ class Recording:
 
     def __init__(self, path: Path, entries: list[Entry], *, timing: bool = False) -> None:
         self.path, self.entries, self.timing = path, entries, timing
-        self._found: dict[str, list[Entry]] = defaultdict(list)
+        self._by_key: dict[str, list[Entry]] = defaultdict(list)
         for entry in entries:
-            self._found[_key(entry.request)].append(entry)
-        self._asked: Counter[str] = Counter()
+            self._by_key[_key(entry.request)].append(entry)
+        self._replayed: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     @classmethod
     def open(cls, path: str | Path, *, timing: bool = False) -> Recording:
-        """Read a recording's file; a last line that was cut off while it was written is left out.
+        """Read a recording; an incomplete last line is ignored.
 
         Raises
         ------
         SourceError
-            There is no such file, or a line of it is no entry.
+            The file cannot be read, or a line is not an entry.
         """
         path = Path(path)
         try:
@@ -96,22 +96,22 @@ class Recording:
         return cls(path, [_entry(path, n, line) for n, line in enumerate(lines, 1)], timing=timing)
 
     def handle(self, request: Request) -> Reply:
-        """Return what was recorded for a request.
+        """Return the recorded reply to a request.
 
         Raises
         ------
         Refusal
-            Nothing was; the message names the nearest that was, and where it differs first.
+            There is none; the message names the nearest recorded request and its first difference.
         """
-        asked = asked_of(request, Redactor(known_secrets(request.headers)))
-        key = _key(asked)
+        row = request_row(request, Redactor(known_secrets(request.headers)))
+        key = _key(row)
         with self._lock:
-            found = self._found.get(key, ())
-            at = self._asked[key]
-            self._asked[key] += 1
-        if not found:
-            raise Refusal("ValidationException", self._unknown(asked), 400)
-        return self._reply(found[min(at, len(found) - 1)].reply)
+            entries = self._by_key.get(key, ())
+            at = self._replayed[key]
+            self._replayed[key] += 1
+        if not entries:
+            raise Refusal("ValidationException", self._nearest(row), 400)
+        return self._reply(entries[min(at, len(entries) - 1)].reply)
 
     def _reply(self, kept: Mapping[str, Any]) -> Reply:
         status, headers = int(kept["status"]), dict(kept["headers"])
@@ -131,30 +131,30 @@ class Recording:
             else:
                 raise fault_in(item)
 
-    def _unknown(self, asked: Mapping[str, Any]) -> str:
-        """Say which recorded request is nearest, and where it differs first."""
-        operation = asked["operation"]
+    def _nearest(self, row: Mapping[str, Any]) -> str:
+        """Describe the nearest recorded request and its first difference."""
+        operation = row["operation"]
         begin = f"{self.path.name} holds no such {operation}"
         near = [entry for entry in self.entries if entry.request["operation"] == operation]
         if not near:
             held = ", ".join(sorted({entry.request["operation"] for entry in self.entries})) or "nothing"
             return f"{begin}; it holds {held}: record it"
-        mine = dict(_leaves(asked["params"]))
-        differing = [(entry, *_differences(dict(_leaves(entry.request["params"])), mine)) for entry in near]
+        leaves = dict(_leaves(row["params"]))
+        differing = [(entry, *_differences(dict(_leaves(entry.request["params"])), leaves)) for entry in near]
         entry, count, _, first = min(differing, key=lambda item: (item[1], -item[2]))
         return (
             f"{begin}: the nearest is line {entry.line}, which differs in {count} field{'s' * (count > 1)}, "
-            f"first in {first}: ask as it was recorded, or record it again"
+            f"first in {first}: send the request as recorded, or record it again"
         )
 
 
 class RecordingFile:
-    """Writes a recording, each line durable before its reply has been given out.
+    """Writes a recording; a line is durable before the client receives all of its reply.
 
     Parameters
     ----------
     path : str or Path
-        Lines are added to those that are there; one that was cut off is removed first.
+        New lines are appended; an incomplete last line is removed first.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -171,7 +171,7 @@ class RecordingFile:
         self._lock = threading.Lock()
 
     def append(self, request: Mapping[str, Any], reply: Mapping[str, Any]) -> None:
-        """Add an entry; it is on disk on return."""
+        """Append an entry; it is on disk on return."""
         line = json.dumps({"request": request, "reply": reply}, ensure_ascii=False) + "\n"
         data = memoryview(line.encode("utf-8", "surrogatepass"))
         with self._lock:
@@ -180,14 +180,14 @@ class RecordingFile:
             os.fsync(self._file)
 
     def close(self) -> None:
-        """Close the file; whatever comes later is an error, not a line in another file."""
+        """Close the file; a later `append` fails, instead of writing to a reused descriptor."""
         with self._lock:
             os.close(self._file)
             self._file = -1
 
 
-def asked_of(request: Request, redactor: Redactor) -> dict[str, Any]:
-    """Return a request as a recording's line has it: canonical, and without secrets."""
+def request_row(request: Request, redactor: Redactor) -> dict[str, Any]:
+    """Return a request in a recording's form: canonical and redacted."""
     params = {name: _plain(value) for name, value in request.params.items() if name not in VOLATILE}
     return {
         "service": request.service, "operation": request.operation, "params": redactor.value(params),
@@ -195,7 +195,7 @@ def asked_of(request: Request, redactor: Redactor) -> dict[str, Any]:
 
 
 def json_of(body: bytes) -> Any:
-    """Return a reply's body as JSON: what it holds, or ``{"$text"}``, or ``{"$base64"}``."""
+    """Return a body as JSON: its content, ``{"$text"}`` or ``{"$base64"}``."""
     try:
         return json.loads(body)
     except ValueError:
@@ -207,7 +207,7 @@ def json_of(body: bytes) -> Any:
 
 
 def bytes_of(body: Any) -> bytes:
-    """Undo `json_of`."""
+    """Invert `json_of`."""
     if isinstance(body, dict) and len(body) == 1:
         if "$text" in body:
             return str(body["$text"]).encode("utf-8")
@@ -217,7 +217,7 @@ def bytes_of(body: Any) -> bytes:
 
 
 def fault_in(item: Mapping[str, Any]) -> Exception:
-    """Return the failure in a stream's place; one without an ``exception`` is a stream that ended early."""
+    """Return the recorded failure of a stream; without an ``exception``, the stream was cut."""
     if "exception" not in item:
         return Cut("the stream ends here")
     code = str(item["exception"])
@@ -225,25 +225,25 @@ def fault_in(item: Mapping[str, Any]) -> Exception:
 
 
 def is_stream(headers: Mapping[str, str]) -> bool:
-    """Whether a reply is an event stream."""
+    """Return whether a reply is an event stream."""
     return headers.get("Content-Type", "").startswith(_STREAM)
 
 
 def _entry(path: Path, number: int, line: bytes) -> Entry:
     try:
-        found = json.loads(line)
-        request, reply = found["request"], found["reply"]
+        row = json.loads(line)
+        request, reply = row["request"], row["reply"]
         request["service"], request["operation"], request["params"].items()
         int(reply["status"]), float(reply["s"]), dict(reply["headers"])
         if "events" not in reply:
             reply["body"]
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise SourceError(f"{path}, line {number}: this is no entry of a recording: remove it") from None
+        raise SourceError(f"{path}, line {number}: not an entry of a recording: remove the line") from None
     return Entry(number, request, reply)
 
 
 def _plain(value: Any) -> Any:
-    """Return a parameter as JSON has it, in one of the forms that mean the same."""
+    """Return a parameter as JSON, in one canonical form."""
     if isinstance(value, Mapping):
         return {str(name): _plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
@@ -251,7 +251,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, bytes | bytearray):
-        # A picture or a PDF may be large, and is only compared.
+        # Images and PDFs can be large, and are only compared.
         kept = json_of(bytes(value))
         if isinstance(kept, dict) and "$base64" in kept:
             return {"$sha256": hashlib.sha256(value).hexdigest(), "$bytes": len(value)}
@@ -261,12 +261,12 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def _key(asked: Mapping[str, Any]) -> str:
-    return json.dumps([asked["operation"], asked["params"]], sort_keys=True)
+def _key(row: Mapping[str, Any]) -> str:
+    return json.dumps([row["operation"], row["params"]], sort_keys=True)
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Yield (path, JSON) of all that a JSON value holds; a path is as ``messages[0].content[0].text``."""
+    """Yield path and JSON of every leaf; a path reads ``messages[0].content[0].text``."""
     if isinstance(value, Mapping) and value:
         for name in value:
             yield from _leaves(value[name], f"{path}.{name}" if path else name)
@@ -277,17 +277,17 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
         yield path, json.dumps(value, ensure_ascii=False)
 
 
-def _differences(recorded: dict[str, str], asked: dict[str, str]) -> tuple[int, float, str]:
-    """Return how many fields differ, how alike the first that does is (0 to 1), and what it says."""
-    differing = [path for path in dict.fromkeys((*asked, *recorded)) if recorded.get(path) != asked.get(path)]
+def _differences(recorded: dict[str, str], sent: dict[str, str]) -> tuple[int, float, str]:
+    """Return how many fields differ, the similarity of the first in [0, 1], and its description."""
+    differing = [path for path in dict.fromkeys((*sent, *recorded)) if recorded.get(path) != sent.get(path)]
     first = differing[0]
-    old, new = (held.get(first, "absent") for held in (recorded, asked))
+    old, new = (held.get(first, "absent") for held in (recorded, sent))
     likeness = difflib.SequenceMatcher(None, old[:400], new[:400], autojunk=False).ratio()
-    return len(differing), likeness, f"{first} (recorded: {_window(old, new)}; asked: {_window(new, old)})"
+    return len(differing), likeness, f"{first} (recorded: {_window(old, new)}; sent: {_window(new, old)})"
 
 
 def _window(text: str, other: str, width: int = 60) -> str:
-    """Return what of a text stands about its first difference from another."""
+    """Return the part of a text around its first difference from another."""
     same = next((at for at, (a, b) in enumerate(zip(text, other, strict=False)) if a != b), 0)
     start = max(0, min(same - 20, len(text) - width))
     part = text[start : start + width]

@@ -1,8 +1,7 @@
-"""Secrets out of what is kept: account ids, keys, tokens, signatures and request ids.
+"""Remove secrets from recordings: account ids, keys, tokens, signatures and request ids.
 
-What stands in a secret's place is as long as the secret was. So a text that comes in pieces (the
-deltas of a stream) can be joined, redacted and cut again where it was cut: a secret that lies across
-a cut goes, too.
+A replacement is as long as its secret. A text in pieces (the deltas of a stream) can therefore be
+joined, redacted and cut at the same places, which also removes a secret that spans a cut.
 """
 
 from __future__ import annotations
@@ -13,13 +12,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-#: What a secret must have to be looked for as it is: access keys have 16 to 128 characters (IAM API
-#: reference, AccessKey), and a shorter word, such as a test's "test", may be anything.
+#: Fewest characters of a known secret to search for: access keys have 16 to 128 (IAM API reference,
+#: AccessKey), and shorter words, such as the "test" of a test, occur by chance.
 SHORTEST = 16
 
-_SCHEME = r"(?:IQoJ|FwoG|FQoG|AQoD)"  # how the tokens of AWS's security token service begin
+_SCHEME = r"(?:IQoJ|FwoG|FQoG|AQoD)"  # prefixes of tokens of the AWS Security Token Service
 _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-#: What is a secret by its looks.
+#: Secrets recognised by their form.
 _LOOKS = re.compile(
     "|".join([
         r"(?:AKIA|ASIA)[A-Z0-9]{12,124}",
@@ -32,7 +31,7 @@ _LOOKS = re.compile(
         rf"(?i:(?<=request id: )|(?<=requestid: )|(?<=request-id: )|(?<=requestid=)){_UUID}",
     ])
 )  # fmt: skip
-#: An account's id: 12 digits that are no part of a longer number; %20 before them is none of theirs.
+#: An account id: 12 digits outside a longer number; the digits of a preceding %20 do not count.
 _ACCOUNT = re.compile(r"(?<!\d)\d{12}(?!\d)|(?<=%[0-9A-Fa-f]{2})\d{12}(?!\d)")
 
 Change = Callable[[tuple[Any, ...], str], str]
@@ -42,13 +41,13 @@ _SIGNATURE = re.compile(r"Signature=([0-9a-fA-F]+)")
 
 
 class Redactor:
-    """Takes secrets out of text and of JSON values.
+    """Removes secrets from texts and JSON values.
 
     Parameters
     ----------
     known : iterable of str
-        Secrets to look for as they are, beside what is one by its looks; those under `SHORTEST`
-        characters are left.
+        Secrets to search for verbatim, besides those recognised by their form; secrets under
+        `SHORTEST` characters are ignored.
 
     Examples
     --------
@@ -64,13 +63,13 @@ class Redactor:
         self._known = re.compile("|".join(map(re.escape, words))) if words else None
 
     def text(self, text: str) -> str:
-        """Return a text of the same length without its secrets."""
+        """Redact a text, keeping its length."""
         if self._known is not None:
             text = self._known.sub(_crossed, text)
         return _ACCOUNT.sub("0" * 12, _LOOKS.sub(_crossed, text))
 
     def pieces(self, texts: Sequence[str]) -> list[str]:
-        """Redact a text that is cut in pieces, also across the cuts."""
+        """Redact a text in pieces, including secrets that span a cut."""
         whole, out, at = self.text("".join(texts)), [], 0
         for text in texts:
             out.append(whole[at : at + len(text)])
@@ -78,11 +77,11 @@ class Redactor:
         return out
 
     def value(self, value: Any) -> Any:
-        """Return a JSON value without secrets, in names too; whole numbers of 12 digits become 0."""
+        """Redact a JSON value, names included; integers of 12 digits become 0."""
         return self._changed(value, lambda _, text: self.text(text))
 
     def payloads(self, payloads: Sequence[Mapping[str, Any]]) -> list[Any]:
-        """Redact the payloads of a stream's events; what stands in the same place of all is one text."""
+        """Redact the payloads of a stream's events, joining the texts at equal paths into one text."""
         texts: dict[Any, list[str]] = defaultdict(list)
 
         def keep(path: tuple[Any, ...], text: str) -> str:
@@ -92,7 +91,7 @@ class Redactor:
         for payload in payloads:
             self._changed(payload, keep, (payload.get("contentBlockIndex"),))
         clean = {path: iter(self.pieces(pieces)) for path, pieces in texts.items()}
-        # Once more by themselves: two texts in the same place need not be one.
+        # Every piece is redacted again alone: texts at equal paths need not belong together.
         return [
             self._changed(
                 payload, lambda path, _: self.text(next(clean[path])), (payload.get("contentBlockIndex"),)
@@ -101,7 +100,7 @@ class Redactor:
         ]
 
     def _changed(self, value: Any, change: Change, path: tuple[Any, ...] = ()) -> Any:
-        """Return a JSON value with its texts changed by ``change(path, text)``."""
+        """Apply ``change(path, text)`` to every text in a JSON value."""
         if isinstance(value, str):
             return change(path, value)
         if isinstance(value, Mapping):
@@ -114,14 +113,14 @@ class Redactor:
 
 
 def known_secrets(headers: Mapping[str, str]) -> set[str]:
-    """Return the secrets that a request's headers (names in lower case) hold."""
-    said = headers.get("authorization", "")
-    found = {headers.get("x-amz-security-token", ""), said.removeprefix("Bearer ").strip()}
-    if credential := _CREDENTIAL.search(said):
-        found |= {credential[1], credential[2]}
-    if signature := _SIGNATURE.search(said):
-        found.add(signature[1])
-    return found - {""}
+    """Return the secrets in a request's headers (names in lower case)."""
+    authorization = headers.get("authorization", "")
+    secrets = {headers.get("x-amz-security-token", ""), authorization.removeprefix("Bearer ").strip()}
+    if credential := _CREDENTIAL.search(authorization):
+        secrets |= {credential[1], credential[2]}
+    if signature := _SIGNATURE.search(authorization):
+        secrets.add(signature[1])
+    return secrets - {""}
 
 
 def _crossed(match: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""Which operation a request is for, by botocore's service models."""
+"""Find the operation of a request in botocore's service models."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SERVICES = ("bedrock-runtime", "bedrock-agent-runtime", "bedrock")
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """An operation's place.
+    """An operation and its path.
 
     Attributes
     ----------
@@ -26,7 +26,7 @@ class Route:
     template : str
         ``/model/{modelId}/converse``.
     pattern : re.Pattern
-        Matches the raw path; its groups are the labels, in order.
+        Matches the raw path; one group per label, in order.
     labels : tuple of str
     model : botocore.model.OperationModel
     """
@@ -39,20 +39,20 @@ class Route:
     model: Any
 
     def label_values(self, path: str) -> dict[str, str]:
-        """Return the labels' values in a raw path without query."""
-        found = self.pattern.fullmatch(path)
-        if found is None:
+        """Return the values of the labels in a raw path without query."""
+        match = self.pattern.fullmatch(path)
+        if match is None:
             return {}
-        return {name: unquote(value) for name, value in zip(self.labels, found.groups(), strict=True)}
+        return {name: unquote(value) for name, value in zip(self.labels, match.groups(), strict=True)}
 
 
 def find(method: str, path: str) -> Route:
-    """Find the operation of a method and a raw path without query.
+    """Find the operation with a method and a raw path without query.
 
     Raises
     ------
     Refusal
-        There is none: ``UnknownOperationException``, status 404; near ones are named.
+        No operation matches: ``UnknownOperationException``, status 404; the message names near misses.
 
     Examples
     --------
@@ -70,7 +70,7 @@ def find(method: str, path: str) -> Route:
     near = difflib.get_close_matches(f"{method} {path}", all_templates, n=3, cutoff=0.3)
     raise Refusal(
         "UnknownOperationException",
-        f"no operation has {method} {path}; near ones: {'; '.join(near) or 'none'}",
+        f"no operation has {method} {path}; near misses: {'; '.join(near) or 'none'}",
         404,
     )
 
@@ -78,12 +78,12 @@ def find(method: str, path: str) -> Route:
 @lru_cache(maxsize=len(SERVICES))
 def _routes(service: str) -> dict[tuple[str, int], list[Route]]:
     """Return a service's operations by method and number of slashes."""
-    found: dict[tuple[str, int], list[Route]] = defaultdict(list)
+    by_shape: dict[tuple[str, int], list[Route]] = defaultdict(list)
     for route in _read(service):
-        found[route.model.http["method"], route.template.count("/")].append(route)
-    for routes in found.values():
-        routes.sort(key=lambda route: len(route.labels))  # a fixed path before one with a label
-    return dict(found)
+        by_shape[route.model.http["method"], route.template.count("/")].append(route)
+    for routes in by_shape.values():
+        routes.sort(key=lambda route: len(route.labels))  # a fixed path takes precedence over a label
+    return dict(by_shape)
 
 
 def _read(service: str) -> Iterator[Route]:

@@ -1,8 +1,8 @@
-"""What Bedrock enforces on a Converse request and its service model does not say.
+"""Rules of Converse requests that Bedrock enforces and its service model does not state.
 
 Sources: Amazon Bedrock User Guide, "Prompt caching" (cache points), "Use the Converse API" (roles, tools)
 and "Get validated JSON results" (schemas); Anthropic's "Search results" (citations for all or none). The
-words are near Bedrock's own, where known.
+messages follow Bedrock's wording where it is known.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from rag.emulator.caching import prompt_blocks
 
 MAX_CACHE_POINTS = 4
-#: Keywords of JSON Schema that structured output refuses.
+#: Keywords of JSON Schema that structured output does not support.
 UNSUPPORTED_KEYWORDS = (
     "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength",
     "maxItems", "uniqueItems", "minProperties", "maxProperties",
@@ -23,10 +23,10 @@ UNSUPPORTED_KEYWORDS = (
 
 
 def broken(params: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what is wrong with a valid Converse request, a line each."""
+    """Yield one line per rule that a request breaks; the request fits the service model."""
     messages = params.get("messages", [])
     if not messages and ":prompt/" not in str(params.get("modelId", "")):
-        yield "messages: at least one message is needed"
+        yield "messages: at least one message is required"
     yield from _roles(messages)
     yield from _blank_texts(params)
     yield from _tools(params, messages)
@@ -64,7 +64,7 @@ def _tools(params: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]) -> 
     choice = config.get("toolChoice", {})
     chosen = choice.get("tool", {}).get("name")
     if chosen is not None and chosen not in names:
-        yield f"toolConfig.toolChoice.tool.name: {chosen!r} is none of the tools {', '.join(names)}"
+        yield f"toolConfig.toolChoice.tool.name: {chosen!r} is not among the tools {', '.join(names)}"
     if len(set(names)) < len(names):
         yield "toolConfig.tools: two tools have the same name"
     thinking = params.get("additionalModelRequestFields") or {}
@@ -79,8 +79,8 @@ def _tools(params: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]) -> 
         used = used or bool(calls or results)
         for missing in sorted(open_calls - results):
             yield f"Expected toolResult blocks at messages[{number}].content for the following Ids: {missing}"
-        for unasked in sorted(results - open_calls):
-            yield f"messages[{number}].content: toolResult {unasked} answers no toolUse of the previous turn"
+        for unknown in sorted(results - open_calls):
+            yield f"messages[{number}].content: toolResult {unknown} has no toolUse in the previous turn"
         open_calls = calls
     if used and "toolConfig" not in params:
         yield "The toolConfig field must be defined when using toolUse and toolResult content blocks"
@@ -100,7 +100,7 @@ def _citations(params: Mapping[str, Any]) -> Iterator[str]:
 
 
 def search_results(params: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield the search results of a prompt, those in tools' results, too, in the order of their indexes."""
+    """Yield the search results of a prompt in index order, including those in tool results."""
     for block in prompt_blocks(params):
         inner = block["toolResult"]["content"] if "toolResult" in block else [block]
         yield from (part["searchResult"] for part in inner if "searchResult" in part)
@@ -119,7 +119,7 @@ def _schema(params: Mapping[str, Any]) -> Iterator[str]:
 
 
 def output_schema(params: Mapping[str, Any]) -> str | None:
-    """Return the JSON schema that a reply must keep to, as it was sent."""
+    """Return the JSON schema of a structured reply, as the request has it."""
     structure = params.get("outputConfig", {}).get("textFormat", {}).get("structure", {})
     schema: str | None = structure.get("jsonSchema", {}).get("schema")
     return schema

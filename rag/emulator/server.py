@@ -1,56 +1,33 @@
-"""The emulator: a request is read, checked, held to the quotas, answered, and remembered."""
+"""The emulator: it validates requests, applies quotas and failures, answers and records them."""
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping
-from functools import lru_cache
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
-from rag.emulator import routing, rules, signing, validating
+from rag.emulator import agents, conversing, embedding, jobs, routing, rules, signing, validating
 from rag.emulator.behaviour import Behaviour, Chance, Cut, Failure, Hang, Moment, Quotas, paced
 from rag.emulator.caching import PromptCache
 from rag.emulator.connection import Incoming, Listener
 from rag.emulator.wire import Refusal, Reply, Request
 
-#: Where each operation is answered, loaded when first asked for.
-OPERATIONS = {
-    "ApplyGuardrail": "rag.emulator.conversing:apply_guardrail",
-    "Converse": "rag.emulator.conversing:converse",
-    "ConverseStream": "rag.emulator.conversing:converse_stream",
-    "CountTokens": "rag.emulator.conversing:count_tokens",
-    "CreateModelInvocationJob": "rag.emulator.jobs:create",
-    "GetModelInvocationJob": "rag.emulator.jobs:get",
-    "InvokeModel": "rag.emulator.embedding:invoke_model",
-    "ListModelInvocationJobs": "rag.emulator.jobs:list_jobs",
-    "Rerank": "rag.emulator.agents:rerank",
-    "Retrieve": "rag.emulator.agents:retrieve",
-    "StopModelInvocationJob": "rag.emulator.jobs:stop",
-}
-#: What an operation asks of the quota of tokens; others ask nothing.
-TOKENS = {
-    "Converse": "rag.emulator.conversing:tokens_of",
-    "ConverseStream": "rag.emulator.conversing:tokens_of",
-    "InvokeModel": "rag.emulator.embedding:tokens_of",
-}
-#: Requests that are remembered; the older half is forgotten beyond.
+#: Requests kept in `Emulator.requests`; beyond that, the older half is dropped.
 KEPT = 100_000
-#: The secret of any access key, where none are given.
+#: The secret of every access key, unless `secrets` is set.
 SECRET = "test"
 REGION = "us-east-1"
 
 
 class Recorder(Protocol):
-    """Answers in the emulator's place: from a recording, or from the real service."""
+    """Answers instead of the emulator: from a recording, or from the real service."""
 
     def handle(self, request: Request) -> Reply | None:
-        """Return the reply, or None to let the emulator answer; may raise `Refusal`."""
+        """Return the reply, or None if the emulator is to answer; may raise `Refusal`."""
 
 
 class Emulator:
@@ -63,13 +40,13 @@ class Emulator:
         0 takes a free one.
     host : str
     check_signatures : bool
-        Whether a wrong or missing signature is refused.
+        Whether to refuse wrong and missing signatures.
     secrets : Mapping, optional
-        Access keys and their secrets; by default any key, with the secret `SECRET`.
+        Access keys and their secrets; by default any key with the secret `SECRET`.
     s3_endpoint : str, optional
         Where batch jobs read and write.
     knowledge_bases : Mapping
-        Knowledge bases' ids and the folders of their indexes.
+        Ids of knowledge bases, and the folders of their indexes.
     recorder : Recorder, optional
     job_s : float
         Seconds that a batch job is in progress.
@@ -78,12 +55,14 @@ class Emulator:
     ----------
     behaviour : Behaviour
         May be edited or replaced while it runs.
+    jobs : Jobs
+        Batch jobs, and the failures of those to come.
     requests : list of Request
-        All that arrived, valid or not (the last `KEPT`).
+        Every request, valid or not (the last `KEPT`).
     problems : list of str
-        What was wrong with those that were refused.
+        One line per invalid request.
     counts : Counter
-        By operation; ``refused`` (the request's fault), ``throttled``, ``failed`` (on demand).
+        Requests by operation; ``refused`` (invalid), ``throttled``, ``failed`` (on demand).
 
     Examples
     --------
@@ -112,21 +91,26 @@ class Emulator:
         self.problems: list[str] = []
         self.counts: Counter[str] = Counter()
         self.prompt_cache = PromptCache()
+        self.jobs = jobs.Jobs()
         self._number = 0
         self._lock = threading.Lock()
         self._failures: list[Failure] = []
         self._quotas, self._chance = Quotas(), Chance()
-        self._listener = Listener((host, port), self)
+        self._listener = Listener(
+            (host, port), self.answer,
+            on_malformed=lambda problem: self._note("", problem),
+            bytes_per_second=lambda: self.behaviour.bytes_per_second,
+        )  # fmt: skip
         self._thread = threading.Thread(target=self._listener.serve_forever, args=(0.05,), daemon=True)
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The URL that it listens on."""
         host, port = self._listener.server_address[:2]
         return f"http://{host!s}:{port}"
 
     def __enter__(self) -> Emulator:
-        """Begin to answer."""
+        """Start to answer."""
         self._thread.start()
         return self
 
@@ -136,7 +120,7 @@ class Emulator:
         self._thread.join()
 
     def environment(self) -> dict[str, str]:
-        """Return the environment variables that send AWS's clients here, with fake credentials."""
+        """Return environment variables that point AWS's clients here, with fake credentials."""
         key, secret = next(iter(self.secrets.items())) if self.secrets else ("test", SECRET)
         return {
             "AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret,
@@ -147,23 +131,23 @@ class Emulator:
         }  # fmt: skip
 
     def fail_next(self, code: str, times: int = 1, *, moment: Moment = "before", events: int = 2) -> None:
-        """Let the next calls fail; these failures come before the random ones.
+        """Make the next calls fail; these failures take precedence over random ones.
 
         Parameters
         ----------
         code : str
-            Of `rag.bedrock.runtime.faults.FAULTS`. ``StreamCut`` and ``ConnectionClosedError`` cut the
-            connection, ``ReadTimeoutError`` lets the client wait until it gives up.
+            A name in `rag.bedrock.runtime.faults.FAULTS`. ``StreamCut`` and ``ConnectionClosedError``
+            cut the connection; ``ReadTimeoutError`` sends nothing until the client times out.
         times : int
         moment : {"before", "stream", "after"}
-            Instead of a reply; in a stream after `events` pieces of content; after the last one,
-            before ``messageStop``. The last two wait for a ConverseStream.
+            Instead of a reply; in a stream after `events` pieces of content; after its content, before
+            ``messageStop``. The last two wait for a ConverseStream.
         events : int
 
         Raises
         ------
         ConfigError
-            No server can fail like that.
+            No server fails with this code.
         """
         failure = Failure(code, moment, events)
         with self._lock:
@@ -175,9 +159,9 @@ class Emulator:
         Raises
         ------
         Cut, Hang
-            The connection is to end, or to fall silent.
+            The connection is to end, or to stay open without an answer.
         """
-        request, refusal = self._understand(incoming)
+        request, refusal = self._parse(incoming)
         with self._lock:
             self.requests.append(request)
             if len(self.requests) > KEPT:
@@ -197,8 +181,8 @@ class Emulator:
             return Reply({"message": f"the emulator failed: {error}"}, 500, {**headers, **error_type})
         return Reply(reply.body, reply.status, {**headers, **reply.headers}, reply.events)
 
-    def _understand(self, incoming: Incoming) -> tuple[Request, Refusal | None]:
-        """Find the operation and its parameters, and what is wrong with them."""
+    def _parse(self, incoming: Incoming) -> tuple[Request, Refusal | None]:
+        """Parse a request, and return the refusal if it is invalid."""
         path, _, query = incoming.path.partition("?")
         service = operation = ""
         params: Mapping[str, Any] = {}
@@ -222,7 +206,7 @@ class Emulator:
         ), refusal  # fmt: skip
 
     def _checked(self, request: Request, refusal: Refusal | None) -> Reply:
-        """Refuse what is wrong, in the order in which AWS does; answer the rest."""
+        """Refuse an invalid request, in AWS's order: signature first; answer a valid one."""
         try:
             if self.check_signatures and request.operation:
                 signing.check(request, self.secrets, SECRET)
@@ -245,20 +229,26 @@ class Emulator:
         failure = self._next_failure(streams)
         if failure is None:
             try:
-                self._quotas.admit(behaviour, lambda: _called(TOKENS, request), time.monotonic())
+                self._quotas.admit(behaviour, lambda: _quota_tokens(request), time.monotonic())
             except Refusal:
                 self._note("throttled")
                 raise
             failure = self._chance.failure(behaviour, stream=streams)
         if failure is not None:
             self._note("throttled" if failure.code == "ThrottlingException" else "failed")
-        # A call too many is refused at once; all else takes its time.
+        # A throttled call fails at once; every other takes the latency.
         if failure is None or failure.code != "ThrottlingException" or failure.moment != "before":
             time.sleep(self._chance.latency_s(behaviour))
         if failure is not None and failure.moment == "before":
             raise failure.exception()
         try:
-            reply: Reply = _called(OPERATIONS, request, self)
+            operation = OPERATIONS.get(request.operation)
+            if operation is None:
+                raise Refusal(
+                    "UnknownOperationException",
+                    f"the emulator has no {request.operation} of {request.service}", 501,
+                )  # fmt: skip
+            reply = operation(self, request)
         except Refusal as refused:
             self._note("refused", f"{request.operation}: {refused}")
             raise
@@ -281,33 +271,24 @@ class Emulator:
                 self.problems.append(problem)
 
 
-def _called(homes: Mapping[str, str], request: Request, *emulator: Emulator) -> Any:
-    home = homes.get(request.operation)
-    if home is None and homes is TOKENS:
-        return 0
-    if home is None:
-        raise Refusal(
-            "UnknownOperationException", f"the emulator has no {request.operation} of {request.service}", 501
-        )
-    return _function(home)(*emulator, request)
+#: The functions that answer the operations.
+OPERATIONS: Mapping[str, Callable[[Emulator, Request], Reply]] = {
+    "ApplyGuardrail": conversing.apply_guardrail,
+    "Converse": conversing.converse,
+    "ConverseStream": conversing.converse_stream,
+    "CountTokens": conversing.count_tokens,
+    "CreateModelInvocationJob": jobs.create,
+    "GetModelInvocationJob": jobs.get,
+    "InvokeModel": embedding.invoke_model,
+    "ListModelInvocationJobs": jobs.list_jobs,
+    "Rerank": agents.rerank,
+    "Retrieve": agents.retrieve,
+    "StopModelInvocationJob": jobs.stop,
+}
 
 
-@lru_cache(maxsize=64)
-def _function(home: str) -> Callable[..., Any]:
-    module, _, name = home.partition(":")
-    function: Callable[..., Any] = getattr(import_module(module), name)
-    return function
-
-
-def parsed(body: bytes) -> Any:
-    """Parse a JSON body.
-
-    Raises
-    ------
-    Refusal
-        It is none.
-    """
-    try:
-        return json.loads(body)
-    except ValueError as error:
-        raise Refusal("ValidationException", f"Malformed input request: not JSON: {error}") from error
+def _quota_tokens(request: Request) -> int:
+    """Return a request's share of the token quota; most operations have none."""
+    if request.operation in ("Converse", "ConverseStream"):
+        return conversing.tokens_of(request)
+    return embedding.tokens_of(request) if request.operation == "InvokeModel" else 0

@@ -1,7 +1,7 @@
-"""Signature version 4 of a request, computed again and compared.
+"""Verify a request's AWS Signature Version 4 by computing it again.
 
-The method is AWS's (IAM User Guide, "Create a signed AWS API request"). botocore's own
-`SigV4Auth` gives the same, three times slower; the tests let it sign what is checked here.
+The algorithm is AWS's (IAM User Guide, "Create a signed AWS API request"). botocore's `SigV4Auth`
+computes the same in three times the time; the tests sign with it and verify here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rag.emulator.wire import Refusal, Request
 
 #: The signing name of all three services.
 SERVICE = "bedrock"
-#: Clocks may differ by this much (AWS: five minutes).
+#: Largest difference between the clocks, in seconds (AWS: five minutes).
 SKEW_S = 300
 _SIGNED = re.compile(
     r"AWS4-HMAC-SHA256 Credential=([^/,\s]+)/(\d{8})/([^/,\s]+)/([^/,\s]+)/aws4_request,\s*"
@@ -27,35 +27,37 @@ _SIGNED = re.compile(
 
 
 def check(request: Request, secrets: Mapping[str, str] | None, secret: str) -> None:
-    """Check a request's signature.
+    """Verify a request's signature.
 
     Parameters
     ----------
     request : Request
     secrets : Mapping, optional
-        Access keys and their secrets. A bearer token is taken if it is among the secrets; any is
-        where this is None.
+        Access keys and their secrets; a bearer token must equal one of the secrets. None accepts any
+        access key with `secret`, and any bearer token.
     secret : str
-        That of any key where `secrets` is None.
+        The secret of every access key if `secrets` is None.
 
     Raises
     ------
     Refusal
         ``MissingAuthenticationTokenException``, ``UnrecognizedClientException`` or
-        ``InvalidSignatureException``, all with status 403.
+        ``InvalidSignatureException``, all with status 403; ``IncompleteSignatureException`` with 400.
     """
-    given = request.headers.get("authorization", "")
-    if not given:
+    authorization = request.headers.get("authorization", "")
+    if not authorization:
         raise Refusal("MissingAuthenticationTokenException", "Missing Authentication Token", 403)
-    scheme, _, token = given.partition(" ")
+    scheme, _, token = authorization.partition(" ")
     if scheme == "Bearer":
         if not token or (secrets is not None and token not in secrets.values()):
             raise Refusal("UnrecognizedClientException", "The bearer token is not valid.")
         return
-    found = _SIGNED.fullmatch(given)
-    if found is None:
-        raise Refusal("IncompleteSignatureException", f"not an Authorization header: {given[:200]}", 400)
-    key, date, region, service, names, signature = found.groups()
+    match = _SIGNED.fullmatch(authorization)
+    if match is None:
+        raise Refusal(
+            "IncompleteSignatureException", f"not an Authorization header: {authorization[:200]}", 400
+        )
+    key, date, region, service, names, signature = match.groups()
     if secrets is not None and key not in secrets:
         raise Refusal("UnrecognizedClientException", "The security token included in the request is invalid.")
     if service != SERVICE:
@@ -66,8 +68,8 @@ def check(request: Request, secrets: Mapping[str, str] | None, secret: str) -> N
         "AWS4-HMAC-SHA256", stamp, f"{date}/{region}/{service}/aws4_request",
         hashlib.sha256(_canonical(request, names).encode()).hexdigest(),
     ))  # fmt: skip
-    right = secret if secrets is None else secrets[key]
-    if not hmac.compare_digest(_hmac(_signing_key(right, date, region, service), text).hex(), signature):
+    key_secret = secret if secrets is None else secrets[key]
+    if not hmac.compare_digest(_hmac(_signing_key(key_secret, date, region, service), text).hex(), signature):
         raise Refusal(
             "InvalidSignatureException",
             "The request signature we calculated does not match the signature you provided. "
@@ -79,14 +81,15 @@ def _check_clock(stamp: str, date: str) -> None:
     try:
         signed = dt.datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=dt.UTC)
     except ValueError:
-        raise Refusal("InvalidSignatureException", f"no date in X-Amz-Date: {stamp!r}") from None
+        raise Refusal("InvalidSignatureException", f"X-Amz-Date is not a date: {stamp!r}") from None
     now = dt.datetime.now(dt.UTC)
     if not stamp.startswith(date):
         raise Refusal("InvalidSignatureException", f"Date in Credential scope does not match {stamp}.")
     if abs((now - signed).total_seconds()) > SKEW_S:
-        told = "expired" if signed < now else "not yet current"
+        fault = "expired" if signed < now else "not yet current"
         raise Refusal(
-            "InvalidSignatureException", f"Signature {told}: {stamp}; here it is {now:%Y%m%dT%H%M%SZ}."
+            "InvalidSignatureException",
+            f"Signature {fault}: {stamp}; the server's time is {now:%Y%m%dT%H%M%SZ}.",
         )
 
 
@@ -94,12 +97,12 @@ def _canonical(request: Request, names: str) -> str:
     path, _, query = request.path.partition("?")
     headers = [f"{name}:{' '.join(request.headers.get(name, '').split())}" for name in names.split(";")]
     digest = hashlib.sha256(request.body).hexdigest()
-    told = request.headers.get("x-amz-content-sha256", digest)
-    if told not in (digest, "UNSIGNED-PAYLOAD"):
-        raise Refusal("InvalidSignatureException", "X-Amz-Content-SHA256 is not the body's.")
+    declared = request.headers.get("x-amz-content-sha256", digest)
+    if declared not in (digest, "UNSIGNED-PAYLOAD"):
+        raise Refusal("InvalidSignatureException", "X-Amz-Content-SHA256 is not the hash of the body.")
     return "\n".join((
         request.method, quote(path, safe="/~"), "&".join(sorted(query.split("&"))),
-        *headers, "", names, told,
+        *headers, "", names, declared,
     ))  # fmt: skip
 
 

@@ -1,7 +1,7 @@
-"""A request's parameters, rebuilt from its parts and checked against botocore's service model.
+"""Rebuild a request's parameters and check them against botocore's service model.
 
-`botocore.validate` checks what is required, types, unions, unknown members and minima; `_walk` adds what
-AWS checks besides: enums, maxima and patterns. What AWS enforces and the model does not say is in
+`botocore.validate` checks required members, types, unions, unknown members and minima; `_walk` adds
+enums, maxima and patterns, which AWS checks too. Rules that the model does not state are in
 `rag.emulator.rules`.
 """
 
@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl
 from rag.emulator.routing import Route
 from rag.emulator.wire import Refusal
 
-#: Shapes whose patterns are Java's (``\p{L}``) and no Python's: these are not checked.
+#: Shapes whose patterns use Java syntax (``\p{L}``) that Python lacks: not checked.
 UNCHECKED_PATTERNS = frozenset({
     "AutomatedReasoningPolicyDefinitionTypeName", "AutomatedReasoningPolicyDefinitionTypeValueName",
     "AutomatedReasoningPolicyDefinitionVariableName", "DocumentAclGroupIdString",
@@ -30,13 +30,13 @@ UNCHECKED_PATTERNS = frozenset({
 def read(
     route: Route, path: str, query: str, headers: Mapping[str, str], body: bytes
 ) -> tuple[dict[str, Any], list[str]]:
-    """Rebuild an operation's parameters as boto3 names them, and say what is wrong with them.
+    """Rebuild an operation's parameters with boto3's names, and validate them.
 
     Parameters
     ----------
     route : Route
     path, query : str
-        As they came.
+        As received.
     headers : Mapping
         Names in lower case.
     body : bytes
@@ -44,15 +44,15 @@ def read(
     Returns
     -------
     params : dict
-        Blobs are bytes. As far as they could be read.
+        The readable parameters; blobs are bytes.
     wrong : list of str
-        One line each, which names the parameter and the rule.
+        One line per violation, naming the parameter and the rule.
     """
     shape = route.model.input_shape
     if shape is None:
         return {}, []
     labels = route.label_values(path)
-    asked = dict(parse_qsl(query, keep_blank_values=True))
+    arguments = dict(parse_qsl(query, keep_blank_values=True))
     payload = shape.serialization.get("payload")
     params: dict[str, Any] = {}
     wrong: list[str] = []
@@ -61,11 +61,11 @@ def read(
         wire: str = member.serialization.get("name", name)
         if location == "uri":
             params[name] = labels[wire]
-        elif location == "querystring" and wire in asked:
-            params[name] = _plain(asked.pop(wire), member)
+        elif location == "querystring" and wire in arguments:
+            params[name] = _plain(arguments.pop(wire), member)
         elif location == "header" and wire.lower() in headers:
             params[name] = _plain(headers[wire.lower()], member)
-    wrong += [f"unknown query parameter {name!r}" for name in asked]
+    wrong += [f"unknown query parameter {name!r}" for name in arguments]
     if payload is not None and shape.members[payload].type_name in ("blob", "string"):
         params[payload] = body
     elif body:
@@ -79,7 +79,11 @@ def read(
             return params, ["the body is not a JSON object"]
         if payload is None:
             located = {n for n, m in shape.members.items() if "location" in m.serialization}
-            wrong += [f"{name}: is no part of the body" for name in decoded if name in located]
+            wrong += [
+                f"{name}: belongs in the path, the query or the headers, not in the body"
+                for name in decoded
+                if name in located
+            ]
             params |= {name: value for name, value in decoded.items() if name not in located}
         else:
             params[payload] = decoded
@@ -87,7 +91,7 @@ def read(
 
 
 def refusal(wrong: list[str]) -> Refusal:
-    """Return what a request with these faults is answered."""
+    """Return the refusal for a list of violations."""
     count = f"{len(wrong)} validation error{'s' if len(wrong) > 1 else ''} detected: "
     return Refusal("ValidationException", count + "; ".join(wrong))
 
@@ -102,10 +106,10 @@ def _problems(params: Mapping[str, Any], shape: Any) -> Iterator[str]:
 
 
 def _plain(text: str, shape: Any) -> Any:
-    """Return a value of the path, the query or a header in its type; as text where it has another."""
+    """Convert a value of the path, the query or a header to its type; return the text if it does not fit."""
     readers: dict[str, Callable[[str], Any]] = {
         "integer": int, "long": int, "float": float, "double": float,
-        "boolean": {"true": True, "false": False}.__getitem__, "list": lambda given: given.split(","),
+        "boolean": {"true": True, "false": False}.__getitem__, "list": lambda text: text.split(","),
     }  # fmt: skip
     try:
         if shape.serialization.get("jsonvalue"):
@@ -116,7 +120,7 @@ def _plain(text: str, shape: Any) -> Any:
 
 
 def _decoded(value: Any, shape: Any, wrong: list[str], path: str) -> Any:
-    """Return JSON as boto3 takes it: blobs as bytes, members by their own names, no nulls."""
+    """Return JSON in boto3's form: blobs as bytes, boto3's member names, no nulls."""
     kind = shape.type_name
     if kind == "structure" and isinstance(value, dict):
         if getattr(shape, "is_document_type", False):
@@ -126,7 +130,7 @@ def _decoded(value: Any, shape: Any, wrong: list[str], path: str) -> Any:
         for wire, item in value.items():
             name = by_wire[wire] if wire in by_wire else str(wire)
             known = shape.members.get(name)
-            if item is not None:  # restJson1: a null member is one that is not there
+            if item is not None:  # restJson1: a null member is absent
                 decoded[name] = item if known is None else _decoded(item, known, wrong, _join(path, name))
         return decoded
     if kind == "list" and isinstance(value, list):
@@ -137,7 +141,7 @@ def _decoded(value: Any, shape: Any, wrong: list[str], path: str) -> Any:
         try:
             return base64.b64decode(value, validate=True)
         except (binascii.Error, ValueError):
-            wrong.append(f"{path}: a blob is base64")
+            wrong.append(f"{path}: a blob must be base64")
     return value
 
 
@@ -147,7 +151,7 @@ def _wire_names(shape: Any) -> dict[str, str]:
 
 
 def _walk(value: Any, shape: Any, path: str) -> Iterator[str]:
-    """Yield violations of enums, maxima and patterns; what has another type is left to botocore."""
+    """Yield violations of enums, maxima and patterns; botocore reports wrong types."""
     kind = shape.type_name
     if kind == "structure" and isinstance(value, dict):
         if getattr(shape, "is_document_type", False):
@@ -169,8 +173,8 @@ def _walk(value: Any, shape: Any, path: str) -> Iterator[str]:
     elif kind == "blob" and isinstance(value, bytes):
         yield from _too_many(len(value), shape, path, "bytes", minimum=True)
     elif kind in ("integer", "long", "float", "double"):
-        if isinstance(value, bool):  # to Python a number, too
-            yield f"{path}: {json.dumps(value)} is no number"
+        if isinstance(value, bool):  # a bool is an int in Python
+            yield f"{path}: {json.dumps(value)} is not a number"
         elif isinstance(value, int | float) and value > shape.metadata.get("max", float("inf")):
             yield f"{path}: {value} is more than the maximum, {shape.metadata['max']}"
 
@@ -178,7 +182,7 @@ def _walk(value: Any, shape: Any, path: str) -> Iterator[str]:
 def _too_many(count: int, shape: Any, path: str, what: str, *, minimum: bool = False) -> Iterator[str]:
     if count > shape.metadata.get("max", count):
         yield f"{path}: {count} {what}: the maximum is {shape.metadata['max']}"
-    if minimum and count < shape.metadata.get("min", 0):  # botocore checks lists, text and numbers alone
+    if minimum and count < shape.metadata.get("min", 0):  # botocore checks lists, strings and numbers only
         yield f"{path}: {count} {what}: the minimum is {shape.metadata['min']}"
 
 
@@ -186,7 +190,7 @@ def _text(value: str, shape: Any, path: str) -> Iterator[str]:
     yield from _too_many(len(value), shape, path, "characters")
     allowed = shape.metadata.get("enum")
     if allowed and value not in allowed:
-        yield f"{path}: {value!r} is none of {', '.join(allowed)}"
+        yield f"{path}: {value!r} is not one of {', '.join(allowed)}"
     pattern = shape.metadata.get("pattern")
     if pattern and shape.name not in UNCHECKED_PATTERNS and not _compiled(pattern).fullmatch(value):
         yield f"{path}: {value!r} does not match {pattern}"

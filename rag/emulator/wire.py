@@ -1,4 +1,4 @@
-"""What goes between the emulator's parts: a request as boto3 named it, its reply, a refusal."""
+"""The types that the emulator's parts exchange: a request with boto3's names, a reply, a refusal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Event = tuple[str, Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One call, parsed and checked.
+    """One parsed and checked call.
 
     Attributes
     ----------
@@ -22,10 +22,10 @@ class Request:
     operation : str
         As AWS names it: ``Converse``, ``InvokeModel``, ``Rerank``.
     params : Mapping
-        The operation's input as boto3 names it: members of the path, the query, the headers and the
-        body; blobs are bytes, timestamps text. InvokeModel's ``body`` is bytes.
+        The operation's input with boto3's names: members from the path, the query, the headers and
+        the body; blobs are bytes, timestamps are text. InvokeModel's ``body`` is bytes.
     method, path : str
-        The path is raw (``:`` is ``%3A``) and holds the query.
+        The path is raw (``:`` is ``%3A``) and includes the query.
     headers : Mapping
         Names in lower case.
     body : bytes
@@ -45,16 +45,16 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What is answered: JSON, bytes, or a stream of events.
+    """The answer to a request: JSON, bytes, or a stream of events.
 
     Attributes
     ----------
     body : Mapping or bytes
-        JSON, or the bytes as they are.
+        JSON, or the bytes to send.
     status : int
     headers : Mapping
     events : iterable of (str, Mapping), optional
-        An event stream's types and payloads, in order; `body` is not sent then.
+        Types and payloads of an event stream, in order; `body` is then not sent.
     """
 
     body: Mapping[str, Any] | bytes = b""
@@ -63,16 +63,16 @@ class Reply:
     events: Iterable[Event] | None = None
 
 
-class Refusal(Exception):  # noqa: N818 -- it is an answer, not an error of ours
-    """A call that is answered as an AWS error.
+class Refusal(Exception):  # noqa: N818 -- an answer to the client, not a failure of the emulator
+    """Raised to answer a call with an AWS error.
 
     Parameters
     ----------
     code : str
-        As ``x-amzn-ErrorType`` names it.
+        The value of ``x-amzn-ErrorType``.
     message : str
     status : int, optional
-        The HTTP status; by default that of `rag.bedrock.runtime.faults.FAULTS`, else 400.
+        The HTTP status; by default that in `rag.bedrock.runtime.faults.FAULTS`, or 400.
 
     Examples
     --------

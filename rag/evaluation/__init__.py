@@ -1,11 +1,12 @@
-"""Measuring: golden sets, metrics with their uncertainty, comparisons, and sweeps over settings.
+"""Evaluation on a golden set: metrics with their uncertainty, comparisons, and sweeps over settings.
 
 >>> from rag.evaluation import compare, evaluate, sweep
->>> found = evaluate(rag.Pipeline("indexes/handbook"), "data/golden.jsonl")   # doctest: +SKIP
->>> print(found.metrics["recall@4000"])                                       # doctest: +SKIP
+>>> evaluation = evaluate(rag.Pipeline("indexes/handbook"), "data/golden.jsonl")   # doctest: +SKIP
+>>> print(evaluation.metrics["recall@4000"])                                       # doctest: +SKIP
 0.905 [0.867, 0.939]
 """
 
+# None of these modules imports the pipeline, LangChain or matplotlib before a function needs it.
 from rag.evaluation.compare import Comparison, Difference, compare
 from rag.evaluation.evaluate import Evaluation, evaluate
 from rag.evaluation.golden_set import Question, Span, read

@@ -1,4 +1,4 @@
-"""Two evaluations side by side, question by question."""
+"""Compare two evaluations question by question."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from rag.core.errors import UsageError
+from rag.core.table import Table
 from rag.evaluation.evaluate import Evaluation, Scored
-from rag.evaluation.statistics import estimate, randomization_test
+from rag.evaluation.statistics import estimate, p_text, randomization_test
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The mean over questions of one pipeline's value less the other's.
+    """The mean over questions of one pipeline's value minus the other's.
 
     Attributes
     ----------
@@ -22,7 +23,7 @@ class Difference:
     p : float
         Of a paired two-sided randomization test (`rag.evaluation.statistics.randomization_test`).
     count : int
-        Questions that both have.
+        Questions that both evaluations have.
     """
 
     mean: float
@@ -37,7 +38,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How much better `a` is than `b`, by metric; above 0 where `a` is better."""
+    """The difference of `a` minus `b` for each metric; above 0 where `a` is better."""
 
     a: str
     b: str
@@ -48,50 +49,57 @@ class Comparison:
         """Return plain values."""
         return {
             "a": self.a, "b": self.b, "notes": list(self.notes),
-            "differences": {name: asdict(found) for name, found in self.differences.items()},
+            "differences": {name: asdict(difference) for name, difference in self.differences.items()},
         }  # fmt: skip
 
-    def _repr_html_(self) -> str:
-        from rag.evaluation.tables import comparison_table, to_html
+    def table(self) -> Table:
+        """Return a table with one row per metric."""
+        rows = [
+            (metric, str(difference), p_text(difference.p), str(difference.count))
+            for metric, difference in self.differences.items()
+        ]
+        caption = f"{self.a} against {self.b} (above 0: {self.a} is better)"
+        return Table(caption, ("metric", "difference", "p", "questions"), rows)
 
-        return to_html(comparison_table(self))
+    def _repr_html_(self) -> str:
+        return self.table().to_html()
 
 
 def compare(a: Evaluation, b: Evaluation) -> Comparison:
     """Compare two evaluations on the questions that both have.
 
-    The p-value is of a paired two-sided randomization test (Smucker, Allan and Carterette, "A
+    The p-value is that of a paired two-sided randomization test (Smucker, Allan and Carterette, "A
     comparison of statistical significance tests for information retrieval evaluation", CIKM 2007).
 
     Raises
     ------
     UsageError
-        They were measured in different units, or share no question or no metric.
+        The evaluations differ in unit or in whether copies count, or share no question or no metric.
 
     Examples
     --------
     >>> compare(evaluate(pipe, golden), evaluate(other, golden))    # doctest: +SKIP
     """
-    for what in ("unit", "copies"):
-        if getattr(a, what) != getattr(b, what):
+    for setting, of_a, of_b in (("unit", a.unit, b.unit), ("copies", a.copies, b.copies)):
+        if of_a != of_b:
             raise UsageError(
-                f"{a.name} was measured with {what}={getattr(a, what)!r}, {b.name} with "
-                f"{what}={getattr(b, what)!r}: evaluate both alike"
+                f"{a.name} was measured with {setting}={of_a!r}, {b.name} with {setting}={of_b!r}: "
+                "evaluate both with the same"
             )
     ours, theirs = _by_id(a), _by_id(b)
     shared = [name for name in ours if name in theirs and ours[name].question == theirs[name].question]
     differences = {}
     for metric in (name for name in a.metrics if name in b.metrics):
-        if metric == "recall" and a.budgets != b.budgets:  # the means of different things
+        if metric == "recall" and a.budgets != b.budgets:  # means over different budgets
             continue
         values = [
             ours[name].values[metric] - theirs[name].values[metric]
             for name in shared if metric in ours[name].values
         ]  # fmt: skip
         if values:
-            found = estimate(values)
+            mean = estimate(values)
             differences[metric] = Difference(
-                found.mean, found.low, found.high, randomization_test(values), found.count
+                mean.mean, mean.low, mean.high, randomization_test(values), mean.count
             )
     if not differences:
         raise UsageError(
@@ -101,8 +109,8 @@ def compare(a: Evaluation, b: Evaluation) -> Comparison:
     return Comparison(a.name, b.name, differences, _notes(a, b, len(shared)))
 
 
-def _by_id(found: Evaluation) -> dict[str, Scored]:
-    return {scored.question.id: scored for scored in found.questions}
+def _by_id(evaluation: Evaluation) -> dict[str, Scored]:
+    return {scored.question.id: scored for scored in evaluation.questions}
 
 
 def _notes(a: Evaluation, b: Evaluation, shared: int) -> tuple[str, ...]:
@@ -111,6 +119,6 @@ def _notes(a: Evaluation, b: Evaluation, shared: int) -> tuple[str, ...]:
     counts = (
         (len(ours) - len(both), f"are only in {a.name}"),
         (len(theirs) - len(both), f"are only in {b.name}"),
-        (len(both) - shared, "have one id, and another text, filter, evidence or gold in each"),
+        (len(both) - shared, "have the same id in both, but another text, filter, evidence or gold"),
     )
     return tuple(f"{count} questions {what}: left out" for count, what in counts if count)

@@ -1,4 +1,4 @@
-"""The documents' texts as an index holds them, and where else an evidence span stands in them."""
+"""Rebuild the documents' texts from an index, and locate verbatim copies of evidence in them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Pieces = list[tuple[int, str]]
 
 
 def assemble(chunks: Iterable[Hit]) -> dict[str, Pieces]:
-    """Put documents together from their chunks.
+    """Join the chunks of each document into as few pieces of text as possible.
 
-    Chunks that overlap, or have only a known gap of white space between them, join into one piece.
-    Where it is not known what stands between two (a page's footer, say), a new piece begins.
+    Chunks join if they overlap, touch, or are separated by white space that the index recorded. A new
+    piece begins where the text between two chunks is unknown (a page's footer, for example).
 
     Parameters
     ----------
@@ -27,54 +27,54 @@ def assemble(chunks: Iterable[Hit]) -> dict[str, Pieces]:
     Returns
     -------
     dict of str to list of (int, str)
-        For each source its pieces in order; each is the loaded text from its start on.
+        The pieces of each source in order: the offset in the loaded text, and the text from there.
     """
-    found: dict[str, list[Hit]] = {}
+    by_source: dict[str, list[Hit]] = {}
     for chunk in chunks:
-        found.setdefault(chunk.source, []).append(chunk)
+        by_source.setdefault(chunk.source, []).append(chunk)
     return {source: _joined(sorted(hits, key=lambda hit: (hit.start, hit.end)))
-            for source, hits in found.items()}  # fmt: skip
+            for source, hits in by_source.items()}  # fmt: skip
 
 
 def _joined(hits: Sequence[Hit]) -> Pieces:
-    out: list[tuple[int, list[str]]] = []
+    pieces: list[tuple[int, list[str]]] = []
     end, gap = -1, None
     for hit in hits:
-        if out and gap is not None and hit.start == end + len(gap):
-            out[-1][1].extend((gap, hit.text))
-        elif out and hit.start <= end:
-            out[-1][1].append(hit.text[max(end - hit.start, 0) :])
+        if pieces and gap is not None and hit.start == end + len(gap):
+            pieces[-1][1].extend((gap, hit.text))
+        elif pieces and hit.start <= end:
+            pieces[-1][1].append(hit.text[max(end - hit.start, 0) :])
         else:
-            out.append((hit.start, [hit.text]))
+            pieces.append((hit.start, [hit.text]))
         if hit.end >= end:
             end, gap = hit.end, hit.gap
-    return [(start, "".join(parts)) for start, parts in out]
+    return [(start, "".join(parts)) for start, parts in pieces]
 
 
 def copies(index: Any, questions: Iterable[Question]) -> tuple[dict[Span, tuple[Span, ...]], int]:
-    """Find the verbatim copies of evidence spans in the documents of an index.
+    """Locate verbatim copies of the questions' evidence in the documents of an index.
 
-    Reads the text of every chunk; spans below `SHORTEST_COPY` characters are left out.
+    The text of every chunk is read; spans under `SHORTEST_COPY` characters are skipped.
 
     Returns
     -------
     dict of Span to tuple of Span
-        For each merged evidence span that has copies, where they stand.
+        The copies of each merged evidence span that has any.
     int
-        Spans whose own text the index does not hold as one piece: their copies are not known.
+        Spans whose text the index does not hold in one piece: their copies are unknown.
     """
     texts = assemble(index.scan())
-    wanted = {span for question in questions for span in merged(question.evidence)}
-    out: dict[Span, tuple[Span, ...]] = {}
+    spans = {span for question in questions for span in merged(question.evidence)}
+    copies_of: dict[Span, tuple[Span, ...]] = {}
     unknown = 0
-    for span in wanted:
+    for span in spans:
         if span.end - span.start < SHORTEST_COPY or span.source not in texts:
             continue
         text = _slice(texts[span.source], span)
         unknown += text is None
-        if text is not None and (places := tuple(_places(texts, text, span))):
-            out[span] = places
-    return out, unknown
+        if text is not None and (elsewhere := tuple(_occurrences(texts, text, except_at=span))):
+            copies_of[span] = elsewhere
+    return copies_of, unknown
 
 
 def _slice(pieces: Pieces, span: Span) -> str | None:
@@ -84,12 +84,12 @@ def _slice(pieces: Pieces, span: Span) -> str | None:
     return None
 
 
-def _places(texts: Mapping[str, Pieces], wanted: str, own: Span) -> Iterable[Span]:
+def _occurrences(texts: Mapping[str, Pieces], wanted: str, except_at: Span) -> Iterable[Span]:
     for source, pieces in texts.items():
         for start, text in pieces:
             at = text.find(wanted)
             while at >= 0:
-                place = Span(source, start + at, start + at + len(wanted))
-                if place != own:
-                    yield place
+                occurrence = Span(source, start + at, start + at + len(wanted))
+                if occurrence != except_at:
+                    yield occurrence
                 at = text.find(wanted, at + 1)

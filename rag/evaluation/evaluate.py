@@ -1,4 +1,4 @@
-"""A pipeline measured on a golden set: for each question, the context at each budget."""
+"""Measure a pipeline on a golden set: for every question, its ranking and its context at each budget."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from rag.core.errors import RagError, UsageError, near_miss
 from rag.core.passages import Context, Hit
+from rag.core.table import Table
 from rag.evaluation import corpus, metrics
 from rag.evaluation.golden_set import Question, Questions, Span, read
 from rag.evaluation.statistics import Estimate, estimate
@@ -22,26 +23,26 @@ BUDGETS = (1000, 2000, 4000, 8000)
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A question with what was measured of it.
+    """One question's measurements.
 
     Attributes
     ----------
     where : str or None
-        The filter that was applied.
+        The filter in force.
     values : mapping of str to float
-        By metric; see `Evaluation.metrics`.
+        By metric, as in `Evaluation.metrics`.
     tokens : tuple of int
         Estimated tokens of the context at each budget.
     seconds : float
-        Of the slowest of its contexts, and of the ranking; the question's vector is made once.
+        The slowest context or ranking; the question is embedded once.
     sources : int
-        Documents that the retriever's chunks are of; 0 where none are asked for.
+        Distinct documents among the retrieved chunks; 0 for a question without gold.
     lost : tuple of str
-        Evidence (``source:start-end``) of which nothing is in the largest context, and gold sources
-        that are not among the first k: what ``rag explain --expect`` takes.
+        Evidence (``source:start-end``) of which no character is in the largest context, and gold
+        sources below rank k: arguments for ``rag explain --expect``.
     unplaced : int
-        Passages of a context that the retriever did not find in the index: they count as context,
-        and are no evidence.
+        Passages of a context whose position in the index is unknown: they count as context and never
+        as evidence.
     """
 
     question: Question
@@ -64,33 +65,33 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What a pipeline reaches on a golden set.
+    """The measurements of a pipeline on a golden set.
 
     Attributes
     ----------
     name : str
-        Of what was measured; by default the index's path.
+        By default the path of the index.
     metrics : mapping of str to Estimate
-        For questions with evidence ``"recall@B"``, ``"precision@B"`` and ``"iou@B"`` at each budget
-        B, and ``"recall"``, its mean over the budgets (see `rag.evaluation.metrics.overlap`); for
-        questions with gold documents ``"ndcg@k"``, ``"source_recall@k"`` and ``"mrr@k"`` (`ranking`).
-        All in [0, 1].
+        For questions with evidence, ``"recall@B"``, ``"precision@B"`` and ``"iou@B"`` at each budget
+        B, and ``"recall"``, the mean over the budgets (`rag.evaluation.metrics.overlap`); for
+        questions with gold documents, ``"ndcg@k"``, ``"source_recall@k"`` and ``"mrr@k"``
+        (`rag.evaluation.metrics.ranking`). All values are in [0, 1].
     questions : tuple of Scored
-        Those that can be answered, in the order of the golden set.
+        The answerable questions, in the order of the golden set.
     tokens : tuple of float
-        Mean of the contexts' estimated tokens at each budget.
+        Mean estimated tokens of the contexts at each budget.
     budgets : tuple of int
-        In `unit`; empty where the trimmer's own budget was used.
+        In `unit`; empty if the trimmer's default budget applied.
     k : int
-        Documents of a ranking that count.
+        Ranks that count.
     copies : bool
-        Whether a verbatim copy of evidence counted as evidence.
+        Whether a verbatim copy of evidence counts as evidence.
     unanswerable : int
-        Questions without evidence and gold, left out.
+        Questions without evidence and gold, which are not measured.
     seconds : mapping of str to float
-        Of a question: ``"p50"`` and ``"p95"``.
+        Seconds per question: ``"p50"`` and ``"p95"``.
     notes : tuple of str
-        What bounds the figures, e.g. gold sources that the index does not hold.
+        Limits of the figures, such as gold sources that the index does not hold.
     """
 
     name: str
@@ -107,28 +108,52 @@ class Evaluation:
 
     @property
     def headline(self) -> str:
-        """The metric to sort by: evidence recall, or nDCG where there is only gold."""
+        """The metric to sort by: evidence recall, or nDCG if there is only gold."""
         return "recall" if "recall" in self.metrics else f"ndcg@{self.k}"
 
     def worst(self, count: int) -> list[Scored]:
         """Return the questions with the lowest values of the `headline`, worst first."""
-        having = [scored for scored in self.questions if self.headline in scored.values]
-        return sorted(having, key=lambda scored: scored.values[self.headline])[:count]
+        measured = [scored for scored in self.questions if self.headline in scored.values]
+        return sorted(measured, key=lambda scored: scored.values[self.headline])[:count]
 
     def to_dict(self, *, questions: bool = True) -> dict[str, Any]:
-        """Return plain values, with or without each question's."""
-        each = {"questions": [scored.to_dict() for scored in self.questions]} if questions else {}
+        """Return plain values, with or without those of every question."""
+        rows = {"questions": [scored.to_dict() for scored in self.questions]} if questions else {}
         return {
             "name": self.name, "unit": self.unit, "budgets": list(self.budgets), "k": self.k,
             "copies": self.copies, "unanswerable": self.unanswerable, "tokens": list(self.tokens),
-            "metrics": {name: asdict(found) for name, found in self.metrics.items()},
-            "seconds": dict(self.seconds), "notes": list(self.notes), **each,
+            "metrics": {name: asdict(value) for name, value in self.metrics.items()},
+            "seconds": dict(self.seconds), "notes": list(self.notes), **rows,
         }  # fmt: skip
 
-    def _repr_html_(self) -> str:
-        from rag.evaluation.tables import evaluation_tables, to_html
+    def tables(self) -> list[Table]:
+        """Return a table of the contexts and one of the rankings, if the golden set has such questions."""
+        left_out = f" ({self.unanswerable} without an answer are left out)" if self.unanswerable else ""
+        tables = []
+        if "recall" in self.metrics:
+            tables.append(self._contexts_table(left_out))
+        if f"ndcg@{self.k}" in self.metrics:
+            names = {"ndcg": "nDCG", "source_recall": "recall", "mrr": "MRR"}
+            head = tuple(f"{name}@{self.k}" for name in names.values())
+            row = tuple(str(self.metrics[f"{metric}@{self.k}"]) for metric in names)
+            count = self.metrics[f"ndcg@{self.k}"].count
+            tables.append(
+                Table(f"{self.name}: ranking of {count} questions' documents{left_out}", head, [row])
+            )
+        return tables
 
-        return "".join(map(to_html, evaluation_tables(self)))
+    def _contexts_table(self, left_out: str) -> Table:
+        rows = []
+        for budget, tokens in zip(self.budgets or (None,), self.tokens, strict=True):
+            cells = (str(self.metrics[_named(metric, budget)]) for metric in ("recall", "precision", "iou"))
+            rows.append(("default" if budget is None else str(budget), *cells, f"{tokens:.0f}"))
+        if len(rows) > 1:
+            rows.append(("mean", str(self.metrics["recall"]), "", "", ""))
+        caption = f"{self.name}: evidence of {self.metrics['recall'].count} questions{left_out}"
+        return Table(caption, (self.unit, "recall", "precision", "IoU", "mean tokens"), rows)
+
+    def _repr_html_(self) -> str:
+        return "".join(table.to_html() for table in self.tables())
 
 
 def evaluate(
@@ -152,70 +177,74 @@ def evaluate(
     questions : str, Path, or iterable of Question or mapping
         See `rag.evaluation.golden_set`.
     budgets : sequence of int
-        Contexts are cut to each; empty for the trimmer's own budget.
+        Context sizes to measure; empty for the trimmer's default budget.
     unit : {"chars", "tokens"}
-        Of the budgets.
+        Unit of the budgets.
     k : int
-        Documents of a ranking that count; how many chunks are retrieved is the retriever's own `k`.
+        Ranks that count; the retriever's `k` sets how many chunks are retrieved.
     copies : bool
-        Let a verbatim copy of an evidence span (at least 20 characters) elsewhere in the index serve
-        as well as the span. Reads all chunks' texts.
+        Count a verbatim copy of an evidence span (at least 20 characters) elsewhere in the index as
+        the span. Reads the text of every chunk.
     where, mode : optional
-        As in `Pipeline.context`; a question's own filter is added with "and".
+        As in `Pipeline.context`; `where` is combined with a question's filter by "and".
     name : str, optional
-        What the result is called.
+        Name of the evaluation.
     progress : callable, optional
-        Told how many questions are done, of how many.
+        Called with the number of finished questions and their total.
 
     Raises
     ------
     SourceError
-        The golden set is not as it has to be.
+        The golden set is invalid.
     WhereError
         A filter does not fit the index; the message names the question.
+    UsageError
+        `unit`, `k` or a budget is invalid.
 
     Examples
     --------
-    >>> found = evaluate(rag.Pipeline("indexes/handbook"), "data/golden.jsonl")   # doctest: +SKIP
-    >>> found.metrics["recall@4000"].mean                                         # doctest: +SKIP
+    >>> evaluation = evaluate(rag.Pipeline("indexes/handbook"), "data/golden.jsonl")   # doctest: +SKIP
+    >>> evaluation.metrics["recall@4000"].mean                                         # doctest: +SKIP
     0.905
     """
     if unit not in ("chars", "tokens"):
         raise UsageError(f"unit is {unit!r}: write chars or tokens")
     if k < 1 or any(b != int(b) or b < 1 for b in budgets):
         raise UsageError(f"k is {k}, budgets are {list(budgets)}: give whole numbers of at least 1")
-    asked = read(questions)
-    answerable = [question for question in asked if question.answerable]
-    filters = [_where(pipe.index, where, question) for question in answerable]
+    golden = read(questions)
+    answerable = [question for question in golden if question.answerable]
+    filters = [_combined(pipe.index, where, question) for question in answerable]
     notes = _unreachable(pipe.index, answerable)
     places: dict[Span, tuple[Span, ...]] = {}
     if copies:
         places, unknown = corpus.copies(pipe.index, answerable)
         if unknown:
-            notes.append(f"{unknown} evidence spans are not in one piece in the index: copies not known")
+            notes.append(
+                f"{unknown} evidence spans are not in one piece in the index: their copies are unknown"
+            )
     cuts = _Cuts(tuple(sorted({int(budget) for budget in budgets})), unit, k, places)
     scored = []
-    for question, applied in zip(answerable, filters, strict=True):
-        scored.append(_score(pipe, question, applied, mode, cuts))
+    for question, combined in zip(answerable, filters, strict=True):
+        scored.append(_score(pipe, question, combined, mode, cuts))
         if progress is not None:
             progress(len(scored), len(answerable))
     short = sum(one.sources < k and one.values.get(f"source_recall@{k}", 1.0) < 1 for one in scored)
     if short:
         notes.append(
-            f"for {short} questions the chunks retrieved are of fewer than {k} sources, and some are "
-            "missed: a larger [retriever] k may find them"
+            f"for {short} questions the retrieved chunks come from fewer than {k} sources, and gold "
+            "sources are missing: a larger [retriever] k may find them"
         )
-    if adrift := sum(one.unplaced for one in scored):
+    if unplaced := sum(one.unplaced for one in scored):
         notes.append(
-            f"{adrift} passages of the retriever are not in the index as they stand: they count as no "
+            f"{unplaced} retrieved passages are not in the index verbatim: they never count as "
             "evidence; was the index built from the same documents?"
         )
-    return _summary(name or str(pipe.index.path), scored, cuts, copies, len(asked) - len(scored), notes)
+    return _summary(name or str(pipe.index.path), scored, cuts, copies, len(golden) - len(scored), notes)
 
 
 @dataclass(frozen=True, slots=True)
 class _Cuts:
-    """What is counted of a question."""
+    """The cut-offs at which a question is measured."""
 
     budgets: tuple[int, ...]
     unit: str
@@ -238,8 +267,8 @@ def _score(pipe: Any, question: Question, where: Any, mode: str | None, cuts: _C
             seconds = max(seconds, time.perf_counter() - started)
             held = [_span(hit) for hit in context.hits]
             unplaced = max(unplaced, sum(not _placed(hit) for hit in context.hits))
-            found = metrics.overlap(question.evidence, held, cuts.copies)
-            values |= {_named(metric, budget): value for metric, value in found._asdict().items()}
+            overlap = metrics.overlap(question.evidence, held, cuts.copies)
+            values |= {_named(metric, budget): value for metric, value in overlap._asdict().items()}
             tokens.append(_tokens(context))
         values["recall"] = float(np.mean([v for n, v in values.items() if n.startswith("recall")]))
         lost = [
@@ -248,28 +277,32 @@ def _score(pipe: Any, question: Question, where: Any, mode: str | None, cuts: _C
         ]  # fmt: skip
     if question.gold:
         started = time.perf_counter()
-        documents = pipe.retrieve(question.question, where=where, mode=mode)
+        hits = retrieved(pipe, question.question, where=where, mode=mode)
         seconds = max(seconds, time.perf_counter() - started)
-        sources = list(dict.fromkeys(Hit.from_document(document).source for document in documents))
+        sources = list(dict.fromkeys(hit.source for hit in hits))
         ranked = metrics.ranking(question.gold, sources, cuts.k)
         values |= {
             f"ndcg@{cuts.k}": ranked.ndcg, f"source_recall@{cuts.k}": ranked.recall,
             f"mrr@{cuts.k}": ranked.mrr,
         }  # fmt: skip
         lost += [source for source in question.gold if source not in sources[: cuts.k]]
-    applied = None if where is None else where.to_string()
-    return Scored(
-        question, applied, values, tuple(tokens), seconds, len(sources), tuple(lost), unplaced
-    )  # fmt: skip
+    text = None if where is None else where.to_string()
+    return Scored(question, text, values, tuple(tokens), seconds, len(sources), tuple(lost), unplaced)
+
+
+def retrieved(pipe: Any, question: str, **options: Any) -> list[Hit]:
+    """Return what a pipeline retrieves as hits, best first."""
+    items = pipe.retrieve(question, **options)
+    return [item if isinstance(item, Hit) else Hit.from_document(item) for item in items]
 
 
 def _placed(hit: Hit) -> bool:
-    """Tell whether a hit's offsets are those of the index; a retriever from elsewhere may say no."""
+    """Return whether the hit's offsets hold in the index; a foreign retriever may not know them."""
     return hit.metadata.get("placed") is not False
 
 
 def _span(hit: Hit) -> Span:
-    """Return where a hit stands; one without a place counts as context, and is no evidence."""
+    """Return the hit's span; without a known position it is one that matches no evidence."""
     return Span(hit.source if _placed(hit) else f"{hit.source} ({hit.chunk_id})", hit.start, hit.end)
 
 
@@ -297,35 +330,35 @@ def _summary(
     )  # fmt: skip
 
 
-def _where(index: Any, given: Any, question: Question) -> Any:
-    """Return the caller's filter and the question's own as one."""
+def _combined(index: Any, where: Any, question: Question) -> Any:
+    """Combine the caller's filter with the question's."""
     try:
-        return index.both(given, question.where)
+        return index.both(where, question.where)
     except RagError as error:
         raise type(error)(f"question {question.id!r}: {error}") from None
 
 
 def _unreachable(index: Any, questions: Iterable[Question]) -> list[str]:
-    """Note what can never be found: sources that are not in the index, spans behind a text's end."""
+    """Return notes on evidence that no pipeline can reach: absent sources, spans past a document's end."""
     spans = list(dict.fromkeys(span for question in questions for span in question.evidence))
     gold = dict.fromkeys(source for question in questions for source in question.gold)
     held = {record.source for record in index.sources if record.chunks}
     ends: dict[str, int] = {}
     for hit in index.scan(column("source").isin(sorted({span.source for span in spans}))) if spans else ():
         ends[hit.source] = max(ends.get(hit.source, 0), hit.end)
-    out = []
+    notes = []
     absent = [source for source in dict.fromkeys([*(s.source for s in spans), *gold]) if source not in held]
     if absent:
-        meant = near_miss(absent[0], held) if len(held) < 2000 else ""
-        hint = f"; {meant}" if meant.startswith("did") else ""
-        out.append(
-            f"{len(absent)} sources of the golden set are not in the index and can never be found, "
+        guess = near_miss(absent[0], held) if len(held) < 2000 else ""
+        hint = f"; {guess}" if guess.startswith("did") else ""
+        notes.append(
+            f"{len(absent)} sources of the golden set are not in the index, so nothing can find them, "
             f"e.g. {absent[0]}{hint}"
         )
     beyond = [span for span in spans if span.end > ends.get(span.source, span.end)]
     if beyond:
-        out.append(
-            f"{len(beyond)} evidence spans end behind the last chunk of their document, e.g. {beyond[0]}: "
-            f"it ends at {ends[beyond[0].source]}; were the offsets counted in the loaded text?"
+        notes.append(
+            f"{len(beyond)} evidence spans end after the last chunk of their document, e.g. {beyond[0]}: "
+            f"that chunk ends at {ends[beyond[0].source]}; do the offsets count the loaded text?"
         )
-    return out
+    return notes

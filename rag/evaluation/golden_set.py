@@ -1,9 +1,9 @@
-"""Golden sets: questions, and where in the documents their evidence stands.
+"""Golden sets: questions with the passages or documents that answer them.
 
 A line of the file is ``{"id", "question", "where"?, "evidence"?, "gold"?}``: `evidence` is a list of
-``{"source", "start", "end"}`` (characters of the loaded text, end exclusive); `gold` is a list of
-sources, or ``{source: grade}``. Other keys are left alone. A question with neither is one that the
-documents do not answer.
+``{"source", "start", "end"}`` (character offsets into the loaded text, end exclusive); `gold` is a
+list of sources, or ``{source: grade}``. Other keys are ignored. A question with neither evidence nor
+gold is one that the documents do not answer.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SPAN = '{"source": "…", "start": 0, "end": 80}'
 
 
 class Span(NamedTuple):
-    """A piece of a document: characters of its loaded text, end exclusive."""
+    """A piece of a document: character offsets into its loaded text, end exclusive."""
 
     source: str
     start: int
@@ -34,16 +34,16 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question and what answers it.
+    """A question with the passages and documents that answer it.
 
     Attributes
     ----------
     where : str, dict, Where or None
-        A filter that is part of the question.
+        The question's filter.
     evidence : tuple of Span
         The passages that answer it.
     gold : mapping of str to float
-        The documents that answer it, with a grade above 0.
+        The documents that answer it and their grades, all above 0.
     """
 
     id: str
@@ -54,11 +54,11 @@ class Question:
 
     @property
     def answerable(self) -> bool:
-        """Whether anything is known that answers it."""
+        """Whether the question has evidence or gold."""
         return bool(self.evidence or self.gold)
 
 
-#: A file of questions, or questions; a mapping is one as it stands in a file.
+#: A file of questions, or questions; a mapping is a line of the file.
 Questions = str | Path | Iterable[Question | Mapping[str, Any]]
 
 
@@ -68,18 +68,18 @@ def read(questions: Questions) -> tuple[Question, ...]:
     Parameters
     ----------
     questions : str, Path, or iterable of Question or mapping
-        A JSON-lines file, or what would stand in it.
+        A JSON-lines file, or its rows.
 
     Returns
     -------
     tuple of Question
-        In the order given; ids are strings.
+        In the order of the file; ids are strings.
 
     Raises
     ------
     SourceError
-        The file cannot be read, a line is not as it has to be, an id occurs twice, or no question
-        has evidence or gold. It names the file, the line and what to write.
+        The file cannot be read, a line is invalid, an id occurs twice, or no question has evidence
+        or gold. The message names the file, the line and what to write.
 
     Examples
     --------
@@ -87,20 +87,20 @@ def read(questions: Questions) -> tuple[Question, ...]:
     {'leave.md': 1.0}
     """
     name = str(questions) if isinstance(questions, str | Path) else "the questions"
-    out: dict[str, Question] = {}
+    by_id: dict[str, Question] = {}
     for place, row in _rows(questions):
         question = row if isinstance(row, Question) else _question(row, place)
-        if question.id in out:
-            raise SourceError(f"{place}: the id {question.id!r} is there twice: give each question its own")
-        out[question.id] = question
-    if not any(question.answerable for question in out.values()):
-        what = "no question has evidence or gold" if out else "there are no questions"
+        if question.id in by_id:
+            raise SourceError(f"{place}: the id {question.id!r} occurs twice: give every question another id")
+        by_id[question.id] = question
+    if not any(question.answerable for question in by_id.values()):
+        what = "no question has evidence or gold" if by_id else "there are no questions"
         raise SourceError(f'{name}: {what}: write "evidence": [{_SPAN}] or "gold": ["SOURCE"]')
-    return tuple(out.values())
+    return tuple(by_id.values())
 
 
 def _rows(questions: Questions) -> Iterator[tuple[str, Any]]:
-    """Yield each row and its place, for messages."""
+    """Yield the rows with their places, for messages."""
     if not isinstance(questions, str | Path):
         for number, row in enumerate(questions, 1):
             yield f"question {number}", row
@@ -124,7 +124,7 @@ def _rows(questions: Questions) -> Iterator[tuple[str, Any]]:
 
 def _question(row: Any, place: str) -> Question:
     if not isinstance(row, Mapping):
-        raise SourceError(f'{place} is no object: write {{"id": …, "question": "…"}}')
+        raise SourceError(f'{place} is not an object: write {{"id": …, "question": "…"}}')
     for key in row:
         meant = difflib.get_close_matches(str(key), _KEYS, n=1, cutoff=0.85)
         if key not in _KEYS and meant:
@@ -146,18 +146,19 @@ def _evidence(value: Any, place: str) -> tuple[Span, ...]:
     if value is None:
         return ()
     if not isinstance(value, list | tuple):
-        raise SourceError(f"{place}: evidence is no list: write [{_SPAN}]")
+        raise SourceError(f"{place}: evidence is not a list: write [{_SPAN}]")
     return tuple(_span(item, place) for item in value)
 
 
 def _span(item: Any, place: str) -> Span:
     if isinstance(item, Span):
         item = item._asdict()
-    given = [item.get(key) for key in Span._fields] if isinstance(item, Mapping) else [None]
-    source, *ends = given
+    source, *ends = [item.get(key) for key in Span._fields] if isinstance(item, Mapping) else [None]
     whole = len(ends) == 2 and all(isinstance(at, int) and not isinstance(at, bool) for at in ends)
     if not isinstance(source, str) or not source or not whole:
-        raise SourceError(f"{place}: the evidence {json.dumps(item, default=str)} is no span: write {_SPAN}")
+        raise SourceError(
+            f"{place}: the evidence {json.dumps(item, default=str)} is not a span: write {_SPAN}"
+        )
     span = Span(source, *ends)
     if not 0 <= span.start < span.end:
         raise SourceError(f"{place}: the evidence {span} is empty: write 0 <= start < end, in characters")

@@ -1,4 +1,4 @@
-"""A grid over the settings of ``rag.toml``: every combination, checked before anything is built."""
+"""Combine settings of ``rag.toml`` into a grid, and check every combination before a build."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rag.config import registry, stages
 from rag.core import embedders
 from rag.core.errors import ConfigError, near_miss
 
-#: Stages whose settings can change what is measured; those of an index come first.
+#: Stages whose settings affect the measurements; those that affect the index come first.
 INDEXING = ("loader", "chunker", "embedder")
 STAGES = (*INDEXING, "retriever", "trimmer")
 
@@ -23,16 +23,16 @@ Grid = Mapping[str, Sequence[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One combination.
+    """One combination of settings.
 
     Attributes
     ----------
     name : str
-        What it has of the settings that vary: ``"chunker.max_tokens=48 trimmer.strategy=chunks"``.
+        The varying settings: ``"chunker.max_tokens=48 trimmer.strategy=chunks"``.
     chosen : mapping
         The value of each setting in the grid.
     stages : mapping
-        For each of `STAGES` what `rag.config.stages.stage` takes.
+        The argument of `rag.config.stages.stage`, by stage (`STAGES`).
     """
 
     name: str
@@ -41,26 +41,26 @@ class Setting:
 
     @property
     def index(self) -> str:
-        """A folder's name, the same for all settings that lead to the same index."""
+        """The folder name of the index; equal for all settings with the same index."""
         plain = json.dumps({kind: self.stages[kind] for kind in INDEXING}, sort_keys=True, default=_named)
         return "index-" + hashlib.blake2b(plain.encode(), digest_size=5).hexdigest()
 
 
 def settings(grid: Grid, base: Mapping[str, Any] | None = None) -> list[Setting]:
-    """Return every combination, the first values first.
+    """Return every combination, beginning with the first values.
 
     Parameters
     ----------
     grid : mapping of str to sequence
-        Plain values: strings, numbers, booleans, lists of them. A stage's `use` that is not the
-        base's drops the base's other arguments of that stage: they were another class's.
+        Plain values: strings, numbers, booleans, lists of them. If a stage's `use` differs from that
+        of `base`, the stage's other arguments in `base` are dropped: they belong to another class.
     base : mapping, optional
-        What does not vary, as in ``rag.toml`` (`rag.config.settings.read`).
+        The fixed settings, as in ``rag.toml`` (`rag.config.settings.read`).
 
     Raises
     ------
     ConfigError
-        There is no such stage, name or argument; an argument's value is refused.
+        A stage, name or argument does not exist, or a value is invalid.
 
     Examples
     --------
@@ -73,51 +73,51 @@ def settings(grid: Grid, base: Mapping[str, Any] | None = None) -> list[Setting]
         if kind not in registry.STAGES:
             raise ConfigError(f"there is no stage {kind!r}: {near_miss(kind, registry.STAGES)}")
     varying = [name for name, values in grid.items() if len(values) > 1] or list(grid)
-    out = []
+    combinations = []
     for values in itertools.product(*grid.values()):
         chosen = dict(zip(grid, values, strict=True))
         name = " ".join(f"{key}={_shown(chosen[key])}" for key in varying) or "as given"
         stages = {kind: _stage(kind, (base or {}).get(kind), chosen) for kind in STAGES}
-        out.append(Setting(name, chosen, stages))
-    for kind, value in _distinct(out):
+        combinations.append(Setting(name, chosen, stages))
+    for kind, value in _distinct(combinations):
         _try(kind, value)
-    return out
+    return combinations
 
 
 def _check(name: str, values: Any) -> None:
     kind, dot, argument = name.partition(".")
     if kind in registry.STAGES and kind not in STAGES:
-        raise ConfigError(f"{name}: the {kind} changes nothing that a sweep measures: leave it out")
+        raise ConfigError(f"{name}: a sweep does not measure the {kind}: leave it out")
     if kind not in STAGES:
         raise ConfigError(f"{name}: there is no stage {kind!r}: {near_miss(kind, STAGES)}")
     if not dot or not argument:
-        raise ConfigError(f"{name} names a stage: write a setting of it, e.g. {kind}.use")
+        raise ConfigError(f"{name} is a stage, not a setting: write {kind}.use, for example")
     if isinstance(values, str) or not isinstance(values, Sequence) or not values:
         raise ConfigError(f"{name}: give a list of values to try, not {values!r}")
     shown = [_shown(value) for value in values]
     if len(set(shown)) < len(shown):
-        raise ConfigError(f"{name}: a value is there twice in {', '.join(shown)}: leave one out")
+        raise ConfigError(f"{name}: {', '.join(shown)} repeats a value: leave one out")
 
 
 def _stage(kind: str, base: Any, chosen: Mapping[str, Any]) -> Any:
-    own = {key.partition(".")[2]: value for key, value in chosen.items() if key.startswith(f"{kind}.")}
+    varied = {key.partition(".")[2]: value for key, value in chosen.items() if key.startswith(f"{kind}.")}
     default = next(iter(registry.STAGES[kind]))
-    if base is not None and not isinstance(base, str | Mapping):  # an object, as it is
-        if own and "use" not in own:
+    if base is not None and not isinstance(base, str | Mapping):  # a ready object
+        if varied and "use" not in varied:
             raise ConfigError(f"the {kind} is an object: only {kind}.use can be varied, not its arguments")
-        base = base if not own else default
+        base = base if not varied else default
     if base is not None and not isinstance(base, str | Mapping):
         return base
-    held = {"use": base} if isinstance(base, str) else dict(base or {})
-    held.setdefault("use", default)
-    if own.get("use", held["use"]) != held["use"]:
-        held = {}
-    return {**held, **own}
+    fixed = {"use": base} if isinstance(base, str) else dict(base or {})
+    fixed.setdefault("use", default)
+    if varied.get("use", fixed["use"]) != fixed["use"]:
+        fixed = {}
+    return {**fixed, **varied}
 
 
-def _distinct(found: Sequence[Setting]) -> Iterator[tuple[str, Any]]:
+def _distinct(combinations: Sequence[Setting]) -> Iterator[tuple[str, Any]]:
     seen = set()
-    for setting in found:
+    for setting in combinations:
         for kind, value in setting.stages.items():
             key = (kind, json.dumps(value, sort_keys=True, default=_named))
             if key not in seen:
@@ -126,7 +126,7 @@ def _distinct(found: Sequence[Setting]) -> Iterator[tuple[str, Any]]:
 
 
 def _try(kind: str, value: Any) -> None:
-    """Refuse wrong names, arguments and, where a stage is cheap to make, values."""
+    """Refuse wrong names and arguments and, for stages that are cheap to construct, wrong values."""
     if not isinstance(value, Mapping):
         return
     try:
@@ -137,7 +137,7 @@ def _try(kind: str, value: Any) -> None:
             else:
                 stages.stage(kind, value, **({"index": None} if kind == "retriever" else {}))
     except ConfigError as error:
-        shown = ", ".join(f"{kind}.{name}={_shown(each)}" for name, each in value.items())
+        shown = ", ".join(f"{kind}.{name}={_shown(setting)}" for name, setting in value.items())
         raise ConfigError(f"{shown}: {error}") from None
 
 
@@ -146,8 +146,8 @@ def _shown(value: Any) -> str:
 
 
 def _named(value: Any) -> str:
-    """Name an object, as far as it decides what is in an index."""
-    own = getattr(value, "fingerprint", None)
-    if isinstance(own, str):
-        return own
+    """Name an object by what it contributes to an index."""
+    fingerprint = getattr(value, "fingerprint", None)
+    if isinstance(fingerprint, str):
+        return fingerprint
     return embedders.fingerprint(value) if hasattr(value, "embed_query") else repr(type(value))

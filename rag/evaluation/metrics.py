@@ -1,7 +1,6 @@
-"""How much of the evidence is in a context, and how high the right documents stand in a ranking.
+"""Metrics of one question: evidence in a context, and gold documents in a ranking.
 
-Both are what a reader of the numbers can count with a pencil; a mean over questions is one over
-these values.
+All can be checked by hand; reported means are means of these values over questions.
 """
 
 from __future__ import annotations
@@ -12,23 +11,24 @@ from typing import NamedTuple
 
 from rag.evaluation.golden_set import Span
 
-#: Copies of shorter spans are not looked for: a few words stand in many places without saying the same.
+#: Shorter spans have no copies: a few words occur in many places without the same meaning.
 SHORTEST_COPY = 20
 
 _Pieces = Mapping[str, Sequence[tuple[int, int]]]
 
 
 class Overlap(NamedTuple):
-    """What a context and the evidence share, in [0, 1].
+    """The overlap of a context and the evidence; all values in [0, 1].
 
     Attributes
     ----------
     recall : float
-        Evidence characters that reached the context, of all evidence characters.
+        Evidence characters in the context, divided by all evidence characters.
     precision : float
-        The same, of all characters in the context; 0 for an empty context.
+        Evidence characters in the context, divided by all its characters; 0 for an empty context.
     iou : float
-        The same, of the characters of either (intersection over union).
+        Intersection over union: evidence characters in the context, divided by the characters that
+        are in the evidence, the context or both.
     """
 
     recall: float
@@ -37,7 +37,7 @@ class Overlap(NamedTuple):
 
 
 class Ranking(NamedTuple):
-    """How high the gold documents stand, in [0, 1]."""
+    """The ranking metrics of the gold documents; all values in [0, 1]."""
 
     ndcg: float
     recall: float
@@ -49,30 +49,31 @@ def overlap(
     context: Iterable[Span],
     copies: Mapping[Span, Sequence[Span]] | None = None,
 ) -> Overlap:
-    """Compare a context with the evidence, character by character; overlaps count once.
+    """Compare a context with the evidence, character by character; a character counts once.
 
     Parameters
     ----------
     evidence, context : iterable of Span
         `evidence` holds at least one span.
     copies : mapping of Span to sequence of Span, optional
-        For each merged evidence span (`merged`) the other places where the same text stands; the
-        place that is covered best counts. Where two evidence spans share a copy, precision and IoU
-        are bounded by 1.
+        Other places of the same text, for each merged evidence span (`merged`); the place that the
+        context covers best counts. Precision and IoU are capped at 1, because two evidence spans can
+        share a copy.
 
     Examples
     --------
     >>> overlap([Span("a.md", 0, 100)], [Span("a.md", 50, 150), Span("b.md", 0, 100)])
     Overlap(recall=0.5, precision=0.25, iou=0.2)
     """
-    wanted = merged(evidence)
-    held = merged(context)
+    evidence_spans = merged(evidence)
+    context_spans = merged(context)
     pieces: dict[str, list[tuple[int, int]]] = {}
-    for source, start, end in held:
+    for source, start, end in context_spans:
         pieces.setdefault(source, []).append((start, end))
-    total, used = _length(wanted), _length(held)
+    total, used = _length(evidence_spans), _length(context_spans)
     both = sum(
-        max(_shared(pieces, place) for place in (span, *(copies or {}).get(span, ()))) for span in wanted
+        max(_shared(pieces, place) for place in (span, *(copies or {}).get(span, ())))
+        for span in evidence_spans
     )
     return Overlap(
         both / total, min(both / used, 1.0) if used else 0.0, min(both / max(used + total - both, 1), 1.0)
@@ -80,28 +81,28 @@ def overlap(
 
 
 def merged(spans: Iterable[Span]) -> list[Span]:
-    """Join spans that overlap or touch; in order of source and start.
+    """Join spans that overlap or touch, and sort them by source and start.
 
     Examples
     --------
     >>> merged([Span("a", 5, 9), Span("a", 0, 5), Span("b", 0, 2)])
     [Span(source='a', start=0, end=9), Span(source='b', start=0, end=2)]
     """
-    out: list[Span] = []
+    joined: list[Span] = []
     for span in sorted(spans):
-        if out and span.source == out[-1].source and span.start <= out[-1].end:
-            out[-1] = Span(span.source, out[-1].start, max(out[-1].end, span.end))
+        if joined and span.source == joined[-1].source and span.start <= joined[-1].end:
+            joined[-1] = Span(span.source, joined[-1].start, max(joined[-1].end, span.end))
         else:
-            out.append(span)
-    return out
+            joined.append(span)
+    return joined
 
 
 def ranking(gold: Mapping[str, float], sources: Iterable[str], k: int) -> Ranking:
-    """Score a ranking of documents; a document counts at its first hit.
+    """Score a ranking of documents; a document counts at the rank of its first hit.
 
-    nDCG has the grade as gain and a discount of ``log2(rank + 1)`` (Järvelin and Kekäläinen, 2002);
-    recall is bounded by what k places can hold, ``min(k, len(gold))``; MRR is 1 / the rank of the
-    first gold document, 0 if there is none among the k.
+    nDCG uses the grade as gain and the discount ``log2(rank + 1)`` (Järvelin and Kekäläinen, 2002);
+    recall divides by what k ranks can hold, ``min(k, len(gold))``; MRR is 1 / the rank of the first
+    gold document, or 0 if none is among the first k.
 
     Parameters
     ----------
@@ -110,7 +111,7 @@ def ranking(gold: Mapping[str, float], sources: Iterable[str], k: int) -> Rankin
     sources : iterable of str
         Best first.
     k : int
-        Places that count, at least 1.
+        Ranks that count, at least 1.
 
     Examples
     --------
@@ -120,8 +121,9 @@ def ranking(gold: Mapping[str, float], sources: Iterable[str], k: int) -> Rankin
     ranked = list(dict.fromkeys(sources))[:k]
     gained = _dcg(gold.get(source, 0.0) for source in ranked)
     best = _dcg(sorted(gold.values(), reverse=True)[:k])
-    found = [rank for rank, source in enumerate(ranked, 1) if source in gold]
-    return Ranking(gained / best, len(found) / min(len(gold), k), 1 / found[0] if found else 0.0)
+    gold_ranks = [rank for rank, source in enumerate(ranked, 1) if source in gold]
+    mrr = 1 / gold_ranks[0] if gold_ranks else 0.0
+    return Ranking(gained / best, len(gold_ranks) / min(len(gold), k), mrr)
 
 
 def _dcg(grades: Iterable[float]) -> float:

@@ -1,117 +1,142 @@
-"""A sweep as a picture: recall against the contexts' tokens; of one budget, or nDCG, the intervals."""
+"""Draw settings as a picture: recall against context tokens or, at one budget, intervals."""
 
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rag.evaluation.statistics import Estimate
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from matplotlib.axes import Axes
 
-    from rag.evaluation.sweep import Sweep, Trial
-
-#: Settings that get a colour and a name; the others are grey.
-_NAMED = 12
-_MARKS = "osD^vP"
+#: Settings with a colour and a name; the others are grey.
+MOST_NAMED = 12
+_MARKERS = "osD^vP"
 
 
-def draw(found: Sweep, path: Path) -> None:
-    """Write a PNG; matplotlib draws it without a display."""
-    from matplotlib.figure import Figure  # takes 0.3 s; a Figure of its own draws with Agg
+@dataclass(frozen=True, slots=True)
+class Series:
+    """The points of one setting.
 
-    named = list(found.trials[:_NAMED])
-    if all(trial.name != found.first for trial in named):
-        named[-1] = next(trial for trial in found.trials if trial.name == found.first)
-    curves = found.headline == "recall" and len(found.trials[0].evaluation.tokens) > 1
+    Attributes
+    ----------
+    name : str
+    headline : Estimate
+        Of the metric that the settings are sorted by.
+    tokens : tuple of float
+        Mean tokens of the contexts at each budget; empty if no contexts were measured.
+    recalls : tuple of Estimate
+        Evidence recall at each budget, as many as `tokens`.
+    """
+
+    name: str
+    headline: Estimate
+    tokens: tuple[float, ...] = ()
+    recalls: tuple[Estimate, ...] = ()
+
+
+def draw(path: Path, series: Sequence[Series], *, baseline: str, metric: str, unit: str) -> None:
+    """Write a PNG; no display is needed.
+
+    Parameters
+    ----------
+    path : Path
+    series : sequence of Series
+        Best first; at least one.
+    baseline : str
+        Name of the setting that the others are compared with.
+    metric : str
+        Name of the headline metric.
+    unit : str
+        Of the budgets.
+    """
+    from matplotlib.figure import Figure  # takes 0.3 s to import; a bare Figure draws with Agg
+
+    named = list(series[:MOST_NAMED])
+    if all(one.name != baseline for one in named):
+        named[-1] = next(one for one in series if one.name == baseline)
+    curves = all(len(one.recalls) > 1 for one in series)
     height = 4.8 + 0.22 * len(named) if curves else 1.4 + 0.35 * len(named)
     figure = Figure(figsize=(8, height), layout="constrained", dpi=140)
     axes = figure.add_subplot()
     if curves:
-        _curves(axes, found, named)
+        _draw_curves(axes, series, named, baseline, unit)
         figure.legend(loc="outside lower left", fontsize=8, frameon=False, title_fontsize=8,
                       alignment="left", title="mean recall, best first")  # fmt: skip
     else:
-        _points(axes, found, named)
+        _draw_intervals(axes, named, baseline, metric)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path)
 
 
-def _curves(axes: Any, found: Sweep, named: Sequence[Trial]) -> None:
-    known = {trial.name for trial in named}
-    for trial in found.trials:
-        if trial.name not in known:
-            _curve(axes, trial, color="0.8", linewidth=0.8, zorder=1)
-    for number, trial in enumerate(named):
-        mean = trial.evaluation.metrics["recall"].mean
-        style: dict[str, Any] = {"color": _colour(number, len(named)), "marker": _MARKS[number % 6]}
-        if trial.name == found.first:
+def _draw_curves(
+    axes: Axes, series: Sequence[Series], named: Sequence[Series], baseline: str, unit: str
+) -> None:
+    names = {one.name for one in named}
+    ranks = {one.name: rank for rank, one in enumerate(series, 1)}
+    for one in series:
+        if one.name not in names:
+            _draw_curve(axes, one, color="0.8", linewidth=0.8, zorder=1)
+    for number, one in enumerate(named):
+        style: dict[str, Any] = {"color": _colour(number, len(named)), "marker": _MARKERS[number % 6]}
+        if one.name == baseline:
             style |= {"color": "black", "linestyle": "--", "zorder": 3}
-        rank = f"{found.trials.index(trial) + 1}"
-        mark = " (the first)" if trial.name == found.first and len(named) > 1 else ""
-        style |= {"label": f"{rank}.  {mean:.3f}  {_short(trial.name)}{mark}", "markersize": 4}
-        _curve(axes, trial, linewidth=1.2, **style)
+        mark = " (the first)" if one.name == baseline and len(named) > 1 else ""
+        label = f"{ranks[one.name]}.  {one.headline.mean:.3f}  {_short(one.name)}{mark}"
+        _draw_curve(axes, one, linewidth=1.2, markersize=4, label=label, **style)
         if len(named) > 1:
-            end = (trial.evaluation.tokens[-1], _recalls(trial)[-1])
-            axes.annotate(rank, end, (5, 0), textcoords="offset points", va="center", fontsize=7,
-                          color=style["color"])  # fmt: skip
-    if len(found.trials) > len(named):
-        axes.plot([], [], color="0.8", label=f"{len(found.trials) - len(named)} others")
+            end = (one.tokens[-1], one.recalls[-1].mean)
+            axes.annotate(str(ranks[one.name]), end, (5, 0), textcoords="offset points", va="center",
+                          fontsize=7, color=style["color"])  # fmt: skip
+    if len(series) > len(named):
+        axes.plot([], [], color="0.8", label=f"{len(series) - len(named)} others")
     if len(named) == 1:
-        _interval(axes, named[0])
-    unit = named[0].evaluation.unit
-    # Ticks where the budgets are, for the setting that fills them best.
-    tokens = max((trial.evaluation.tokens for trial in named), key=lambda sizes: sizes[-1])
-    if min(min(trial.evaluation.tokens) for trial in found.trials) > 0:
-        axes.set_xscale("log")  # budgets are mostly doubled
+        _draw_band(axes, named[0])
+    # Ticks at the budgets of the setting that fills them best.
+    tokens = max((one.tokens for one in named), key=lambda sizes: sizes[-1])
+    if min(min(one.tokens) for one in series) > 0:
+        axes.set_xscale("log")  # budgets usually double
     axes.set_xticks(tokens, [f"{at:.0f}" for at in tokens])
     axes.set_xticks([], minor=True)
     axes.set_xlabel(f"estimated tokens of the context, mean (budgets in {unit})")
-    axes.set_ylabel(f"evidence recall, mean of {found.questions} questions")
+    axes.set_ylabel(f"evidence recall, mean of {series[0].headline.count} questions")
     axes.grid(color="0.93")
 
 
-def _curve(axes: Any, trial: Trial, **style: Any) -> None:
-    axes.plot(trial.evaluation.tokens, _recalls(trial), **style)
+def _draw_curve(axes: Axes, one: Series, **style: Any) -> None:
+    axes.plot(one.tokens, [recall.mean for recall in one.recalls], **style)
 
 
-def _recalls(trial: Trial) -> list[float]:
-    budgets = trial.evaluation.budgets
-    names = [f"recall@{budget}" for budget in budgets] or ["recall"]
-    return [trial.evaluation.metrics[name].mean for name in names]
+def _draw_band(axes: Axes, one: Series) -> None:
+    low, high = [recall.low for recall in one.recalls], [recall.high for recall in one.recalls]
+    axes.fill_between(one.tokens, low, high, alpha=0.15, color="black", linewidth=0, label="95 % interval")
 
 
-def _interval(axes: Any, trial: Trial) -> None:
-    found = trial.evaluation
-    each = [found.metrics[f"recall@{budget}" if budget else "recall"] for budget in found.budgets or (0,)]
-    axes.fill_between(found.tokens, [e.low for e in each], [e.high for e in each], alpha=0.15,
-                      color="black", linewidth=0, label="95 % interval")  # fmt: skip
-
-
-def _points(axes: Any, found: Sweep, named: Sequence[Trial]) -> None:
-    for number, trial in enumerate(named):
-        value = trial.evaluation.metrics[found.headline]
-        colour = "black" if trial.name == found.first else "C0"
+def _draw_intervals(axes: Axes, named: Sequence[Series], baseline: str, metric: str) -> None:
+    labels = []
+    for number, one in enumerate(named):
+        value = one.headline
+        colour = "black" if one.name == baseline else "C0"
         reach = [[value.mean - value.low], [value.high - value.mean]]
         axes.errorbar(value.mean, number, xerr=reach, fmt="o", color=colour, capsize=3)
-    mark = {trial.name: " (the first)" for trial in named if trial.name == found.first and len(named) > 1}
-    sizes = [
-        f", {trial.evaluation.tokens[0]:.0f} tokens" if trial.evaluation.tokens else "" for trial in named
-    ]
-    names = [
-        _short(trial.name + mark.get(trial.name, "") + size) for trial, size in zip(named, sizes, strict=True)
-    ]
-    axes.set_yticks(range(len(named)), names, fontsize=8)
+        mark = " (the first)" if one.name == baseline and len(named) > 1 else ""
+        tokens = f", {one.tokens[0]:.0f} tokens" if one.tokens else ""
+        labels.append(_short(f"{one.name}{mark}{tokens}"))
+    axes.set_yticks(range(len(named)), labels, fontsize=8)
     axes.set_ylim(len(named) - 0.5, -0.5)
-    axes.set_xlabel(f"{found.headline} with its 95 % interval, {found.questions} questions")
+    axes.set_xlabel(f"{metric} with its 95 % interval, {named[0].headline.count} questions")
     axes.grid(axis="x", color="0.93")
 
 
-def _colour(number: int, of: int) -> Any:
+def _colour(number: int, count: int) -> Any:
     from matplotlib import colormaps
 
-    # Without the colormap's yellow end, which is faint on white.
-    return colormaps["turbo"](0.08 + 0.84 * number / max(of - 1, 1)) if of > 10 else f"C{number}"
+    # Turbo without its yellow, which is faint on white.
+    return colormaps["turbo"](0.08 + 0.84 * number / max(count - 1, 1)) if count > 10 else f"C{number}"
 
 
 def _short(name: str) -> str:

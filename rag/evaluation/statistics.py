@@ -1,6 +1,6 @@
-"""How sure a mean over questions is, and a difference between two.
+"""Uncertainty of a mean over questions, and of a difference between two pipelines.
 
-Both resample questions: no assumption is made about how the values are spread.
+Both resample questions, so no distribution of the values is assumed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy.typing as npt
 DRAWS = 5000
 #: Random sign changes of a randomization test: a p-value of 0.05 then has a standard error of 0.002.
 SIGNS = 10_000
-#: Up to so many questions that differ, all 2^n sign changes are gone through.
+#: Up to this many differing questions, the test enumerates all 2^n sign changes.
 _EXACT = 13
 _SEED = 0
 
@@ -45,69 +45,80 @@ class Estimate:
 
 
 def estimate(values: Sequence[float]) -> Estimate:
-    """Return the mean of at least one value, and its interval; the same every time.
+    """Return the mean of one or more values and its 95 % interval; equal input gives equal output.
 
     Examples
     --------
     >>> estimate([0.5, 0.5])
     Estimate(mean=0.5, low=0.5, high=0.5, count=2)
     """
-    given = np.asarray(values, np.float64)
+    sample = np.asarray(values, np.float64)
     rng = np.random.default_rng(_SEED)
-    count = len(given)
-    means = [given[rng.integers(count, size=(size, count))].mean(axis=1) for size in _blocks(DRAWS, count)]
+    count = len(sample)
+    means = [sample[rng.integers(count, size=(size, count))].mean(axis=1) for size in _blocks(DRAWS, count)]
     low, high = np.quantile(np.concatenate(means), [0.025, 0.975])
-    # A mean of equal values may differ from them in the last digit, and so from its own interval.
-    mean = float(given.mean())
+    # Rounding can put the mean of equal values outside their interval, in the last digit.
+    mean = float(sample.mean())
     return Estimate(mean, min(float(low), mean), max(float(high), mean), count)
 
 
 def randomization_test(differences: Sequence[float]) -> float:
     """Return the two-sided p-value of paired differences.
 
-    If neither system is better, each question's difference could as well have had the other sign:
-    the p-value is the share of sign changes whose mean is at least as far from 0 as the one seen
-    (Smucker, Allan and Carterette, CIKM 2007). All of them are gone through where they are few; else
-    random ones, and the one seen counts among them.
+    If neither system is better, every question's difference could equally have the opposite sign:
+    the p-value is the share of sign changes whose mean is at least as far from 0 as the observed mean
+    (Smucker, Allan and Carterette, CIKM 2007). Few sign changes are enumerated; of many, `SIGNS` are
+    drawn at random, and the observed one counts among them.
 
     Examples
     --------
     >>> randomization_test([1.0, 1.0, 1.0])
     0.25
     """
-    given = np.asarray(differences, np.float64)
-    given = given[given != 0]  # whose sign changes nothing
-    count = len(given)
-    # Sums that differ only by the order of addition are equal.
-    seen = abs(given.sum()) - 1e-9 * np.abs(given).sum()
+    nonzero = np.asarray(differences, np.float64)
+    nonzero = nonzero[nonzero != 0]  # a zero has no sign to change
+    count = len(nonzero)
+    # The tolerance makes sums equal that differ only by the order of addition.
+    observed = abs(nonzero.sum()) - 1e-9 * np.abs(nonzero).sum()
     if count <= _EXACT:
-        sums = np.array(list(itertools.product((-1.0, 1.0), repeat=count))) @ given
-        return float((np.abs(sums) >= seen).mean())
+        sums = np.array(list(itertools.product((-1.0, 1.0), repeat=count))) @ nonzero
+        return float((np.abs(sums) >= observed).mean())
     rng = np.random.default_rng(_SEED)
     far = 0
     for size in _blocks(SIGNS, count):
         signs = rng.integers(0, 2, size=(size, count), dtype=np.int8) * 2.0 - 1.0
-        far += int((np.abs(signs @ given) >= seen).sum())
+        far += int((np.abs(signs @ nonzero) >= observed).sum())
     return (far + 1) / (SIGNS + 1)
 
 
 def _blocks(draws: int, count: int) -> list[int]:
-    """Part the draws, so that a block of them takes 8 MB."""
+    """Divide the draws into blocks of at most 8 MB."""
     most = max(1, 1_000_000 // count)
     return [min(most, draws - at) for at in range(0, draws, most)]
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Correct p-values for their number (Holm, 1979): below 0.05 all of them hold at once.
+    """Correct p-values for multiple comparisons (Holm, 1979), controlling the family-wise error rate.
 
     Examples
     --------
     >>> holm([0.25, 0.0625])
     [0.25, 0.125]
     """
-    out = [0.0] * len(p_values)
+    corrected = [0.0] * len(p_values)
     highest = 0.0
     for rank, at in enumerate(sorted(range(len(p_values)), key=lambda at: p_values[at])):
         highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[at]))
-        out[at] = highest
-    return out
+        corrected[at] = highest
+    return corrected
+
+
+def p_text(p: float) -> str:
+    """Return a p-value for people.
+
+    Examples
+    --------
+    >>> p_text(0.0321), p_text(0.0001)
+    ('0.032', '< 0.001')
+    """
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"

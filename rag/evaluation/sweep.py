@@ -1,54 +1,47 @@
-"""Every combination of some settings, built, measured on a golden set and compared with the first."""
+"""Build and measure every combination of settings, and compare them with the first."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from langchain_core.document_loaders import BaseLoader
-
-from rag.building.build import Source, build
 from rag.building.report import BuildReport
-from rag.config import stages
-from rag.core.errors import SourceError, StoreMismatchError
+from rag.core.errors import SourceError
 from rag.core.files import Quarantined
+from rag.core.table import Table
+from rag.evaluation import plot
 from rag.evaluation.compare import Comparison, compare
 from rag.evaluation.evaluate import BUDGETS, Evaluation, evaluate
 from rag.evaluation.golden_set import Questions, read
-from rag.evaluation.grid import INDEXING, Grid, Setting, settings
-from rag.evaluation.statistics import holm
-from rag.pipeline import Pipeline
+from rag.evaluation.progress import Progress
+from rag.evaluation.statistics import holm, p_text
 
-
-class Progress(Protocol):
-    """Told how a sweep goes; `rag.cli.evaluation` draws it."""
-
-    def __call__(self, what: str, done: float, of: int) -> None:
-        """Show what is being done, and how much of it is: files of a build, or questions."""
+if TYPE_CHECKING:
+    from rag.building.build import Source
+    from rag.evaluation.grid import Grid
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A setting and what it reached.
+    """One combination of settings and its measurements.
 
     Attributes
     ----------
     chosen : mapping
         The value of each setting in the grid.
     index : str
-        The index that it was measured on.
+        The path of the index.
     chunks : int
-        In that index.
+        Chunks in that index.
     embedded : int
-        Texts that had to be embedded for it; what another setting or an earlier sweep had embedded
-        came from the cache.
+        Texts embedded for this combination; the cache held those of earlier combinations and sweeps.
     comparison : Comparison or None
-        With the first setting; None for that itself.
+        With the first combination; None for the first itself.
     p : float or None
-        Of the comparison's headline metric, corrected for the number of comparisons (Holm, 1979).
+        p-value of the headline metric, corrected for the number of comparisons (Holm, 1979).
     """
 
     name: str
@@ -61,7 +54,7 @@ class Trial:
     p: float | None = None
 
     def to_dict(self, *, questions: bool = False) -> dict[str, Any]:
-        """Return plain values, with or without each question's."""
+        """Return plain values, with or without those of every question."""
         return {
             "name": self.name, "settings": dict(self.chosen), "index": self.index,
             "chunks": self.chunks, "embedded": self.embedded, "p_holm": self.p,
@@ -72,19 +65,19 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """What a sweep found.
+    """The combinations of a sweep, best first.
 
     Attributes
     ----------
     headline : str
-        The metric that trials are sorted and compared by: ``"recall"`` (evidence recall, the mean
-        over the budgets), or ``"ndcg@k"`` where there is only gold.
+        The metric that trials are sorted and compared by: ``"recall"`` (evidence recall, mean over the
+        budgets), or ``"ndcg@k"`` if there is only gold.
     first : str
-        The name of the setting that the others were compared with.
+        Name of the combination that the others are compared with.
     trials : tuple of Trial
         Best first.
     questions : int
-        That were measured.
+        Questions measured.
     """
 
     folder: str
@@ -96,7 +89,7 @@ class Sweep:
     notes: tuple[str, ...] = ()
 
     def to_dict(self, *, questions: bool = False) -> dict[str, Any]:
-        """Return plain values, with or without each question's."""
+        """Return plain values, with or without those of every question."""
         return {
             "folder": self.folder, "headline": self.headline, "first": self.first,
             "questions": self.questions, "notes": list(self.notes),
@@ -104,10 +97,24 @@ class Sweep:
             "trials": [trial.to_dict(questions=questions) for trial in self.trials],
         }  # fmt: skip
 
-    def _repr_html_(self) -> str:
-        from rag.evaluation.tables import sweep_table, to_html
+    def table(self) -> Table:
+        """Return a table with one row per combination, best first."""
+        budgets = self.trials[0].evaluation.budgets if self.headline == "recall" else ()
+        rows = []
+        for trial in self.trials:
+            metrics, comparison = trial.evaluation.metrics, trial.comparison
+            change = f"{comparison.differences[self.headline].mean:+.3f}" if comparison else "the first"
+            recalls = (f"{metrics[f'recall@{budget}'].mean:.3f}" for budget in budgets)
+            rows.append((
+                str(metrics[self.headline]), change, "" if trial.p is None else p_text(trial.p), *recalls,
+                str(trial.chunks), str(trial.embedded), trial.name,
+            ))  # fmt: skip
+        at = tuple(f"@{budget}" for budget in budgets)
+        head = (self.headline, "change", "p (Holm)", *at, "chunks", "embedded", "setting")
+        return Table(f"{self.questions} questions, {len(self.trials)} settings", head, rows)
 
-        return to_html(sweep_table(self))
+    def _repr_html_(self) -> str:
+        return self.table().to_html()
 
 
 def sweep(
@@ -127,9 +134,9 @@ def sweep(
 ) -> Sweep:
     """Measure every combination of settings; write ``sweep.md``, ``sweep.json`` and ``sweep.png``.
 
-    There is one index for each loader, chunker and embedder, and one embedding cache for all of
-    them in `folder`: only texts that no setting before has had are embedded. A sweep that was
-    stopped, run again, goes on from there.
+    Combinations with the same loader, chunker and embedder share an index, and all indexes share one
+    embedding cache in `folder`, so no text is embedded twice. A sweep that was stopped resumes when it
+    is run again.
 
     Parameters
     ----------
@@ -138,13 +145,14 @@ def sweep(
     questions
         As for `evaluate`.
     folder : str or Path
-        Made if it is not there.
+        Created if it does not exist.
     grid : mapping of str to sequence
-        ``{"chunker.max_tokens": [48, 64], "trimmer.strategy": ["chunks", "sentences"]}``: settings
-        of ``rag.toml``. The first value of each makes the setting that others are compared with.
+        Settings of ``rag.toml`` and the values to try: ``{"chunker.max_tokens": [48, 64],
+        "trimmer.strategy": ["chunks", "sentences"]}``. The first value of every setting makes the
+        combination that the others are compared with.
     settings : mapping, optional
-        What does not vary, as in ``rag.toml`` (`rag.config.settings.read`); prompt, generator and cache play
-        no part.
+        The fixed settings, as in ``rag.toml`` (`rag.config.settings.read`); prompt, generator and
+        cache have no effect.
     budgets, unit, k, copies
         As for `evaluate`.
     progress : callable, optional
@@ -153,135 +161,98 @@ def sweep(
     Raises
     ------
     ConfigError
-        The grid names a setting that there is not; nothing was built.
+        The grid names an unknown setting, or a value is invalid; nothing was built.
     SourceError
-        The source or the golden set cannot be used.
+        The source, the golden set or the folder cannot be used.
 
     Examples
     --------
-    >>> found = sweep("data/handbook", "data/golden.jsonl", "indexes/sweep",
-    ...               {"chunker.max_tokens": [64, 128]})                      # doctest: +SKIP
-    >>> found.trials[0].name                                                # doctest: +SKIP
+    >>> result = sweep("data/handbook", "data/golden.jsonl", "indexes/sweep",
+    ...                {"chunker.max_tokens": [64, 128]})                      # doctest: +SKIP
+    >>> result.trials[0].name                                               # doctest: +SKIP
     'chunker.max_tokens=64'
     """
-    asked = read(questions)
-    wanted = _settings(grid, settings)
-    place = Path(folder)
-    if place.exists() and not place.is_dir():
-        raise SourceError(f"{place} is a file: name a folder for the sweep")
-    if not isinstance(source, str | Path | BaseLoader):
-        source = list(source)  # read once for each index
-    given = {"metadata": metadata, "metadata_from_path": metadata_from_path}
-    shop = _Shop(source, place, {key: value for key, value in given.items() if value is not None}, progress)
+    from rag.evaluation import grid as grids  # these two import LangChain and the pipeline
+    from rag.evaluation.indexes import Indexes
+
+    golden = read(questions)
+    fixed = {kind: value for kind, value in (settings or {}).items() if kind != "cache"}
+    combinations = grids.settings(grid, fixed)
+    path = Path(folder)
+    if path.exists() and not path.is_dir():
+        raise SourceError(f"{path} is a file: name a folder for the sweep")
+    options = {"metadata": metadata, "metadata_from_path": metadata_from_path}
+    options = {name: value for name, value in options.items() if value is not None}
+    indexes = Indexes(source, path, options, progress)
     trials: list[Trial] = []
-    for number, setting in enumerate(wanted, 1):
-        said = f"{number} of {len(wanted)}: {setting.name}"
-        report = shop.report(setting, said)
-        pipe = Pipeline(
-            report.index, embedder=shop.embedder(setting), retriever=setting.stages["retriever"],
-            trimmer=setting.stages["trimmer"],
+    for number, setting in enumerate(combinations, 1):
+        step = f"{number} of {len(combinations)}: {setting.name}"
+        pipe = indexes.pipeline(setting, f"{step}: index")
+        evaluation = evaluate(
+            pipe, golden, budgets=budgets, unit=unit, k=k, copies=copies, name=setting.name,
+            progress=None if progress is None else _step(progress, f"{step}: questions"),
         )  # fmt: skip
-        found = evaluate(
-            pipe, asked, budgets=budgets, unit=unit, k=k, copies=copies, name=setting.name,
-            progress=None if progress is None else _saying(progress, f"{said}: questions"),
-        )  # fmt: skip
+        report = indexes.reports[setting.index]
         trials.append(Trial(
-            setting.name, setting.chosen, report.index, report.chunks, shop.embedded(setting), found,
+            setting.name, setting.chosen, report.index, report.chunks, indexes.newly_embedded(setting),
+            evaluation,
         ))  # fmt: skip
-    return _written(place, _ranked(place, trials, shop))
+    result = _ranked(path, trials, indexes.reports.values())
+    _write(path, result)
+    return result
 
 
-def _settings(grid: Grid, base: Mapping[str, Any] | None) -> list[Setting]:
-    return settings(grid, {kind: value for kind, value in (base or {}).items() if kind != "cache"})
-
-
-def _saying(progress: Progress, what: str) -> Any:
+def _step(progress: Progress, what: str) -> Callable[[int, int], None]:
     return lambda done, of: progress(what, done, of)
 
 
-class _Shop:
-    """Builds each index once, makes each embedder once."""
-
-    def __init__(
-        self, source: Source, folder: Path, given: Mapping[str, Any], progress: Progress | None
-    ) -> None:
-        self.source, self.folder, self.given, self.progress = source, folder, given, progress
-        self.reports: dict[str, BuildReport] = {}
-        self._embedders: dict[str, Any] = {}
-        self._told: set[str] = set()
-
-    def embedder(self, setting: Setting) -> Any:
-        """Return the setting's embedder."""
-        value = setting.stages["embedder"]
-        name = json.dumps(value, sort_keys=True, default=repr)
-        if name not in self._embedders:
-            self._embedders[name] = stages.stage("embedder", value)
-        return self._embedders[name]
-
-    def report(self, setting: Setting, said: str) -> BuildReport:
-        """Return the report of the setting's index, building it if need be."""
-        if setting.index not in self.reports:
-            self.reports[setting.index] = self._build(setting, said)
-        return self.reports[setting.index]
-
-    def embedded(self, setting: Setting) -> int:
-        """Return how many texts were embedded for the setting, and for none before it."""
-        again = setting.index in self._told
-        self._told.add(setting.index)
-        return 0 if again else self.reports[setting.index].embedded
-
-    def _build(self, setting: Setting, said: str) -> BuildReport:
-        def tell(*, files: int, of: int, bytes: int, chunks: int, embedded: int) -> None:
-            if self.progress is not None:
-                self.progress(f"{said}: index", files * (embedded / chunks) if chunks else files, of)
-
-        stages = {kind: setting.stages[kind] for kind in INDEXING} | {"embedder": self.embedder(setting)}
-        index = self.folder / setting.index
-        options = {**self.given, **stages, "cache": self.folder / "cache.sqlite", "progress": tell}
-        try:
-            return build(self.source, index, **options)
-        except StoreMismatchError:  # of an older version of the library: the index is the sweep's own
-            return build(self.source, index, rebuild=True, **options)
-
-
-def _ranked(folder: Path, trials: list[Trial], shop: _Shop) -> Sweep:
-    """Compare each trial with the first, correct for the number of comparisons, and sort."""
+def _ranked(folder: Path, trials: list[Trial], reports: Iterable[BuildReport]) -> Sweep:
+    """Compare every trial with the first, correct for the number of comparisons, and sort."""
     first = trials[0].evaluation
     metric = first.headline
     comparisons = [compare(trial.evaluation, first) for trial in trials[1:]]
     corrected = holm([comparison.differences[metric].p for comparison in comparisons])
-    done = [trials[0]] + [
+    ranked = [trials[0]] + [
         replace(trial, comparison=comparison, p=p)
         for trial, comparison, p in zip(trials[1:], comparisons, corrected, strict=True)
     ]
-    done.sort(key=lambda trial: -trial.evaluation.metrics[metric].mean)
+    ranked.sort(key=lambda trial: -trial.evaluation.metrics[metric].mean)
     count = first.metrics[metric].count
-    bad = {item.source: item for report in shop.reports.values() for item in report.quarantined}
-    notes = dict.fromkeys(note for trial in done for note in trial.evaluation.notes)
-    builds = dict.fromkeys(note for report in shop.reports.values() for note in report.notes)
+    reports = list(reports)
+    quarantined = {item.source: item for report in reports for item in report.quarantined}
+    notes = dict.fromkeys(note for report in reports for note in report.notes)
+    notes |= dict.fromkeys(note for trial in ranked for note in trial.evaluation.notes)
     if len(trials) > 2:
         notes[
             f"{len(comparisons)} settings were compared with the first on the same {count} questions: the "
-            "p-values are corrected for that (Holm), but the best one's figure flatters it; confirm it "
-            "on questions that no setting was chosen by"
+            "p-values are corrected for that (Holm), but the best figure is optimistic; confirm it on "
+            "questions that chose no setting"
         ] = None
     return Sweep(
-        str(folder), metric, trials[0].name, tuple(done), count, tuple(bad.values()), (*builds, *notes)
+        str(folder), metric, trials[0].name, tuple(ranked), count, tuple(quarantined.values()), tuple(notes)
     )
 
 
-def _written(folder: Path, found: Sweep) -> Sweep:
-    from rag.evaluation.plot import draw
-    from rag.evaluation.tables import sweep_table, to_markdown
-
+def _write(folder: Path, result: Sweep) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    whole = json.dumps(found.to_dict(questions=True), ensure_ascii=False, indent=1, default=str)
-    (folder / "sweep.json").write_text(whole + "\n", encoding="utf-8")
-    notes = "".join(f"\n- {note}" for note in found.notes)
-    said = (
-        f"# Sweep\n\n{to_markdown(sweep_table(found))}\n`change` and `p` are against the first setting, "
-        f"`{found.first}`.\n{notes}\n\n![The settings in a picture](sweep.png)\n"
+    text = json.dumps(result.to_dict(questions=True), ensure_ascii=False, indent=1, default=str)
+    (folder / "sweep.json").write_text(text + "\n", encoding="utf-8")
+    notes = "".join(f"\n- {note}" for note in result.notes)
+    markdown = (
+        f"# Sweep\n\n{result.table().to_markdown()}\n`change` and `p` are against the first setting, "
+        f"`{result.first}`.\n{notes}\n\n![The settings in a picture](sweep.png)\n"
     )
-    (folder / "sweep.md").write_text(said, encoding="utf-8")
-    draw(found, folder / "sweep.png")
-    return found
+    (folder / "sweep.md").write_text(markdown, encoding="utf-8")
+    plot.draw(
+        folder / "sweep.png", [_series(trial, result.headline) for trial in result.trials],
+        baseline=result.first, metric=result.headline, unit=result.trials[0].evaluation.unit,
+    )  # fmt: skip
+
+
+def _series(trial: Trial, headline: str) -> plot.Series:
+    evaluation = trial.evaluation
+    if headline != "recall":
+        return plot.Series(trial.name, evaluation.metrics[headline], evaluation.tokens)
+    names = [f"recall@{budget}" for budget in evaluation.budgets] or ["recall"]
+    recalls = tuple(evaluation.metrics[name] for name in names)
+    return plot.Series(trial.name, evaluation.metrics[headline], evaluation.tokens, recalls)

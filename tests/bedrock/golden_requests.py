@@ -24,7 +24,7 @@ from rag.bedrock.search.knowledge_base import KnowledgeBaseRetriever
 from rag.bedrock.search.rerank import BedrockReranker
 from rag.bedrock.storage.batch_jobs import BatchJobs
 from rag.emulator import Emulator
-from rag.emulator.recording import VOLATILE, asked_of
+from rag.emulator.recording import VOLATILE, request_row
 from rag.emulator.redacting import Redactor
 from rag.generation.fallback import Fallback
 from rag.generation.prompt import Prompt
@@ -169,7 +169,7 @@ def sent(emulator: Emulator, feature: str) -> str:
         {
             "call": f"{request.method} {redactor.text(request.path)}",
             "volatile": sorted(VOLATILE & set(request.params)),
-            **asked_of(request, redactor),
+            **request_row(request, redactor),
         }
         for request in emulator.requests[before:]
     ]

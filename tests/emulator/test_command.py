@@ -1,4 +1,4 @@
-"""``rag bedrock-emulator`` in a process of its own, and the fixtures that ship for pytest."""
+"""``rag bedrock-emulator`` as a process, and the pytest fixtures."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def clean() -> dict[str, str]:
 
 
 class Running:
-    """The command; `variables` are those that it said to set."""
+    """The command in a process; `variables` are those that it prints."""
 
     def __init__(self, *options: object, **environment: str) -> None:
         self.process = subprocess.Popen(
@@ -45,11 +45,11 @@ class Running:
         )  # fmt: skip
         assert self.process.stdout
         self.first = self.process.stdout.readline()
-        self.said: list[str] = []
+        self.lines: list[str] = []
         while (line := self.process.stdout.readline()) and "Ctrl-C" not in line:
-            self.said.append(line.strip())
+            self.lines.append(line.strip())
         self.variables = dict(
-            line.removeprefix("export ").split("=", 1) for line in self.said if line.startswith("export ")
+            line.removeprefix("export ").split("=", 1) for line in self.lines if line.startswith("export ")
         )
 
     def client(self, service: str = "bedrock-runtime") -> Any:
@@ -95,7 +95,7 @@ def failing(*options: object) -> str:
     return f"{done.returncode} {line}"
 
 
-def test_it_says_first_where_it_is_and_what_to_set_and_sums_up_at_the_end() -> None:
+def test_prints_url_variables_and_summary() -> None:
     with running("--reply", "Anyone may.", "--verbose") as emulator:
         url = re.fullmatch(r"# Bedrock emulator: (http://127\.0\.0\.1:\d+)\n", emulator.first)
         assert url
@@ -107,22 +107,22 @@ def test_it_says_first_where_it_is_and_what_to_set_and_sums_up_at_the_end() -> N
             emulator.client().converse(
                 modelId=CLAUDE, messages=[{"role": "user", "content": [{"text": " "}]}]
             )
-        said = emulator.end()
-    assert re.search(rf"^Converse {re.escape(CLAUDE)} 200 \d+ ms$", said, re.M)
-    assert re.search(rf"^Converse {re.escape(CLAUDE)} 400 \d+ ms$", said, re.M)
-    assert re.search(r"^requests: Converse 1; 0 throttled, 0 failed, 1 refused$", said, re.M)
-    assert "blank" in said.splitlines()[-1]
+        log = emulator.end()
+    assert re.search(rf"^Converse {re.escape(CLAUDE)} 200 \d+ ms$", log, re.M)
+    assert re.search(rf"^Converse {re.escape(CLAUDE)} 400 \d+ ms$", log, re.M)
+    assert re.search(r"^requests: Converse 1; 0 throttled, 0 failed, 1 refused$", log, re.M)
+    assert "blank" in log.splitlines()[-1]
 
 
-def test_its_lines_may_be_pasted_into_a_shell() -> None:
+def test_output_is_valid_shell() -> None:
     with running() as emulator:
-        script = "\n".join([emulator.first, *emulator.said, 'echo "$AWS_ENDPOINT_URL_BEDROCK_RUNTIME"'])
+        script = "\n".join([emulator.first, *emulator.lines, 'echo "$AWS_ENDPOINT_URL_BEDROCK_RUNTIME"'])
         done = subprocess.run(["sh", "-ec", script], capture_output=True, text=True, check=True)
         assert done.stdout.strip() == emulator.first.split(": ")[1].strip()
         assert emulator.end(signal.SIGTERM)
 
 
-def test_failures_and_quotas_are_as_asked_for() -> None:
+def test_failure_and_quota_options() -> None:
     with running("--fail", 1, "--fail-with", "ModelNotReadyException", "--seed", 3) as emulator:
         with pytest.raises(ClientError, match="ModelNotReadyException"):
             emulator.ask()
@@ -136,7 +136,7 @@ def test_failures_and_quotas_are_as_asked_for() -> None:
         assert "1 throttled" in emulator.end()
 
 
-def test_what_one_records_another_replays(tmp_path: Path) -> None:
+def test_record_then_replay(tmp_path: Path) -> None:
     keys = {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "eu-west-1"}
     path = tmp_path / "r.jsonl"
     with running("--reply", "As recorded.") as real:
@@ -152,7 +152,7 @@ def test_what_one_records_another_replays(tmp_path: Path) -> None:
         replaying.end()
 
 
-def test_a_recorder_that_is_killed_leaves_every_reply_that_was_given_out(tmp_path: Path) -> None:
+def test_killed_recorder_keeps_every_delivered_reply(tmp_path: Path) -> None:
     keys = {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "eu-west-1"}
     path = tmp_path / "r.jsonl"
     with Emulator() as real, running("--record", path, "--upstream", real.url, **keys) as proxy:
@@ -162,7 +162,7 @@ def test_a_recorder_that_is_killed_leaves_every_reply_that_was_given_out(tmp_pat
     assert len(Recording.open(path).entries) == 2
 
 
-def test_a_port_in_use_is_one_line_that_says_what_to_do() -> None:
+def test_port_in_use() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert failing("--port", port) == (
@@ -171,7 +171,7 @@ def test_a_port_in_use_is_one_line_that_says_what_to_do() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "expected"),
     [
         (("--latency", "fast"), "2 rag: .*'fast' is no time: write 80ms or 0.3s, or 0.2s:2s"),
         (("--token-time", "1s:2s"), "2 rag: .*'1s:2s' is no time: write 80ms or 0.3s"),
@@ -188,8 +188,8 @@ def test_a_port_in_use_is_one_line_that_says_what_to_do() -> None:
         (("--stop-reason", "max_token"), "2 rag: .*no stop reason 'max_token': did you mean 'max_tokens'"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_one_line_that_says_what_to_do(options: tuple[str, ...], said: str) -> None:
-    assert re.match(said, failing("--port", "0", *options))
+def test_wrong_usage_is_one_line(options: tuple[str, ...], expected: str) -> None:
+    assert re.match(expected, failing("--port", "0", *options))
 
 
 # ---------------------------------------------------------------------- pytest
@@ -207,7 +207,7 @@ def ask(text="who?", **more):
 
 
 def run_pytest(folder: Path, *options: str, code: int = 0, **environment: str) -> str:
-    """Run pytest on a folder of its own, with this plugin alone."""
+    """Run pytest on a folder with this plugin only."""
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", PLUGIN, "-q", "-p", "no:cacheprovider", *options, "."],
         cwd=folder, capture_output=True, text=True, env={**clean(), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **environment}, check=False,
@@ -216,7 +216,7 @@ def run_pytest(folder: Path, *options: str, code: int = 0, **environment: str) -
     return done.stdout
 
 
-def test_the_entry_point_is_the_plugin_and_costs_nothing_to_import() -> None:
+def test_entry_point_is_the_plugin_and_imports_nothing_heavy() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["entry-points"]["pytest11"] == {"rag_bedrock": PLUGIN}
     code = (
@@ -229,7 +229,7 @@ def test_the_entry_point_is_the_plugin_and_costs_nothing_to_import() -> None:
     )
 
 
-def test_the_emulator_fixture_points_clients_here_and_leaves_the_users_settings_alone(tmp_path: Path) -> None:
+def test_emulator_fixture_isolates_and_restores_the_environment(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(A_TEST + """
 def test_one(bedrock_emulator):
     bedrock_emulator.behaviour.reply = "Anyone may."
@@ -238,18 +238,18 @@ def test_one(bedrock_emulator):
     assert bedrock_emulator.problems == []
     assert "AWS_PROFILE" not in os.environ
 
-def test_two_has_an_emulator_of_its_own(bedrock_emulator):
+def test_two_has_another_emulator(bedrock_emulator):
     ask()
     assert len(bedrock_emulator.requests) == 1
 
-def test_afterwards_all_is_as_it_was():
+def test_environment_is_restored():
     assert os.environ["AWS_PROFILE"] == "mine"
     assert "AWS_ENDPOINT_URL_BEDROCK_RUNTIME" not in os.environ
 """)  # fmt: skip
     assert "3 passed" in run_pytest(tmp_path, AWS_PROFILE="mine")
 
 
-def test_the_recording_fixture_records_and_then_replays(tmp_path: Path) -> None:
+def test_recording_fixture_records_then_replays(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(A_TEST + """
 @pytest.mark.parametrize("text", ["a/b", "c"])
 def test_asks(bedrock_recording, text):
@@ -259,7 +259,7 @@ def test_asks(bedrock_recording, text):
     keys = {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "eu-west-1"}
     with running("--reply", "As recorded.") as real:
         upstream = real.variables["AWS_ENDPOINT_URL_BEDROCK_RUNTIME"]
-        for _ in range(2):  # recording again begins anew
+        for _ in range(2):  # recording again starts over
             out = run_pytest(tmp_path, "--record-bedrock", "--bedrock-upstream", upstream, **keys)
             assert "2 passed" in out
         real.end()
@@ -272,7 +272,7 @@ def test_asks(bedrock_recording, text):
     assert "2 passed" in run_pytest(tmp_path)
 
 
-def test_the_plugin_module_is_what_the_name_says() -> None:
+def test_path_of_a_recording() -> None:
     plugin = importlib.import_module(PLUGIN)
     where = plugin.recording_of(Path("tests/test_a.py"), "tests/test_a.py::TestB::test_c[x/y]")
     assert where.as_posix() == "tests/recordings/TestB.test_c_x_y_.jsonl"

@@ -1,4 +1,4 @@
-"""Record and replay: replies come back as they were, requests are known by what they say, no secret is kept."""
+"""Recording and replay: replies are reproduced, requests match by content, no secret is recorded."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def upstream() -> Iterator[Emulator]:
-    """The real service: it checks the proxy's signatures."""
+    """The real service; it verifies the proxy's signatures."""
     with Emulator(secrets={KEY: SECRET}) as emulator:
         yield emulator
 
@@ -57,7 +57,7 @@ def client(
     secret: str = "other",
     token: str | None = None,
 ) -> Any:
-    """A client whose own secret is not the service's: only what the proxy signs anew gets through."""
+    """A client with a wrong secret: only requests that the proxy signs again are accepted."""
     return boto3.client(
         service, region_name="eu-west-1", endpoint_url=emulator.url, aws_access_key_id=key,
         aws_secret_access_key=secret, aws_session_token=token,
@@ -94,7 +94,7 @@ def events(runtime: Any, text: str, model: str = CLAUDE) -> list[dict[str, Any]]
     return list(runtime.converse_stream(modelId=model, messages=say(text))["stream"])
 
 
-def test_what_was_recorded_is_replayed_without_the_service(upstream: Emulator, tmp_path: Path) -> None:
+def test_replay_needs_no_service(upstream: Emulator, tmp_path: Path) -> None:
     path = tmp_path / "all.jsonl"
     upstream.behaviour.reply = "Anyone may declare it, at any hour."
     with recording(path, upstream) as runtime:
@@ -105,14 +105,14 @@ def test_what_was_recorded_is_replayed_without_the_service(upstream: Emulator, t
     assert vector == embed(direct, "a text")
     assert reply["output"] == direct.converse(modelId=CLAUDE, messages=say("who?"))["output"]
     assert stream == events(direct, "who?")
-    asked = len(upstream.requests)
+    count = len(upstream.requests)
     with Emulator(recorder=Recording.open(path)) as emulator:
         runtime = client(emulator, secret="test")
         assert embed(runtime, "a text") == vector
         again = runtime.converse(modelId=CLAUDE, messages=say("who?"))
         assert (again["output"], again["usage"]) == (reply["output"], reply["usage"])
         assert events(runtime, "who?") == stream
-    assert len(upstream.requests) == asked
+    assert len(upstream.requests) == count
 
 
 def test_streams_pass_through_event_by_event(upstream: Emulator, tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_streams_pass_through_event_by_event(upstream: Emulator, tmp_path: Path)
         stream = iter(runtime.converse_stream(modelId=CLAUDE, messages=say("who?"))["stream"])
         first = [next(stream) for _ in range(2)]
         assert "messageStart" in first[0]
-        assert not (tmp_path / "r.jsonl").read_text()  # it is recorded as it ends, and comes before that
+        assert not (tmp_path / "r.jsonl").read_text()  # the stream is recorded at its end
         rest = list(stream)
     (entry,) = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
     kept = entry["reply"]["events"]
@@ -130,7 +130,7 @@ def test_streams_pass_through_event_by_event(upstream: Emulator, tmp_path: Path)
     assert times == sorted(times)
 
 
-def test_errors_are_replayed_as_errors_also_in_mid_stream(upstream: Emulator, tmp_path: Path) -> None:
+def test_errors_are_replayed_also_in_streams(upstream: Emulator, tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
     upstream.behaviour.reply = "one two three four five six seven eight nine ten " * 3
     upstream.fail_next("ThrottlingException")
@@ -155,9 +155,7 @@ def test_errors_are_replayed_as_errors_also_in_mid_stream(upstream: Emulator, tm
         assert not isinstance(cut.value, ClientError)
 
 
-def test_the_same_request_is_answered_in_the_order_of_recording_and_the_last_reply_repeats(
-    upstream: Emulator, tmp_path: Path
-) -> None:
+def test_equal_requests_replay_in_order_and_the_last_repeats(upstream: Emulator, tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
     with recording(path, upstream) as runtime:
         for reply in ("first", "second"):
@@ -172,9 +170,7 @@ def test_the_same_request_is_answered_in_the_order_of_recording_and_the_last_rep
     assert texts == ["first", "second", "second"]
 
 
-def test_accounts_the_order_of_names_and_the_clients_headers_do_not_make_another_request(
-    upstream: Emulator, tmp_path: Path
-) -> None:
+def test_account_key_order_and_headers_do_not_matter(upstream: Emulator, tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
     profile = "arn:aws:bedrock:eu-west-1:{}:inference-profile/global.anthropic.claude-sonnet-5-5"
     with recording(path, upstream) as runtime:
@@ -186,9 +182,7 @@ def test_accounts_the_order_of_names_and_the_clients_headers_do_not_make_another
         assert events(runtime, "who?", profile.format("999999999999"))
 
 
-def test_an_unknown_request_is_refused_with_the_nearest_and_its_first_difference(
-    upstream: Emulator, tmp_path: Path
-) -> None:
+def test_unknown_request_names_the_nearest(upstream: Emulator, tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
     with recording(path, upstream) as runtime:
         runtime.converse(modelId=CLAUDE, messages=say("something else entirely"))
@@ -198,13 +192,13 @@ def test_an_unknown_request_is_refused_with_the_nearest_and_its_first_difference
         runtime = client(emulator, secret="test")
         with pytest.raises(ClientError) as error:
             runtime.converse(modelId=CLAUDE, messages=say("Who may declare a SEV-2?"))
-        said = str(error.value)
-        assert "ValidationException" in said
-        assert "line 2, which differs in 1 field, first in messages[0].content[0].text" in said
-        assert "SEV-1" in said
-        assert "SEV-2" in said
+        message = str(error.value)
+        assert "ValidationException" in message
+        assert "line 2, which differs in 1 field, first in messages[0].content[0].text" in message
+        assert "SEV-1" in message
+        assert "SEV-2" in message
         with pytest.raises(
-            ClientError, match=r"first in inferenceConfig.maxTokens \(recorded: absent; asked: 5\)"
+            ClientError, match=r"first in inferenceConfig.maxTokens \(recorded: absent; sent: 5\)"
         ):
             runtime.converse(
                 modelId=CLAUDE, messages=say("Who may declare a SEV-1?"), inferenceConfig={"maxTokens": 5}
@@ -214,9 +208,7 @@ def test_an_unknown_request_is_refused_with_the_nearest_and_its_first_difference
         assert emulator.counts["refused"] == 3
 
 
-def test_a_recorded_timing_is_kept_where_it_is_asked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_timing_is_reproduced_on_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
     now = [0.0]
     clock = type("Clock", (), {
@@ -234,7 +226,7 @@ def test_a_recorded_timing_is_kept_where_it_is_asked_for(
     assert slept == [0.2, 0.1, 0.0]
 
 
-def test_a_line_that_was_cut_off_is_left_out_and_written_over(upstream: Emulator, tmp_path: Path) -> None:
+def test_incomplete_last_line_is_ignored_and_overwritten(upstream: Emulator, tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
     with recording(path, upstream) as runtime:
         embed(runtime, "x")
@@ -249,17 +241,17 @@ def test_a_line_that_was_cut_off_is_left_out_and_written_over(upstream: Emulator
     ]
 
 
-def test_a_file_that_is_no_recording_is_one_line_that_says_which(tmp_path: Path) -> None:
+def test_invalid_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"cannot read the recording .*--record"):
         Recording.open(tmp_path / "none.jsonl")
     (tmp_path / "r.jsonl").write_text('{"request": 1}\n')
-    with pytest.raises(SourceError, match=r"r\.jsonl, line 1: this is no entry"):
+    with pytest.raises(SourceError, match=r"r\.jsonl, line 1: not an entry"):
         Recording.open(tmp_path / "r.jsonl")
     with pytest.raises(SourceError, match="cannot write the recording"):
         Proxy(tmp_path, upstream="http://127.0.0.1:9")
 
 
-def test_without_credentials_or_region_recording_says_what_to_set(
+def test_missing_credentials_or_region_says_what_to_set(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("AWS_DEFAULT_REGION")
@@ -272,9 +264,7 @@ def test_without_credentials_or_region_recording_says_what_to_set(
         Proxy(tmp_path / "r.jsonl", region="eu-west-1")
 
 
-def test_requests_go_to_the_services_own_endpoints_not_to_the_configured_one(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_configured_endpoints_are_ignored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "http://127.0.0.1:8765")
     with closing(Proxy(tmp_path / "r.jsonl", region="eu-central-1")) as proxy:
         assert [
@@ -286,7 +276,7 @@ def test_requests_go_to_the_services_own_endpoints_not_to_the_configured_one(
         ]
 
 
-def test_a_bearer_token_is_used_and_not_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_bearer_token_is_used_and_not_recorded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "a-bearer-token-of-some-length")
     with Emulator() as upstream:
         proxied = recording(tmp_path / "r.jsonl", upstream)
@@ -297,7 +287,7 @@ def test_a_bearer_token_is_used_and_not_kept(monkeypatch: pytest.MonkeyPatch, tm
     assert "a-bearer-token" not in (tmp_path / "r.jsonl").read_text()
 
 
-def test_an_unreachable_service_is_an_error_and_not_recorded(tmp_path: Path) -> None:
+def test_unreachable_service_is_not_recorded(tmp_path: Path) -> None:
     with (
         closing(Proxy(tmp_path / "r.jsonl", upstream="http://127.0.0.1:9")) as proxy,
         Emulator(recorder=proxy, check_signatures=False) as emulator,
@@ -316,7 +306,7 @@ AROUND = st.text(
 
 @settings(max_examples=200, deadline=None)
 @given(ACCOUNTS, KEYS, st.lists(AROUND, min_size=4, max_size=4), st.data())
-def test_secrets_go_from_text_names_and_across_the_pieces_of_a_stream(
+def test_redaction_of_texts_names_and_stream_pieces(
     account: str, key: str, around: list[str], data: st.DataObject
 ) -> None:
     a, b, c, d = around
@@ -340,7 +330,7 @@ def test_secrets_go_from_text_names_and_across_the_pieces_of_a_stream(
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ACCOUNTS, KEYS, st.integers(0, 2**32))
-def test_no_secret_that_goes_in_anywhere_is_in_the_file(
+def test_no_secret_reaches_the_file(
     proxied: tuple[Emulator, Emulator, Path], account: str, key: str, number: int
 ) -> None:
     recorder, upstream, path = proxied
@@ -350,14 +340,14 @@ def test_no_secret_that_goes_in_anywhere_is_in_the_file(
         f"Credential={key}/20261121/eu-west-1/bedrock/aws4_request <{number}>"
     )
     model = f"arn:aws:bedrock:eu-west-1:{account}:inference-profile/{CLAUDE}"
-    upstream.behaviour.reply = secret_text  # so it comes back, too, in pieces
+    upstream.behaviour.reply = secret_text  # the stream returns it in pieces
     embed(runtime, secret_text)
     runtime.converse(
         modelId=model, messages=say(secret_text), requestMetadata={"account": account},
         additionalModelRequestFields={account: {"n": int(account), "key": key}},
     )  # fmt: skip
     events(runtime, secret_text, model)
-    with pytest.raises(ClientError):  # the error speaks of the key
+    with pytest.raises(ClientError):  # the error repeats the key
         runtime.converse(
             modelId=model, messages=[{"role": "user", "content": [{"text": " "}]}], system=[{"text": key}]
         )
@@ -369,7 +359,7 @@ def test_no_secret_that_goes_in_anywhere_is_in_the_file(
     assert not ids & set(re.findall(r"[0-9a-f]{8}-[0-9a-f-]{27}", kept))
     assert "Authorization" not in kept
     assert "aws4_request" not in kept
-    assert f"<{number}>" in kept  # what is no secret stays
+    assert f"<{number}>" in kept  # the rest stays
 
 
 @pytest.fixture

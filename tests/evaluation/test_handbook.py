@@ -24,7 +24,7 @@ def answers(pipe: rag.Pipeline, golden: list[dict]) -> dict[str, rag.Answer]:
     return {row["id"]: pipe.ask(row["question"], where=row.get("where")) for row in golden}
 
 
-def test_the_corpus_is_of_the_promised_size_and_kinds(handbook_texts: dict[str, str]) -> None:
+def test_corpus_size_and_formats(handbook_texts: dict[str, str]) -> None:
     assert len(handbook_texts) >= 50
     assert sum(len(text.split()) for text in handbook_texts.values()) >= 40_000
     kinds = Counter(name.rsplit(".", 1)[1] for name in handbook_texts)
@@ -32,7 +32,7 @@ def test_the_corpus_is_of_the_promised_size_and_kinds(handbook_texts: dict[str, 
     assert min(kinds.values()) >= 5
 
 
-def test_every_document_has_its_metadata(handbook_index: rag.Index) -> None:
+def test_every_document_has_metadata(handbook_index: rag.Index) -> None:
     for field in (
         "department",
         "doc_type",
@@ -50,9 +50,7 @@ def test_every_document_has_its_metadata(handbook_index: rag.Index) -> None:
     assert handbook_index.manifest.notes == ()
 
 
-def test_the_golden_set_is_of_the_promised_size_and_its_evidence_stands_in_the_texts(
-    golden: list[dict], handbook_texts: dict[str, str]
-) -> None:
+def test_golden_set_size_and_evidence(golden: list[dict], handbook_texts: dict[str, str]) -> None:
     assert len({row["id"] for row in golden}) == len(golden)
     assert sum(bool(row["evidence"]) for row in golden) >= 120
     assert sum(not row["evidence"] for row in golden) >= 20
@@ -65,7 +63,7 @@ def test_the_golden_set_is_of_the_promised_size_and_its_evidence_stands_in_the_t
             assert text == text.strip()
 
 
-def test_each_filter_lets_the_evidence_through(golden: list[dict], handbook_index: rag.Index) -> None:
+def test_filters_admit_the_evidence(golden: list[dict], handbook_index: rag.Index) -> None:
     for row in golden:
         if "where" in row:
             allowed = {
@@ -74,7 +72,7 @@ def test_each_filter_lets_the_evidence_through(golden: list[dict], handbook_inde
             assert {span["source"] for span in row["evidence"]} <= allowed, row["id"]
 
 
-def test_the_corpus_and_the_golden_set_are_what_the_sources_make() -> None:
+def test_corpus_and_golden_set_equal_their_sources() -> None:
     done = subprocess.run(
         [sys.executable, "data/make_handbook.py", "--check"],
         cwd=ROOT,
@@ -88,15 +86,15 @@ def test_the_corpus_and_the_golden_set_are_what_the_sources_make() -> None:
 def test_evidence_recall_at_4000_characters(
     answers: dict[str, rag.Answer], pipe: rag.Pipeline, golden: list[dict]
 ) -> None:
-    asked = [row for row in golden if row["evidence"]]
-    filtered = [recall(row, answers[row["id"]].context.hits) for row in asked]
-    plain = [recall(row, pipe.context(row["question"]).hits) for row in asked]
+    answerable = [row for row in golden if row["evidence"]]
+    filtered = [recall(row, answers[row["id"]].context.hits) for row in answerable]
+    plain = [recall(row, pipe.context(row["question"]).hits) for row in answerable]
     assert all(answer.context.used <= 4000 for answer in answers.values())
     assert sum(plain) / len(plain) >= 0.85
     assert sum(filtered) / len(filtered) >= 0.90
 
 
-def test_the_local_answerer_answers_and_refuses(answers: dict[str, rag.Answer], golden: list[dict]) -> None:
+def test_local_answerer_answers_and_refuses(answers: dict[str, rag.Answer], golden: list[dict]) -> None:
     def share(rows: list[dict]) -> float:
         return sum(answers[row["id"]].answered for row in rows) / len(rows)
 
@@ -106,7 +104,7 @@ def test_the_local_answerer_answers_and_refuses(answers: dict[str, rag.Answer], 
     assert 1 - share([row for row in golden if row.get("kind") == "near_miss"]) >= 0.40
 
 
-def test_every_citation_stands_in_its_source(
+def test_citations_are_verbatim_in_their_sources(
     answers: dict[str, rag.Answer], handbook_texts: dict[str, str]
 ) -> None:
     cited = [citation for answer in answers.values() for citation in answer.citations]
@@ -119,7 +117,7 @@ def test_every_citation_stands_in_its_source(
             assert handbook_texts[hit.source][hit.start : hit.end] == hit.text
 
 
-def test_an_extractive_answer_is_made_of_quotes_and_says_so(answers: dict[str, rag.Answer]) -> None:
+def test_extractive_answers_consist_of_quotes(answers: dict[str, rag.Answer]) -> None:
     for answer in answers.values():
         assert "extractive" in answer.generator
         if answer.answered:
@@ -128,7 +126,7 @@ def test_an_extractive_answer_is_made_of_quotes_and_says_so(answers: dict[str, r
             assert answer.text == "The documents do not hold an answer to this question."
 
 
-def test_pages_of_citations_are_right(handbook_texts: dict[str, str], handbook_index: rag.Index) -> None:
+def test_pages_of_hits_are_right(handbook_texts: dict[str, str], handbook_index: rag.Index) -> None:
     import pypdfium2
 
     for name in [name for name in handbook_texts if name.endswith(".pdf")]:
@@ -140,7 +138,7 @@ def test_pages_of_citations_are_right(handbook_texts: dict[str, str], handbook_i
             assert first in pages[hit.page_start - 1], (name, hit.start)
 
 
-def test_the_demos_questions_show_what_they_say(pipe: rag.Pipeline) -> None:
+def test_demo_questions_behave_as_described(pipe: rag.Pipeline) -> None:
     first, filtered, nothing = (pipe.ask(question, where=where) for question, where, _ in QUESTIONS)
     assert first.answered
     assert filtered.answered

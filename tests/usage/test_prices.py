@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.config import registry
+from rag.config import settings as rag_toml
 from rag.core.answers import Usage
 from rag.core.errors import ConfigError
 from rag.usage.price_list import PRICES
@@ -256,11 +256,11 @@ def test_a_wrong_price_is_refused_in_one_line(value: object, message: str) -> No
 def test_rag_toml_is_checked_when_it_is_read(tmp_path) -> None:
     path = tmp_path / "rag.toml"
     path.write_text('[prices."us.anthropic.claude-next"]\ninput = 3.0\noutput = 15\n')
-    table = PriceTable.from_settings(registry.read(path)["prices"])
+    table = PriceTable.from_settings(rag_toml.read(path)["prices"])
     assert table.cost_usd("us.anthropic.claude-next", Usage(MILLION, MILLION)) == pytest.approx(18)
     path.write_text('[prices."m"]\ninput = 3.0\noutptu = 15\n')
     with pytest.raises(ConfigError, match=r"rag.toml, \[prices\]: .*did you mean 'output'"):
-        registry.read(path)
+        rag_toml.read(path)
 
 
 # ---------------------------------------------------------------------- the list's age

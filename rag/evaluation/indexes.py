@@ -1,0 +1,90 @@
+"""Build the indexes of a sweep: one for every loader, chunker and embedder, with one embedding cache."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from langchain_core.document_loaders import BaseLoader
+
+from rag.building.build import Source, build
+from rag.building.report import BuildReport
+from rag.config import stages
+from rag.core.errors import StoreMismatchError
+from rag.evaluation.grid import INDEXING, Setting
+from rag.evaluation.progress import Progress
+from rag.pipeline import Pipeline
+
+
+class Indexes:
+    """Builds every index once and makes every embedder once.
+
+    Parameters
+    ----------
+    source : str, Path, BaseLoader or iterable of Document
+        As for `rag.build`.
+    folder : Path
+        Holds the indexes and the cache.
+    options : mapping
+        Further arguments of `rag.build`, such as ``metadata``.
+    progress : Progress, optional
+
+    Attributes
+    ----------
+    reports : dict of str to BuildReport
+        By index name, in the order of building.
+    """
+
+    def __init__(
+        self, source: Source, folder: Path, options: Mapping[str, Any], progress: Progress | None
+    ) -> None:
+        # An iterable is read once per index.
+        self.source = source if isinstance(source, str | Path | BaseLoader) else list(source)
+        self.folder, self.options, self.progress = folder, options, progress
+        self.reports: dict[str, BuildReport] = {}
+        self._embedders: dict[str, Any] = {}
+        self._counted: set[str] = set()
+
+    def pipeline(self, setting: Setting, step: str) -> Pipeline:
+        """Return the setting's pipeline; build its index if no earlier setting has.
+
+        Parameters
+        ----------
+        setting : Setting
+        step : str
+            What `progress` shows while the index is built.
+        """
+        if setting.index not in self.reports:
+            self.reports[setting.index] = self._build(setting, step)
+        return Pipeline(
+            self.reports[setting.index].index, embedder=self._embedder(setting),
+            retriever=setting.stages["retriever"], trimmer=setting.stages["trimmer"],
+        )  # fmt: skip
+
+    def newly_embedded(self, setting: Setting) -> int:
+        """Return how many texts were embedded for the setting and for no setting before it."""
+        counted = setting.index in self._counted
+        self._counted.add(setting.index)
+        return 0 if counted else self.reports[setting.index].embedded
+
+    def _embedder(self, setting: Setting) -> Any:
+        value = setting.stages["embedder"]
+        name = json.dumps(value, sort_keys=True, default=repr)
+        if name not in self._embedders:
+            self._embedders[name] = stages.stage("embedder", value)
+        return self._embedders[name]
+
+    def _build(self, setting: Setting, step: str) -> BuildReport:
+        def show(*, files: int, of: int, bytes: int, chunks: int, embedded: int) -> None:
+            if self.progress is not None:
+                self.progress(step, files * (embedded / chunks) if chunks else files, of)
+
+        stages = {kind: setting.stages[kind] for kind in INDEXING} | {"embedder": self._embedder(setting)}
+        index = self.folder / setting.index
+        options = {**self.options, **stages, "cache": self.folder / "cache.sqlite", "progress": show}
+        try:
+            return build(self.source, index, **options)
+        except StoreMismatchError:  # an older version of the library built it; the index is the sweep's
+            return build(self.source, index, rebuild=True, **options)
