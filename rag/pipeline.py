@@ -19,6 +19,7 @@ from rag.core.errors import GenerationError, RagError, UsageError
 from rag.core.passages import Context, Hit
 from rag.generation import reply as replies
 from rag.generation.citations import OnFail, ReplyReader
+from rag.generation.prompt_adapter import adapt
 from rag.retrieval.explain import Explanation, explain
 from rag.usage.tokens import room_chars
 
@@ -75,7 +76,7 @@ class Pipeline:
         self.index = index
         self.retriever = registry.stage("retriever", chosen.get("retriever"), index=index)
         self.generator = registry.generator(chosen.get("generator"))
-        self.prompt = registry.prompt(chosen.get("prompt"), self.generator)
+        self.prompt = adapt(registry.prompt(chosen.get("prompt"), self.generator))
         self.trimmer = registry.trimmer(chosen.get("trimmer"), self.generator)
         self.meter = registry.meter(chosen.get("ledger"), Path(getattr(index, "path", ".")))
         self.on_unverified = on_unverified
@@ -143,7 +144,7 @@ class Pipeline:
             yield from self._nothing(question, context, steps)
             return
         with _timed(steps, "assemble"):
-            messages = self.prompt(question, documents)
+            messages = self.prompt.messages(question, context.hits)
         sent = replies.sent(messages)
         reader = ReplyReader(context.hits, self.on_unverified, question)
         seen: list[BaseMessage] = []
@@ -166,14 +167,16 @@ class Pipeline:
         unkept = self.meter.after(calls, prompt=self._prompt_name)
         end = replies.ending(whole, self.generator)  # may raise: a malformed reply is paid for, too
         told = replies.told(getattr(self.retriever, "reranker", None))
+        tools = tuple(getattr(whole, "tool_calls", ()))
+        doubts = () if end.withheld or tools else reader.notes
         yield Event("answer", Answer(
             question=question, text=reader.text, answered=reader.answered and not end.withheld,
             citations=tuple(reader.citations), context=context, usage=usage, trace=tuple(steps),
             generator=replies.speaker(self.generator, whole), prompt=self._prompt_name,
             stop_reason=end.reason, guardrail=end.guardrail,
-            supported=None if end.withheld else reader.support.share,
-            notes=tuple(note for note in (warned, *told, *end.notes, unkept) if note), calls=calls,
-            tool_calls=tuple(getattr(whole, "tool_calls", ())),
+            support=None if end.withheld else reader.support,
+            notes=tuple(note for note in (warned, *told, *end.notes, *doubts, unkept) if note), calls=calls,
+            tool_calls=tools,
         ))  # fmt: skip
 
     def _nothing(self, question: str, context: Context, steps: list[Step]) -> Iterator[Event]:
@@ -191,7 +194,7 @@ class Pipeline:
 
     @property
     def _prompt_name(self) -> str:
-        return str(getattr(self.prompt, "name", type(self.prompt).__name__))
+        return self.prompt.name
 
     def _checked(self, sent: Sequence[str]) -> str | None:
         """Ask the budget before the model is asked; return what it warns of."""

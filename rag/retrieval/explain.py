@@ -220,9 +220,9 @@ def _unranked(out: Explanation, mode: str, rank: int | None, k: int) -> Explanat
 def _returned(pipe: Any, question: str, options: Mapping[str, Any], spans: Sequence[_Found]) -> bool:
     """Tell whether a retriever that is not ours returns any part of the passages, or may do so."""
     for document in pipe.retrieve(question, **options):
-        hit, placed = Hit.from_document(document), Hit.is_placed(document)
+        hit = Hit.from_document(document)
         for chunks, start, end in spans:
-            if hit.source == chunks[0].source and (not placed or (hit.start < end and start < hit.end)):
+            if hit.source == chunks[0].source and (not hit.placed or (hit.start < end and start < hit.end)):
                 return True
     return False
 
