@@ -15,7 +15,7 @@ from rag.core.passages import Context, Hit
 from rag.generation import reply
 from rag.generation.citations import OnFail, ReplyReader
 from rag.generation.generator import Generator, whole
-from rag.generation.prompt_adapter import as_passage_prompt
+from rag.generation.prompt_adapter import adapt
 from rag.retrieval.adapter import as_hit_retriever
 from rag.retrieval.explain import Explanation, explain
 from rag.trimming.adapter import context_of
@@ -77,12 +77,11 @@ class Pipeline:
         self.index = stages.index(index, chosen.get("embedder"))
         self.retriever = stages.retriever(chosen.get("retriever"), self.index)
         self.generator = stages.generator(chosen.get("generator"))
-        self.prompt = stages.prompt(chosen.get("prompt"), self.generator)
+        self.prompt = adapt(stages.prompt(chosen.get("prompt"), self.generator))
         self.trimmer = stages.trimmer(chosen.get("trimmer"), self.generator)
         self.meter = stages.meter(chosen.get("ledger"), chosen.get("prices"), Path(self.index.path))
         self.on_unverified = on_unverified
         self._retriever = as_hit_retriever(self.retriever)
-        self._prompt = as_passage_prompt(self.prompt)
         self._generator = Generator(self.generator, explain=stages.explain_failure)
 
     def ask(self, question: str, *, tag: str | None = None, **options: Any) -> Answer:
@@ -153,7 +152,7 @@ class Pipeline:
 
     def _collector(self, tag: str | None = None) -> Collector:
         meter = self.meter if tag is None else self.meter.tagged(tag)
-        return Collector(meter, prompt=self._prompt.name)
+        return Collector(meter, prompt=self.prompt.name)
 
     def _answer(self, question: str, collector: Collector, options: Mapping[str, Any]) -> Iterator[Event]:
         steps: list[Step] = []
@@ -164,7 +163,7 @@ class Pipeline:
             yield Event("answer", self._nothing(question, context, steps, collector))
             return
         with _timed(steps, "assemble"):
-            messages = self._prompt.messages(question, context.hits)
+            messages = self.prompt.messages(question, context.hits)
         reader = ReplyReader(context.hits, self.on_unverified, question)
         pieces: list[Any] = []
         with _timed(steps, "generate") as detail:
@@ -184,14 +183,15 @@ class Pipeline:
         if isinstance(counter := getattr(self.trimmer, "count_tokens", None), TokenCounter):
             counter.learn(reply.texts(messages), usage)
         end = reply.ending(message, self.generator)  # may raise: a malformed reply is paid for, too
+        tool_calls = reply.tool_calls(message)
+        doubts = () if end.withheld or tool_calls else reader.notes
         yield Event("answer", Answer(
             question=question, text=reader.text, answered=reader.answered and not end.withheld,
             citations=tuple(reader.citations), context=context, usage=usage, trace=tuple(steps),
-            generator=reply.speaker(self.generator, message), prompt=self._prompt.name,
+            generator=reply.speaker(self.generator, message), prompt=self.prompt.name,
             stop_reason=end.reason, guardrail=end.guardrail,
-            supported=None if end.withheld else reader.support.share,
-            notes=(*collector.notes, *end.notes), calls=calls,
-            tool_calls=reply.tool_calls(message),
+            support=None if end.withheld else reader.support,
+            notes=(*collector.notes, *end.notes, *doubts), calls=calls, tool_calls=tool_calls,
         ))  # fmt: skip
 
     def _nothing(
@@ -201,7 +201,7 @@ class Pipeline:
         return Answer(
             question=question, text=NOTHING_FOUND, answered=False, citations=(), context=context,
             usage=Usage(cost_usd=0.0), trace=tuple(steps), generator="none: there was nothing to read",
-            prompt=self._prompt.name, stop_reason="nothing_found",
+            prompt=self.prompt.name, stop_reason="nothing_found",
             notes=("nothing in the index fits: is the filter right?", *collector.notes),
             calls=collector.calls,
         )  # fmt: skip

@@ -22,10 +22,9 @@ from rich.text import Text
 from rag.building.report import BuildPlan, BuildReport
 from rag.core.answers import Answer
 from rag.core.files import Quarantined
-from rag.core.format import dollars
+from rag.core.format import dollars, shortened
 from rag.core.passages import Context, Hit
 from rag.core.table import Table
-from rag.notebook.display import fates, remarks, spent, supported, verdict
 from rag.usage.spending import Spending
 
 if TYPE_CHECKING:
@@ -146,8 +145,7 @@ def show_context(context: Context) -> None:
     """Print the passages of a context."""
     for number, hit in enumerate(context.hits, 1):
         _show_hit(f"{number:>2}", hit, most=None)
-    passages = f"{context.used} of {context.budget} {context.unit} in {len(context.hits)} passages"
-    say(f"{passages}{fates(context)}", "dim")
+    say("; ".join(filter(None, (context.size, context.fates))), "dim")
 
 
 def show_explanation(found: Explanation) -> None:
@@ -160,7 +158,7 @@ def show_explanation(found: Explanation) -> None:
         done = "kept" if advice.startswith("--budget") else "retrieved"
         say(f"  it would have been {done} by: {advice}" if advice.startswith("-") else f"  try: {advice}")
     for hit in found.chunks[:3]:
-        say(f"  {hit.place}: {_flat(hit.text, 100)}", "dim")
+        say(f"  {hit.place}: {shortened(hit.text, 100)}", "dim")
 
 
 def show_answer(answer: Answer) -> None:
@@ -168,23 +166,18 @@ def show_answer(answer: Answer) -> None:
     say(answer.text)
     say()
     for citation in answer.citations:
-        wrong = verdict(citation)
+        wrong = citation.verdict
         mark = (f"[{citation.number}?]", "bold yellow") if wrong else (f"[{citation.number}]", "bold cyan")
         place = citation.place if citation.verified else ""
         head = Text.assemble(mark, " ", (place, "cyan"), "  " if place and wrong else "", (wrong, "yellow"))
         _OUT.print(head, soft_wrap=True)
-        say(textwrap.indent(_wrapped(f'"{_flat(citation.text, 400)}"'), "    "))
-    for line in supported(answer):
+        say(textwrap.indent(_wrapped(f'"{shortened(citation.text, 400)}"'), "    "))
+    for line in answer.support_lines:
         say(line, "dim" if answer.supported == 1 else "yellow")
     times = ", ".join(f"{step.name} {1000 * step.seconds:.0f} ms" for step in answer.trace)
-    say(f"{answer.generator}; prompt {answer.prompt}; {spent(answer)}", "dim")
-    context = answer.context
-    say(
-        f"context: {context.used} of {context.budget} {context.unit} in {len(context.hits)} passages; "
-        f"{times}",
-        "dim",
-    )
-    show_warnings(remarks(answer), [])
+    say(f"{answer.generator}; prompt {answer.prompt}; {answer.spent}", "dim")
+    say(f"context: {answer.context.size}; {times}", "dim")
+    show_warnings(answer.remarks, [])
 
 
 def show_info(info: dict[str, Any]) -> None:
@@ -277,7 +270,7 @@ def show_cache(found: CacheInfo) -> None:
 def _show_hit(mark: str, hit: Hit, most: int | None) -> None:
     score = Text.assemble((mark, "bold cyan"), f"  {hit.score:7.3f}  ", (hit.place, "cyan"))
     _OUT.print(score, soft_wrap=True)
-    text = hit.text if most is None else _flat(hit.text, most)
+    text = hit.text if most is None else shortened(hit.text, most)
     say(textwrap.indent(_wrapped(text), "    "))
 
 
@@ -288,11 +281,6 @@ def _wrapped(text: str) -> str:
         for line in text.splitlines()
     ]  # fmt: skip
     return "\n".join(lines)
-
-
-def _flat(text: str, most: int) -> str:
-    flat = " ".join(text.split())
-    return flat if len(flat) <= most else flat[: most - 1] + "…"
 
 
 def show_costs(groups: Sequence[Spending], by: Sequence[str], notes: Sequence[str]) -> None:

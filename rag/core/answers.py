@@ -1,4 +1,4 @@
-"""Answers: what a question gets back, what it rests on, and what it cost.
+"""Answers: their text, citations, support and cost, as records that show themselves.
 
 Offsets are characters into a document's loaded text, end exclusive; pages are 1-based and
 inclusive; times are seconds; money is US dollars.
@@ -10,25 +10,37 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from rag.core.passages import Context, place_of
+from rag.core import html
+from rag.core.format import dollars, shortened
+from rag.core.passages import Context, Section, SectionBreaks, place_of, sections_of
+
+#: Stop reasons of an answer that is not whole, as Bedrock and others name them.
+_CUT = {
+    "max_tokens": "it reached max_tokens", "length": "it reached max_tokens",
+    "model_context_window_exceeded": "the model's context window is full",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """A quote of the answer and where it stands.
+    """A quote of the answer, and its place in the source.
 
     Attributes
     ----------
     number : int
         The ``[n]`` in the answer's text.
     text : str
-        The exact text of the source, ``loaded_text[start:end]``; what the model claimed to
-        quote where `verified` is false (then `start` and `end` are 0).
+        The exact text of the source, ``loaded_text[start:end]``. If `verified` is false, the words that
+        the model presented as a quote (`start` and `end` are then 0).
     verified : bool
-        Whether the quote stands, word for word, in the passage that it names.
+        Whether the quote stands, word for word, in one of the passages sent.
+    section : tuple of str
+        The heading path of the section in which the quote begins.
+    section_breaks : tuple of (int, tuple of str)
+        Offsets in the document, inside the quote, at which another section begins, with its heading path.
     supports : bool
-        Whether it bears out the sentence that cites it, as far as numbers go: each stands in the
-        sentence's quotes or in the question. Where not, the answer's text has ``[n?]``.
+        Whether the numbers of the sentence that cites it stand in the sentence's quotes or in the
+        question. If not, the answer's text has ``[n?]``.
     """
 
     number: int
@@ -39,17 +51,81 @@ class Citation:
     verified: bool
     page_start: int | None = None
     page_end: int | None = None
-    section: tuple[str, ...] = ()
+    section: Section = ()
     supports: bool = True
+    section_breaks: SectionBreaks = ()
 
     @property
     def place(self) -> str:
         """Where a person would look."""
         return place_of(self)
 
+    @property
+    def headings(self) -> list[str]:
+        """The headings of all sections that the quote runs over, each once."""
+        return list(dict.fromkeys(heading for path in sections_of(self) for heading in path))
+
+    @property
+    def verdict(self) -> str:
+        """What is wrong with the citation; empty if nothing is."""
+        if not self.verified:
+            return "not found in the context"
+        return "" if self.supports else "does not have the numbers of its sentence"
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
-        return {**asdict(self), "section": list(self.section)}
+        breaks = [[at, list(path)] for at, path in self.section_breaks]
+        return {**asdict(self), "section": list(self.section), "section_breaks": breaks}
+
+    def _repr_html_(self) -> str:
+        place = html.escape(self.place) if self.verified else ""
+        below = " · ".join(filter(None, (place, html.bold(self.verdict) if self.verdict else "")))
+        return html.quote(shortened(self.text, 400)) + html.BREAK + html.small(body=below)
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence or list item of an answer that states something.
+
+    Attributes
+    ----------
+    start, end : int
+        Offsets in the answer's text, in characters, end exclusive; marks behind the sentence left out.
+    citations : tuple of int
+        The numbers of the citations that it carries.
+    why : str
+        Why it is not supported; empty if it is.
+    """
+
+    start: int
+    end: int
+    citations: tuple[int, ...]
+    supported: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """How much of an answer its citations support.
+
+    Attributes
+    ----------
+    share : float or None
+        The share of its sentences, in [0, 1], that are supported; None if there are none.
+    """
+
+    share: float | None
+    sentences: tuple[Sentence, ...]
+
+    def __str__(self) -> str:
+        """Return ``supported 3 of 4 sentences``."""
+        count, known = len(self.sentences), sum(sentence.supported for sentence in self.sentences)
+        return f"supported {known} of {count} sentence{'s' * (count != 1)}"
+
+    @property
+    def doubts(self) -> tuple[Sentence, ...]:
+        """The sentences that are not supported."""
+        return tuple(sentence for sentence in self.sentences if not sentence.supported)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +135,11 @@ class Usage:
     Attributes
     ----------
     input_tokens : int
-        Read by the model, those of the prompt cache left out.
+        Tokens that the model read, without those from the prompt cache.
     cache_write_1h_input_tokens : int
-        Of `cache_write_input_tokens`, those that are kept for an hour, not five minutes.
+        Of `cache_write_input_tokens`, those kept for an hour instead of five minutes.
     cost_usd : float or None
-        None where no price is known.
+        None if no price is known.
     """
 
     input_tokens: int = 0
@@ -72,6 +148,26 @@ class Usage:
     cache_write_input_tokens: int = 0
     cost_usd: float | None = None
     cache_write_1h_input_tokens: int = 0
+
+    @property
+    def counts(self) -> tuple[int, int, int, int]:
+        """The tokens: input, output, read from the cache, written to it."""
+        return (
+            self.input_tokens, self.output_tokens, self.cache_read_input_tokens,
+            self.cache_write_input_tokens,
+        )  # fmt: skip
+
+    @property
+    def cost(self) -> str:
+        """Tokens and dollars for people; ``free`` where the cost is 0."""
+        if self.cost_usd == 0.0:
+            return "free"
+        cached = (
+            (self.cache_read_input_tokens, "from the cache"),
+            (self.cache_write_input_tokens, "into the cache"),
+        )
+        more = "".join(f", {count:,} {what}" for count, what in cached if count)
+        return f"{self.input_tokens:,} tokens in{more}, {self.output_tokens:,} out, {_price(self.cost_usd)}"
 
     def __add__(self, other: Usage) -> Usage:
         known = [cost for cost in (self.cost_usd, other.cost_usd) if cost is not None]
@@ -87,7 +183,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call that may cost money.
+    """A call of a model.
 
     Attributes
     ----------
@@ -103,7 +199,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One stage of one question: its name, how long it took, and what it says of itself."""
+    """One stage of one question: its name, its time, and details of its work."""
 
     name: str
     seconds: float
@@ -112,31 +208,31 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to a question, with all it rests on.
+    """The answer to a question, and all that it rests on.
 
     Attributes
     ----------
     text : str
         The answer, with ``[n]`` for each citation.
     answered : bool
-        False where the model said that the context holds no answer.
+        False if the model stated that the context holds no answer, or if its reply is empty or withheld.
     context : Context
         Exactly what was sent.
     generator, prompt : str
-        Which model and which version of the prompt made it.
+        The model and the prompt that made it.
     stop_reason : str
         As the model named it; ``"max_tokens"`` means that the text is cut.
-    supported : float or None
-        The share, in [0, 1], of the text's sentences that a verified citation supports, numbers
-        included; None where there are no sentences.
+    support : Support or None
+        Which sentences of the text a verified citation supports, numbers included; None if the text was
+        not judged.
     guardrail : {"blocked", "masked"} or None
-        What a guardrail did.
+        What a guardrail did to the text.
     notes : tuple of str
         What the user should know: why a text is cut, which model stood in for another, a budget.
     calls : tuple of Call
-        Every call that was made for the answer, with what it cost.
+        Every call for the answer, with its cost.
     tool_calls : tuple of mapping
-        What the model wants called, as LangChain has it: ``name``, ``args``, ``id``.
+        The tools that the model asks for, in LangChain's form: ``name``, ``args``, ``id``.
     """
 
     question: str
@@ -149,11 +245,50 @@ class Answer:
     generator: str
     prompt: str
     stop_reason: str = "end_turn"
-    supported: float | None = None
+    support: Support | None = None
     guardrail: str | None = None
     notes: tuple[str, ...] = ()
     calls: tuple[Call, ...] = ()
     tool_calls: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def supported(self) -> float | None:
+        """The share, in [0, 1], of the text's sentences that are supported; None if none was judged."""
+        return None if self.support is None else self.support.share
+
+    @property
+    def support_lines(self) -> list[str]:
+        """``supported 3 of 4 sentences``, and a line for each other one; empty if none was judged."""
+        if self.support is None or self.support.share is None:
+            return []
+        return [str(self.support)] + [
+            f'not supported: "{shortened(self.text[each.start : each.end], 80)}": {each.why}'
+            for each in self.support.doubts
+        ]  # fmt: skip
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a reader must know: the notes, and that the text is cut, blocked or masked."""
+        lines = list(self.notes)
+        if self.stop_reason in _CUT and not any("is cut" in note for note in lines):
+            lines.append(f"the answer is cut: {_CUT[self.stop_reason]}")
+        if self.guardrail and not any("guardrail" in note for note in lines):
+            what = "the" if self.guardrail == "blocked" else "parts of the"
+            lines.append(f"a guardrail {self.guardrail} {what} answer")
+        return lines
+
+    @property
+    def spent(self) -> str:
+        """The answer's tokens and dollars, and those of all its calls if these are more."""
+        cost = self.usage.cost
+        usages = [call.usage for call in self.calls]
+        total = sum(usages, Usage(cost_usd=0.0))
+        same = total.counts == self.usage.counts and total.cost_usd == (self.usage.cost_usd or 0.0)
+        if not usages or same:
+            return cost
+        least = "at least " if any(usage.cost_usd is None for usage in usages) else ""
+        purposes = ", ".join(dict.fromkeys(call.purpose for call in self.calls))
+        return f"{cost}; all {len(usages)} calls ({purposes}): {least}{_price(total.cost_usd)}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
@@ -169,6 +304,7 @@ class Answer:
             "prompt": self.prompt,
             "stop_reason": self.stop_reason,
             "supported": self.supported,
+            "support": None if self.support is None else asdict(self.support),
             "guardrail": self.guardrail,
             "notes": list(self.notes),
             "calls": [asdict(call) for call in self.calls],
@@ -176,9 +312,24 @@ class Answer:
         }
 
     def _repr_html_(self) -> str:
-        from rag.notebook.display import answer_html
+        """Return the text, citations, remarks, times and costs as HTML.
 
-        return answer_html(self)
+        A sentence that its citations do not support is underlined with dots, and shows why when pointed at.
+        """
+        doubts = () if self.support is None else self.support.doubts
+        times = " · ".join(f"{step.name} {1000 * step.seconds:.0f} ms" for step in self.trace)
+        parts = (
+            *self.support_lines[:1], self.generator, f"prompt {self.prompt}",
+            f"context {self.context.size}", self.spent, times,
+        )  # fmt: skip
+        return (
+            html.paragraph(html.marked(self.text, [(each.start, each.end, each.why) for each in doubts]))
+            + "".join(map(html.note, self.remarks))
+            + html.numbered(
+                [each._repr_html_() for each in self.citations], [each.number for each in self.citations]
+            )
+            + html.footer(" · ".join(filter(None, parts)))
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,3 +345,7 @@ class Event:
 
     kind: str
     value: Any
+
+
+def _price(usd: float | None) -> str:
+    return "no known price" if usd is None else dollars(usd)

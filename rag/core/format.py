@@ -14,3 +14,15 @@ def dollars(usd: float) -> str:
     if 0 < usd < 0.00005:
         return "under $0.0001"
     return f"${usd:,.2f}" if usd >= 10 else f"${usd:.4f}"
+
+
+def shortened(text: str, most: int) -> str:
+    r"""Return a text on one line, cut to at most so many characters.
+
+    Examples
+    --------
+    >>> shortened("Ask the on-call\nengineer.", 16)
+    'Ask the on-call…'
+    """
+    flat = " ".join(text.split())
+    return flat if len(flat) <= most else flat[: most - 1] + "…"

@@ -1,15 +1,16 @@
-"""A question and its context to messages: a versioned system prompt, and the documents in a form.
+"""Assemble messages from a question and passages: a versioned system prompt, and the passages in a form.
 
-Three forms. ``"text"``: delimited documents, for any model. ``"search_results"``: a search result
-each, for models that cite them by themselves. ``"guarded"``: as text, with the documents marked as the
-source and the question as the query that a guardrail checks the answer against.
+There are three forms. ``"text"``: delimited documents, for any model. ``"search_results"``: one search
+result for each passage, for models that cite them by themselves. ``"guarded"``: text in which the
+documents are marked as the source, and the question as the query, of a guardrail's grounding check.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +20,8 @@ from langchain_core.documents import Document
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 
 from rag.core.errors import ConfigError, near_miss
-from rag.core.passages import Hit
+from rag.core.lookalikes import INVISIBLE
+from rag.core.passages import Hit, sections_of, shared_parents
 
 Form = Literal["text", "search_results", "guarded"]
 #: The prompt that goes with each form.
@@ -27,30 +29,49 @@ SHIPPED: dict[Form, str] = {
     "text": "answer-v1", "search_results": "answer-native-v1", "guarded": "answer-v1",
 }  # fmt: skip
 
-#: Most characters of a title and the like, which no budget counts.
+#: Most characters of an attribute of a passage (a title, a heading path): no budget counts these.
 _LONGEST = 300
+#: Most characters of the words with which a section is said to begin.
+_LONGEST_WORDS = 40
 # Bedrock refuses a blank text; left out, it would shift the numbers of those behind it.
 _NO_TEXT = "(no text)"
-# The prompt's own tags inside a document or a question could end it early or forge another.
-_OWN_TAGS = re.compile(r"<(?=/?\s*(?:documents?|question|cite|no_answer)\b)", re.IGNORECASE)
+# The prompt's tags, and what a model reads as one, inside a document or a question could end it early or
+# forge another: an opening bracket or its full-width forms, behind it white space, invisible characters
+# and full-width letters in any mixture.
+_TAGS = {"document", "documents", "question", "cite", "no_answer"}
+_BRACKET = re.compile("[<＜﹤]")
+_FULL_WIDTH = {"＜": "&#65308;", "﹤": "&#65124;"}
+_INVISIBLE = re.compile(f"[{INVISIBLE}]")
 
 
 class Prompt:
-    """Maps a question and documents to messages.
+    """Maps a question and passages to messages.
 
     Parameters
     ----------
-    name : str
-        A prompt file that ships, e.g. ``"answer-v1"``; or the path of a Markdown file of yours.
+    name : str, optional
+        A prompt file that ships, by default ``"answer-v1"``; or the path of a Markdown file of yours.
     system : str, optional
-        The system prompt itself, instead of a file.
+        A system text of yours, instead of a file.
     form : {"text", "search_results", "guarded"}, optional
-        How the documents are put; by default as the prompt that ships was written for.
+        The form of the passages; by default the one that the shipped prompt was written for, else text.
+    cite : bool, optional
+        Whether the citation contract is appended to the system text: what the documents are, how to cite
+        them, and ``<no_answer/>``. By default it is appended to `system`, and a file is the whole text, as
+        the shipped ones contain the contract. With ``cite=False`` the model is sent `system` as it is.
+        The reply is read the same way, but nothing makes the model cite, so every sentence of it may
+        count as not supported.
 
     Attributes
     ----------
     name, version : str
-        What a reply is told by afterwards; the version changes with each change of the system prompt.
+        What identifies the prompt in an answer and in the ledger. The version is a hash of the system
+        text, contract included.
+
+    Raises
+    ------
+    ConfigError
+        There is no such prompt or form, or `cite` is given for a shipped prompt.
 
     Examples
     --------
@@ -67,40 +88,57 @@ class Prompt:
     """
 
     def __init__(
-        self, name: str = "answer-v1", *, system: str | None = None, form: Form | None = None
+        self,
+        name: str | None = None,
+        *,
+        system: str | None = None,
+        form: Form | None = None,
+        cite: bool | None = None,
     ) -> None:
-        self.name = Path(name).stem if system is None else f"{name} (given)"
-        self.system = _read(name) if system is None else system
-        self.version = hashlib.sha256(self.system.encode()).hexdigest()[:8]
-        self.form: Form = form or ("search_results" if name == SHIPPED["search_results"] else "text")
+        file = name or "answer-v1"
+        self.form: Form = form or ("search_results" if file == SHIPPED["search_results"] else "text")
         if self.form not in SHIPPED:
             raise ConfigError(f"there is no form {form!r} of a prompt: {near_miss(str(self.form), SHIPPED)}")
+        if system is None:
+            self.name, self.system = Path(file).stem, _read(file)
+            if cite is not None and file in SHIPPED.values():
+                raise ConfigError(
+                    f"the prompt {file!r} contains the citation contract: leave cite out, or give system="
+                )
+        else:
+            self.name, self.system = f"{name} (custom)" if name else "custom", system
+        if cite or (cite is None and system is not None):
+            self.system = f"{self.system.rstrip()}\n\n{_contract(self.form)}"
+        self.version = hashlib.sha256(self.system.encode()).hexdigest()[:8]
 
     def __call__(self, question: str, documents: Sequence[Document]) -> list[BaseMessage]:
-        """Return the messages for LangChain's documents; see `messages`."""
+        """Return the messages for LangChain's documents."""
         return self.messages(question, [Hit.from_document(document) for document in documents])
 
     def messages(self, question: str, hits: Sequence[Hit]) -> list[BaseMessage]:
         """Return the messages: the system prompt, then the passages and the question."""
-        asked = f"<question>{neutral(question)}</question>"
+        tagged = f"<question>{neutral(question)}</question>"
         content: str | list[Any]
         if self.form == "search_results":
-            content = [*_search_results(hits), {"type": "text", "text": asked}]
+            content = [*_search_results(hits), {"type": "text", "text": tagged}]
         elif self.form == "guarded" and hits:
-            # What is marked as source or query alone is kept from the guardrail's other policies: the
-            # question must not be. The documents reach the user by the answer, which is checked.
+            # A text that is marked as source or query alone is exempt from the guardrail's other policies;
+            # the question must not be. The documents reach the user in the answer, which is checked.
             content = [
-                _guarded(_delimited(hits), "grounding_source"), _guarded(asked, "query", "guard_content"),
+                _guarded(delimited(hits), "grounding_source"), _guarded(tagged, "query", "guard_content"),
             ]  # fmt: skip
         else:
-            content = f"{_delimited(hits)}\n\n{asked}"
-        # What a model on Bedrock sends along as the request's metadata.
+            content = f"{delimited(hits)}\n\n{tagged}"
+        # Models on Bedrock send these along as the request's metadata.
         named = {"prompt": self.name, "version": self.version}
         return [SystemMessage(self.system, additional_kwargs=named), HumanMessage(content)]
 
 
 def neutral(text: str) -> str:
-    """Return a text in which none of the prompt's own tags can be read as such.
+    """Return a text in which nothing can be read as one of the prompt's tags.
+
+    White space, invisible characters and full-width forms are seen through; letters of other alphabets
+    that look alike are not.
 
     Examples
     --------
@@ -109,31 +147,62 @@ def neutral(text: str) -> str:
 
     Notes
     -----
-    Where there are any, its ampersands are escaped, too, so that `html.unescape` gives back the text:
-    by that a quote of it is found again.
+    In a text with such a tag the ampersands are escaped, too, so that `html.unescape` gives back the text:
+    that is how a quote of it is looked up.
     """
-    return _OWN_TAGS.sub("&lt;", text.replace("&", "&amp;")) if _OWN_TAGS.search(text) else text
+    cuts = [match.start() for match in _BRACKET.finditer(text) if _opens_tag(text, match.end())]
+    if not cuts:
+        return text
+    out, at = "", 0
+    for cut in cuts:
+        out += text[at:cut].replace("&", "&amp;") + _FULL_WIDTH.get(text[cut], "&lt;")
+        at = cut + 1
+    return out + text[at:].replace("&", "&amp;")
 
 
-def _delimited(hits: Sequence[Hit]) -> str:
+def _opens_tag(text: str, at: int) -> bool:
+    """Tell whether the name of one of the prompt's tags follows, behind a slash or not."""
+    name = ""
+    for character in _seen(text, at):
+        if character.isalnum() or character == "_":
+            name += character
+            if len(name) > len("documents"):
+                return False
+        elif name or character not in " /":
+            break
+    return name in _TAGS
+
+
+def _seen(text: str, at: int) -> Iterator[str]:
+    """Yield the characters of a text from an offset on, as they are read: no invisible ones, plain forms."""
+    for number in range(at, len(text)):
+        character = text[number]
+        if character.isspace():
+            yield " "
+        elif not _INVISIBLE.match(character):
+            yield from unicodedata.normalize("NFKC", character).casefold()
+
+
+def delimited(hits: Sequence[Hit]) -> str:
+    """Return passages as text: numbered documents between tags, in which no passage can forge a tag."""
     parts = ["<documents>"]
     for number, hit in enumerate(hits, 1):
         values = {"index": str(number), "source": hit.source, **_attributes(hits, number - 1)}
-        named = " ".join(f"{name}={quoteattr(value)}" for name, value in values.items())
-        parts += [f"<document {named}>", neutral(hit.text), "</document>"]
+        attributes = " ".join(f"{name}={quoteattr(value, _FULL_WIDTH)}" for name, value in values.items())
+        parts += [f"<document {attributes}>", neutral(hit.text), "</document>"]
     return "\n".join([*parts, "</documents>"])
 
 
 def _search_results(hits: Sequence[Hit]) -> list[dict[str, Any]]:
-    """Return a search result per passage, in LangChain's form; what is known of it is in the title."""
+    """Return a search result for each passage, in LangChain's form; its attributes go into the title."""
     results = []
     for number, hit in enumerate(hits):
         values = _attributes(hits, number)
         title, source = values.pop("title", ""), hit.source.strip() or "unknown"
-        told = "; ".join(f"{name.replace('_', ' ')}: {value}" for name, value in values.items())
+        more = "; ".join(f"{name.replace('_', ' ')}: {value}" for name, value in values.items())
         results.append({
             "type": "search_result", "source": source,
-            "title": neutral(f"{title or source} ({told})" if told else title or source),
+            "title": neutral(f"{title or source} ({more})" if more else title or source),
             "content": [{"type": "text", "text": neutral(hit.text) if hit.text.strip() else _NO_TEXT}],
             "citations": {"enabled": True},
         })  # fmt: skip
@@ -145,21 +214,51 @@ def _guarded(text: str, *qualifiers: str) -> dict[str, Any]:
 
 
 def _attributes(hits: Sequence[Hit], number: int) -> dict[str, str]:
-    """Return what the model is told of a passage beside its text."""
+    """Return what the model reads of a passage beside its text."""
     hit, before = hits[number], hits[number - 1] if number else None
     values = {}
     for name in ("title", "version", "status", "last_updated"):
-        told = str(hit.metadata.get(name, "")).strip()
-        if told:
-            values[name] = told if len(told) <= _LONGEST else told[:_LONGEST] + "…"
+        value = str(hit.metadata.get(name, "")).strip()
+        if value:
+            values[name] = _bounded(value)
     if hit.page_start is not None:
         last = hit.page_end or hit.page_start
         values["page"] = str(hit.page_start) if last == hit.page_start else f"{hit.page_start}-{last}"
     if hit.section:
         values["section"] = " > ".join(hit.section)
+    if hit.section_breaks:
+        values["sections_within"] = "; ".join(_sections_within(hit))
     if before is not None and before.source == hit.source and before.end < hit.start:
         values["left_out"] = f"{hit.start - before.end} characters before this"
     return values
+
+
+def _sections_within(hit: Hit) -> Iterator[str]:
+    """Yield the sections that begin inside a passage, each with the words with which it begins.
+
+    The headings above all sections are left out. So are the words where the heading is itself the first
+    line: the model finds it in the text.
+    """
+    above = len(shared_parents([path for path in sections_of(hit) if path]))
+    for at, path in hit.section_breaks:
+        name = _bounded(" > ".join(path[above:])) or "no heading"
+        line = hit.text[at - hit.start :].lstrip().partition("\n")[0].strip("#*_ \t\r")
+        if path and line == path[-1]:
+            yield name
+        else:
+            words = line if len(line) <= _LONGEST_WORDS else f"{line[:_LONGEST_WORDS].rpartition(' ')[0]}…"
+            yield f"{name}, from “{words}”"
+
+
+def _bounded(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
+
+
+def _contract(form: Form) -> str:
+    """Return the citation contract of a form, as a system text of the user's ends with it."""
+    name = "search_results" if form == "search_results" else "text"
+    path = resources.files("rag.generation.prompts") / "contract" / f"{name}.md"
+    return path.read_text(encoding="utf-8").rstrip()
 
 
 def _read(name: str) -> str:

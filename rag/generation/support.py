@@ -1,26 +1,24 @@
-"""Which sentences of an answer its citations support, and which they do not.
+"""Judge which sentences of an answer its citations support.
 
-A sentence is supported if a verified citation stands in it or directly behind it, if all its numbers
-stand in the quotes (or in the question), and if enough of its words do. This compares words: it cannot
-see that a sentence denies what its quote says, or that it swaps who does what, and it counts a
-paraphrase that shares no word with its quote, or one in another language, as not supported.
+A sentence is supported if it carries a verified citation, in it or directly behind it, if its quotes (or
+the question) contain all its numbers, and if they contain enough of its words. The judgement compares
+words: it cannot see that a sentence denies its quote or swaps who does what, and a paraphrase that shares
+no word with its quote, or one in another language, counts as not supported.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
-from rag.core.answers import Citation
+from rag.core.answers import Citation, Sentence, Support
 from rag.core.quantities import figures, missing
 from rag.core.text import Span, sentences, stripped, terms
 
 #: The least share of a sentence's content, in [0, 1], that its quotes, their headings and the question
-#: must have together, and its quotes alone. Chosen on the examples of ``tests/test_support.py``. On the
-#: answers and evidence of ``data/golden.jsonl``, that a person wrote: of the sentences whose numbers are
-#: in their evidence 2.4 % are taken for unsupported, and 3.3 % are taken for supported by the evidence of
-#: another question.
+#: must have together, and its quotes alone. Chosen on the examples of ``tests/generation/test_support.py``.
+#: Error rates on the hand-written answers of ``data/golden.jsonl``, sentences whose numbers are in their
+#: evidence: 2.4 % count as unsupported by their own evidence, 3.3 % as supported by another question's.
 LEAST_SHARED, LEAST_QUOTED = 0.3, 0.2
 
 _MARK = re.compile(r" ?\[(\d{1,4})\??\]")
@@ -30,51 +28,11 @@ _STOPS = (".", "!", "?", "…", "。", "！", "？")
 _RULE = re.compile(r"[|:\-\s]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Sentence:
-    """A sentence or list item of an answer that claims something.
-
-    Attributes
-    ----------
-    start, end : int
-        Where it stands in the answer's text, in characters, end exclusive; marks behind it left out.
-    citations : tuple of int
-        The numbers of the citations that it carries.
-    why : str
-        Why it is not supported; empty where it is.
-    """
-
-    start: int
-    end: int
-    citations: tuple[int, ...]
-    supported: bool
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Support:
-    """How much of an answer its citations support.
-
-    Attributes
-    ----------
-    share : float or None
-        The share of its sentences, in [0, 1], that are supported; None where there are none.
-    """
-
-    share: float | None
-    sentences: tuple[Sentence, ...]
-
-    def __str__(self) -> str:
-        """Return ``supported 3 of 4 sentences``."""
-        count, known = len(self.sentences), sum(sentence.supported for sentence in self.sentences)
-        return f"supported {known} of {count} sentence{'s' * (count != 1)}"
-
-
 def support(text: str, citations: Sequence[Citation], question: str = "") -> Support:
     """Judge each sentence of an answer by its citations.
 
-    Headings, lead-ins that end in a colon, questions and what has no words are no claims, unless
-    they are cited.
+    Headings, lead-ins that end in a colon, questions and lines without words state nothing, and are left
+    out unless they are cited.
 
     Parameters
     ----------
@@ -82,13 +40,13 @@ def support(text: str, citations: Sequence[Citation], question: str = "") -> Sup
         The answer, with ``[n]`` for each citation.
     citations : sequence of Citation
     question : str
-        What the question says, an answer may repeat.
+        An answer may repeat the question's numbers and words without a source.
 
     Examples
     --------
     >>> quote = Citation(1, "a.md", 0, 28, "Leave is 28 days in Europe.", verified=True)
-    >>> found = support("In Europe leave is 28 days. [1] In Asia it is 30. [1]", [quote])
-    >>> found.share, found.sentences[1].why
+    >>> judged = support("In Europe leave is 28 days. [1] In Asia it is 30. [1]", [quote])
+    >>> judged.share, judged.sentences[1].why
     (0.5, '30 is not in what it cites')
     """
     known = {citation.number: citation for citation in citations}
@@ -97,23 +55,23 @@ def support(text: str, citations: Sequence[Citation], question: str = "") -> Sup
     carried: list[list[int]] = [[] for _ in spans]
     for at, number in marks:
         before = max((n for n, (start, _) in enumerate(spans) if start <= at), default=0)
-        # A mark before all sentences belongs to the first, if that stands in the same paragraph.
+        # A mark before all sentences belongs to the first one, if both stand in the same paragraph.
         if spans and "\n\n" not in plain[at : spans[before][0]] and number not in carried[before]:
             carried[before].append(number)
-    found = []
+    judged = []
     for n, (start, end) in enumerate(spans):
         behind = plain[slice(*spans[n + 1])] if n + 1 < len(spans) else ""
         if _claims(plain[start:end], behind, cited=bool(carried[n])):
             why = judge(plain[start:end], [known[number] for number in carried[n]], question)
-            found.append(Sentence(origin[start], origin[end - 1] + 1, tuple(carried[n]), not why, why))
-    share = sum(sentence.supported for sentence in found) / len(found) if found else None
-    return Support(share, tuple(found))
+            judged.append(Sentence(origin[start], origin[end - 1] + 1, tuple(carried[n]), not why, why))
+    share = sum(sentence.supported for sentence in judged) / len(judged) if judged else None
+    return Support(share, tuple(judged))
 
 
 def cited_sentences(text: str, marks: Sequence[int]) -> list[Span]:
     """Return the sentences of a text in which spaces stand for marks; see `rag.core.text.sentences`.
 
-    A mark behind a full stop ends a sentence, whatever comes then ("It is 5. [1] iPads are 6. [2]").
+    A mark behind a full stop ends a sentence, whatever follows ("It is 5. [1] iPads are 6. [2]").
     """
     spans: list[Span] = []
     for start, end in sentences(text):
@@ -126,7 +84,7 @@ def cited_sentences(text: str, marks: Sequence[int]) -> list[Span]:
 
 
 def judge(claim: str, citations: Sequence[Citation], question: str = "") -> str:
-    """Return why a claim is not supported by its citations; empty where it is."""
+    """Return why a claim is not supported by its citations; empty if it is."""
     if not citations:
         return "it cites nothing"
     quotes = [citation for citation in citations if citation.verified]
@@ -136,17 +94,17 @@ def judge(claim: str, citations: Sequence[Citation], question: str = "") -> str:
     absent = dict.fromkeys(claim[figure.start : figure.end] for figure in missing(claim, [*texts, question]))
     if absent:
         return f"{', '.join(absent)} {'is' if len(absent) == 1 else 'are'} not in what it cites"
-    around = " ".join([question, *(heading for citation in quotes for heading in citation.section)])
+    around = " ".join([question, *(heading for citation in quotes for heading in citation.headings)])
     if shared(claim, texts, around) < LEAST_SHARED or shared(claim, texts) < LEAST_QUOTED:
         return "what it cites speaks of something else"
     return ""
 
 
 def shared(claim: str, quotes: Sequence[str], question: str = "") -> float:
-    """Return the share, in [0, 1], of a claim's content that stands in the quotes or the question.
+    """Return the share, in [0, 1], of a claim's content that the quotes or the question contain.
 
-    Content is words without stop words, by their stems, and numbers; those count only if the quotes
-    have them, as it is their presence that speaks for a quote.
+    Content is the stems of words that are no stop words, and the numbers that the quotes contain: only
+    the presence of a number speaks for a quote.
 
     Examples
     --------
@@ -154,14 +112,14 @@ def shared(claim: str, quotes: Sequence[str], question: str = "") -> float:
     0.75
     """
     numbers = [figure for figure in figures(claim) if figure.needs]
-    told = len(numbers) - len(missing(claim, quotes))
+    quoted = len(numbers) - len(missing(claim, quotes))
     words = claim
     for figure in numbers:
         words = f"{words[: figure.start]}{' ' * (figure.end - figure.start)}{words[figure.end :]}"
     wanted = content(words)
     there = set[str]().union(*map(content, [*quotes, question]))
-    size = len(wanted) + told
-    return (len(wanted & there) + told) / size if size else 1.0
+    size = len(wanted) + quoted
+    return (len(wanted & there) + quoted) / size if size else 1.0
 
 
 def content(text: str) -> set[str]:
@@ -170,7 +128,7 @@ def content(text: str) -> set[str]:
 
 
 def _claims(sentence: str, behind: str, *, cited: bool) -> bool:
-    """Tell whether a sentence says something that needs a citation; `behind` is the next one."""
+    """Tell whether a sentence states something that needs a citation; `behind` is the next sentence."""
     body = sentence[_LEAD.match(sentence).end() :]  # type: ignore[union-attr]  # it matches everything
     if not any(map(str.isalnum, _MARK.sub("", body))):
         return False
@@ -180,7 +138,7 @@ def _claims(sentence: str, behind: str, *, cited: bool) -> bool:
 
 
 def _unmarked(text: str, known: Collection[int]) -> tuple[str, list[int], list[tuple[int, int]]]:
-    """Return a text with a space for each mark, where its characters come from, and the marks' places."""
+    """Return a text with a space for each mark, the origin of its characters, and the marks' offsets."""
     plain, origin, marks, at = "", list[int](), list[tuple[int, int]](), 0
     for match in _MARK.finditer(text):
         if int(match[1]) not in known:

@@ -1,4 +1,4 @@
-"""Hits and a budget to a context: what matters most, within the budget, each piece with its place."""
+"""Trim hits to a context: the most evidence within a budget, each piece with its place."""
 
 from rag.trimming.trimmer import BudgetTrimmer
 

@@ -1,4 +1,4 @@
-"""Units into a budget: best first while they fit, nothing twice, neighbours into one passage."""
+"""Pack units into a budget: best first while they fit, nothing twice, neighbours as one passage."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from rag.core.passages import Hit, joined
-from rag.trimming.relevance import Scores
+from rag.trimming.coverage import Scores
 from rag.trimming.units import Unit
 
 KEPT, REPEAT, NO_ROOM = "kept", "said already", "no room"
@@ -18,29 +18,57 @@ _WORD = re.compile(r"\w+|[^\w\s]")  # signs, too: >= is not <=
 _RUN = 4  # words
 
 
+def pack(
+    units: Sequence[Unit], heads: set[int], scores: Scores, budget: int, size: Callable[[str], int]
+) -> tuple[list[Hit], dict[int, str]]:
+    """Fill a budget with units, and join them to passages.
+
+    Parameters
+    ----------
+    units : sequence of Unit
+        In order of document and place.
+    heads : set of int
+        The numbers of units that are nothing but a table's head.
+    scores : ndarray of float64, shape (len(units),)
+        -inf for a head: it comes with a row.
+    budget : int
+        The most that `size` of the passages' texts may come to.
+    size : callable
+
+    Returns
+    -------
+    passages : list of Hit
+        In the order of sending.
+    why : dict of int to str
+        For every unit with a finite score: `KEPT`, `REPEAT` or `NO_ROOM`.
+    """
+    picked, why = _pick(units, scores, budget, size)
+    chosen = _passages(units, scores, picked)
+    while sum(size(hit.text) for hit in chosen) > budget:
+        # The sizes of a foreign token counter need not add up: give up the worst units.
+        worst = min(picked - heads, key=lambda number: float(scores[number]))
+        picked.remove(worst)
+        picked -= {head for head in heads if not any(units[number].head == head for number in picked)}
+        why[worst] = NO_ROOM
+        chosen = _passages(units, scores, picked)
+    return chosen, why
+
+
 def _runs(text: str) -> set[tuple[str, ...]]:
-    """Return the runs of words and signs of a text: where all were said, no number and no "not" is new."""
+    """Return the runs of words and signs of a text: if all are known, no number and no "not" is new."""
     words = _WORD.findall(text.lower()) or [" ".join(text.split())]
     if len(words) <= _RUN:
         return {tuple(words)}
     return set(zip(*(words[at:] for at in range(_RUN)), strict=False))
 
 
-def pick(
+def _pick(
     units: Sequence[Unit], scores: Scores, budget: int, size: Callable[[str], int]
 ) -> tuple[set[int], dict[int, str]]:
-    """Take units best first while they fit; a row of a table brings the table's head along.
-
-    Returns
-    -------
-    picked : set of int
-        The numbers of the units taken.
-    why : dict of int to str
-        For every unit with a finite score: `KEPT`, `REPEAT` or `NO_ROOM`.
-    """
+    """Take units best first while they fit; a row of a table brings the table's head along."""
     picked: set[int] = set()
     why: dict[int, str] = {}
-    said: set[tuple[str, ...]] = set()
+    known: set[tuple[str, ...]] = set()
     used = 0
     for number in np.argsort(-scores, kind="stable").tolist():
         if not np.isfinite(scores[number]) or number in picked:
@@ -50,10 +78,10 @@ def pick(
         cost = _cost(units, picked, new, size) if used < budget else 1
         if used + cost > budget:
             why[number] = NO_ROOM
-        elif (runs := _runs(unit.text)) <= said and not unit.rest:
+        elif (runs := _runs(unit.text)) <= known and not unit.rest:
             why[number] = REPEAT
         else:
-            said |= runs.union(*(_runs(units[each].text) for each in new if each != number))
+            known |= runs.union(*(_runs(units[each].text) for each in new if each != number))
             picked.update(new)
             why.update(dict.fromkeys(new, KEPT))
             used += cost
@@ -61,7 +89,7 @@ def pick(
 
 
 def _cost(units: Sequence[Unit], picked: set[int], new: Sequence[int], size: Callable[[str], int]) -> int:
-    """Return what units take: their texts, and the gaps to neighbours that are taken."""
+    """Return the size of new units: their texts, and the gaps to neighbours that are taken."""
     cost = 0
     for number in new:
         unit, before = units[number], units[number - 1] if number else None
@@ -74,7 +102,7 @@ def _cost(units: Sequence[Unit], picked: set[int], new: Sequence[int], size: Cal
     return cost
 
 
-def passages(units: Sequence[Unit], scores: Scores, picked: set[int]) -> list[Hit]:
+def _passages(units: Sequence[Unit], scores: Scores, picked: set[int]) -> list[Hit]:
     """Join picked neighbours; best document first, inside a document in reading order."""
     runs: list[list[int]] = []
     for number in sorted(picked):
@@ -88,20 +116,16 @@ def passages(units: Sequence[Unit], scores: Scores, picked: set[int]) -> list[Hi
         score = max(float(scores[number]) for number in run)
         if not np.isfinite(score):  # a table's head by itself: as good as the best of its rows
             score = max(float(scores[n]) for n in picked if units[n].head == run[0])
-        passage = _passage([units[number] for number in run], score)
-        best[passage.source] = max(best.get(passage.source, -np.inf), score)
-        out.append(passage)
+        whole = replace(joined([_piece(units, number, number == run[-1]) for number in run]), score=score)
+        out.append(whole if len(run) == 1 else replace(whole, dense=None, lexical=None))
+        best[whole.source] = max(best.get(whole.source, -np.inf), score)
     out.sort(key=lambda hit: (-best[hit.source], hit.source, hit.start))
     return out
 
 
-def _passage(run: Sequence[Unit], score: float) -> Hit:
-    """Return units that stand side by side as one hit."""
-    pieces = [unit.hit.narrowed(max(unit.start, unit.hit.start), unit.end) for unit in run]
-    gaps = [*(unit.gap for unit in run[:-1]), run[-1].hit.gap if run[-1].end == run[-1].hit.end else None]
-    pieces = [
-        piece if piece.gap == gap else replace(piece, gap=gap)
-        for piece, gap in zip(pieces, gaps, strict=True)
-    ]
-    whole = replace(joined(pieces), score=score)
-    return whole if len(run) == 1 else replace(whole, dense=None, lexical=None)
+def _piece(units: Sequence[Unit], number: int, last: bool) -> Hit:
+    """Return a unit as a hit; its gap is the one to the next unit of its passage, or its chunk's own."""
+    unit = units[number]
+    piece = unit.hit.narrowed(max(unit.start, unit.hit.start), unit.end)
+    gap = unit.gap if not last else unit.hit.gap if unit.end == unit.hit.end else None
+    return piece if piece.gap == gap else replace(piece, gap=gap)

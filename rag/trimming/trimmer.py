@@ -1,4 +1,4 @@
-"""The trimmer: candidates are weighed against the question, and packed into a budget."""
+"""Trim retrieved passages: weigh them against the question, and pack the best into a budget."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pydantic import ConfigDict, Field
 
 from rag.core.cpu_slots import turn
 from rag.core.passages import Candidate, Hit
-from rag.trimming.packing import KEPT, NO_ROOM, passages, pick
-from rag.trimming.relevance import Scores, cover
+from rag.trimming.coverage import Scores, cover
+from rag.trimming.packing import KEPT, NO_ROOM, pack
 from rag.trimming.units import Unit, units_of
 from rag.usage.tokens import estimate_tokens
 
@@ -24,39 +24,40 @@ _WHOLE = 1 << 62
 
 
 class BudgetTrimmer(BaseDocumentCompressor):
-    """Fills a budget with the most evidence.
+    """Fill a budget with the most evidence.
 
-    Candidates are ranked by their own score and by how much of the question's words they cover
-    (`rag.trimming.relevance`), and taken best first while they fit. What was said already is left
-    out; a row of a table brings the table's head along; pieces that stand side by side in a document
-    become one passage; passages go out best document first, and in reading order inside a document.
+    Candidates are ranked by their own scores and by the share of the question's words that they cover
+    (`rag.trimming.coverage`), and taken best first while they fit. Repeated text is left out; a row of a
+    table brings the table's head along; neighbours in a document become one passage. The passages of the
+    best document come first, those of one document in reading order.
 
     Parameters
     ----------
     budget : int
-        Most characters or tokens of the passages' texts together; never exceeded. What the prompt
-        puts around the passages is not counted.
+        Most characters or tokens of the passages' texts together; never exceeded. The text that the
+        prompt puts around the passages is not counted.
     unit : {"chars", "tokens"}
-        Tokens are estimated, high rather than low (`rag.usage.tokens`), unless `count_tokens` is given,
+        Tokens are estimated, high rather than low (`rag.usage.tokens`), unless you give `count_tokens`,
         e.g. a `rag.usage.tokens.TokenCounter` of a model.
     strategy : {"passages", "sentences", "chunks"}
-        Candidates longer than about two sentences are taken apart into sentences ("passages"); all
-        are ("sentences"); or all are taken whole, by their own scores alone ("chunks").
+        Candidates longer than about two sentences are split into sentences ("passages"); all are
+        ("sentences"); or all are taken whole, by their own scores alone ("chunks").
     embedder : Embeddings, optional
-        Gives single words their vectors (in `rag`'s pipeline the static model, which is quick);
-        without one, words are compared by their stems. One that is paid for or slow would be asked
-        for every new word of every candidate.
+        Embeds single words (in `rag`'s pipeline the static model, which is fast); without one, words are
+        compared by their stems. It embeds every new word of every candidate: choose none that is slow or
+        costs money.
     cover_weight : float
-        Weight of the cover beside the candidates' scores, both standardised over the candidates.
+        Weight of the coverage beside the candidates' scores, both standardised over the candidates.
 
     Examples
     --------
     >>> trimmer = BudgetTrimmer(budget=40)
-    >>> found = [Document("Staff take 28 days of leave.", metadata={"source": "a.md", "score": 2.0}),
-    ...          Document("The canteen opens at noon.", metadata={"source": "b.md", "score": 1.0})]
-    >>> [kept.page_content for kept in trimmer.compress_documents(found, "How much leave?")]
+    >>> hits = [Hit("a.md", 0, 28, "Staff take 28 days of leave.", 2.0),
+    ...         Hit("b.md", 0, 26, "The canteen opens at noon.", 1.0)]
+    >>> passages, candidates = trimmer.trim(hits, "How much leave?")
+    >>> [hit.text for hit in passages]
     ['Staff take 28 days of leave.']
-    >>> [(item.source, item.why) for item in trimmer.trim(found, "How much leave?")[1]]
+    >>> [(candidate.source, candidate.why) for candidate in candidates]
     [('a.md', 'kept'), ('b.md', 'no room')]
     """
 
@@ -72,30 +73,24 @@ class BudgetTrimmer(BaseDocumentCompressor):
     def compress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
     ) -> list[Document]:
-        """Return the passages to send, in the order of sending; each a slice of a document."""
-        return [hit.to_document() for hit in self.trim(documents, query)[0]]
+        """Return the passages to send, in the order of sending; each is a slice of a document."""
+        hits, _ = self.trim([Hit.from_document(document) for document in documents], query)
+        return [hit.to_document() for hit in hits]
 
     @turn()
-    def trim(self, documents: Sequence[Document], query: str) -> tuple[list[Hit], list[Candidate]]:
-        """Return the passages to send, and of every candidate what became of it and why."""
-        hits = [Hit.from_document(document) for document in documents]
+    def trim(
+        self, passages: Sequence[Hit] | Sequence[Document], query: str
+    ) -> tuple[list[Hit], list[Candidate]]:
+        """Return the passages to send, in the order of sending, and what became of each candidate."""
+        hits = [each if isinstance(each, Hit) else Hit.from_document(each) for each in passages]
         longest = {"chunks": _WHOLE, "passages": LONG_CHARS, "sentences": 0}[self.strategy]
-        placed = [Hit.is_placed(document) for document in documents]
-        units, heads = units_of(hits, longest=longest, placed=placed)
+        units, heads = units_of(hits, longest=longest)
         scores = self._scores(units, heads, query)
-        picked, why = pick(units, scores, self.budget, self.size)
-        chosen = passages(units, scores, picked)
-        while sum(self.size(hit.text) for hit in chosen) > self.budget:
-            # A foreign token counter need not add up; give way from the worst unit on.
-            worst = min(picked - heads, key=lambda number: float(scores[number]))
-            picked.remove(worst)
-            picked -= {head for head in heads if not any(units[number].head == head for number in picked)}
-            why[worst] = NO_ROOM
-            chosen = passages(units, scores, picked)
-        return chosen, _report(hits, units, scores, why)
+        kept, why = pack(units, heads, scores, self.budget, self.size)
+        return kept, _report(hits, units, scores, why)
 
     def size(self, text: str) -> int:
-        """Return what a text takes of the budget."""
+        """Return how much of the budget a text takes."""
         return len(text) if self.unit == "chars" else self.count_tokens(text)
 
     def _scores(self, units: Sequence[Unit], heads: set[int], query: str) -> Scores:
@@ -104,7 +99,7 @@ class BudgetTrimmer(BaseDocumentCompressor):
         real = [number for number in range(len(units)) if number not in heads]
         if not real:
             return scores
-        own = _finite(np.array([units[number].hit.score for number in real], np.float64))
+        values = _finite(np.array([units[number].hit.score for number in real], np.float64))
         if self.strategy != "chunks" and self.cover_weight:
             texts = [units[number].text for number in real]
             follows = [
@@ -112,13 +107,13 @@ class BudgetTrimmer(BaseDocumentCompressor):
                 for number, following in zip(real, [*real[1:], -1], strict=True)
             ]
             covered = cover(texts, follows, query, self.embedder)
-            own = _standard(own) + self.cover_weight * _standard(covered)
-        scores[real] = own
+            values = _standard(values) + self.cover_weight * _standard(covered)
+        scores[real] = values
         return scores
 
 
 def _finite(values: Scores) -> Scores:
-    """Return scores in which those that are no numbers, as a stranger may give them, are the lowest."""
+    """Return scores in which NaN and infinities, as foreign retrievers may give them, are the lowest."""
     known = np.isfinite(values)
     return np.clip(np.where(known, values, values[known].min() if known.any() else 0.0), -1e100, 1e100)
 
@@ -131,19 +126,20 @@ def _standard(values: Scores) -> Scores:
 def _report(
     hits: Sequence[Hit], units: Sequence[Unit], scores: Scores, why: dict[int, str]
 ) -> list[Candidate]:
+    """Return what became of each candidate, in the order of the candidates."""
     parts: dict[int, list[int]] = {}
     for number, unit in enumerate(units):
         parts.setdefault(unit.candidate, []).append(number)
     values = scores.tolist()
     out = []
     for at, hit in enumerate(hits):
-        own = parts.get(at, ())
-        kept = sum([len(units[number].text) for number in own if why[number] == KEPT])
-        said = {why[number] for number in own}
-        reason = said.pop() if len(said) == 1 else "kept in part" if kept else NO_ROOM
-        if not own:
+        numbers = parts.get(at, ())
+        kept = sum([len(units[number].text) for number in numbers if why[number] == KEPT])
+        reasons = {why[number] for number in numbers}
+        reason = reasons.pop() if len(reasons) == 1 else "kept in part" if kept else NO_ROOM
+        if not numbers:
             reason = "held by another candidate" if hit.text.strip() else "blank"
-        score = max([values[number] for number in own], default=float("-inf"))
+        score = max([values[number] for number in numbers], default=float("-inf"))
         out.append(Candidate(
             hit.source, hit.start, hit.end, None if score == float("-inf") else score,
             min(1.0, kept / max(len(hit.text), 1)), reason,

@@ -1,4 +1,4 @@
-"""What a trimmer takes or leaves as a whole: chunks, or the sentences of long ones."""
+"""Split candidates into units, which a trimmer takes or leaves as a whole: chunks, or their sentences."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from rag.core.passages import Hit
 from rag.core.text import Span, sentences, stripped
 
-#: A sentence shorter than this says nothing alone, and is joined to the one behind it.
+#: A sentence shorter than this means little alone, and is joined to the one behind it.
 _SCRAP_CHARS = 25
 
 
@@ -20,18 +20,18 @@ class Unit:
     Attributes
     ----------
     candidate : int
-        The place of the hit that it is of among the candidates; -1 for a table's head that none holds.
+        The index of its hit among the candidates; -1 for a table's head that no candidate holds.
     home : str
-        The document that its offsets are of; a hit without offsets is one of its own.
+        The document that its offsets count in; a hit that is not placed is a document of its own.
     hit : Hit
     start, end : int
         Offsets in the document.
     gap : str or None
-        What stands before the next unit, if that is next in the document.
+        The white space before the next unit, if that one follows in the document.
     rest : bool
-        Whether it is what another candidate left of its own: it goes on where that one ends.
+        Whether other candidates hold the rest of its candidate: then it continues one of theirs.
     head : int or None
-        The number of the unit that holds the head of the table whose row this one is.
+        For a row of a table, the number of the unit that holds the table's head.
     """
 
     candidate: int
@@ -46,7 +46,7 @@ class Unit:
 
 
 class _Covered:
-    """The places of a document that some candidate holds: disjoint spans in order."""
+    """The parts of a document that candidates hold: disjoint spans in order."""
 
     def __init__(self) -> None:
         self._starts: list[int] = []
@@ -71,43 +71,39 @@ class _Covered:
         self._starts[low:high], self._ends[low:high] = [start], [end]
 
 
-def units_of(
-    hits: Sequence[Hit], *, longest: int, placed: Sequence[bool] | None = None
-) -> tuple[list[Unit], set[int]]:
+def units_of(hits: Sequence[Hit], *, longest: int) -> tuple[list[Unit], set[int]]:
     """Return the units of the candidates in order of document and place, each place once.
 
-    Where candidates overlap, the later one has what the earlier ones leave of it.
+    Where candidates overlap, the text belongs to the earlier one.
 
     Parameters
     ----------
     hits : sequence of Hit
         The candidates.
     longest : int
-        Characters above which a candidate is taken apart into sentences.
-    placed : sequence of bool, optional
-        Whether each hit's offsets are known; by default all are.
+        A candidate of more characters is split into sentences.
 
     Returns
     -------
     units : list of Unit
     heads : set of int
-        The numbers of those that are nothing but a table's head: taken only with a row.
+        The numbers of units that are nothing but a table's head: taken only with a row.
     """
-    found: list[Unit] = []
+    units: list[Unit] = []
     covered: dict[str, _Covered] = {}
     gaps: dict[tuple[str, int], str] = {}
     for number, hit in enumerate(hits):
-        home = hit.source if placed is None or placed[number] else f"{hit.source}\0{number}"
-        found += _free(number, home, hit, covered.setdefault(home, _Covered()), longest, gaps)
+        home = hit.source if hit.placed else f"{hit.source}\0{number}"
+        units += _free(number, home, hit, covered.setdefault(home, _Covered()), longest, gaps)
         covered[home].add(hit.start, hit.end)
-    found = sorted([*found, *_heads(found, covered)], key=lambda unit: (unit.home, unit.start))
-    return _linked(found, gaps), {number for number, unit in enumerate(found) if unit.candidate < 0}
+    units = sorted([*units, *_heads(units, covered)], key=lambda unit: (unit.home, unit.start))
+    return _linked(units, gaps), {number for number, unit in enumerate(units) if unit.candidate < 0}
 
 
 def _free(
     number: int, home: str, hit: Hit, covered: _Covered, longest: int, gaps: dict[tuple[str, int], str]
 ) -> list[Unit]:
-    """Return the parts of a hit that no other hit holds; note the white space between it and those."""
+    """Return the units of a hit in what no earlier hit holds; note the white space between them and those."""
     out = []
     for first, last in covered.free(hit.start, hit.end):
         low, high = stripped(hit.text, first - hit.start, last - hit.start)
@@ -121,7 +117,7 @@ def _free(
         for at, (a, b) in enumerate(inner):
             if at + 1 < len(inner):
                 gap: str | None = hit.text[b : inner[at + 1][0]]
-            elif last < hit.end:  # what another candidate holds comes next
+            elif last < hit.end:  # another candidate holds what comes next
                 gap = hit.text[b : last - hit.start]
             else:
                 gap = None if hit.gap is None else hit.text[b:] + hit.gap
@@ -130,7 +126,7 @@ def _free(
 
 
 def _joined(text: str, spans: Sequence[Span]) -> list[Span]:
-    """Join a heading or a scrap to the sentence behind it: alone it says nothing."""
+    """Join a heading or a scrap to the sentence behind it: alone it means little."""
     out: list[Span] = []
     held: int | None = None
     for start, end in spans:
@@ -150,7 +146,7 @@ def _joined(text: str, spans: Sequence[Span]) -> list[Span]:
 
 
 def _heads(units: Sequence[Unit], covered: dict[str, _Covered]) -> list[Unit]:
-    """Return the heads of the tables whose rows are among the units, as far as no candidate holds them."""
+    """Return the heads of the tables whose rows are among the units, unless a candidate holds them."""
     out: dict[tuple[str, int], Unit | None] = {}
     for unit in units:
         text, start = unit.hit.table_head, unit.hit.table_head_start
@@ -162,7 +158,8 @@ def _heads(units: Sequence[Unit], covered: dict[str, _Covered]) -> list[Unit]:
             if low < high:
                 hit = replace(
                     unit.hit, start=start + low, end=start + high, text=text[low:high], gap=None,
-                    page_start=None, page_end=None, page_breaks=(), chunk_id="",
+                    page_start=None, page_end=None, page_breaks=(), section_breaks=(),
+                    chunk_id="",
                 )  # fmt: skip
                 gap = text[high : last - start]
                 out[unit.home, start] = Unit(-1, unit.home, hit, hit.start, hit.end, hit.text, gap)
@@ -170,7 +167,7 @@ def _heads(units: Sequence[Unit], covered: dict[str, _Covered]) -> list[Unit]:
 
 
 def _linked(units: Sequence[Unit], gaps: dict[tuple[str, int], str]) -> list[Unit]:
-    """Return units with their gaps, where the next one follows, and with the units of their heads."""
+    """Return units with the gaps to those that follow, and with the numbers of their tables' heads."""
     places = [(unit.home, unit.start) for unit in units]
     out = []
     for number, unit in enumerate(units):

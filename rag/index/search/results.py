@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from rag.core import html
+from rag.core.format import shortened
 from rag.core.passages import Hit
 
 
@@ -63,6 +65,13 @@ class Hits(list[Hit]):
         self.plan = plan
 
     def _repr_html_(self) -> str:
-        from rag.notebook.display import hits_html
+        rows = (
+            (str(rank), f"{hit.score:.3f}", _decimal(hit.dense), _decimal(hit.lexical), hit.place,
+             shortened(hit.text, 300))
+            for rank, hit in enumerate(self, 1)
+        )  # fmt: skip
+        return html.table(str(self.plan), ("", "score", "dense", "lexical", "place", "text"), rows)
 
-        return hits_html(self, str(self.plan))
+
+def _decimal(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"

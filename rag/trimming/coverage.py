@@ -1,9 +1,9 @@
-"""How much of a question a piece of text covers, word by word, by meaning as well as by letters.
+"""Measure how much of a question a piece of text covers, word by word, by meaning as well as by letters.
 
-Each word of the question is looked for in the piece: the word itself (by its stem) counts 1, else
-the nearest word by its vector counts its cosine. Rare words weigh more, by how many of the
-candidates hold them. It says what the cosine of a whole sentence does not: which of many passages on
-the same subject holds all that was asked for.
+Each word of the question is looked up in the piece: the word itself (by its stem) counts 1, else the
+nearest word by its vector counts its cosine. Words that few candidates hold weigh more. The coverage shows
+what the cosine of a whole sentence does not: which of many passages on one subject holds every part of the
+question.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from rag.core.vectors import embed, normalised
 Scores = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
 
-#: Cosines of words below this say nothing; and what a neighbour's words count beside one's own.
+#: Cosines of words below `LEAST_COSINE` count 0; a neighbour's words count `NEIGHBOUR` times their value.
 LEAST_COSINE, NEIGHBOUR = 0.35, 0.6
-#: What is remembered for each embedder: words, with their vectors (64 MB with 256 dimensions), and
-#: texts, the chunks that are asked for most (10 MB).
+#: Most words and texts kept for each embedder: words with their vectors (64 MB with 256 dimensions), and
+#: the word numbers of texts (10 MB).
 _MOST_WORDS, _MOST_TEXTS = 1 << 16, 4096
-_LONGEST_WORD = 64  # characters: what is longer is a key or an encoded file
+_LONGEST_WORD = 64  # characters: a longer one is a key or an encoded file
 _MOST_EMBEDDERS = 4
 
 
 def cover(
     texts: Sequence[str], follows: Sequence[bool], query: str, embedder: Embeddings | None = None
 ) -> Scores:
-    """Return how much of a question's words each text covers, with its neighbours.
+    """Return the share of a question's words that each text covers, with its neighbours.
 
     Parameters
     ----------
@@ -44,21 +44,21 @@ def cover(
         Whether text n + 1 stands right behind text n in a document.
     query : str
     embedder : Embeddings, optional
-        Gives words their vectors; without one only the same words (by their stems) count.
+        Embeds words; without one only the same words (by their stems) count.
 
     Returns
     -------
     ndarray of float64, shape (len(texts),)
-        In [0, 1]; 0 where the question has no words.
+        In [0, 1]; 0 if the question has no words.
     """
-    asked = list({term(word): word for word in words(query) if term(word)}.values())
-    if not asked or not texts:
+    sought = list({term(word): word for word in words(query) if term(word)}.values())
+    if not sought or not texts:
         return np.zeros(len(texts))
-    bags, place, matches = _vocabulary(embedder).compare(texts, asked, embedder)
-    held = np.zeros((len(texts), len(asked)))
+    bags, place, matches = _vocabulary(embedder).compare(texts, sought, embedder)
+    held = np.zeros((len(texts), len(sought)))
     filled = np.flatnonzero([len(bag) for bag in bags])
     starts = np.cumsum([0, *(len(bags[row]) for row in filled[:-1])])
-    for number in range(len(asked) if len(filled) else 0):
+    for number in range(len(sought) if len(filled) else 0):
         held[filled, number] = np.maximum.reduceat(matches[place, number], starts)
     exact = (held == 1).sum(0)
     weights = np.log(1 + (len(texts) - exact + 0.5) / (exact + 0.5))
@@ -75,9 +75,9 @@ def _with_neighbours(held: Scores, follows: Sequence[bool]) -> Scores:
 
 
 class _Vocabulary:
-    """Words of many texts, numbered, so that each is stemmed and embedded once for many questions.
+    """Numbered words of many texts, so that each is stemmed and embedded once for many questions.
 
-    What is behind a number never changes: a vocabulary that is full makes room for a new one.
+    A number never changes its word: a full vocabulary is emptied, and starts again.
     """
 
     def __init__(self) -> None:
@@ -92,9 +92,9 @@ class _Vocabulary:
         self._vectors: npt.NDArray[np.float32] = np.zeros((0, 0), np.float32)
 
     def compare(
-        self, texts: Sequence[str], asked: Sequence[str], embedder: Embeddings | None
+        self, texts: Sequence[str], sought: Sequence[str], embedder: Embeddings | None
     ) -> tuple[list[Numbers], Numbers, Scores]:
-        """Return the words of each text, and how well each stands for the words asked.
+        """Return the words of each text, and how well each matches the words sought.
 
         Returns
         -------
@@ -102,42 +102,42 @@ class _Vocabulary:
             The numbers of each text's words, each once.
         place : ndarray of int64, shape (words of all bags,)
             The rows of `matches` that they have.
-        matches : ndarray of float64, shape (different words, len(asked))
+        matches : ndarray of float64, shape (different words, len(sought))
         """
         with self._lock:
-            bags, wanted = self._read(texts, asked, embedder)
-            stem_of, vectors = self._stem_of, self._vectors  # as long as they are now, they stay
+            bags, wanted = self._read(texts, sought, embedder)
+            stem_of, vectors = self._stem_of, self._vectors  # rows that are filled never change
         distinct, place = np.unique(np.concatenate([*bags, np.zeros(0, np.int64)]), return_inverse=True)
         same = stem_of[distinct][:, None] == stem_of[wanted]
         if embedder is None:
             return bags, place, same.astype(np.float64)
-        # Not as a product of matrices: BLAS would wake threads, which then spin for longer than this takes.
+        # Not a product of matrices: BLAS would wake threads, which then spin for longer than this takes.
         cosines = np.einsum("id,jd->ij", vectors[distinct], vectors[wanted]).astype(np.float64)
         near = np.where(cosines > LEAST_COSINE, np.minimum(cosines, 0.999), 0.0)
         matches: Scores = np.maximum(near, same)
         return bags, place, matches
 
     def _read(
-        self, texts: Sequence[str], asked: Sequence[str], embedder: Embeddings | None
+        self, texts: Sequence[str], sought: Sequence[str], embedder: Embeddings | None
     ) -> tuple[list[Numbers], Numbers]:
-        """Return the words of texts, and those that were asked for, by their numbers."""
+        """Return the numbers of the texts' words, and of those sought."""
         if len(self._bags) + len(texts) > _MOST_TEXTS:
             self._bags = {}
         fresh = {text: _words(text) for text in texts if text not in self._bags}
-        new = self._unknown(fresh, asked)
+        new = self._unknown(fresh, sought)
         if len(self._numbers) + len(new) > _MOST_WORDS:
             self._clear()
             fresh = {text: _words(text) for text in texts}
-            new = self._unknown(fresh, asked)
+            new = self._unknown(fresh, sought)
         if new:
             self._learn(new, embedder)
         numbers = self._numbers
-        for text, found in fresh.items():
-            self._bags[text] = np.array([numbers[word] for word in found], np.int64)
-        return [self._bags[text] for text in texts], np.array([numbers[word] for word in asked], np.int64)
+        for text, distinct in fresh.items():
+            self._bags[text] = np.array([numbers[word] for word in distinct], np.int64)
+        return [self._bags[text] for text in texts], np.array([numbers[word] for word in sought], np.int64)
 
-    def _unknown(self, fresh: Mapping[str, Sequence[str]], asked: Sequence[str]) -> list[str]:
-        every = itertools.chain(*fresh.values(), asked)
+    def _unknown(self, fresh: Mapping[str, Sequence[str]], sought: Sequence[str]) -> list[str]:
+        every = itertools.chain(*fresh.values(), sought)
         return [word for word in dict.fromkeys(every) if word not in self._numbers]
 
     def _learn(self, new: Sequence[str], embedder: Embeddings | None) -> None:
@@ -145,7 +145,7 @@ class _Vocabulary:
         vectors = (
             np.zeros((len(new), 0), np.float32) if embedder is None else normalised(embed(embedder, new))
         )
-        if needed > len(self._stem_of):  # room for as many again, so that it seldom grows
+        if needed > len(self._stem_of):  # twice the room needed, so that it seldom grows
             self._stem_of = _grown(self._stem_of, known, 2 * needed)
             self._vectors = _grown(self._vectors if known else vectors, known, 2 * needed)
         self._vectors[known:needed] = vectors
@@ -155,7 +155,7 @@ class _Vocabulary:
 
 
 def _words(text: str) -> list[str]:
-    """Return the words of a text that may stand for a question's, each once."""
+    """Return the words of a text that can match a question's, each once."""
     return [word for word in dict.fromkeys(words(text)) if len(word) <= _LONGEST_WORD and term(word)]
 
 
@@ -171,10 +171,10 @@ _guard = threading.Lock()
 
 
 def _vocabulary(embedder: Embeddings | None) -> _Vocabulary:
-    """Return an embedder's words: of all with the same fingerprint, or of a stranger's object alone."""
-    own = getattr(embedder, "fingerprint", None)
-    # The object is kept beside its words, so that no other one gets its number meanwhile.
-    key = own if embedder is None or isinstance(own, str) else id(embedder)
+    """Return the words of an embedder: shared by fingerprint, else of this object alone."""
+    fingerprint = getattr(embedder, "fingerprint", None)
+    # The object is kept beside its words, so that no other object gets its id meanwhile.
+    key = fingerprint if embedder is None or isinstance(fingerprint, str) else id(embedder)
     with _guard:
         if key not in _vocabularies:
             if len(_vocabularies) >= _MOST_EMBEDDERS:

@@ -1,1 +1,0 @@
-"""Rich displays for notebooks."""
