@@ -115,7 +115,7 @@ def run(
     stages.loader.keep_in(stages.folder / "downloads")
     with (
         stages.reading(),
-        open_writer(stages.folder, stages.entry, rebuild=rebuild) as writer,
+        open_writer(stages.folder, stages.entry, rebuild=rebuild, previous=stages.previous) as writer,
         contextlib.closing(CachedEmbeddings(stages.embedder, stages.cache)) as cache,
     ):
         with _timed(clock, "load"):
