@@ -116,7 +116,7 @@ def run(
     collector = Collector(stages.meter)
     with (
         stages.reading(),
-        open_writer(stages.folder, stages.entry, rebuild=rebuild) as writer,
+        open_writer(stages.folder, stages.entry, rebuild=rebuild, previous=stages.previous) as writer,
         contextlib.closing(CachedEmbeddings(stages.embedder, stages.cache)) as cache,
     ):
         with _timed(clock, "load"):

@@ -69,6 +69,7 @@ def check(kind: str, value: Any) -> None:
 
 
 def split(kind: str, value: Any) -> tuple[str, dict[str, Any]]:
+    """Return the name and the arguments of a stage that is set by a name or a mapping."""
     if value is None:
         value = {}
     arguments = {"use": value} if isinstance(value, str) else dict(value)
@@ -122,6 +123,7 @@ def parameters(factory: Callable[..., Any]) -> dict[str, Any] | None:
 
 
 def refuse_unknown(factory: Callable[..., Any], arguments: Mapping[str, Any], kind: str, use: str) -> None:
+    """Raise `ConfigError`, naming the near miss, for an argument that a stage does not have."""
     known = parameters(factory)
     if known is None:
         return

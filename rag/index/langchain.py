@@ -1,4 +1,4 @@
-"""`rag`'s index as a LangChain ``VectorStore``: where langchain-community's ``FAISS`` stood."""
+"""An index as a LangChain ``VectorStore``, in place of langchain-community's ``FAISS``."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import itertools
 import shutil
 import tempfile
 import threading
-import uuid
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 import numpy.typing as npt
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
@@ -29,36 +27,33 @@ from rag.index.filters.where import Where, field
 from rag.index.index import Index, Mode
 from rag.index.maintenance import Store
 from rag.index.search.results import Hits
-from rag.index.storage.exact_metadata import encode
 from rag.index.storage.manifest import EmbedderEntry, current_version, files_of, kept_versions
 from rag.index.storage.writer import open_writer
 
-_BATCH = 1024
-
 
 class FaissStore(VectorStore):
-    """A LangChain vector store over an index of `rag`: exact filters, no pickle, safe to interrupt.
+    """A LangChain vector store over an index: exact filters, no pickle, safe to interrupt.
 
-    Every write is a new version of the index, all of it or nothing. Documents come back with the
-    metadata that they were given.
+    Every write is a new version of the index: all of it is written, or nothing. Documents come back
+    with their metadata unchanged.
 
     Parameters
     ----------
     embedding : Embeddings
     path : str or Path, optional
-        The index's folder, new or existing (one that `rag.build` made, too). Without it the store
-        lives in a temporary folder, until nothing refers to it any more.
+        The index's folder, new or existing (one of `rag.build`, too). By default a temporary folder,
+        which is deleted with the store object.
     mode : {"dense", "hybrid", "lexical"}
-        How text questions are searched where a search does not say.
+        The default mode of searches for a text.
     keep : int, optional
-        Versions to keep; older ones are deleted as new ones come. None keeps them all.
+        Versions to keep; a write deletes older ones. None keeps all.
 
     Notes
     -----
     Scores are cosines in [-1, 1], higher is better (langchain-community's are squared distances),
     and a ``score_threshold`` is a cosine. ``filter`` and ``where`` are the same: a filter in any
-    notation of `rag`, or a function of the metadata (tried on every document). ``fetch_k`` is
-    accepted, and needed for nothing but MMR: a filter is applied before the search.
+    notation, or a function of the metadata (called for every document). ``fetch_k`` is
+    accepted, and has an effect for MMR only: a filter is applied before the search.
 
     Examples
     --------
@@ -91,24 +86,26 @@ class FaissStore(VectorStore):
 
     @property
     def embeddings(self) -> Embeddings:
-        """What makes the vectors."""
+        """The embedder of texts and questions."""
         return self._embedding
 
     @property
     def index(self) -> Index:
-        """The version that is searched now; see `rag.Index`."""
+        """The version that searches use; see `rag.Index`."""
         if self._index is None:
             raise UsageError("the store is empty: add documents first")
         return self._index
 
     def refresh(self) -> None:
-        """Search the newest version, if another process has written one."""
+        """Open the newest version, which another process may have written."""
         if current_version(self.path) is None:
             return
         index = Index.open(self.path, embedder=self._embedding)
-        built, own = index.manifest.embedder.fingerprint, embedders.fingerprint(self._embedding)
-        if built != own:
-            raise StoreMismatchError(f"{self.path} was built with {built}, not with {own}: use that embedder")
+        built_with, this = index.manifest.embedder.fingerprint, embedders.fingerprint(self._embedding)
+        if built_with != this:
+            raise StoreMismatchError(
+                f"{self.path} was built with {built_with}, not with {this}: use that embedder"
+            )
         self._index = index
 
     # ------------------------------------------------------------------ writing
@@ -121,21 +118,19 @@ class FaissStore(VectorStore):
         ids: Sequence[str | None] | None = None,
         **kwargs: Any,
     ) -> list[str]:
-        """Add texts, or replace those whose ids are there already; return their ids.
+        """Add texts, which replace documents with the same ids; return their ids.
 
         Raises
         ------
         UsageError
-            An id is given twice, the lists differ in length, or metadata cannot be kept. Nothing
+            An id occurs twice, the lists differ in length, or metadata cannot be stored. Nothing
             is changed then.
         """
         items = documents.items(list(texts), metadatas, ids)
         if not items:
             return []
-        vectors = unit_rows(
-            made := embed(self._embedding, [text for text, _, _ in items]), len(items), made.shape[-1]
-        )
-        return self._add(iter([(items, vectors)]))
+        vectors = embed(self._embedding, [text for text, _, _ in items])
+        return self._add(iter([(items, unit_rows(vectors, len(items), vectors.shape[-1]))]))
 
     def add_embeddings(
         self,
@@ -144,41 +139,16 @@ class FaissStore(VectorStore):
         ids: Iterable[str | None] | None = None,
         **kwargs: Any,
     ) -> list[str]:
-        """Add texts with their vectors; the iterables are read in pieces, and never held whole."""
-        columns: list[Iterable[Any]] = [text_embeddings]
-        if metadatas is not None:
-            columns.append(metadatas)
-        if ids is not None:
-            columns.append(ids)
-        given = zip(*columns, strict=True)
-
-        def batches() -> Iterator[tuple[list[documents.Item], npt.NDArray[np.float32]]]:
-            try:
-                while part := list(itertools.islice(given, _BATCH)):
-                    made = np.stack([np.asarray(row[0][1], np.float32) for row in part])
-                    items = [
-                        (
-                            row[0][0],
-                            {} if metadatas is None else row[1],
-                            None if ids is None else row[-1],
-                        )
-                        for row in part
-                    ]
-                    yield items, unit_rows(made, len(part), made.shape[1])
-            except ValueError as error:  # zip's, of lists that differ in length
-                raise UsageError(
-                    f"texts, metadatas and ids do not fit ({error}): nothing was added"
-                ) from None
-
-        return self._add(batches())
+        """Add texts with their vectors; the iterables are read in pieces, never whole."""
+        return self._add(documents.batches(text_embeddings, metadatas, ids))
 
     def delete(self, ids: Sequence[str] | None = None, *, where: Filter | None = None, **kwargs: Any) -> bool:
         """Delete documents by id, by filter, or those of the ids that match the filter.
 
-        Ids that are not there are passed over.
+        Unknown ids are ignored.
         """
         if ids is None and where is None:
-            raise UsageError("say what to delete: ids=[…] or where=…")
+            raise UsageError("nothing names the documents to delete: pass ids=[…] or where=…")
         with self._lock:
             if self._index is None:
                 return True
@@ -192,45 +162,30 @@ class FaissStore(VectorStore):
         return True
 
     def update_metadata(self, where: WhereLike, changes: Mapping[str, Any]) -> None:
-        """Change metadata of the documents that match, embedding nothing (see `rag.Store.edit`)."""
+        """Edit metadata of the documents that match; nothing is embedded (see `rag.Store.edit`)."""
         with self._lock:
             Store(self.path).edit(where, changes)
             self._tidy()
 
-    def _add(self, batches: Iterator[tuple[list[documents.Item], npt.NDArray[np.float32]]]) -> list[str]:
+    def _add(self, batches: Iterator[documents.Batch]) -> list[str]:
         """Write batches as one version; return their documents' ids."""
         first = next(batches, None)
         if first is None:
             return []
         size = first[1].shape[1]
-        names: list[str] = []
-        given: set[str] = set()
         with self._lock:
-            entry = EmbedderEntry(
-                embedders.name(self._embedding), embedders.fingerprint(self._embedding), size
-            )  # fmt: skip
             known = self._index.manifest.embedder.dimensions if self._index is not None else size
             if known != size:
                 raise StoreMismatchError(f"the vectors have {size} dimensions, those of {self.path} {known}")
-            with open_writer(self.path, entry) as writer:
-                for items, vectors in itertools.chain([first], batches):
-                    rows = []
-                    for text, metadata, name in items:
-                        if name is not None and name in given:
-                            raise UsageError(f"the id {name!r} is given twice: nothing was added")
-                        own = str(uuid.uuid4()) if name is None else name
-                        given |= set() if name is None else {name}
-                        names.append(own)
-                        source, typed = documents.columns(metadata)
-                        number = writer.add_document(own, source, typed, encode(metadata, own))
-                        rows.append((number, documents.chunk(own, text, metadata)))
-                    writer.add_chunks(rows, vectors)
-                writer.commit(removed_ids=given, why="add")
+            name, fingerprint = embedders.name(self._embedding), embedders.fingerprint(self._embedding)
+            with open_writer(self.path, EmbedderEntry(name, fingerprint, size)) as writer:
+                ids, replaced = documents.write(writer, itertools.chain([first], batches))
+                writer.commit(removed_ids=replaced, why="add")
             self._tidy()
-        return names
+        return ids
 
     def _tidy(self) -> None:
-        """Search the version that was just written; drop versions beyond those to keep."""
+        """Open the version that was just written; delete versions beyond those to keep."""
         self.refresh()
         if self.keep is not None and len(kept_versions(self.path)) > self.keep:
             Store(self.path).prune(self.keep)
@@ -246,7 +201,7 @@ class FaissStore(VectorStore):
         mode: Mode | None = None,
         min_score: float | None = None,
     ) -> Hits | list[Hit]:
-        """Return `rag`'s own hits, with offsets, all scores, and the plan of the search."""
+        """Return hits with offsets, all scores, and the plan of the search."""
         if self._index is None:
             return []
         bound = self._where(where)
@@ -271,8 +226,8 @@ class FaissStore(VectorStore):
         self, embedding: list[float], k: int = 4, filter: Filter | None = None, **kwargs: Any
     ) -> list[Document]:
         """Return the k documents nearest to a vector."""
-        found = self.similarity_search_with_score_by_vector(embedding, k, filter, **kwargs)
-        return [document for document, _ in found]
+        scored = self.similarity_search_with_score_by_vector(embedding, k, filter, **kwargs)
+        return [document for document, _ in scored]
 
     def similarity_search_with_score_by_vector(
         self, embedding: list[float], k: int = 4, filter: Filter | None = None, **kwargs: Any
@@ -290,8 +245,8 @@ class FaissStore(VectorStore):
         **kwargs: Any,
     ) -> list[Document]:
         """Return k documents that are near a text and unlike each other (`rag.Index.diverse`)."""
-        found = self._diverse(query, k, fetch_k, lambda_mult, filter, kwargs)
-        return [document for document, _ in found]
+        scored = self._diverse(query, k, fetch_k, lambda_mult, filter, kwargs)
+        return [document for document, _ in scored]
 
     def max_marginal_relevance_search_by_vector(
         self,
@@ -303,8 +258,8 @@ class FaissStore(VectorStore):
         **kwargs: Any,
     ) -> list[Document]:
         """Return k documents that are near a vector and unlike each other."""
-        found = self._diverse(embedding, k, fetch_k, lambda_mult, filter, kwargs)
-        return [document for document, _ in found]
+        scored = self._diverse(embedding, k, fetch_k, lambda_mult, filter, kwargs)
+        return [document for document, _ in scored]
 
     def max_marginal_relevance_search_with_score_by_vector(
         self,
@@ -316,23 +271,23 @@ class FaissStore(VectorStore):
         filter: Filter | None = None,
         **kwargs: Any,
     ) -> list[tuple[Document, float]]:
-        """Return the same with each document's own cosine to the vector."""
+        """Return k such documents, each with its cosine to the vector."""
         return self._diverse(embedding, k, fetch_k, lambda_mult, filter, kwargs)
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
-        """Return documents by id, in that order; ids that are not there are passed over."""
+        """Return documents by id, in that order; unknown ids are left out."""
         return [documents.document(hit) for hit in self._index.get(ids)] if self._index is not None else []
 
     def _similarity_search_with_relevance_scores(
         self, query: str, k: int = 4, **kwargs: Any
     ) -> list[tuple[Document, float]]:
-        """Return relevance in [0, 1]: the cosine, whatever the mode, with 0 for negative ones."""
-        given = documents.arguments(kwargs.pop("filter", None), kwargs)
-        if (given.get("mode") or self.mode) == "lexical":
+        """Return relevance in [0, 1]: the cosine in every mode, and 0 for negative ones."""
+        arguments = documents.arguments(kwargs.pop("filter", None), kwargs)
+        if (arguments.get("mode") or self.mode) == "lexical":
             raise UsageError("relevance is a cosine, and mode 'lexical' has none: use 'dense' or 'hybrid'")
         return [
             (documents.document(hit), max(hit.dense or 0.0, 0.0))
-            for hit in self.search_hits(query, k, **given)
+            for hit in self.search_hits(query, k, **arguments)
         ]
 
     def _diverse(
@@ -357,7 +312,7 @@ class FaissStore(VectorStore):
             return [hit.chunk_id for hit in self._index.scan() if where(documents.document(hit).metadata)]
         return [hit.chunk_id for hit in self._index.scan(where)]
 
-    # ------------------------------------------------------------------ coming and going
+    # ------------------------------------------------------------------ creating, saving and loading
 
     @classmethod
     def from_texts(
@@ -370,7 +325,7 @@ class FaissStore(VectorStore):
         path: str | Path | None = None,
         **kwargs: Any,
     ) -> Self:
-        """Make a store of texts; keywords are those of the class."""
+        """Return a store of texts; keywords are those of the class."""
         store = cls._new(embedding, path, kwargs)
         store.add_texts(texts, metadatas, ids=ids)
         return store
@@ -386,14 +341,14 @@ class FaissStore(VectorStore):
         path: str | Path | None = None,
         **kwargs: Any,
     ) -> Self:
-        """Make a store of texts with their vectors, reading the iterables in pieces."""
+        """Return a store of texts with their vectors; the iterables are read in pieces."""
         store = cls._new(embedding, path, kwargs)
         store.add_embeddings(text_embeddings, metadatas, ids)
         return store
 
     @classmethod
     def from_langchain(cls, store: Any, path: str | Path | None = None, **kwargs: Any) -> Self:
-        """Take over a langchain-community ``FAISS``: its texts, ids, metadata and vectors.
+        """Return a store with the texts, ids, metadata and vectors of a langchain-community ``FAISS``.
 
         Nothing is embedded. Vectors are scaled to unit length, so that scores become cosines.
         """
@@ -405,7 +360,7 @@ class FaissStore(VectorStore):
         )  # fmt: skip
 
     def save_local(self, folder_path: str | Path, index_name: str = "index") -> None:
-        """Copy the newest version to a folder that is new or empty; `index_name` is not used."""
+        """Copy the newest version to a new or empty folder; `index_name` is ignored."""
         folder = Path(folder_path)
         if folder.exists() and any(folder.iterdir()):
             raise SourceError(f"{folder} is not empty: name another folder")
@@ -417,7 +372,7 @@ class FaissStore(VectorStore):
 
     @classmethod
     def load_local(cls, folder_path: str | Path, embeddings: Embeddings, *_: Any, **kwargs: Any) -> Self:
-        """Open a saved store; what langchain-community saved is refused, because it is a pickle."""
+        """Open a saved store; one of langchain-community is refused, because it is a pickle."""
         folder = Path(folder_path)
         if current_version(folder) is None:
             hint = ""
@@ -427,7 +382,7 @@ class FaissStore(VectorStore):
                     "trust it, and call FaissStore.from_langchain(store, path)"
                 )
             raise SourceError(f"{folder} holds no index of rag{hint}")
-        kwargs.pop("allow_dangerous_deserialization", None)  # there is nothing dangerous to allow
+        kwargs.pop("allow_dangerous_deserialization", None)  # no pickle, so there is nothing to allow
         return cls(embeddings, folder, **kwargs)
 
     @classmethod
@@ -436,5 +391,5 @@ class FaissStore(VectorStore):
         if unknown:
             raise UsageError(f"FaissStore has no argument {sorted(unknown)[0]!r}: it has path, mode and keep")
         if path is not None and current_version(Path(path)) is not None:
-            raise UsageError(f"there is an index in {path} already: open FaissStore(embedding, path) and add")
+            raise UsageError(f"there is an index in {path} already: open FaissStore(embedding, path)")
         return cls(embedding, path, **kwargs)

@@ -1,9 +1,9 @@
-"""Looking after an index: its versions, its files, and what is wrong with them."""
+"""Maintenance of an index: its versions, their differences, its files and their damage."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from rag.index.storage import verify
 from rag.index.storage.edits import widened
 from rag.index.storage.manifest import fsync_folder, kept_versions, newest_version, pointer, read_manifest
 from rag.index.storage.sources import quarantined
-from rag.index.storage.writer import clear_orphans, open_writer
+from rag.index.storage.writer import clear_orphans, locked, open_writer, publish
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +26,9 @@ class Version:
     Attributes
     ----------
     why : str
-        What made it: ``"build"``, ``"compact"``, ``"rollback to 3"``, ``"edit"``, ``"add"``, …
+        What created it: ``"build"``, ``"compact"``, ``"rollback to 3"``, ``"edit"``, ``"add"``, …
     error : str
-        What is wrong with it; empty for one that can be opened.
+        Why it cannot be opened; empty if it can.
     """
 
     number: int
@@ -43,7 +43,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Diff:
-    """What differs between two versions, by document (a source, or the id of one without)."""
+    """The differences between two versions, by document (its source, or its id if it has none)."""
 
     old: int
     new: int
@@ -57,10 +57,10 @@ class Diff:
 
 
 class Store:
-    """An index's folder, to be looked after.
+    """The versions and files of an index.
 
-    Reading needs no lock; what writes (`rollback`, `prune`, `compact`, `edit`) makes a new version or
-    takes old ones away, and leaves readers the version that they have open.
+    Reading needs no lock. Methods that write (`rollback`, `prune`, `compact`, `edit`) add a version or
+    delete old ones; readers keep the version that they opened.
 
     Examples
     --------
@@ -80,13 +80,13 @@ class Store:
         return f"Store({str(self.path)!r})"
 
     def versions(self) -> list[Version]:
-        """Return the versions that are kept, oldest first."""
+        """Return all versions, oldest first."""
         current = newest_version(self.path)
         out = []
         for number in kept_versions(self.path):
             try:
                 manifest = read_manifest(self.path, number)
-            except Exception as error:  # a damaged version is shown with what is wrong
+            except Exception as error:  # a damaged version is listed with its error
                 out.append(Version(number, "", "", 0, 0, 0, number == current, str(error)))
                 continue
             out.append(Version(
@@ -96,16 +96,16 @@ class Store:
         return out
 
     def quarantined(self) -> tuple[Quarantined, ...]:
-        """Return the files that the last build could not index, why, and what to do."""
+        """Return the files that the last build could not index, the reasons, and what to do."""
         return quarantined(Index.open(self.path).sources)
 
     def diff(self, old: int, new: int | None = None) -> Diff:
-        """Compare two versions; by default with the current one.
+        """Compare a version with another, by default with the current one.
 
         Raises
         ------
         StoreMissingError
-            A version is not kept any more.
+            There is no such version.
         """
         one, two = (Index.open(self.path, version=number) for number in (old, new))
         before, after = verify.differing(one, two)
@@ -129,9 +129,9 @@ class Store:
         )  # fmt: skip
 
     def verify(self, version: int | None = None) -> verify.Verification:
-        """Read every file of a version (by default the current one) and check all there is to check.
+        """Read and check every file of a version, by default the current one.
 
-        See `rag.index.storage.verify`.
+        The checks are those of `rag.index.storage.verify`.
         """
         return verify.verify(self.path, version)
 
@@ -139,23 +139,24 @@ class Store:
         """Make an older version current again, as a new version; return its number.
 
         Nothing is lost: the version that was current stays until it is pruned. The next build
-        compares the files with what the older version held.
+        compares the files with the older version's.
 
         Raises
         ------
         StoreMissingError
-            The version is not kept any more.
+            There is no such version.
+        UsageError
+            It is the current version.
         """
-        # Nothing of the current version is needed, which may be damaged.
-        with open_writer(self.path, self._embedder(version), rebuild=True) as writer:
+        with locked(self.path):  # reads nothing of the current version, which may be damaged
             old = read_manifest(self.path, version)
             if version == pointer(self.path):
                 raise UsageError(f"version {version} is the current one: there is nothing to roll back")
             manifest = replace(
-                old, version=writer.version, why=f"rollback to {version}",
+                old, version=newest_version(self.path) + 1, why=f"rollback to {version}",
                 created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             )  # fmt: skip
-            writer.publish(manifest)
+            publish(self.path, manifest)
             return manifest.version
 
     def prune(self, keep: int = 1) -> list[int]:
@@ -164,22 +165,23 @@ class Store:
         Returns
         -------
         list of int
-            The versions that are gone.
+            The deleted versions.
         """
         if keep < 1:
             raise UsageError(f"keep is {keep}: the current version always stays")
-        with open_writer(self.path, self._embedder(None), rebuild=True):
-            gone = kept_versions(self.path)[:-keep]
-            for version in gone:  # the manifests first: whatever happens then, no version lacks a file
+        with locked(self.path):
+            deleted = kept_versions(self.path)[:-keep]
+            for version in deleted:  # the manifests first, so that no version ever lacks a file
                 (self.path / "manifests" / f"{version:06d}.json").unlink(missing_ok=True)
             fsync_folder(self.path / "manifests")
             clear_orphans(self.path)
-        return gone
+        return deleted
 
     def compact(self) -> int:
-        """Merge all segments into one, and drop removed rows; return the version.
+        """Merge all segments into one without the removed rows; return the version.
 
-        Search finds the same before and after. Builds merge what has piled up by themselves.
+        Searches return the same before and after. Builds merge segments themselves when there are many
+        (`rag.index.storage.compaction`).
         """
         with open_writer(self.path) as writer:
             manifest = writer.previous
@@ -189,14 +191,14 @@ class Store:
             return writer.commit(compact=True, why="compact").version if dirty else manifest.version
 
     def edit(self, where: WhereLike, changes: Mapping[str, Any]) -> int:
-        """Change metadata of the documents that match a filter; nothing is read or embedded again.
+        """Edit metadata of the documents that match a filter; no file is read, nothing is embedded.
 
-        A change lasts until the document's file changes and is read anew.
+        An edit lasts until the document's file changes and is indexed anew.
 
         Parameters
         ----------
         where : Where, str or dict
-            A document is changed if any of its chunks matches.
+            A document is edited if any of its chunks matches.
         changes : mapping
             New values by field; None removes the field.
 
@@ -210,23 +212,14 @@ class Store:
         >>> store.edit("source == 'policy.md'", {"status": "archived"})       # doctest: +SKIP
         """
         with open_writer(self.path) as writer:
-            index = Index.open(self.path)
+            assert writer.previous is not None
+            index = Index(self.path, writer.previous, None)
             bound = index.check(where)
             writer.schema = widened(index.manifest.schema, changes)
             if not changes or not index.count(bound):
                 return index.version
             return writer.commit(edit=(bound, changes), why="edit").version
 
-    def _embedder(self, version: int | None) -> Any:
-        """Return a version's embedder; of the newest that can be read where the current one cannot."""
-        if version is None:
-            for number in reversed(kept_versions(self.path)):
-                try:
-                    return read_manifest(self.path, number).embedder
-                except Exception:  # look on: the caller only needs the lock
-                    continue
-        return read_manifest(self.path, version).embedder
 
-
-def _names(side: Mapping[str, verify.Document], keys: Any) -> tuple[str, ...]:
+def _names(side: Mapping[str, verify.Document], keys: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(side[key].name for key in keys))

@@ -9,7 +9,7 @@ from typing import Any
 
 from rag.core.errors import UsageError, near_miss
 from rag.core.passages import Context, Hit
-from rag.index.filters.where import And, Where
+from rag.index.filters.bind import Bound
 from rag.index.filters.where import field as column
 from rag.retrieval.search import HybridSearch
 from rag.usage.tokens import room_chars
@@ -180,10 +180,9 @@ def _missing(index: Any, question: str, expect: str) -> Explanation:
     return Explanation(question, expect, "not loaded", said, tuple(advice))
 
 
-def _filtered(index: Any, out: Explanation, where: Where, ids: Sequence[str]) -> Explanation:
+def _filtered(index: Any, out: Explanation, where: Bound, ids: Sequence[str]) -> Explanation:
     mine = column("chunk_id").isin(ids)
-    parts = where.parts if isinstance(where, And) else (where,)
-    failing = [part for part in parts if not index.count(part & mine)]
+    failing = [part for part in where.parts if not index.count(part & mine)]
     hit = out.chunks[0]
     has = []
     for name in sorted({name for part in failing for name in part.fields()}):

@@ -248,7 +248,7 @@ def purpose() -> str:
 
 @contextlib.contextmanager
 def calls_for(name: str) -> Iterator[None]:
-    """Say what the calls of chat models inside are for: ``"rephrase"``, ``"repair"``, …"""
+    """Name the purpose of the chat models' calls inside: ``"rephrase"``, ``"repair"``."""
     token = _PURPOSE.set(name)
     try:
         yield

@@ -135,7 +135,7 @@ def test_bm25_with_surroundings_is_the_sum_that_it_says_it_is(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hybrid_score, "_AT_ONCE", at_once)
         patch.setattr(hybrid_score, "_COMMON", common)
-        asked = index._searcher._statistics.found(" ".join(question))
+        asked = index._searcher._statistics.look_up(" ".join(question))
         found = index._searcher._surroundings.lexical(asked)
     scores = lexical(live, list(every.values()), " ".join(question))
     expected = {id_of(number, row): score for number in every if number not in gone

@@ -123,10 +123,10 @@ def test_metadata_comes_back_as_it_was_given_also_after_compaction(given_: list[
 def test_nothing_is_added_when_anything_is_wrong_with_what_is_given() -> None:
     store = rag.FaissStore.from_texts(["x"], FAKE, ids=["1"])
     for texts, metadatas, ids, message in (
-        (["a", "b"], None, ["2", "2"], "given twice"),
+        (["a", "b"], None, ["2", "2"], "occurs twice"),
         (["a", "b"], [{}], None, "2 texts and 1 metadatas"),
         (["a", "b"], None, ["2"], "2 texts and 1 ids"),
-        (["a", "b"], [{}, {"x": object()}], None, "cannot be kept"),
+        (["a", "b"], [{}, {"x": object()}], None, "cannot be stored"),
     ):
         with pytest.raises(UsageError, match=message):
             store.add_texts(texts, metadatas, ids=ids)
@@ -140,7 +140,7 @@ def test_nothing_is_added_when_anything_is_wrong_with_what_is_given() -> None:
 
 def test_delete_takes_ids_or_a_filter_or_both_and_never_all_by_accident() -> None:
     store = rag.FaissStore.from_texts(list("abcdef"), FAKE, [{"n": n} for n in range(6)], ids=list("abcdef"))
-    with pytest.raises(UsageError, match="say what to delete"):
+    with pytest.raises(UsageError, match="nothing names the documents"):
         store.delete()
     assert store.delete(["a", "nobody"])
     store.delete(where="n >= 4")
@@ -167,7 +167,7 @@ def test_filters_are_any_notation_or_a_function_and_a_wrong_one_is_told() -> Non
         store.similarity_search("a", filter={"evn": True})
     with pytest.raises(UsageError, match="no argument 'filters'"):
         store.similarity_search("a", filters={"even": True})
-    with pytest.raises(UsageError, match="give one of them"):
+    with pytest.raises(UsageError, match="pass one of them"):
         store.similarity_search("a", filter={"n": 1}, where={"n": 1})
 
 
@@ -227,7 +227,7 @@ def test_moving_over_from_langchain_keeps_ids_metadata_and_order_and_embeds_noth
     old.save_local(str(tmp_path / "pickle"))
     with pytest.raises(SourceError, match="from_langchain"):
         rag.FaissStore.load_local(tmp_path / "pickle", FAKE)
-    with pytest.raises(UsageError, match="no FAISS store"):
+    with pytest.raises(UsageError, match="not a FAISS store"):
         rag.FaissStore.from_langchain(object())
 
 

@@ -148,7 +148,7 @@ def test_verify_finds_every_altered_byte_and_names_the_version_that_is_whole(pat
         check = store.verify()
         assert not check.sound
         assert any(name in problem for problem in check.problems)
-        assert "is whole: `rag rollback" in check.advice
+        assert "is undamaged: `rag rollback" in check.advice
         (path / name).write_bytes(data)
     assert store.verify().sound
 
@@ -167,7 +167,7 @@ def test_a_lost_pointer_is_found_again_by_rollback_or_rebuild(
             rag.Index.open(path)
     check = rag.Store(path).verify()
     assert "does not name a version" in check.problems[0]
-    assert "version 3 is whole: `rag rollback" in check.advice
+    assert "version 3 is undamaged: `rag rollback" in check.advice
     assert [v.number for v in rag.Store(path).versions()] == [1, 2, 3]
     saved = path.parent / "copy"
     shutil.copytree(path, saved)
@@ -216,7 +216,7 @@ def test_metadata_is_edited_without_a_word_embedded_until_the_file_changes(folde
     assert rag.Index.open(path).count("year == 2031") == 0
     with pytest.raises(WhereError, match="did you mean 'region'"):
         store.edit("regin == 'eu'", {"a": 1})
-    with pytest.raises(UsageError, match="rag's own"):
+    with pytest.raises(UsageError, match="written by rag"):
         store.edit("region == 'eu'", {"source": "x"})
     with pytest.raises(WhereError, match="no document has a field 'nothing'"):
         store.edit("region == 'eu'", {"nothing": None})

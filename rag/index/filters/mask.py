@@ -1,4 +1,4 @@
-"""A checked filter over the columns of one segment, as a boolean mask over its rows."""
+"""Evaluating a bound filter over the columns of one segment, as a boolean mask over its rows."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ Mask = npt.NDArray[np.bool_]
 
 
 class Values(Protocol):
-    """The columns that a filter looks at; names are those of the bound filter."""
+    """The columns that a filter tests, by the fields' names."""
 
     def chunks(self, name: str) -> list[pa.Array] | None:
         """Return the column of a field, in parts, or None if no row has the field."""
 
     def numeric(self, name: str) -> tuple[npt.NDArray[Any], Mask | None] | None:
-        """Return the column of a number, and which are there (None: all); None for other types."""
+        """Return a column of numbers, and which are not null (None: all); None for other types."""
 
     def distinct(self, name: str) -> tuple[npt.NDArray[np.int32], pa.Array] | None:
-        """Return a column of strings as numbers of its distinct values (-1 where missing), and these.
+        """Return a column of strings as numbers of its distinct values (-1 where null), and these.
 
         None for other types.
         """
@@ -39,14 +39,15 @@ class Values(Protocol):
 
 
 def evaluate(where: Where, values: Values, rows: int) -> Mask:
-    """Return which of so many rows match, as bool of shape (rows,).
+    """Return which rows match, as bool of shape (rows,).
 
     Parameters
     ----------
     where : Where
-        Checked by `rag.index.filters.where.bind`.
+        `Bound.where`: checked, with values of the fields' types.
     values : Values
     rows : int
+        The segment's rows.
     """
     if isinstance(where, And | Or):
         parts = [evaluate(part, values, rows) for part in where.parts]
@@ -60,11 +61,11 @@ def evaluate(where: Where, values: Values, rows: int) -> Mask:
         return values.expand(where.field, _compare(where, *numbers))
     if (strings := values.distinct(where.field)) is not None:
         return values.expand(where.field, _of_distinct(where, *strings))
-    parts_ = values.chunks(where.field)
-    if parts_ is None:
-        return np.full(rows, where.op == "!=")  # a missing field differs from everything
-    none = np.zeros(0, bool)
-    return values.expand(where.field, np.concatenate([none, *(_test(where, part) for part in parts_)]))
+    chunks = values.chunks(where.field)
+    if chunks is None:
+        return np.full(rows, where.op == "!=")  # a missing field differs from every value
+    empty = np.zeros(0, bool)
+    return values.expand(where.field, np.concatenate([empty, *(_test(where, chunk) for chunk in chunks)]))
 
 
 _NUMPY = {
@@ -80,7 +81,7 @@ _COMPARE = {
 def _compare(test: Test, values: npt.NDArray[Any], valid: Mask | None) -> Mask:
     value = test.value
     if values.dtype.kind == "i" and float(value).is_integer() and abs(value) < 2**53:
-        value = int(value)  # compared as they are, without a copy as fractions
+        value = int(value)  # compared as integers, without a copy as floats
     result: Mask = _NUMPY[test.op](values, value)
     if valid is None:
         return result
@@ -88,21 +89,21 @@ def _compare(test: Test, values: npt.NDArray[Any], valid: Mask | None) -> Mask:
 
 
 def _of_distinct(test: Test, numbers: npt.NDArray[np.int32], distinct: pa.Array) -> Mask:
-    """Test each distinct string once, and a missing one (its number -1 is the last place's)."""
-    missing = pa.array([None], pa.string())
-    result = np.concatenate([_test(test, distinct), _test(test, missing)])
+    """Test each distinct string once, and null as the last value, which number -1 indexes."""
+    null = pa.array([None], pa.string())
+    result = np.concatenate([_test(test, distinct), _test(test, null)])
     chosen = np.flatnonzero(result)
     if not len(chosen):
         return np.zeros(len(numbers), bool)
     if len(chosen) == 1 and chosen[0] < len(distinct):
-        one: Mask = numbers == chosen[0]
-        return one
+        equal: Mask = numbers == chosen[0]
+        return equal
     return result[numbers]
 
 
 def _test(test: Test, values: pa.Array) -> Mask:
     op = test.op
-    if pa.types.is_integer(values.type):  # a filter's numbers may have fractions
+    if pa.types.is_integer(values.type):  # as the filter's number, which may have a fraction
         values = values.cast(pa.float64())
     if op == "exists":
         return _numpy(pc.is_valid(values))
@@ -110,8 +111,7 @@ def _test(test: Test, values: pa.Array) -> Mask:
         result = _COMPARE[op](values, pa.scalar(test.value, type=values.type))
         return _numpy(pc.fill_null(result, op == "!="))
     if op in ("in", "not in"):
-        several = pa.array(test.value, type=values.type)
-        inside = pc.is_in(values, value_set=several)
+        inside = pc.is_in(values, value_set=pa.array(test.value, type=values.type))
         if op == "not in":
             inside = pc.and_(pc.invert(inside), pc.is_valid(values))
         return _numpy(pc.fill_null(inside, False))

@@ -1,4 +1,4 @@
-"""The notations of a filter: read into the algebra of `rag.index.filters.where`, and printed from it.
+"""Reading a filter in any notation into the algebra of `rag.index.filters.where`, which prints them all.
 
 Besides ``rag.field`` expressions there are three:
 
@@ -11,43 +11,24 @@ Besides ``rag.field`` expressions there are three:
 from __future__ import annotations
 
 import ast
-import datetime as dt
 import json
-import keyword
 import threading
 from collections.abc import Mapping
 from typing import Any
 
 from rag.core.errors import WhereError, near_miss
-from rag.index.filters.where import COMPARISONS, And, Not, Or, Schema, Test, Where, field
+from rag.index.filters.operators import BEDROCK, CONSTANTS, FUNCTIONS, LANGCHAIN
+from rag.index.filters.where import And, Not, Or, Test, Where, field
 
 WhereLike = Where | str | Mapping[str, Any]
 
-_BEDROCK = {
-    "equals": "==", "notEquals": "!=", "greaterThan": ">", "greaterThanOrEquals": ">=",
-    "lessThan": "<", "lessThanOrEquals": "<=", "in": "in", "notIn": "not in",
-    "startsWith": "startswith", "listContains": "list_contains",
-    "stringContains": "string_contains",
-}  # fmt: skip
-_LANGCHAIN = {
-    "$eq": "==", "$ne": "!=", "$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<=",
-    "$in": "in", "$nin": "not in",
-}  # fmt: skip
 _PYTHON: dict[type[ast.cmpop], str] = {
     ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=",
 }  # fmt: skip
-#: Two tests for each type, one of which any value passes.
-_EITHER: dict[str, tuple[tuple[str, Any], ...]] = {
-    "number": (("<", 0), (">=", 0)), "boolean": (("==", True), ("==", False)),
-    "string": (("==", "-"), ("not in", ("-",))),
-    "date": (("==", "1970-01-01"), ("not in", ("1970-01-01",))),
-}  # fmt: skip
 _MIRROR = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
-_CONSTANTS = {"true": True, "false": False, "null": None, "none": None}
 #: Before Python 3.11.8 and 3.12.2 threads that parse at once may fail with a SystemError (CPython
 #: issue 106905).
 _PARSING = threading.Lock()
-_METHODS = ("startswith", "contains", "string_contains", "list_contains")
 
 
 def parse(where: WhereLike) -> Where:
@@ -145,13 +126,13 @@ def _comparison(left: ast.expr, op: ast.cmpop, right: ast.expr, text: str) -> Wh
 def _call(node: ast.Call, text: str) -> Where:
     if node.keywords:
         raise WhereError(f"where {text!r}: functions take no keywords")
-    if isinstance(node.func, ast.Attribute) and node.func.attr in (*_METHODS, "exists"):
+    if isinstance(node.func, ast.Attribute) and node.func.attr in (*FUNCTIONS, "exists"):
         name, op, arguments = _name(node.func.value), node.func.attr, node.args
-    elif isinstance(node.func, ast.Name) and node.func.id in (*_METHODS, "exists") and node.args:
+    elif isinstance(node.func, ast.Name) and node.func.id in (*FUNCTIONS, "exists") and node.args:
         name, op, arguments = _name(node.args[0]), node.func.id, node.args[1:]
     else:
         called = ast.unparse(node.func)
-        raise WhereError(f"where has no function {called!r}: {near_miss(called, (*_METHODS, 'exists'))}")
+        raise WhereError(f"where has no function {called!r}: {near_miss(called, (*FUNCTIONS, 'exists'))}")
     if name is None:
         raise WhereError(f"{ast.unparse(node)!r} in where {text!r}: name a field first")
     if op == "exists" and not arguments:
@@ -164,7 +145,7 @@ def _call(node: ast.Call, text: str) -> Where:
 def _name(node: ast.expr) -> str | None:
     """Return the field that a node names: ``year``, ``build.year`` or ``field('doc-type')``."""
     if isinstance(node, ast.Name):
-        return None if node.id in _CONSTANTS else node.id
+        return None if node.id in CONSTANTS else node.id
     if isinstance(node, ast.Attribute):
         head = _name(node.value)
         return None if head is None else f"{head}.{node.attr}"
@@ -180,8 +161,8 @@ def _name(node: ast.expr) -> str | None:
 def _literal(node: ast.expr, text: str) -> Any:
     """Read a value; ``date('2024-01-31')`` is a date, and true, false, null are as in JSON."""
     if isinstance(node, ast.Name):
-        if node.id in _CONSTANTS:
-            return _CONSTANTS[node.id]
+        if node.id in CONSTANTS:
+            return CONSTANTS[node.id]
         raise WhereError(f"where {text!r}: put the value {node.id!r} in quotes")
     if (
         isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
@@ -203,7 +184,7 @@ def _looks_like_bedrock(where: Mapping[str, Any]) -> bool:
     key, value = next(iter(where.items()))
     if key in ("andAll", "orAll"):
         return isinstance(value, list)
-    return key in _BEDROCK and isinstance(value, Mapping) and "key" in value
+    return key in BEDROCK and isinstance(value, Mapping) and "key" in value
 
 
 def _from_bedrock(where: Any) -> Where:
@@ -215,15 +196,15 @@ def _from_bedrock(where: Any) -> Where:
             raise WhereError(f"{name} takes a list of at least two filters, not {body!r}")
         parts = tuple(_from_bedrock(part) for part in body)
         return And(parts) if name == "andAll" else Or(parts)
-    if name not in _BEDROCK:
-        known = (*_BEDROCK, "andAll", "orAll")
+    if name not in BEDROCK:
+        known = (*BEDROCK, "andAll", "orAll")
         raise WhereError(f"a RetrievalFilter has no {name!r}: {near_miss(name, known)}")
     if not isinstance(body, Mapping) or set(body) != {"key", "value"}:
         raise WhereError(f"{name} takes exactly a key and a value, not {body!r}")
     if name in ("in", "notIn") and not isinstance(body["value"], list):
         raise WhereError(f"{name} takes a list of values, not {body['value']!r}")
     value = tuple(body["value"]) if name in ("in", "notIn") else body["value"]
-    return Test(field(body["key"]).name, _BEDROCK[name], value)
+    return Test(field(body["key"]).name, BEDROCK[name], value)
 
 
 def _from_langchain(where: Mapping[str, Any]) -> Where:
@@ -259,14 +240,14 @@ def _langchain_test(key: str, op: str, operand: Any) -> Where:
     if op in ("$in", "$nin"):
         if not isinstance(operand, list | tuple | set):
             raise WhereError(f"{key!r}: {op} takes a list of values, not {operand!r}")
-        return Test(key, _LANGCHAIN[op], tuple(operand))
-    if op in _LANGCHAIN:
-        return Test(key, _LANGCHAIN[op], operand)
+        return Test(key, LANGCHAIN[op], tuple(operand))
+    if op in LANGCHAIN:
+        return Test(key, LANGCHAIN[op], operand)
     if op == "$exists" and isinstance(operand, bool):
         return Test(key, "exists") if operand else Not(Test(key, "exists"))
     if op == "$not":
         return Not(_langchain_item(key, operand))
-    known = (*_LANGCHAIN, "$exists", "$not")
+    known = (*LANGCHAIN, "$exists", "$not")
     raise WhereError(f"{key!r}: a filter has no operator {op!r}: {near_miss(op, known)}")
 
 
@@ -274,133 +255,3 @@ def _mapping(key: str, part: Any) -> Mapping[str, Any]:
     if not isinstance(part, Mapping):
         raise WhereError(f"{key} takes filters, not {part!r}")
     return part
-
-
-# ---------------------------------------------------------------------- printing
-
-
-def to_string(where: Where) -> str:
-    """Print as the string form.
-
-    Examples
-    --------
-    >>> to_string(parse({"equals": {"key": "doc-type", "value": "policy"}}))
-    "field('doc-type') == 'policy'"
-    """
-    if isinstance(where, And | Or):
-        word = " and " if isinstance(where, And) else " or "
-        return word.join(
-            f"({to_string(part)})" if isinstance(part, And | Or) else to_string(part) for part in where.parts
-        )
-    if isinstance(where, Not):
-        return f"not ({to_string(where.part)})"
-    assert isinstance(where, Test)
-    pieces = where.field.split(".")
-    plain = all(p.isidentifier() and not keyword.iskeyword(p) for p in pieces)
-    plain = plain and where.field not in _CONSTANTS
-    name = where.field if plain else f"field({where.field!r})"
-    if where.op == "exists":
-        return f"exists({name})"
-    if where.op in _METHODS:
-        return f"{where.op}({name}, {where.value!r})"
-    if where.op in ("in", "not in"):
-        return f"{name} {where.op} [{', '.join(repr(_json(value)) for value in where.value)}]"
-    return f"{name} {where.op} {_json(where.value)!r}"
-
-
-def _json(value: Any) -> Any:
-    if isinstance(value, dt.date | dt.datetime):
-        return value.isoformat()
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
-        return int(value)
-    return value
-
-
-def to_bedrock(where: Where, schema: Schema | None = None) -> dict[str, Any]:
-    """Print as a Knowledge Bases RetrievalFilter.
-
-    Raises
-    ------
-    WhereError
-        For a ``not`` or an ``exists`` that its other tests cannot say, and for ``exists`` and
-        ``contains`` without a `schema`.
-    """
-    if isinstance(where, And | Or):
-        parts = [to_bedrock(part, schema) for part in where.parts]
-        if not parts:
-            raise WhereError("Knowledge Bases has no word for a list of no values")
-        if len(parts) == 1:
-            return parts[0]
-        return {"andAll" if isinstance(where, And) else "orAll": parts}
-    if isinstance(where, Not):
-        return to_bedrock(_turned(where.part, schema), schema)
-    assert isinstance(where, Test)
-    op = where.op
-    if op == "exists":
-        return to_bedrock(_present(where, schema), schema)
-    if op == "contains":
-        kind = (schema or {}).get(where.field)
-        if kind is None:
-            raise WhereError(
-                f"contains({where.field}) needs the index's schema to become listContains or stringContains: "
-                "pass schema=index.schema, or write list_contains or string_contains"
-            )
-        op = "list_contains" if kind == "list" else "string_contains"
-    for name, known in _BEDROCK.items():
-        if known == op:
-            value = [_json(v) for v in where.value] if op in ("in", "not in") else _json(where.value)
-            return {name: {"key": where.field, "value": value}}
-    raise WhereError(f"Knowledge Bases has no word for {op}: {to_string(where)}")
-
-
-def _turned(inner: Where, schema: Schema | None) -> Where:
-    """Return the opposite of a filter without ``not``, exactly: a test is true or false of any row."""
-    if isinstance(inner, Not):
-        return inner.part
-    if isinstance(inner, And | Or):  # De Morgan
-        negated = tuple(Not(part) for part in inner.parts)
-        return Or(negated) if isinstance(inner, And) else And(negated)
-    assert isinstance(inner, Test)
-    if inner.op in ("==", "!="):
-        return Test(inner.field, "!=" if inner.op == "==" else "==", inner.value)
-    if inner.op == "in":
-        return And(tuple(Test(inner.field, "!=", value) for value in inner.value))
-    if inner.op == "exists":
-        return Not(_present(inner, schema))
-    said = to_string(Not(inner))
-    raise WhereError(f"Knowledge Bases has no word for {said}: only its notEquals matches a missing field")
-
-
-def _present(where: Test, schema: Schema | None) -> Where:
-    """Return ``exists`` as two tests: one matches any row with the field, and none one without."""
-    tests = _EITHER.get((schema or {}).get(where.field, ""))
-    if tests is None:
-        raise WhereError(f"Knowledge Bases has no word for {to_string(where)} of a list or an unknown field")
-    return Or(tuple(Test(where.field, op, value) for op, value in tests))
-
-
-def to_langchain(where: Where) -> dict[str, Any]:
-    """Print as LangChain's dict form.
-
-    Raises
-    ------
-    WhereError
-        For ``startswith`` and the ``contains`` family, which that form does not have.
-    """
-    if isinstance(where, And | Or):
-        name = "$and" if isinstance(where, And) else "$or"
-        return {name: [to_langchain(part) for part in where.parts]}
-    if isinstance(where, Not):
-        return {"$not": to_langchain(where.part)}
-    assert isinstance(where, Test)
-    if where.op == "exists":
-        return {where.field: {"$exists": True}}
-    for name, op in _LANGCHAIN.items():
-        if op == where.op:
-            several = op in ("in", "not in")
-            value = [_json(v) for v in where.value] if several else _json(where.value)
-            return {where.field: {name: value}}
-    raise WhereError(f"LangChain's filters have no word for {where.op}: {to_string(where)}")
-
-
-assert set(_PYTHON.values()) == set(COMPARISONS)

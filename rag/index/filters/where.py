@@ -1,4 +1,4 @@
-"""The filter algebra: what a `where` means, checked against a schema, as a mask over rows.
+"""The filter algebra: nodes, what each matches, and how each is printed in every notation.
 
 ==================  ==============================================  ===========================
 node                a row matches when its field                    field missing in the row
@@ -12,34 +12,42 @@ node                a row matches when its field                    field missin
 ``contains``        (string) has it inside; (list) has it as member no match
 ``string_contains`` (string or list) has it inside, or in a member  no match
 ``list_contains``   (list) has it as a member                       no match
-``exists``          is there                                        no match
+``exists``          is present                                      no match
 ``and or not``      two-valued, over the above
 ==================  ==============================================  ===========================
 
 The column on missing fields follows the RetrievalFilter page of the Amazon Bedrock API reference
 (agent-runtime, read November 2026). ``not`` is the complement: ``not (x in [...])`` does match a
-row without x. A field that the schema does not hold, or a value of another type than the field's,
-is a `WhereError`, never an empty result.
+row without x. `rag.index.filters.parse` reads the notations, `rag.index.filters.bind` checks a filter
+against a schema, `rag.index.filters.mask` evaluates it.
 """
 
 from __future__ import annotations
 
-import datetime as dt
+import keyword
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from rag.core.errors import WhereError, near_miss
+from rag.core.errors import WhereError
+from rag.index.filters.operators import BEDROCK, COMPARISONS, CONSTANTS, FUNCTIONS, LANGCHAIN, json_value
 
 FieldType = Literal["string", "number", "boolean", "date", "datetime", "list"]
 Schema = Mapping[str, FieldType]
 
-COMPARISONS = ("==", "!=", "<", "<=", ">", ">=")
-ORDERED = ("<", "<=", ">", ">=")
+#: For each type two tests; every value of the type passes one of them, a missing field passes neither.
+_EITHER: dict[str, tuple[tuple[str, Any], ...]] = {
+    "number": (("<", 0), (">=", 0)), "boolean": (("==", True), ("==", False)),
+    "string": (("==", "-"), ("not in", ("-",))),
+    "date": (("==", "1970-01-01"), ("not in", ("1970-01-01",))),
+}  # fmt: skip
 
 
-class Where:
+class Where(ABC):
     """A filter; combine filters with ``&``, ``|`` and ``~``."""
+
+    __slots__ = ()
 
     def __and__(self, other: Where) -> Where:
         return And((self, _filter(other)))
@@ -56,32 +64,49 @@ class Where:
             "and put each comparison in brackets"
         )
 
+    @abstractmethod
     def fields(self) -> set[str]:
-        """Return the names of all fields that the filter looks at."""
-        if isinstance(self, And | Or):
-            return set().union(*(part.fields() for part in self.parts))
-        if isinstance(self, Not):
-            return self.part.fields()
-        assert isinstance(self, Test)
-        return {self.field}
+        """Return the names of all fields that the filter tests."""
 
+    @abstractmethod
     def to_string(self) -> str:
         """Print as the string form."""
-        from rag.index.filters.parse import to_string
 
-        return to_string(self)
-
+    @abstractmethod
     def to_bedrock(self, schema: Schema | None = None) -> dict[str, Any]:
-        """Print as a Knowledge Bases ``RetrievalFilter``; `schema` resolves ``contains``."""
-        from rag.index.filters.parse import to_bedrock
+        """Print as a Knowledge Bases ``RetrievalFilter``.
 
-        return to_bedrock(self, schema)
+        Parameters
+        ----------
+        schema : mapping of str to FieldType, optional
+            Decides for ``contains`` and ``exists`` which operator the field's type needs.
 
+        Raises
+        ------
+        WhereError
+            A ``not`` or an ``exists`` that the service's operators cannot express, or a ``contains`` or
+            ``exists`` without `schema`.
+        """
+
+    @abstractmethod
     def to_langchain(self) -> dict[str, Any]:
-        """Print as LangChain's dict form."""
-        from rag.index.filters.parse import to_langchain
+        """Print as LangChain's dict form.
 
-        return to_langchain(self)
+        Raises
+        ------
+        WhereError
+            ``startswith`` and the ``contains`` family, which that form lacks.
+        """
+
+    def _nested(self) -> str:
+        """Print as the string form, to stand as a part of an ``and`` or ``or``."""
+        return self.to_string()
+
+    def _opposite(self, schema: Schema | None) -> Where:
+        """Return the exact complement without ``not`` at the top, for a notation without ``not``."""
+        raise WhereError(
+            f"Knowledge Bases cannot express {Not(self).to_string()}: only notEquals matches a missing field"
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,25 +127,124 @@ class Test(Where):
         value = list(self.value) if isinstance(self.value, tuple) else self.value
         return f"{name}.{method}({value!r})"
 
+    def fields(self) -> set[str]:
+        """Return the names of all fields that the filter tests."""
+        return {self.field}
+
+    def to_string(self) -> str:
+        """Print as the string form."""
+        plain = all(part.isidentifier() and not keyword.iskeyword(part) for part in self.field.split("."))
+        name = self.field if plain and self.field not in CONSTANTS else f"field({self.field!r})"
+        if self.op == "exists":
+            return f"exists({name})"
+        if self.op in FUNCTIONS:
+            return f"{self.op}({name}, {self.value!r})"
+        if self.op in ("in", "not in"):
+            return f"{name} {self.op} {json_value(tuple(self.value))!r}"
+        return f"{name} {self.op} {json_value(self.value)!r}"
+
+    def to_bedrock(self, schema: Schema | None = None) -> dict[str, Any]:
+        """Print as a Knowledge Bases ``RetrievalFilter``."""
+        op = self.op
+        if op == "exists":
+            return self._present(schema).to_bedrock(schema)
+        if op == "contains":
+            kind = (schema or {}).get(self.field)
+            if kind is None:
+                raise WhereError(
+                    f"contains({self.field}) needs the index's schema to become listContains or "
+                    "stringContains: pass schema=index.schema, or write list_contains or string_contains"
+                )
+            op = "list_contains" if kind == "list" else "string_contains"
+        for name, known in BEDROCK.items():
+            if known == op:
+                return {name: {"key": self.field, "value": json_value(self.value)}}
+        raise WhereError(f"Knowledge Bases has no operator for {op}: {self.to_string()}")
+
+    def to_langchain(self) -> dict[str, Any]:
+        """Print as LangChain's dict form."""
+        if self.op == "exists":
+            return {self.field: {"$exists": True}}
+        for name, op in LANGCHAIN.items():
+            if op == self.op:
+                return {self.field: {name: json_value(self.value)}}
+        raise WhereError(f"LangChain's filters have no operator for {self.op}: {self.to_string()}")
+
+    def _opposite(self, schema: Schema | None) -> Where:
+        if self.op in ("==", "!="):
+            return Test(self.field, "!=" if self.op == "==" else "==", self.value)
+        if self.op == "in":
+            return And(tuple(Test(self.field, "!=", value) for value in self.value))
+        if self.op == "exists":
+            return Not(self._present(schema))
+        return Where._opposite(self, schema)  # super() needs a cell that slots=True replaces
+
+    def _present(self, schema: Schema | None) -> Where:
+        """Return ``exists`` as two tests, one of which matches any row with the field."""
+        tests = _EITHER.get((schema or {}).get(self.field, ""))
+        if tests is None:
+            raise WhereError(f"Knowledge Bases cannot express {self.to_string()}: not for this type")
+        return Or(tuple(Test(self.field, op, value) for op, value in tests))
+
+
+class _Joined(Where):
+    """What ``and`` and ``or`` share."""
+
+    __slots__ = ()
+    parts: tuple[Where, ...]
+    _python: str
+    _bedrock: str
+    _langchain: str
+
+    def fields(self) -> set[str]:
+        """Return the names of all fields that the filter tests."""
+        return set().union(*(part.fields() for part in self.parts))
+
+    def to_string(self) -> str:
+        """Print as the string form."""
+        return f" {self._python} ".join(part._nested() for part in self.parts)
+
+    def to_bedrock(self, schema: Schema | None = None) -> dict[str, Any]:
+        """Print as a Knowledge Bases ``RetrievalFilter``."""
+        parts = [part.to_bedrock(schema) for part in self.parts]
+        if not parts:
+            raise WhereError("Knowledge Bases cannot express a list of no values")
+        return parts[0] if len(parts) == 1 else {self._bedrock: parts}
+
+    def to_langchain(self) -> dict[str, Any]:
+        """Print as LangChain's dict form."""
+        return {self._langchain: [part.to_langchain() for part in self.parts]}
+
+    def _nested(self) -> str:
+        return f"({self.to_string()})"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
-class And(Where):
+class And(_Joined):
     """Every part matches."""
 
     parts: tuple[Where, ...]
+    _python, _bedrock, _langchain = "and", "andAll", "$and"
 
     def __repr__(self) -> str:
         return "(" + " & ".join(map(repr, self.parts)) + ")"
 
+    def _opposite(self, schema: Schema | None) -> Where:
+        return Or(tuple(Not(part) for part in self.parts))  # De Morgan
+
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Or(Where):
+class Or(_Joined):
     """At least one part matches."""
 
     parts: tuple[Where, ...]
+    _python, _bedrock, _langchain = "or", "orAll", "$or"
 
     def __repr__(self) -> str:
         return "(" + " | ".join(map(repr, self.parts)) + ")"
+
+    def _opposite(self, schema: Schema | None) -> Where:
+        return And(tuple(Not(part) for part in self.parts))  # De Morgan
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,6 +255,25 @@ class Not(Where):
 
     def __repr__(self) -> str:
         return f"~{self.part!r}"
+
+    def fields(self) -> set[str]:
+        """Return the names of all fields that the filter tests."""
+        return self.part.fields()
+
+    def to_string(self) -> str:
+        """Print as the string form."""
+        return f"not ({self.part.to_string()})"
+
+    def to_bedrock(self, schema: Schema | None = None) -> dict[str, Any]:
+        """Print as a Knowledge Bases ``RetrievalFilter``."""
+        return self.part._opposite(schema).to_bedrock(schema)
+
+    def to_langchain(self) -> dict[str, Any]:
+        """Print as LangChain's dict form."""
+        return {"$not": self.part.to_langchain()}
+
+    def _opposite(self, schema: Schema | None) -> Where:
+        return self.part
 
 
 class Field:
@@ -226,108 +369,3 @@ def _several(name: str, values: Iterable[object]) -> tuple[object, ...]:
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
         raise WhereError(f"{name!r}: in and not in take a list of values, not {values!r}")
     return tuple(values)
-
-
-# ---------------------------------------------------------------------- checking
-
-
-def bind(where: Where, schema: Schema) -> Where:
-    """Check a filter against a schema, and turn its values into the fields' types.
-
-    Parameters
-    ----------
-    where : Where
-    schema : mapping of str to FieldType
-        Every field that rows may have.
-
-    Returns
-    -------
-    Where
-        The same filter; dates parsed, ``contains`` resolved by the field's type.
-
-    Raises
-    ------
-    WhereError
-        For a field that is not in `schema` (naming the near miss), a test that the field's type
-        does not have, or a value of another type.
-    """
-    if isinstance(where, And):
-        return And(tuple(bind(part, schema) for part in where.parts))
-    if isinstance(where, Or):
-        return Or(tuple(bind(part, schema) for part in where.parts))
-    if isinstance(where, Not):
-        return Not(bind(where.part, schema))
-    assert isinstance(where, Test)
-    return _bind_test(where, schema)
-
-
-def _bind_test(test: Test, schema: Schema) -> Test:
-    name, op, value = test.field, test.op, test.value
-    kind = schema.get(name)
-    if kind is None:
-        raise WhereError(f"no document has a field {name!r}: {near_miss(name, schema)}")
-    if op == "exists":
-        return test
-    if op in ("startswith", "contains", "string_contains", "list_contains"):
-        if not isinstance(value, str):
-            raise WhereError(f"{name!r}: {op} takes a string, not {value!r}")
-        if op == "contains":
-            op = "list_contains" if kind == "list" else "string_contains"
-        allowed = {
-            "startswith": ("string",),
-            "string_contains": ("string", "list"),
-            "list_contains": ("list",),
-        }[op]
-        if kind not in allowed:
-            raise WhereError(f"{name!r} is a {kind}: {test.op} is for {' and '.join(allowed)} fields")
-        return Test(name, op, value)
-    if kind == "list":
-        raise WhereError(
-            f"{name!r} is a list: ask for a member, as in 'x' in {name}, or field({name!r}).contains('x')"
-        )
-    if op in ("in", "not in"):
-        return Test(name, op, tuple(_value(name, kind, item) for item in value))
-    if op in ORDERED and kind == "boolean":
-        raise WhereError(f"{name!r} is a boolean: it has == and !=, not {op}")
-    return Test(name, op, _value(name, kind, value))
-
-
-def _value(name: str, kind: FieldType, value: object) -> object:
-    if kind == "string" and isinstance(value, str):
-        return value
-    if kind == "boolean" and isinstance(value, bool):
-        return value
-    if kind == "number" and isinstance(value, int | float) and not isinstance(value, bool):
-        if abs(value) > 2**53 and int(value) != float(value):
-            raise WhereError(f"{name!r}: {value!r} is beyond the numbers that are kept exactly")
-        return float(value)
-    if kind in ("date", "datetime") and (moment := _moment(value)) is not None:
-        if kind == "datetime":
-            return moment
-        if moment.time() == dt.time():
-            return moment.date()
-        raise WhereError(f"{name!r} is a date without a time: {value!r} has one")
-    hint = ""
-    if value is None:
-        hint = f"; for rows without it write not exists({name})"
-    elif kind == "string":
-        hint = f"; write {str(value)!r}"
-    elif kind in ("date", "datetime"):
-        hint = "; write it as '2025-01-31'"
-    elif kind == "number" and isinstance(value, str):
-        hint = "; write it without quotes"
-    raise WhereError(f"{name!r} is a {kind}, {value!r} is not{hint}")
-
-
-def _moment(value: object) -> dt.datetime | None:
-    """Read a date, datetime or ISO 8601 string; without a zone it is UTC."""
-    if isinstance(value, str):
-        try:
-            value = dt.datetime.fromisoformat(value)
-        except ValueError:
-            return None
-    if isinstance(value, dt.datetime):
-        return value.astimezone(dt.UTC) if value.tzinfo else value.replace(tzinfo=dt.UTC)
-    if isinstance(value, dt.date):
-        return dt.datetime(value.year, value.month, value.day, tzinfo=dt.UTC)
-    return None

@@ -1,11 +1,11 @@
-"""How far an embedder can be trusted beside BM25, measured in the index itself, without questions.
+"""How well an embedder ranks beside BM25, measured in the index itself, without questions.
 
-Chunks that stand side by side mostly speak of the same thing. Each of some chunks is taken as a
-question, and its neighbour is looked for among the other sampled chunks, once by cosine and once by
-BM25 (an inverse cloze task, as Lee, Chang and Toutanova train retrievers with: "Latent Retrieval for
-Weakly Supervised Open Domain Question Answering", 2019). Which arm finds it sooner is the better
-one on these texts. On five collections the local model came out at 1.1 to 1.3 and its static
-distillation at 0.65 to 0.8, and the weights that served questions best lay as the inverse square.
+Neighbouring chunks mostly have one subject. A sample of chunks serve as questions, and cosine and BM25
+each rank the question's neighbour among the other sampled chunks (an inverse cloze task, with which Lee,
+Chang and Toutanova train retrievers: "Latent Retrieval for Weakly Supervised Open Domain Question
+Answering", 2019). The arm that ranks neighbours higher is the better one on these texts. On five
+collections the ratio was 1.1 to 1.3 for the local model and 0.65 to 0.8 for its static distillation, and
+the best weights of BM25 were proportional to its inverse square.
 """
 
 from __future__ import annotations
@@ -19,40 +19,42 @@ import numpy.typing as npt
 
 from rag.core.text import terms
 from rag.index.storage.bm25 import idf, saturated
-from rag.index.storage.segment import Segment, Vectors
+from rag.index.storage.layout import Vectors
+from rag.index.storage.segment import Segment
 
-#: Pairs of neighbours that are looked at, and fewest that say something.
+#: Pairs of neighbours in the sample, and the fewest to measure with.
 PAIRS, FEWEST = 384, 16
-#: The least and the most that is believed.
+#: The ratio is clipped to these: a sample is no proof of a larger difference.
 BOUNDS = (0.5, 2.0)
-#: Weight of the assumption that both arms are equal, in pairs found at once.
+#: Weight of the prior that both arms are equal, in pairs whose neighbour ranks first.
 _PRIOR = 1.0
 
 
 def dense_trust(segments: Sequence[Segment]) -> float:
-    """Return how much sooner neighbours are found by cosine than by BM25, within `BOUNDS`.
+    """Return how much better cosine ranks neighbours than BM25.
 
     Returns
     -------
     float
-        The ratio of the mean reciprocal ranks; 1.0 where there are too few neighbours to tell.
+        The ratio of the mean reciprocal ranks, within `BOUNDS`; 1.0 for fewer than `FEWEST` pairs.
     """
     texts, vectors = _sample(segments)
     pairs = len(texts) // 2
     if pairs < FEWEST:
         return 1.0
-    found = [_reciprocal_ranks(scores) for scores in (vectors[::2] @ vectors.T, _bm25(texts))]
-    dense, lexical = (float(ranks.sum()) + _PRIOR for ranks in found)
+    dense, lexical = (
+        float(_reciprocal_ranks(scores).sum()) + _PRIOR for scores in (vectors[::2] @ vectors.T, _bm25(texts))
+    )
     low, high = BOUNDS
     return min(max(dense / lexical, low), high)
 
 
 def _sample(segments: Sequence[Segment]) -> tuple[list[str], Vectors]:
-    """Return texts and vectors of pairs of neighbours: the same whatever the history of an index."""
+    """Return texts and vectors of pairs of neighbours, independent of the history of the index."""
     runs: list[tuple[int, str, Segment, int, int]] = []
     for segment in segments:
-        documents = np.unique(segment.document(np.flatnonzero(segment.live)))
-        first, end = segment.runs(documents)
+        documents = np.unique(segment.document_of_row[segment.live])
+        first, end = (side[documents] for side in segment.rows_of_document)
         long = end - first >= 2
         sources = [name for part in segment.documents.chunks("source") for name in part.to_pylist()]
         for document, *rows in zip(documents[long].tolist(), first[long], end[long], strict=True):
@@ -62,8 +64,8 @@ def _sample(segments: Sequence[Segment]) -> tuple[list[str], Vectors]:
     runs = runs[:PAIRS]
     texts: list[str] = []
     vectors = []
-    for _, _, segment, begin, behind in runs:
-        most = (behind - begin) // 2
+    for _, _, segment, begin, stop in runs:
+        most = (stop - begin) // 2
         wanted = min(most, -(-PAIRS // len(runs)))
         starts = begin + 2 * (np.arange(wanted) * most // wanted)
         chosen = (starts[:, None] + np.arange(2)).ravel()
@@ -73,7 +75,7 @@ def _sample(segments: Sequence[Segment]) -> tuple[list[str], Vectors]:
 
 
 def _bm25(texts: Sequence[str]) -> npt.NDArray[np.float32]:
-    """Return the BM25 of all texts for every other one of them as the question."""
+    """Return the BM25 of all texts, with every second text as the question."""
     bags = [Counter(terms(text)) for text in texts]
     numbers: dict[str, int] = {}
     for bag in bags:
@@ -84,18 +86,18 @@ def _bm25(texts: Sequence[str]) -> npt.NDArray[np.float32]:
         for term, frequency in bag.items():
             tf[row, numbers[term]] = frequency
     lengths = tf.sum(1, keepdims=True)
-    held = tf > 0
-    weights = idf(held.sum(0), len(texts)).astype(np.float32)
-    counted = weights * saturated(tf, lengths, float(lengths.mean()))
-    scores: npt.NDArray[np.float32] = held[::2].astype(np.float32) @ counted.T
+    present = tf > 0
+    weights = idf(present.sum(0), len(texts)).astype(np.float32)
+    weighted = weights * saturated(tf, lengths, float(lengths.mean()))
+    scores: npt.NDArray[np.float32] = present[::2].astype(np.float32) @ weighted.T
     return scores
 
 
 def _reciprocal_ranks(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     """Return for question n, which is text 2n, the reciprocal rank of its neighbour, text 2n + 1."""
     count = np.arange(len(scores))
-    wanted = scores[count, 2 * count + 1][:, None].copy()
-    scores[count, 2 * count] = -np.inf  # a text is no answer to itself
-    # A little above: copies of the neighbour are no better answers than the neighbour.
-    better: npt.NDArray[np.int64] = (scores > wanted + 1e-5).sum(1)
+    neighbour = scores[count, 2 * count + 1][:, None].copy()
+    scores[count, 2 * count] = -np.inf  # the question itself
+    # With a margin: copies of the neighbour do not count as better.
+    better: npt.NDArray[np.int64] = (scores > neighbour + 1e-5).sum(1)
     return 1.0 / (1 + better)

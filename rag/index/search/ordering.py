@@ -1,4 +1,4 @@
-"""Which rows come back, and in which order: the same whatever the history of an index."""
+"""The order of hits, and which rows are returned: independent of the history of an index."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from rag.index.filters.mask import Mask
-from rag.index.storage.segment import Rows, Segment
+from rag.index.storage.layout import Rows
+from rag.index.storage.segment import Segment
 
-#: Rows on either side of a hit that count as the same place: about a screen of text.
+#: Rows on either side of a hit that count as the same passage: about a screen of text.
 APART = 8
 
 Key = tuple[int, int]  # (segment, row)
@@ -19,7 +20,7 @@ Scored = dict[Key, tuple[float, float | None, float | None]]  # score, cosine, B
 
 
 def ordered(scored: Scored, segments: Sequence[Segment]) -> list[Key]:
-    """Return rows, best first; ties fall to the chunk id, however the index came about."""
+    """Return rows, best first; equal scores are in order of their chunk ids."""
     order = sorted(scored, key=lambda key: -scored[key][0])
     values = [scored[key][0] for key in order]
     tied = {
@@ -33,50 +34,43 @@ def ordered(scored: Scored, segments: Sequence[Segment]) -> list[Key]:
 
 
 def apart(order: Sequence[Key], k: int, segments: Sequence[Segment]) -> list[Key]:
-    """Return k rows, best first, none within `APART` of a better one while there are others."""
-    kept: list[Key] = []
-    near: list[Key] = []
-    shadow: set[Key] = set()
+    """Return k rows, best first; rows within `APART` of a better one only where others run out."""
+    chosen: list[Key] = []
+    near_better: list[Key] = []
+    covered: set[Key] = set()
     for number, row in order:
-        if len(kept) == k:
+        if len(chosen) == k:
             break
-        if (number, row) in shadow:
-            near.append((number, row))
+        if (number, row) in covered:
+            near_better.append((number, row))
             continue
-        kept.append((number, row))
+        chosen.append((number, row))
         first, end = (int(side[0]) for side in segments[number].around(np.array([row]), APART))
-        shadow.update((number, other) for other in range(first, end))
-    chosen = {*kept, *near[: k - len(kept)]}
-    return [key for key in order if key in chosen]
-
-
-def highest(scores: Sequence[npt.NDArray[Any]], masks: Sequence[Mask], k: int) -> list[Key]:
-    """Return the k rows of the masks with the highest scores, and those that tie with the last."""
-    return [
-        (number, row) for number, rows in enumerate(highest_rows(scores, masks, k)) for row in rows.tolist()
-    ]
+        covered.update((number, other) for other in range(first, end))
+    returned = {*chosen, *near_better[: k - len(chosen)]}
+    return [key for key in order if key in returned]
 
 
 def highest_rows(scores: Sequence[npt.NDArray[Any]], masks: Sequence[Mask], k: int) -> list[Rows]:
     """Return, by segment, the k rows of the masks with the highest scores, and those that tie."""
     rows = [np.flatnonzero(mask) for mask in masks]
-    kept = at_least([own[number] for own, number in zip(scores, rows, strict=True)], k)
-    return [number[best] for number, best in zip(rows, kept, strict=True)]
+    best = highest([values[at] for values, at in zip(scores, rows, strict=True)], k)
+    return [at[chosen] for at, chosen in zip(rows, best, strict=True)]
 
 
-def at_least(values: Sequence[npt.NDArray[Any]], k: int) -> list[Mask]:
+def highest(values: Sequence[npt.NDArray[Any]], k: int) -> list[Mask]:
     """Return, for several arrays, which values are among the k highest of all, or tie with the last."""
-    every = np.concatenate([np.zeros(0), *values])
-    least = np.partition(every, -k)[-k] if len(every) > k else -np.inf
-    return [own >= least for own in values]
+    together = np.concatenate([np.zeros(0), *values])
+    least = np.partition(together, -k)[-k] if len(together) > k else -np.inf
+    return [array >= least for array in values]
 
 
 def diverse(
     cosines: Sequence[float], vectors: Sequence[npt.NDArray[np.float32]], k: int, diversity: float
 ) -> list[int]:
-    """Return which k vectors maximal marginal relevance chooses, one after the other.
+    """Return the positions of the k vectors that maximal marginal relevance chooses, in that order.
 
-    Each time the one with the highest ``(1 - diversity) * cosine to the question - diversity *
+    Each step chooses the vector with the highest ``(1 - diversity) * cosine to the question - diversity *
     highest cosine to those chosen already`` (Carbonell and Goldstein, 1998); of equals the first.
     """
     if not len(vectors):

@@ -1,4 +1,4 @@
-"""What a search returns: hits, best first, and the plan by which they were found."""
+"""The result of a search: hits, best first, and the plan of the search."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ class SearchPlan:
 
     Attributes
     ----------
+    mode : str
     k, found : int
-        Hits that were asked for, and that there are.
+        Hits requested, and hits returned.
     rows, matched : int
-        Rows of the index, and those that the filter lets through.
+        Rows of the index, and rows that match the filter.
     compared : int
-        Rows whose vectors were compared with the question's exactly; of large segments that is
-        what their codes left in question (`rag.index.storage.rabitq`), else all that match.
+        Rows whose vectors were compared with the question's exactly: in large segments those that
+        their codes did not rule out (`rag.index.storage.rabitq`), else all that match.
     where : str
-        The filter as it was understood, in the string form; empty for none.
+        The bound filter in the string form; empty for none.
     min_score : float or None
-        The least score asked for.
+        The lowest score that was allowed.
     """
 
     mode: str
@@ -45,20 +46,20 @@ class SearchPlan:
 
     def __str__(self) -> str:
         if self.found >= self.k:
-            got = f"{self.k} of {self.k}"
+            returned = f"{self.k} of {self.k}"
         elif self.min_score is not None:
-            got = f"only {self.found} score at least {self.min_score:g}"
+            returned = f"only {self.found} score at least {self.min_score:g}"
         elif self.mode == "lexical" and self.found < self.matched:
-            got = f"only {self.found} hold a term of the question"
+            returned = f"only {self.found} hold a term of the question"
         else:
-            got = f"only {self.found} exist"
+            returned = f"only {self.found} exist"
         under = f" where {self.where}" if self.where else ""
         how = "" if self.exact else f", {self.compared} of them compared exactly, the rest by codes"
-        return f"{self.mode} over {self.matched} of {self.rows} chunks{under}{how}: {got}"
+        return f"{self.mode} over {self.matched} of {self.rows} chunks{under}{how}: {returned}"
 
 
 class Hits(list[Hit]):
-    """The hits of a search, best first, and in `plan` how they were found."""
+    """The hits of a search, best first; `plan` says how the search was done."""
 
     def __init__(self, hits: Iterable[Hit], plan: SearchPlan) -> None:
         super().__init__(hits)

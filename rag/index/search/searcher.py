@@ -1,4 +1,4 @@
-"""Which rows fit a question under masks: by cosine, by BM25, or by both (`hybrid_score`)."""
+"""Which rows answer a question under masks: by cosine, by BM25, or by both (`hybrid_score`)."""
 
 from __future__ import annotations
 
@@ -8,14 +8,25 @@ from functools import cached_property
 import numpy as np
 
 from rag.index.filters.mask import Mask
-from rag.index.search import hybrid_score, lexical_balance, ordering
-from rag.index.search.ordering import Scored
+from rag.index.search import hybrid_score, lexical_balance
+from rag.index.search.ordering import Scored, highest, highest_rows
 from rag.index.storage.bm25 import Statistics
-from rag.index.storage.segment import Rows, Segment, Vectors
+from rag.index.storage.layout import Rows, Vectors
+from rag.index.storage.segment import Segment
+
+#: Candidates of each arm in a hybrid search: at least FEWEST, else PER_HIT for each hit.
+FEWEST, PER_HIT = 200, 3
 
 
 class Searcher:
-    """Searches the segments of one version, which hold so many live rows."""
+    """Searches the segments of one version.
+
+    Parameters
+    ----------
+    segments : sequence of Segment
+    count : int
+        Their live rows.
+    """
 
     def __init__(self, segments: Sequence[Segment], count: int) -> None:
         self._segments, self._count = segments, count
@@ -23,21 +34,36 @@ class Searcher:
     def dense(
         self, unit: Vectors, masks: Sequence[Mask], matches: Sequence[int], k: int
     ) -> tuple[Scored, int]:
-        """Return the k nearest rows by cosine, of each segment, and how many were compared exactly."""
-        out: Scored = {}
+        """Return the k nearest rows of each segment by cosine, and how many rows were compared exactly.
+
+        Parameters
+        ----------
+        unit : ndarray of float32, shape (dimensions,)
+            The question's vector, of unit length.
+        masks : sequence of ndarray of bool, shape (rows,)
+            The rows to search, one mask for each segment.
+        matches : sequence of int
+            The number of rows in each mask.
+        k : int
+        """
+        scored: Scored = {}
         compared = 0
         for number, (segment, mask, count) in enumerate(zip(self._segments, masks, matches, strict=True)):
-            rows, cosines, looked = segment.nearest(unit, mask, k, count)
-            compared += looked
+            rows, cosines, exact = segment.nearest(unit, mask, k, count)
+            compared += exact
             for row, cosine in zip(rows.tolist(), np.clip(cosines, -1, 1).tolist(), strict=True):
-                out[number, row] = (cosine, cosine, None)
-        return out, compared
+                scored[number, row] = (cosine, cosine, None)
+        return scored, compared
 
     def lexical(self, query: str, masks: Sequence[Mask], k: int) -> Scored:
         """Return the k rows with the highest BM25, and those that tie with the last."""
-        bm25 = self._statistics.score(self._statistics.found(query))
-        best = ordering.highest(bm25, [m & (s > 0) for m, s in zip(masks, bm25, strict=True)], k)
-        return {(n, row): (float(bm25[n][row]), None, float(bm25[n][row])) for n, row in best}
+        bm25 = self._statistics.score(self._statistics.look_up(query))
+        best = highest_rows(bm25, [m & (s > 0) for m, s in zip(masks, bm25, strict=True)], k)
+        return {
+            (number, row): (score, None, score)
+            for number, (rows, scores) in enumerate(zip(best, bm25, strict=True))
+            for row, score in zip(rows.tolist(), scores[rows].tolist(), strict=True)
+        }
 
     def hybrid(
         self,
@@ -50,53 +76,50 @@ class Searcher:
         *,
         spread: bool,
     ) -> tuple[Scored, int]:
-        """Score the best of either arm, and their neighbours, by both arms (`rag.index.search.hybrid_score`).
+        """Score the best rows of either arm, and their neighbours, by both (`rag.index.search.hybrid_score`).
 
-        Of these, the k best are returned (and those that tie with the last); more of them where they
-        are to be spread, as some will be left out then.
+        Returns the k best rows, and those that tie with the last; more if the hits are to be `spread`,
+        as some are left out then.
         """
-        width = max(200, 3 * k)
-        asked = self._statistics.found(query)
-        context, bm25 = self._surroundings.lexical(asked), self._statistics.score(asked)
-        rows, compared = self._nearest_rows(unit, masks, matches, width)
-        holding = [mask & (scores > 0) for mask, scores in zip(masks, context, strict=True)]
-        wordy = ordering.highest_rows(context, holding, width)
+        width = max(FEWEST, PER_HIT * k)
+        terms = self._statistics.look_up(query)
+        context, bm25 = self._surroundings.lexical(terms), self._statistics.score(terms)
+        nearest, compared = self._nearest(unit, masks, matches, width)
+        matching = [mask & (scores > 0) for mask, scores in zip(masks, context, strict=True)]
+        lexical = highest_rows(context, matching, width)
         mean, deviation = self._cosine_moments(unit)
         weight *= self.lexical_balance
-        found, scores = [], []
+        candidates, scores = [], []
         for number, segment in enumerate(self._segments):
-            near = np.concatenate([rows[number], wordy[number]])
-            near = np.unique(
-                np.concatenate(
-                    [near, *(side - at for at, side in enumerate(segment.around(near, hybrid_score.NEAR)))]
-                )
-            )
-            near = near[masks[number][near]]
-            score = hybrid_score.dense(segment, unit, near, mean) / deviation + weight * context[number][near]
-            found.append(near)
+            rows = np.concatenate([nearest[number], lexical[number]])
+            first, end = segment.around(rows, hybrid_score.NEAR)
+            rows = np.unique(np.concatenate([rows, first, end - 1]))
+            rows = rows[masks[number][rows]]
+            score = hybrid_score.dense(segment, unit, rows, mean) / deviation + weight * context[number][rows]
+            candidates.append(rows)
             # Single precision: sums that differ only by their order of addition become equal.
             scores.append(score.astype(np.float32))
-        out: Scored = {}
-        kept = ordering.at_least(scores, width if spread else k)
+        scored: Scored = {}
+        best = highest(scores, width if spread else k)
         for number, segment in enumerate(self._segments):
-            chosen = found[number][kept[number]]
-            cosines = np.clip(segment.cosines(unit, chosen), -1, 1).tolist()
-            values = zip(chosen.tolist(), scores[number][kept[number]].tolist(), cosines, strict=True)
-            for row, score, cosine in values:
-                out[number, row] = (score, cosine, float(bm25[number][row]))
-        return out, compared
+            rows = candidates[number][best[number]]
+            cosines = np.clip(segment.cosines(unit, rows), -1, 1)
+            columns = (rows, scores[number][best[number]], cosines, bm25[number][rows])
+            for row, *values in zip(*(column.tolist() for column in columns), strict=True):
+                scored[number, row] = (values[0], values[1], values[2])
+        return scored, compared
 
-    def _nearest_rows(
+    def _nearest(
         self, unit: Vectors, masks: Sequence[Mask], matches: Sequence[int], k: int
     ) -> tuple[list[Rows], int]:
-        """Return the k rows with the highest cosines, by segment, and how many were compared exactly."""
-        found = [
+        """Return, by segment, the k rows with the highest cosines, and how many were compared exactly."""
+        nearest = [
             segment.nearest(unit, mask, k, count)
             for segment, mask, count in zip(self._segments, masks, matches, strict=True)
         ]
-        kept = ordering.at_least([cosines for _, cosines, _ in found], k)
-        rows = [rows[best] for (rows, _, _), best in zip(found, kept, strict=True)]
-        return rows, sum(looked for _, _, looked in found)
+        best = highest([cosines for _, cosines, _ in nearest], k)
+        rows = [rows[chosen] for (rows, _, _), chosen in zip(nearest, best, strict=True)]
+        return rows, sum(exact for _, _, exact in nearest)
 
     def _cosine_moments(self, unit: Vectors) -> tuple[float, float]:
         """Return mean and standard deviation of the live rows' cosines with a vector."""
@@ -108,7 +131,7 @@ class Searcher:
 
     @cached_property
     def lexical_balance(self) -> float:
-        """What full BM25 weighs beside one deviation of the cosines, measured in this index.
+        """Weight of BM25 at its maximum beside one deviation of the cosines, measured in this index.
 
         `hybrid_score.BALANCE` over the square of `lexical_balance.dense_trust`.
         """

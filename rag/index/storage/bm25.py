@@ -1,4 +1,4 @@
-"""BM25 over a segment's rows: postings on disk, statistics over whatever rows are live now.
+"""BM25 over a segment's rows: postings on disk, statistics over the rows that are live at query time.
 
 Postings hold term frequencies, not scores, so that the scores of an index after changes and
 removals equal those of a fresh build: document frequency, count and mean length are taken over the
@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,31 +24,34 @@ import pyarrow as pa
 
 from rag.core.errors import StoreCorruptError
 from rag.core.text import terms
-from rag.index.storage.columns import ADVICE, ArrayWriter, Columns, array, told
+from rag.index.storage.columns import ADVICE, ArrayWriter, Columns, open_array, reading
 
 Rows = npt.NDArray[np.int32]
 Frequencies = npt.NDArray[np.uint16]
-Found = npt.NDArray[Any]  # of rows, or of their frequencies
-#: A term of a question: how often it stands there, in how many live rows it is, its postings by segment.
-Term = tuple[int, int, list[tuple[Rows, Frequencies]]]
-
 _TERMS = pa.schema([("term", pa.string()), ("end", pa.int64())])
 
 K1 = 0.9
 B = 0.4
+_STEP = 64  # terms from one signpost to the next
+_PIECE = 1 << 22  # postings that are sorted in memory at once
 
 
-#: Terms from one signpost to the next.
-_STEP = 64
-#: Postings that are sorted in memory at once.
-_PIECE = 1 << 22
+class QueryTerm(NamedTuple):
+    """A term of a question, looked up.
+
+    `repeats` is how often the question has it, `df` how many live rows hold it, and `postings` are its
+    rows and frequencies in each segment.
+    """
+
+    repeats: int
+    df: int
+    postings: list[tuple[Rows, Frequencies]]
 
 
 class LexicalWriter:
-    """Collects the terms of a segment's rows; `write` makes the postings files.
+    """Collects the terms of a segment's rows; `write` writes the postings files.
 
-    In memory are the vocabulary and the rows' lengths; the postings wait in files, and are put in
-    order by counting.
+    Only the vocabulary is in memory; the postings wait in files, and a counting sort orders them.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -64,30 +67,30 @@ class LexicalWriter:
     def add(self, texts: Iterable[str]) -> None:
         """Add the next rows."""
         ids = self._ids
-        found: list[int] = []
+        term_ids: list[int] = []
         counts: list[int] = []
         unique: list[int] = []
         lengths: list[int] = []
         for text in texts:
-            own = Counter(terms(text))
-            found += [ids.setdefault(term, len(ids)) for term in own]
-            counts += own.values()
-            unique.append(len(own))
-            lengths.append(own.total())
+            bag = Counter(terms(text))
+            term_ids += [ids.setdefault(term, len(ids)) for term in bag]
+            counts += bag.values()
+            unique.append(len(bag))
+            lengths.append(bag.total())
         first = self._lengths.rows
         rows = np.repeat(np.arange(first, first + len(unique), dtype=np.int32), unique)
         frequency = np.minimum(np.array(counts, np.int64), 65535).astype(np.uint16)
-        self._wait(np.array(found, np.int32), rows, frequency)
+        self._wait(np.array(term_ids, np.int32), rows, frequency)
         self._lengths.append(np.array(lengths, np.int32))
 
     def copy(self, postings: Postings, live: npt.NDArray[np.bool_]) -> None:
         """Add the live rows of another segment."""
         names, ends, rows, frequency = postings.everything()
         number = np.cumsum(live, dtype=np.int64) - 1 + self._lengths.rows
-        own = np.array([self._ids.setdefault(name, len(self._ids)) for name in names], np.int32)
+        new_ids = np.array([self._ids.setdefault(name, len(self._ids)) for name in names], np.int32)
         for at in range(0, len(rows), _PIECE):
             piece = rows[at : at + _PIECE]
-            term = own[np.searchsorted(ends, np.arange(at, at + len(piece)), side="right")]
+            term = new_ids[np.searchsorted(ends, np.arange(at, at + len(piece)), side="right")]
             kept = live[piece]
             here = number[piece[kept]].astype(np.int32)
             self._wait(term[kept], here, frequency[at : at + len(piece)][kept])
@@ -143,7 +146,7 @@ class LexicalWriter:
 
 
 def _room(path: Path, kind: type[np.generic], total: int) -> npt.NDArray[Any]:
-    """Make a numpy file of so many values and map it for writing; an empty one cannot be mapped."""
+    """Create a numpy file of `total` values and map it for writing; an empty file cannot be mapped."""
     if total:
         return np.lib.format.open_memmap(path, "w+", kind, (total,))
     np.save(path, np.zeros(0, kind))
@@ -151,7 +154,7 @@ def _room(path: Path, kind: type[np.generic], total: int) -> npt.NDArray[Any]:
 
 
 class Postings:
-    """The postings of one segment of so many rows, memory-mapped."""
+    """The postings of one segment, memory-mapped."""
 
     def __init__(self, folder: Path, rows: int) -> None:
         self._folder = folder
@@ -162,9 +165,9 @@ class Postings:
             raise StoreCorruptError(
                 f"{folder / 'terms.arrow'} is damaged (its ends are not in order): {ADVICE}"
             )
-        self._rows = array(folder / "postings.npy", np.int32, (total,))
-        self._frequency = array(folder / "frequencies.npy", np.uint16, (total,))
-        self.lengths = array(folder / "lengths.npy", np.int32, (rows,))
+        self._rows = open_array(folder / "postings.npy", np.int32, (total,))
+        self._frequency = open_array(folder / "frequencies.npy", np.uint16, (total,))
+        self.lengths = open_array(folder / "lengths.npy", np.int32, (rows,))
 
     @cached_property
     def _terms(self) -> pa.Array:
@@ -173,14 +176,14 @@ class Postings:
 
     @cached_property
     def _signposts(self) -> list[str]:
-        """Every so many-th term: a few of the vocabulary's many, which stays on disk."""
+        """Every 64th term (`_STEP`), to find a term's neighbourhood without reading the vocabulary."""
         numbers = pa.array(range(0, len(self._terms), _STEP), pa.int64())
         names: list[str] = self._terms.take(numbers).to_pylist()
         return names
 
     def find(self, term: str) -> tuple[Rows, Frequencies]:
         """Return the rows that hold a term, ascending, and how often each does."""
-        with told(self._folder / "terms.arrow"):
+        with reading(self._folder / "terms.arrow"):
             first = max(bisect.bisect_right(self._signposts, term) - 1, 0) * _STEP
             names = self._terms.slice(first, _STEP).to_pylist()
             place = bisect.bisect_left(names, term)
@@ -204,7 +207,7 @@ class Postings:
 
 
 class Statistics:
-    """What BM25 needs to know of the live rows of some segments.
+    """What BM25 needs of the live rows of some segments.
 
     Attributes
     ----------
@@ -220,19 +223,18 @@ class Statistics:
         total = sum(float(p.lengths[mask].sum()) for p, mask in zip(postings, live, strict=True))
         self.mean = total / self.count if self.count else 0.0
 
-    def found(self, query: str) -> list[Term]:
-        """Look up the terms of a query."""
+    def look_up(self, query: str) -> list[QueryTerm]:
+        """Look up the terms of a question."""
         out = []
-        for term, repeated in Counter(terms(query)).items():
-            found = [postings.find(term) for postings in self._postings]
-            df = sum(
-                int(np.count_nonzero(mask[rows])) for (rows, _), mask in zip(found, self._live, strict=True)
-            )
-            out.append((repeated, df, found))
+        for term, repeats in Counter(terms(query)).items():
+            postings = [segment.find(term) for segment in self._postings]
+            held = zip(postings, self._live, strict=True)
+            df = sum(int(np.count_nonzero(live[rows])) for (rows, _), live in held)
+            out.append(QueryTerm(repeats, df, postings))
         return out
 
-    def score(self, asked: Sequence[Term]) -> list[npt.NDArray[np.float32]]:
-        """Score every row of every segment by BM25, for the terms that `found` gave.
+    def score(self, query: Sequence[QueryTerm]) -> list[npt.NDArray[np.float32]]:
+        """Score every row of every segment by BM25.
 
         Returns
         -------
@@ -241,25 +243,24 @@ class Statistics:
             have scores too: mask them.
         """
         scores = [np.zeros(len(mask)) for mask in self._live]
-        for repeated, df, found in asked:
-            if not df:
+        for term in query:
+            if not term.df:
                 continue
-            weight = repeated * float(idf(df, self.count))
-            for (rows, frequency), out, postings in zip(found, scores, self._postings, strict=True):
-                out[rows] += weight * saturated(
-                    frequency.astype(np.float64), postings.lengths[rows], self.mean
-                )
+            weight = term.repeats * float(idf(term.df, self.count))
+            for (rows, frequency), out, segment in zip(term.postings, scores, self._postings, strict=True):
+                lengths = segment.lengths[rows]
+                out[rows] += weight * saturated(frequency.astype(np.float64), lengths, self.mean)
         return [out.astype(np.float32) for out in scores]
 
 
 def saturated(tf: npt.NDArray[Any], lengths: npt.NDArray[Any], mean: float) -> npt.NDArray[Any]:
-    """Return what frequencies of a term count in texts of some lengths: below ``K1 + 1``."""
+    """Return BM25's saturated term frequencies, each below ``K1 + 1``, for texts of some lengths."""
     norm = K1 * (1 - B + B * lengths / max(mean, 1e-9))
     out: npt.NDArray[Any] = tf * (K1 + 1) / (tf + norm)
     return out
 
 
 def idf(df: npt.ArrayLike, count: int) -> npt.NDArray[np.float64]:
-    """Return the weights of terms that are in `df` of `count` rows (or documents)."""
+    """Return the inverse document frequency of terms that `df` of `count` rows (or documents) hold."""
     df = np.asarray(df, np.float64)
     return np.log(1 + (count - df + 0.5) / (df + 0.5))

@@ -1,7 +1,7 @@
-"""Columns of a segment: Arrow files, memory-mapped, and believed only where they were checked.
+"""Columns of a segment: memory-mapped Arrow files, each batch validated before its first use.
 
-A damaged or hostile file may declare offsets that point anywhere. Whatever is read of one is
-validated by Arrow first, batch by batch as it is needed, so that opening stays quick.
+A damaged or hostile file may declare offsets that point anywhere. Arrow validates whatever is read,
+batch by batch as it is needed, so that opening stays quick.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Columns:
 
     def __init__(self, path: Path, schema: pa.Schema | None = None) -> None:
         self.path = path
-        with told(path):
+        with reading(path):
             reader = pa.ipc.open_file(pa.memory_map(str(path)))
             self.schema: pa.Schema = reader.schema
             if schema is not None and not self.schema.equals(schema):
@@ -58,9 +58,9 @@ class Columns:
                 raise ValueError("two columns have one name")
             self._batches = [reader.get_batch(n) for n in range(reader.num_record_batches)]
         self._ends = list(itertools.accumulate(batch.num_rows for batch in self._batches))
-        self._sound: dict[tuple[int, int], pa.Array] = {}
+        self._validated: dict[tuple[int, int], pa.Array] = {}
         self._distinct: dict[str, tuple[npt.NDArray[np.int32], pa.Array]] = {}
-        self._held: dict[tuple[int, tuple[str, ...]], list[pa.Array | None]] = {}
+        self._batch_columns: dict[tuple[int, tuple[str, ...]], list[pa.Array | None]] = {}
         self._numbers: dict[str, tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]] = {}
 
     def __len__(self) -> int:
@@ -74,91 +74,89 @@ class Columns:
         return values
 
     def numeric(self, name: str) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]:
-        """Return a column of numbers, and which of them are there (None: all)."""
+        """Return a column of numbers, and which of them are not null (None: all)."""
         if name not in self._numbers:
             parts = self.chunks(name)
-            with told(self.path):
+            with reading(self.path):
                 values = [pc.fill_null(part, 0).to_numpy(zero_copy_only=False) for part in parts]
                 valid = [pc.is_valid(part).to_numpy(zero_copy_only=False) for part in parts]
-            every = np.concatenate(valid) if valid else np.zeros(0, bool)
-            one = values[0] if len(values) == 1 else np.concatenate([*values, np.zeros(0, np.int8)])
-            self._numbers[name] = one, None if every.all() else every
+            present = np.concatenate(valid) if valid else np.zeros(0, bool)
+            column = values[0] if len(values) == 1 else np.concatenate([*values, np.zeros(0, np.int8)])
+            self._numbers[name] = column, None if present.all() else present
         return self._numbers[name]
 
     def distinct(self, name: str) -> tuple[npt.NDArray[np.int32], pa.Array]:
         """Return a column of strings as numbers of its distinct values (-1 where missing), and these."""
         if name not in self._distinct:
             whole = pa.chunked_array(self.chunks(name), pa.string()).combine_chunks()
-            with told(self.path):
-                found = (whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole).dictionary_encode()
-            numbers = pc.fill_null(found.indices, -1).to_numpy(zero_copy_only=False)
-            self._distinct[name] = numbers, found.dictionary
+            with reading(self.path):
+                array = whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
+                encoded = array.dictionary_encode()
+            numbers = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)
+            self._distinct[name] = numbers, encoded.dictionary
         return self._distinct[name]
 
     def chunks(self, name: str) -> list[pa.Array]:
         """Return a column, an array per batch."""
         at = self.schema.get_field_index(name)
-        with told(self.path):
-            return [self._checked(n, at) for n in range(len(self._batches))]
+        with reading(self.path):
+            return [self._column(n, at) for n in range(len(self._batches))]
 
     def take(self, rows: Sequence[int], names: tuple[str, ...]) -> list[dict[str, Any]]:
-        """Return rows as plain values, in the order asked for."""
+        """Return rows as plain values, in the order of `rows`."""
         out: list[dict[str, Any]] = [{} for _ in rows]
         batches: dict[int, list[int]] = {}
         for place, row in enumerate(rows):
             batches.setdefault(bisect.bisect_right(self._ends, row), []).append(place)
-        with told(self.path):
+        with reading(self.path):
             for number, places in batches.items() if names else ():
                 first = self._ends[number - 1] if number else 0
-                own = [rows[place] - first for place in places]
-                columns = self._held.get((number, names)) or self._hold(number, names)
-                for place, values in zip(places, zip(*_values(columns, own), strict=True), strict=True):
-                    out[place] = dict(zip(names, values, strict=True))
+                of_batch = [rows[place] - first for place in places]
+                columns = self._batch_columns.get((number, names)) or self._columns(number, names)
+                # Arrow's `take` has a fixed cost: a few values are quicker one by one.
+                together = None if len(of_batch) < _MANY else pa.array(of_batch)
+                values = [
+                    [None] * len(of_batch) if column is None
+                    else [column[row].as_py() for row in of_batch] if together is None
+                    else column.take(together).to_pylist()
+                    for column in columns
+                ]  # fmt: skip
+                for place, row_values in zip(places, zip(*values, strict=True), strict=True):
+                    out[place] = dict(zip(names, row_values, strict=True))
         return out
 
-    def _hold(self, number: int, names: tuple[str, ...]) -> list[pa.Array | None]:
-        """Return a batch's columns; None for one that holds nothing."""
-        columns = [self._checked(number, self.schema.get_field_index(name)) for name in names]
-        held = [column if column.null_count < len(column) else None for column in columns]
-        self._held[number, names] = held
-        return held
+    def _columns(self, number: int, names: tuple[str, ...]) -> list[pa.Array | None]:
+        """Return a batch's columns, and remember them; None for one of nulls only."""
+        columns = [self._column(number, self.schema.get_field_index(name)) for name in names]
+        present = [column if column.null_count < len(column) else None for column in columns]
+        self._batch_columns[number, names] = present
+        return present
 
     def table(self) -> pa.Table:
-        """Return everything, checked."""
-        with told(self.path):
+        """Return all columns, validated."""
+        with reading(self.path):
             for number in range(len(self._batches)):
                 for at in range(len(self.schema)):
-                    self._checked(number, at)
+                    self._column(number, at)
             return pa.Table.from_batches(self._batches, self.schema)
 
-    def _checked(self, number: int, column: int) -> pa.Array:
-        found = self._sound.get((number, column))
-        if found is None:
-            found = self._batches[number].column(column)
-            found.validate(full=True)
-            self._sound[number, column] = found
-        return found
-
-
-def _values(columns: Sequence[pa.Array | None], rows: list[int]) -> Iterator[list[Any]]:
-    """Yield some values of each column; a few one by one, as Arrow takes a while to begin."""
-    together = None if len(rows) < _MANY else pa.array(rows)
-    for column in columns:
+    def _column(self, number: int, at: int) -> pa.Array:
+        """Return a column of a batch, validated when it is first read."""
+        column = self._validated.get((number, at))
         if column is None:
-            yield [None] * len(rows)
-        elif together is None:
-            yield [column[row].as_py() for row in rows]
-        else:
-            yield column.take(together).to_pylist()
+            column = self._batches[number].column(at)
+            column.validate(full=True)
+            self._validated[number, at] = column
+        return column
 
 
-def array(path: Path, kind: type[np.generic], shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    """Open a numpy file, memory-mapped, that must hold just this.
+def open_array(path: Path, kind: type[np.generic], shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """Open a numpy file, memory-mapped, that must hold an array of this type and shape.
 
-    Its head is compared with the one that numpy writes, not parsed: numpy's parser is Python's own,
-    which a hostile file should not be given.
+    Its head is compared with the one that numpy writes, not parsed: numpy evaluates the head as a
+    Python literal, and a hostile file should not reach that parser.
     """
-    with told(path):
+    with reading(path):
         head = _npy_head(kind, shape)
         size = len(head) + math.prod(shape) * np.dtype(kind).itemsize
         with path.open("rb") as file:
@@ -166,24 +164,26 @@ def array(path: Path, kind: type[np.generic], shape: tuple[int, ...]) -> npt.NDA
                 raise ValueError(f"it does not hold {shape} {np.dtype(kind)}")
         if size == len(head):
             return np.zeros(shape, kind)
-        # As a plain array: taking a part of a memmap goes through Python.
+        # As a plain array: slicing a memmap runs Python code each time.
         return np.memmap(path, kind, "r", len(head), shape).view(np.ndarray)
 
 
 def rows_of_array(path: Path, kind: type[np.generic], columns: int) -> int:
-    """Return how many rows a numpy file of so many columns has, by its size."""
-    with told(path):
+    """Return how many rows a numpy file with that many columns has, from its size."""
+    with reading(path):
         head = len(_npy_head(kind, (0, columns)))  # padded to a multiple of 64 bytes
         return (path.stat().st_size - head) // (columns * np.dtype(kind).itemsize)
 
 
 class ArrayWriter:
-    """Writes a numpy file row by row, so that it is never whole in memory.
+    """Writes a numpy file row by row, so that the array is never whole in memory.
 
     Parameters
     ----------
+    path : Path
+    kind : type of numpy scalar
     columns : int, optional
-        Of a table of rows; without it the file holds single values.
+        Of a two-dimensional array; by default the array has one dimension.
     """
 
     def __init__(self, path: Path, kind: type[np.generic], columns: int | None = None) -> None:
@@ -193,19 +193,19 @@ class ArrayWriter:
         self._file.write(self._head())
 
     def append(self, rows: npt.NDArray[Any]) -> None:
-        """Add rows behind the last."""
+        """Append rows."""
         self._file.write(np.ascontiguousarray(rows, self._kind).tobytes())
         self.rows += len(rows)
 
     def close(self) -> None:
-        """Write the number of rows into the head, which numpy leaves room for."""
+        """Write the number of rows into the head, for which numpy leaves room."""
         if not self._file.closed:
             self._file.seek(0)
             self._file.write(self._head())
             self._file.close()
 
     def pieces(self, rows: int) -> Iterator[npt.NDArray[Any]]:
-        """Close the file and yield what was written, so many rows at a time."""
+        """Close the file and yield the written rows, `rows` at a time."""
         self.close()
         head = len(self._head())
         for at in range(0, self.rows, rows):
@@ -229,8 +229,8 @@ def _npy_head(kind: type[np.generic], shape: tuple[int, ...]) -> bytes:
 
 
 @contextlib.contextmanager
-def told(path: Path) -> Iterator[None]:
-    """Turn whatever a damaged file makes its readers raise into the one error that says so."""
+def reading(path: Path) -> Iterator[None]:
+    """Turn any error that reading a damaged file raises into a `StoreCorruptError` that names the file."""
     try:
         yield
     except RagError:
@@ -238,19 +238,19 @@ def told(path: Path) -> Iterator[None]:
     except FileNotFoundError:
         raise StoreCorruptError(f"{path} is missing: {ADVICE}") from None
     except PermissionError:
-        raise StoreCorruptError(f"{path} may not be read: give yourself the right to") from None
+        raise StoreCorruptError(f"{path} cannot be read: you lack the permission to read it") from None
     except Exception as error:  # Arrow, numpy and FAISS raise a dozen kinds, tokenize's among them
-        said = " ".join(str(error).split())[:200] or type(error).__name__
-        raise StoreCorruptError(f"{path} is damaged ({said}): {ADVICE}") from error
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise StoreCorruptError(f"{path} is damaged ({reason}): {ADVICE}") from error
 
 
 #: What to do about a damaged index.
 ADVICE = (
-    "`rag verify` says which version is whole and `rag rollback` goes back to it, or build again with "
-    "--rebuild (what was embedded is kept)"
+    "`rag verify` names the newest undamaged version and `rag rollback` restores it, or build again with "
+    "--rebuild (the embedding cache is kept)"
 )
 
 
 def without_advice(error: RagError) -> str:
-    """Return what an error says has happened, for a list that gives the advice once."""
+    """Return an error's message without `ADVICE`, for a list that gives the advice once."""
     return str(error).removesuffix(f": {ADVICE}")

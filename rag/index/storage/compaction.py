@@ -1,7 +1,7 @@
-"""Which segments to merge: those that have piled up, and those that are mostly removed rows.
+"""Which segments to merge: many of about the same size, and those that are mostly removed rows.
 
-Every change adds a segment, and every search looks into each. Merging `FANOUT` segments of about
-the same size whenever there are so many keeps their number logarithmic, and copies a row only once
+Every change adds a segment, and every search reads all of them. Merging `FANOUT` segments of about
+the same size as soon as there are that many keeps their number logarithmic, and copies a row only once
 for each time that the index grows by that factor (a tiered log-structured merge [1]_).
 
 .. [1] P. O'Neil et al., "The log-structured merge-tree (LSM-tree)", Acta Informatica 33 (1996).
@@ -28,7 +28,7 @@ def choose(segments: Sequence[SegmentEntry], *, everything: bool = False) -> lis
     ----------
     segments : sequence of SegmentEntry
     everything : bool
-        Merge all that can be, whether or not it is worth it.
+        Merge all segments into one.
 
     Examples
     --------
@@ -42,13 +42,13 @@ def choose(segments: Sequence[SegmentEntry], *, everything: bool = False) -> lis
     tiers: dict[int, list[SegmentEntry]] = defaultdict(list)
     for segment in segments:
         tiers[_tier(segment.live)].append(segment)
-    piled = [
+    full = [
         tier for tier in tiers.values()
         if len(tier) >= FANOUT and sum(segment.live for segment in tier) < _MOST_ROWS
     ]  # fmt: skip
-    taken = {segment.id for tier in piled for segment in tier}
+    taken = {segment.id for tier in full for segment in tier}
     hollow = [[s] for s in segments if 2 * s.gone > s.rows and s.id not in taken]
-    return piled + hollow
+    return full + hollow
 
 
 def _tier(rows: int) -> int:
@@ -59,7 +59,7 @@ def _tier(rows: int) -> int:
 
 
 def check(folder: Path, segment: SegmentEntry) -> None:
-    """Refuse to copy a segment whose files are not what was written: damage must not spread.
+    """Refuse to copy a segment whose files differ from their SHA-256: damage must not spread.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Changing documents' metadata in place of their files: no text is read, nothing is embedded."""
+"""Editing documents' metadata in the index: no file is read, nothing is embedded."""
 
 from __future__ import annotations
 
@@ -11,63 +11,61 @@ import pyarrow.compute as pc
 
 from rag.core.errors import UsageError, WhereError
 from rag.core.passages import RESERVED
-from rag.index.filters.where import FieldType, Where
+from rag.index.filters.bind import Bound
+from rag.index.filters.where import FieldType, Schema
 from rag.index.storage.exact_metadata import decode, encode
+from rag.index.storage.layout import ORIGINAL
 from rag.index.storage.schema import column, widen
 from rag.index.storage.segment import Segment
-from rag.index.storage.segment_writer import ORIGINAL
 
 
-def widened(schema: Mapping[str, FieldType], changes: Mapping[str, Any]) -> dict[str, FieldType]:
-    """Return a schema that holds the changed values, too.
+def widened(schema: Schema, changes: Mapping[str, Any]) -> dict[str, FieldType]:
+    """Return a schema that also holds the changed values.
 
     Raises
     ------
     UsageError
-        A change names a field that `rag` writes itself, or one that is not there to be removed.
+        A change names a field that `rag` writes.
+    WhereError
+        A change removes a field that no document has.
     """
     for name, value in changes.items():
         if name in RESERVED or name == ORIGINAL:
-            raise UsageError(f"the field {name!r} is rag's own: it cannot be changed")
+            raise UsageError(f"the field {name!r} is written by rag: it cannot be edited")
         if value is None and name not in schema:
             raise WhereError(f"no document has a field {name!r} to remove")
-    given = {name: value for name, value in changes.items() if value is not None}
-    return widen(schema, {}, given, "the edit", [])
+    values = {name: value for name, value in changes.items() if value is not None}
+    return widen(schema, {}, values, "the edit", [])
 
 
-def edited(
-    segment: Segment,
-    where: Where,
-    changes: Mapping[str, Any],
-    before: Mapping[str, FieldType],
-    schema: Mapping[str, FieldType],
-) -> pa.Table | None:
-    """Return a segment's documents with the changes made, or None where none of them matches.
+def edited(segment: Segment, where: Bound, changes: Mapping[str, Any], schema: Schema) -> pa.Table | None:
+    """Return a segment's documents with the changes applied, or None where no document matches.
 
     Parameters
     ----------
     segment : Segment
-    where : Where
-        A document with any matching chunk is changed.
+    where : Bound
+        Bound to the fields' types before the edit; a document with any matching chunk is changed.
     changes : mapping
         New values by field; None removes the field.
-    before, schema : mapping
-        The fields' types before the change, which `where` is bound to, and after (`widened`).
+    schema : mapping of str to FieldType
+        The fields' types after the edit (`widened`).
     """
-    rows = np.flatnonzero(segment.mask(where, before))
+    rows = np.flatnonzero(segment.mask(where))
     if not len(rows):
         return None
     table = segment.documents.table().combine_chunks()
-    hit = np.zeros(len(table), bool)
-    hit[np.unique(segment.chunks.numbers("doc")[rows])] = True
-    chosen = pa.array(hit)
+    matching = np.zeros(len(table), bool)
+    matching[np.unique(segment.chunks.numbers("doc")[rows])] = True
+    chosen = pa.array(matching)
     for name, value in changes.items():
-        there = name in table.column_names
-        old = table[name].to_pylist() if there else [None] * len(table)
-        new = column([value if yes else before for yes, before in zip(hit, old, strict=True)], schema[name])
+        exists = name in table.column_names
+        old = table[name].to_pylist() if exists else [None] * len(table)
+        values = [value if chosen_ else before for chosen_, before in zip(matching, old, strict=True)]
+        new = column(values, schema[name])
         table = (
             table.set_column(table.column_names.index(name), name, new)
-            if there
+            if exists
             else table.append_column(name, new)
         )
     if ORIGINAL in table.column_names:

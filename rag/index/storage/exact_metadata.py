@@ -1,7 +1,7 @@
-"""Metadata exactly as it was given, as JSON: what a typed column would change, comes back unchanged.
+"""Exact metadata as JSON: nested values, nulls and mixed types that a typed column would change.
 
-Columns serve filters: there a field has one type. A user of a vector store expects the metadata of
-a document back as it was handed in, nested values, nulls and all.
+Columns serve filters, where a field has one type. A user of a vector store expects the metadata of a
+document back unchanged.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ def encode(metadata: Mapping[str, Any], name: str) -> str:
     Raises
     ------
     UsageError
-        A value of document `name` is none that JSON has, nor a date.
+        A value of document `name` is neither JSON nor a date.
     """
     try:
         return json.dumps({key: _plain(value) for key, value in metadata.items()}, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise UsageError(
-            f"the metadata of document {name!r} cannot be kept ({error}): use strings, numbers, "
+            f"the metadata of document {name!r} cannot be stored ({error}): use strings, numbers, "
             "booleans, dates, None, and lists and mappings of these"
         ) from None
 
 
 def filterable(value: Any) -> bool:
-    """Whether a filter can look at a value: a plain one, or a list of plain ones."""
+    """Whether a filter can test a value: a plain one, or a list of plain ones."""
     if isinstance(value, list | tuple | set | frozenset):
         return all(filterable(item) and not isinstance(item, list | tuple | set) for item in value)
     if isinstance(value, float):
@@ -44,7 +44,7 @@ def filterable(value: Any) -> bool:
 
 
 def decode(text: str) -> dict[str, Any]:
-    """Return what `encode` was given."""
+    """Return the metadata that `encode` turned into JSON."""
     metadata = json.loads(text, object_hook=_object)
     if not isinstance(metadata, dict):
         raise ValueError("metadata is not a mapping")
@@ -68,7 +68,7 @@ def _plain(value: Any) -> Any:
         return value
     if isinstance(value, float) and math.isfinite(value):
         return value
-    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:  # a number of numpy's
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:  # a NumPy scalar
         return _plain(value.item())
     raise TypeError(f"{value!r} is a {type(value).__name__}")
 

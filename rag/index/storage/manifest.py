@@ -4,14 +4,14 @@
 
     indexes/handbook/
         CURRENT               the number of the current version
-        LOCK                  held by whoever writes
-        manifests/000003.json what version 3 is made of, with the SHA-256 of every file
+        LOCK                  held by the writer
+        manifests/000003.json the files of version 3, with the SHA-256 of each
         sources/000003.arrow  its table of sources: path, content hash, chunks, quarantine
         removed/000003-*.npy  rows of a segment that version 3 no longer holds
-        documents/000003-*    metadata of a segment as version 3 changed it
+        documents/000003-*    metadata of a segment as edited in version 3
         segments/<id>/        immutable files
         cache.sqlite          the write-ahead embedding cache
-        ledger.sqlite         what calls for this index have cost
+        ledger.sqlite         the costs of calls for this index
 """
 
 from __future__ import annotations
@@ -67,11 +67,11 @@ class SegmentEntry:
     Attributes
     ----------
     removed : FileEntry, optional
-        The rows that were removed since.
+        The rows that were removed after the segment was written.
     gone : int
-        How many these are.
+        The number of removed rows.
     documents : FileEntry, optional
-        The documents' metadata, where it was changed since.
+        The documents' metadata, where they were edited after the segment was written.
     """
 
     id: Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
@@ -83,18 +83,18 @@ class SegmentEntry:
 
     @property
     def live(self) -> int:
-        """Rows that are still there."""
+        """Rows that were not removed."""
         return self.rows - self.gone
 
     @property
     def everything(self) -> list[FileEntry]:
-        """Its files, and those that came since."""
+        """Its files, and those written later for it."""
         return [*self.files, *(file for file in (self.removed, self.documents) if file)]
 
 
 @dataclass(frozen=True, slots=True)
 class EmbedderEntry:
-    """Which embedder made the vectors; `name` is a known one's, or empty."""
+    """The embedder of the vectors; `name` is that of one of `rag`'s embedders, or empty."""
 
     name: str
     fingerprint: str
@@ -108,7 +108,7 @@ class Manifest:
     Attributes
     ----------
     why : str
-        What made this version: ``"build"``, ``"compact"``, ``"rollback to 3"``, …
+        What created this version: ``"build"``, ``"compact"``, ``"rollback to 3"``, …
     """
 
     version: Annotated[int, Field(ge=1, lt=10**9)]
@@ -126,7 +126,7 @@ class Manifest:
     format: Literal[3] = FORMAT
 
     def to_json(self) -> str:
-        """Return the manifest as it stands on disk."""
+        """Return the manifest as JSON, as it is stored."""
         return json.dumps(asdict(self), indent=1, sort_keys=True)
 
 
@@ -137,7 +137,7 @@ def sha256(path: Path) -> str:
 
 
 def entry(folder: Path, path: Path) -> FileEntry:
-    """Describe a file that was just written, after making it durable."""
+    """Make a new file durable, and return its entry."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
     return FileEntry(path.relative_to(folder).as_posix(), path.stat().st_size, sha256(path))
@@ -153,7 +153,7 @@ def fsync_folder(path: Path) -> None:
 
 
 def write_durably(path: Path, text: str) -> None:
-    """Replace a file atomically: whoever reads sees the old text or the new, also after a crash."""
+    """Replace a file atomically: a reader sees the old text or the new, also after a crash."""
     temporary = path.with_name(path.name + ".new")
     with temporary.open("w", encoding="utf-8") as file:
         file.write(text)
@@ -185,16 +185,13 @@ def pointer(folder: Path) -> int | None:
 
 
 def newest_version(folder: Path) -> int:
-    """Return the number of the current version; of the newest that is there if the pointer is lost.
-
-    0 says that there is none.
-    """
+    """Return the current version's number; if the pointer is lost, that of the newest manifest; else 0."""
     current = pointer(folder)
     return current if current is not None else max(_manifests(folder), default=0)
 
 
 def kept_versions(folder: Path) -> list[int]:
-    """Return the numbers of the versions whose manifests are there, up to the current one."""
+    """Return the numbers of all versions with a manifest, up to the current one."""
     newest = newest_version(folder)
     return sorted(number for number in _manifests(folder) if number <= newest)
 
@@ -248,7 +245,7 @@ def read_manifest(folder: Path, version: int | None = None) -> Manifest:
 
 
 def _read(path: Path, most: int) -> bytes:
-    """Read a small regular file: not a pipe that never ends, nor one that fills the memory."""
+    """Read a small regular file; refuse a pipe, which might never end, and a file that fills the memory."""
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     with os.fdopen(handle, "rb") as file:
         status = os.fstat(handle)
@@ -258,12 +255,12 @@ def _read(path: Path, most: int) -> bytes:
 
 
 def files_of(manifest: Manifest) -> list[FileEntry]:
-    """List every file that a version is made of."""
+    """List every file of a version."""
     return [manifest.sources, *(file for segment in manifest.segments for file in segment.everything)]
 
 
 def altered(folder: Path, files: Iterable[FileEntry]) -> Iterator[FileEntry]:
-    """Read files, and yield those that are not what was written."""
+    """Read files, and yield those whose SHA-256 differs from the manifest's."""
     return (file for file in files if sha256(folder / file.path) != file.sha256)
 
 
@@ -271,7 +268,7 @@ _MANIFEST = TypeAdapter(Manifest)
 
 
 def check_size(folder: Path, file: FileEntry) -> None:
-    """Refuse a file that is not there, not a plain file, or not as long as the manifest says."""
+    """Refuse a file that is missing, not a plain file, or not as long as the manifest says."""
     path = folder / file.path
     try:
         status = path.lstat()

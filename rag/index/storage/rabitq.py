@@ -1,7 +1,7 @@
-"""One-bit codes of a large segment's vectors: a fast first look, never the last word.
+"""One-bit codes of a large segment's vectors: they select candidates, which are then scored exactly.
 
 A scan over RaBitQ codes [1]_ (32 times smaller than float32) estimates every inner product with an
-error of known size; whatever the estimate leaves in question is then scored from the vectors
+error of known size; every row that the estimate does not rule out is then scored from the vectors
 themselves. So scores are always exact, and how many rows are re-scored follows from the data.
 
 An estimate's error is normal with a deviation of about ``0.75 |x - c| |q - c| / sqrt(d)``, where c
@@ -26,16 +26,14 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from rag.index.storage.columns import array, told
+from rag.index.storage.columns import open_array, reading
+from rag.index.storage.layout import Rows, Vectors
 from rag.index.storage.threads import one_thread, spread
 
-Vectors = npt.NDArray[np.float32]
-Rows = npt.NDArray[np.int64]
-
-#: Segments of at least so many numbers (rows x dimensions) get codes; a smaller one is scanned
-#: exactly in about 4 ms.
+#: Rows x dimensions from which on a segment gets codes; a smaller one is scanned exactly in about 4 ms
+#: on 2 cores.
 WORTHWHILE = 1 << 24
-#: How many deviations of the estimate's error are searched for rows that might belong.
+#: Standard deviations of the estimate's error within which a row is still a candidate.
 SIGMAS = 2.8
 #: Rows to a file, so that several processors can scan a segment.
 PART = 1 << 16
@@ -48,8 +46,8 @@ _BLOCK = 1 << 14
 def head(dimensions: int, rows: int) -> bytes:
     """Return the head of FAISS's file of an ``IndexRaBitQ``; codes, centre and query bits follow.
 
-    Compared with what a file says, so that FAISS's reader is never given anything else. The layout
-    is that of FAISS 1.15 (a test compares it with the installed one's).
+    A file's head is compared with it, so that FAISS's reader never gets a file with any other head.
+    The layout is that of FAISS 1.15 (a test compares it with the installed one's).
     """
     size = code_size(dimensions)
     return b"Ixrq" + struct.pack(
@@ -64,7 +62,7 @@ def code_size(dimensions: int) -> int:
 
 
 def parts(rows: int) -> list[tuple[int, int]]:
-    """Return the runs of rows, [first, end), that have a file each."""
+    """Return the rows of each file of codes, as [first, end)."""
     count = -(-rows // PART)
     ends = [rows * number // count for number in range(count + 1)]
     return list(itertools.pairwise(ends))
@@ -76,11 +74,11 @@ def write(folder: Path, part: Callable[[int, int], Vectors], rows: int, dimensio
     Parameters
     ----------
     part : callable
-        Returns the rows from one to another, ``(n, dimensions)`` float32; asked for one part of the
-        codes after another, so that no more need be in memory.
+        Returns the rows [first, end), ``(n, dimensions)`` float32; called for one file of codes
+        after another, so that no more need be in memory.
 
-    The vectors are rotated first, at random, so that the error is what the module says whatever
-    their distribution; the rotation is kept beside the codes.
+    A random rotation makes the error independent of the vectors' distribution; it is stored beside
+    the codes.
     """
     random = np.random.default_rng(0)
     rotation = np.linalg.qr(random.normal(size=(dimensions, dimensions)))[0].astype(np.float32)
@@ -104,11 +102,11 @@ class Codes:
 
     def __init__(self, folder: Path, rows: int, dimensions: int) -> None:
         self.rows = rows
-        self._rotation: Vectors = array(folder / "rotation.npy", np.float32, (dimensions, dimensions))
+        self._rotation: Vectors = open_array(folder / "rotation.npy", np.float32, (dimensions, dimensions))
         self._parts = []
         for number, (first, end) in enumerate(parts(rows)):
             path = folder / f"codes-{number:03d}.faiss"
-            with told(path):
+            with reading(path):
                 index, centre = _open(path, end - first, dimensions)
             self._parts.append((first, end, index, centre))
 
@@ -121,17 +119,17 @@ class Codes:
     ) -> tuple[Rows, Vectors, int] | None:
         """Return the k best rows, their exact scores, and how many were compared exactly.
 
-        None says that codes do not help: the vectors' own scan is no slower.
+        None if the codes rule out too few rows to be faster than a scan of the vectors.
 
         Parameters
         ----------
         unit : ndarray of float32, shape (dimensions,)
         k : int
-            At most as many as the mask holds.
+            At most the number of rows in the mask.
         mask : ndarray of bool, shape (rows,), optional
-            Which rows may be found.
+            The rows to search; by default all.
         nearest : callable
-            Rows and a number to that many of the rows with the highest inner products, and these.
+            Takes rows and a count; returns that many rows with the highest inner products, and these.
         """
         query = np.vecdot(self._rotation, unit)
         margin = SIGMAS * max(_deviation(query, centre) for _, _, _, centre in self._parts)
@@ -142,7 +140,7 @@ class Codes:
         some = min(max(2 * k, _FIRST), len(rows))
         first = rows[np.argpartition(-estimates, some - 1)[:some]]
         least = float(np.sort(nearest(first, k)[1])[-k]) - margin
-        if least < radius:  # rows that may belong lie beyond the first look
+        if least < radius:  # candidates lie below the first radius
             rows, estimates = self._above(query, least, mask)
         left = rows[estimates >= least]
         if 4 * len(left) > self.rows:
@@ -150,7 +148,7 @@ class Codes:
         return *nearest(left, k), len(left)
 
     def _first_radius(self, query: Vectors) -> float:
-        """Return an estimate that about one row in fifty exceeds, by a look at the first thousands."""
+        """Return an estimate that about one row in fifty exceeds, from the first `_SAMPLE` rows."""
         among = self._sample.ntotal
         some = max(among // 50, min(_FIRST * among // self.rows + 1, among))
         with one_thread():
@@ -159,7 +157,7 @@ class Codes:
 
     @functools.cached_property
     def _sample(self) -> Any:
-        """The first codes as an index of their own, whose scan costs next to nothing."""
+        """The first codes as a small index."""
         _, end, index, centre = self._parts[0]
         sample = _coder(self._rotation.shape[0], centre)
         count = min(end, _SAMPLE)
@@ -172,15 +170,15 @@ class Codes:
     ) -> tuple[Rows, Vectors]:
         """Return the rows of the mask with estimates above a radius, and these."""
 
-        def one(part: tuple[int, int, Any, Vectors]) -> tuple[Rows, Vectors]:
+        def search_part(part: tuple[int, int, Any, Vectors]) -> tuple[Rows, Vectors]:
             first, _, index, _ = part
             parameters = faiss.RaBitQSearchParameters()
             parameters.qb = _QUERY_BITS
             _, estimates, rows = index.range_search(query[None], radius, params=parameters)
             return rows + first, estimates
 
-        found = spread(one, self._parts)
-        rows, estimates = (np.concatenate(each) for each in zip(*found, strict=True))
+        parts = spread(search_part, self._parts)
+        rows, estimates = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         if mask is not None:
             kept = mask[rows]
             rows, estimates = rows[kept], estimates[kept]
@@ -195,8 +193,8 @@ def _coder(dimensions: int, centre: Vectors) -> Any:
 
 
 def _deviation(query: Vectors, centre: Vectors) -> float:
-    spread = max(1.0 - float(centre @ centre), 0.0)  # of unit vectors about their centre, squared
-    return float(0.75 * np.sqrt(spread) * np.linalg.norm(query - centre) / np.sqrt(len(query)))
+    variance = max(1.0 - float(centre @ centre), 0.0)  # of unit vectors about their centre
+    return float(0.75 * np.sqrt(variance) * np.linalg.norm(query - centre) / np.sqrt(len(query)))
 
 
 def _open(path: Path, rows: int, dimensions: int) -> tuple[Any, Vectors]:

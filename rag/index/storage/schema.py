@@ -1,4 +1,4 @@
-"""Types of metadata fields: found in the values, joined over documents, stored in Arrow columns."""
+"""Types of metadata fields: inferred from values, joined over documents, stored in Arrow columns."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from rag.index.filters.where import FieldType
 
-#: The fields that every row has, and that a filter may use beside the user's.
-OWN: dict[str, FieldType] = {
+#: Fields that every row has beside the user's; a filter may use them.
+BUILT_IN: dict[str, FieldType] = {
     "source": "string", "doc_id": "string", "chunk_id": "string", "start": "number",
     "end": "number", "page_start": "number", "page_end": "number", "section": "list",
 }  # fmt: skip
@@ -36,8 +36,8 @@ def infer(value: Any) -> FieldType:
 def join(one: FieldType, other: FieldType) -> FieldType:
     """Return the narrowest type that holds values of both.
 
-    A list holds strings; a datetime holds dates; a string holds everything else. The order in
-    which documents are met does not matter.
+    A list holds strings; a datetime holds dates; a string holds everything else. The result does not
+    depend on the order of documents.
     """
     kinds = {one, other}
     if len(kinds) == 1:
@@ -48,21 +48,21 @@ def join(one: FieldType, other: FieldType) -> FieldType:
 
 
 def convert(value: Any, kind: FieldType) -> Any:
-    """Return a value as its field's joined type has it."""
-    own = infer(value)
-    if own == kind and kind != "list":
+    """Convert a value to its field's joined type."""
+    type_ = infer(value)
+    if type_ == kind and kind != "list":
         if kind == "datetime":
             return value.astimezone(dt.UTC) if value.tzinfo else value.replace(tzinfo=dt.UTC)
         return value
     if kind == "list":
-        return [_text(item) for item in value] if own == "list" else [_text(value)]
-    if kind == "datetime" and own == "date":
+        return [_text(item) for item in value] if type_ == "list" else [_text(value)]
+    if kind == "datetime" and type_ == "date":
         return dt.datetime(value.year, value.month, value.day, tzinfo=dt.UTC)
     return _text(value)
 
 
 def _text(value: Any) -> str:
-    """Print a value the same way whichever of its field's types it went through before."""
+    """Print a value the same way whichever types its field had before."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dt.datetime):
@@ -74,14 +74,14 @@ def _text(value: Any) -> str:
 
 
 def column(values: Sequence[Any], kind: FieldType | None = None) -> pa.Array:
-    """Make the Arrow column of a field; None where a document does not have it.
+    """Return the Arrow column of a field; None marks a document without it.
 
-    Without a `kind` it has the narrowest that holds the values.
+    `kind` is by default the narrowest type that holds the values.
     """
     if kind is None:
         kinds = [infer(value) for value in values if value is not None]
-        found: FieldType = functools.reduce(join, kinds)
-        return column(values, found)
+        narrowest: FieldType = functools.reduce(join, kinds)
+        return column(values, narrowest)
     items = [None if value is None else convert(value, kind) for value in values]
     if kind == "number":
         whole = all(isinstance(v, int) and abs(v) < 2**53 for v in items if v is not None)
@@ -97,11 +97,11 @@ ARROW: dict[FieldType, pa.DataType] = {
 
 
 def recast(values: pa.Array, kind: FieldType) -> pa.Array:
-    """Return a column as the index's schema has it now, where a later file widened the type."""
-    have = values.type
-    if kind == "number" and (pa.types.is_integer(have) or pa.types.is_floating(have)):
+    """Return a column in the index's current type for it, which a later file may have widened."""
+    stored = values.type
+    if kind == "number" and (pa.types.is_integer(stored) or pa.types.is_floating(stored)):
         return values
-    if have.equals(ARROW[kind]):
+    if stored.equals(ARROW[kind]):
         return values
     return column(values.to_pylist(), kind)
 
@@ -114,14 +114,16 @@ def widen(
     notes: list[str],
     find: Callable[[str], str] = lambda name: "the index",
 ) -> dict[str, FieldType]:
-    """Add a document's fields to a schema; where a type does not fit, say so once with both files.
+    """Add a document's fields to a schema; note once per field that two files disagree on its type.
 
     Parameters
     ----------
     examples : dict of str to str
-        For each field a file that has it, as far as one was met; added to.
+        For each field seen so far a file that has it; extended here.
+    notes : list of str
+        Extended here.
     find : callable
-        Finds a file for a field that was not met yet.
+        Returns a file that has a field which is not in `examples`.
     """
     out = dict(schema)
     for name, value in metadata.items():

@@ -3,44 +3,40 @@
 from __future__ import annotations
 
 import hashlib
-import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import faiss
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from rag.index.filters.where import FieldType
+from rag.index.filters.where import Schema
 from rag.index.storage import bm25, rabitq
 from rag.index.storage.columns import ArrayWriter
+from rag.index.storage.layout import (
+    CHUNKS,
+    CHUNKS_FILE,
+    DOCUMENTS_FILE,
+    HEADINGS_FILE,
+    MOMENTS_FILE,
+    OF_DOCUMENT,
+    ORIGINAL,
+    VECTORS_FILE,
+    Vectors,
+    flat_header,
+)
 from rag.index.storage.schema import column, recast
+from rag.index.storage.segment import Segment
 
-if TYPE_CHECKING:
-    from rag.index.storage.segment import Segment
-
-Vectors = npt.NDArray[np.float32]
-
-CHUNKS = pa.schema([
-    ("doc", pa.int32()), ("chunk_id", pa.string()), ("start", pa.int64()), ("end", pa.int64()),
-    ("gap", pa.string()),
-    ("page_start", pa.int32()), ("page_end", pa.int32()), ("page_breaks", pa.list_(pa.int64())),
-    ("section", pa.list_(pa.string())), ("heading", pa.int32()), ("text", pa.string()),
-    ("table_head", pa.string()), ("table_head_start", pa.int64()),
-])  # fmt: skip
-#: The column of a document's metadata as it was given, as JSON, where that must come back exactly.
-ORIGINAL = "_original"
-OF_DOCUMENT = ("doc_id", "source", ORIGINAL)
-_DOCUMENTS = 4096  # kept as Python objects before they become columns
-_COPIED = 8192  # rows copied at once
+_DOCUMENTS = 4096  # documents collected as Python objects before they become columns
+_COPIED = 8192  # rows copied in one piece
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A row to be: ``loaded_text[start:end] == text``; `heading` is the path it stands under."""
+    """A row to write: ``loaded_text[start:end] == text``; `heading` is the path of headings above it."""
 
     chunk_id: str
     start: int
@@ -56,19 +52,6 @@ class Chunk:
     table_head_start: int | None = None
 
 
-def flat_header(dimensions: int, rows: int) -> bytes:
-    """Return the head of FAISS's file of an ``IndexFlatIP``; the vectors follow, float32.
-
-    Written and compared by ourselves, so that vectors can be appended in pieces, and FAISS's
-    reader is never given a file that says anything else. The layout is that of ``write_index`` in
-    FAISS 1.15 (a test compares it with the installed one's).
-    """
-    return b"IxFI" + struct.pack(
-        "<iqqqBiQ", dimensions, rows, 1 << 20, 1 << 20, 1, faiss.METRIC_INNER_PRODUCT,
-        rows * dimensions,
-    )  # fmt: skip
-
-
 class SegmentWriter:
     """Writes a segment in pieces; holds neither its texts nor its vectors in memory."""
 
@@ -78,12 +61,12 @@ class SegmentWriter:
         self.dimensions = dimensions
         self.rows = 0
         self._documents = _DocumentsWriter()
-        self._chunks = pa.ipc.new_file(str(folder / "chunks.arrow"), CHUNKS)
-        self._vectors = (folder / "vectors.faiss").open("wb")
+        self._chunks = pa.ipc.new_file(str(folder / CHUNKS_FILE), CHUNKS)
+        self._vectors = (folder / VECTORS_FILE).open("wb")
         self._vectors.write(flat_header(dimensions, 0))
         self._lexical = bm25.LexicalWriter(folder)
         self._headings: dict[bytes, int] = {}  # by hash of the path, or of the vector if copied
-        self._heading_vectors = ArrayWriter(folder / "headings.npy", np.float32, dimensions)
+        self._heading_vectors = ArrayWriter(folder / HEADINGS_FILE, np.float32, dimensions)
         self._sum = np.zeros(dimensions)
         self._second = np.zeros((dimensions, dimensions))
 
@@ -118,7 +101,7 @@ class SegmentWriter:
         )
         self._append(pa.RecordBatch.from_arrays(arrays, schema=CHUNKS), vectors)
 
-    def copy(self, segment: Segment, schema: Mapping[str, FieldType]) -> None:
+    def copy(self, segment: Segment, schema: Schema) -> None:
         """Add the live rows of another segment, as they are."""
         live = segment.live
         doc = segment.chunks.numbers("doc")
@@ -141,7 +124,10 @@ class SegmentWriter:
         self._lexical.copy(segment.postings, live)
 
     def _copy_headings(self, segment: Segment) -> npt.NDArray[np.int32]:
-        """Add the headings of live rows; return the new number of each, -1 (none) at the end."""
+        """Add the headings of live rows; return the new number of each old one, and -1 as the last value.
+
+        A row without a heading has number -1, which indexes that last value.
+        """
         vectors = segment.heading_vectors
         heading = np.full(len(vectors) + 1, -1, np.int32)
         used = np.unique(segment.chunks.numbers("heading")[segment.live])
@@ -161,28 +147,28 @@ class SegmentWriter:
         self._second += vectors.T @ vectors
         self.rows += len(batch)
 
-    def finish(self, schema: Mapping[str, FieldType]) -> list[Path]:
-        """Write what is still in memory; return the segment's files."""
+    def finish(self, schema: Schema) -> list[Path]:
+        """Write the documents, headings, postings and codes; return the segment's files."""
         self._chunks.close()
         self._vectors.seek(0)
         self._vectors.write(flat_header(self.dimensions, self.rows))
         self._vectors.close()
-        write_table(self.folder / "documents.arrow", self._documents.table(schema))
+        write_table(self.folder / DOCUMENTS_FILE, self._documents.table(schema))
         self._heading_vectors.close()
         if self.rows > self.dimensions:
-            np.save(self.folder / "moments.npy", np.vstack([self._sum, self._second]))
+            np.save(self.folder / MOMENTS_FILE, np.vstack([self._sum, self._second]))
         if self.rows * self.dimensions >= rabitq.WORTHWHILE:
             rabitq.write(self.folder, self._part, self.rows, self.dimensions)
         self._lexical.write()
         return sorted(self.folder.iterdir())
 
     def _part(self, first: int, end: int) -> Vectors:
-        """Map some rows of the vectors' file; they count as memory only while they are looked at."""
+        """Map some rows of the vectors' file."""
         offset = len(flat_header(self.dimensions, self.rows)) + 4 * first * self.dimensions
         return np.memmap(self._vectors.name, "<f4", "r", offset, (end - first, self.dimensions))
 
     def close(self) -> None:
-        """Give up: close the files (the folder is an orphan until the next build clears it)."""
+        """Close the files without finishing; the next writer deletes the folder, which no version names."""
         self._vectors.close()
         self._heading_vectors.close()
         self._lexical.close()
@@ -194,7 +180,7 @@ def _hash(data: str | bytes) -> bytes:
 
 
 class _DocumentsWriter:
-    """Collects documents as columns, in the types that the schema has when all are there."""
+    """Collects documents as columns; `table` casts them to the schema's types once all are known."""
 
     def __init__(self) -> None:
         self._names: list[str] = []
@@ -211,12 +197,10 @@ class _DocumentsWriter:
     def name(self, number: int) -> str:
         return self._names[number]
 
-    def copy(
-        self, table: pa.Table, kept: npt.NDArray[np.integer[Any]], schema: Mapping[str, FieldType]
-    ) -> int:
+    def copy(self, table: pa.Table, kept: npt.NDArray[np.integer[Any]], schema: Schema) -> int:
         self._flush()
         first = len(self._names)
-        self._names += [""] * len(kept)  # a copied row brings its terms along
+        self._names += [""] * len(kept)  # only new rows index the name; copied rows have their postings
         table = table.take(pa.array(kept))
         for name in table.column_names:
             if name not in OF_DOCUMENT:
@@ -232,12 +216,12 @@ class _DocumentsWriter:
         columns = {"doc_id": pa.array(doc_ids, pa.string()), "source": pa.array(sources, pa.string())}
         if any(original is not None for original in originals):
             columns[ORIGINAL] = pa.array(originals, pa.string())
-        for name in sorted({name for own in metadata for name in own}):
-            columns[name] = column([own.get(name) for own in metadata])
+        for name in sorted({name for fields in metadata for name in fields}):
+            columns[name] = column([fields.get(name) for fields in metadata])
         self._tables.append(pa.table(columns))
         self._waiting = []
 
-    def table(self, schema: Mapping[str, FieldType]) -> pa.Table:
+    def table(self, schema: Schema) -> pa.Table:
         self._flush()
         cast = []
         for table in self._tables:

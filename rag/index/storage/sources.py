@@ -1,4 +1,4 @@
-"""A version's table of sources: every file that was seen, its content, and why it is not in."""
+"""A version's table of sources: every file of the build, its hashes, and why it is not indexed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from rag.core.files import Quarantined
-from rag.index.storage.columns import Columns, told
+from rag.index.storage.columns import Columns, reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class SourceRecord:
     sha256 : str
         Of the file's bytes.
     metadata_sha256 : str
-        Of the metadata given beside the file.
+        Of the metadata that came with the file.
     chunks : int
         Rows in the index; 0 for a quarantined file.
     reason, advice : str
@@ -55,12 +55,12 @@ def open_sources(path: Path) -> Columns:
 
 def read_sources(columns: Columns) -> list[SourceRecord]:
     """Read a table of sources."""
-    with told(columns.path):
+    with reading(columns.path):
         return [SourceRecord(**row) for row in columns.table().to_pylist()]
 
 
 def quarantined(records: Iterable[SourceRecord]) -> tuple[Quarantined, ...]:
-    """Return the files that are not in the index, in order of path."""
+    """Return the files that could not be indexed, in order of path."""
     return tuple(
         Quarantined(record.source, record.reason, record.advice)
         for record in sorted(records, key=lambda record: record.source) if record.reason

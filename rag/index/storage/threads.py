@@ -1,4 +1,4 @@
-"""Threads for one question: FAISS starts its own only for many at once."""
+"""Threads for a single question: FAISS itself parallelises only over many questions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 
 
 def spread(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """Call a function, that mostly waits for FAISS, on each item; the last one in this thread."""
+    """Call a function that mostly runs FAISS on each item; the last one in this thread."""
     if not items:
         return []
     others = [_pool(os.getpid()).submit(function, item) for item in items[:-1]]
@@ -26,16 +26,16 @@ def spread(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Re
 
 
 def workers() -> int:
-    """Return how many can work at once."""
+    """Return how many threads can run at once."""
     return os.cpu_count() or 1
 
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """Keep FAISS from starting threads in this one: for one question they only wait for each other.
+    """Keep FAISS from starting OpenMP threads: for one question they only wait for each other.
 
-    Measured: 1.4 ms instead of 8 beside a matrix product. The setting is the calling thread's own,
-    and is put back.
+    Measured: 1.4 ms instead of 8 beside a matrix product. The setting belongs to the calling thread and
+    is restored.
     """
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)
@@ -47,7 +47,7 @@ def one_thread() -> Iterator[None]:
 
 @functools.lru_cache(maxsize=1)
 def _pool(process: int) -> ThreadPoolExecutor:
-    """Return this process's threads: a fork has none of its parent's."""
+    """Return this process's threads: those of its parent do not survive a fork."""
     return ThreadPoolExecutor(
         workers(), thread_name_prefix="rag-search", initializer=lambda: faiss.omp_set_num_threads(1)
     )

@@ -1,9 +1,9 @@
-"""What `Store.verify` looks at, and what differs between two versions.
+"""The checks of `Store.verify`, and the differences between two versions.
 
-Every file has the bytes that were written (SHA-256); every column is sound; chunks stand in order
-in their documents, with offsets as long as their texts and ids of their own; vectors are finite and
-of unit length, and their moments and postings are theirs; the table of sources counts the chunks
-that are there; no file lies about that no version names.
+Every file has the SHA-256 of the manifest; every column is valid; the chunks of a document are in
+order, with offsets as long as their texts and unique ids; vectors are finite and of unit length and
+agree with their moments; postings add up to the rows' lengths; the table of sources counts the right
+chunks; every file belongs to a version.
 """
 
 from __future__ import annotations
@@ -39,14 +39,16 @@ _BLOCK = 1 << 15
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What `Store.verify` found.
+    """The result of `Store.verify`.
 
     Attributes
     ----------
+    version, files, bytes, chunks : int
+        The version that was checked, and its size.
     problems : tuple of str
-        What is wrong, a line each; empty for a sound version.
+        The damage, a line each; empty for a sound version.
     orphans : tuple of str
-        Files that no version names: harmless, cleared by the next build.
+        Files that no version names: harmless, deleted by the next build.
     advice : str
         What to do; empty for a sound version.
     """
@@ -61,12 +63,12 @@ class Verification:
 
     @property
     def sound(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether there is no damage."""
         return not self.problems
 
 
 def verify(folder: Path, version: int | None = None) -> Verification:
-    """Check a version, by default the current one; a missing one is an error, damage is not."""
+    """Check a version, by default the current one; a missing version raises, damage is reported."""
     number = newest_version(folder) if version is None else version
     problems: list[str] = []
     files = size = chunks = 0
@@ -81,7 +83,7 @@ def verify(folder: Path, version: int | None = None) -> Verification:
         entries = files_of(manifest)
         files, size = len(entries), sum(file.bytes for file in entries)
         for file in altered(folder, entries):
-            problems.append(f"{file.path} was altered: its SHA-256 is not the manifest's")
+            problems.append(f"{file.path} was altered: its SHA-256 differs from the manifest's")
         problems += _content(folder, manifest)
     orphans: list[Path] = []
     try:
@@ -97,33 +99,33 @@ def verify(folder: Path, version: int | None = None) -> Verification:
 
 
 def _advice(folder: Path, bad: int) -> str:
-    """Name the newest other version that is whole, or say how to build anew."""
+    """Name the newest undamaged other version, or say how to build anew."""
     for version in reversed(kept_versions(folder)):
         if version == bad and pointer(folder) is not None:
             continue
         try:
             manifest = read_manifest(folder, version)
-            whole = not any(altered(folder, files_of(manifest)))
+            undamaged = not any(altered(folder, files_of(manifest)))
         except RagError:
             continue
-        if whole:
+        if undamaged:
             return (
-                f"version {version} is whole: `rag rollback {folder} {version}`, then build again to bring "
-                "it up to date"
+                f"version {version} is undamaged: `rag rollback {folder} {version}`, then build again to "
+                "bring it up to date"
             )
-    return "no other version is whole: build again with --rebuild (what was embedded is in the cache)"
+    return "every other version is damaged: build again with --rebuild (the embedding cache is used)"
 
 
 def _content(folder: Path, manifest: Manifest) -> Iterator[str]:
-    """Yield what is wrong inside the files of a version."""
+    """Yield the damage inside a version's files."""
     per_source: Counter[str] = Counter()
     ids: Counter[str] = Counter()
     live = 0
     for entry in manifest.segments:
         try:
             segment = open_segment(folder, entry, manifest.embedder.dimensions)
-            for said in _segment(segment):
-                yield f"segments/{entry.id}: {said}"
+            for problem in _segment(segment):
+                yield f"segments/{entry.id}: {problem}"
             live += int(segment.live.sum())
             for row in _rows(segment, ("chunk_id", "doc")):
                 per_source[row["source"]] += 1
@@ -132,14 +134,15 @@ def _content(folder: Path, manifest: Manifest) -> Iterator[str]:
             yield without_advice(error)
     if live != manifest.chunks:
         yield f"there are {live} chunks, the manifest says {manifest.chunks}"
-    twice = [name for name, count in ids.items() if count > 1]
-    if twice:
-        yield f"{len(twice)} chunk ids are there more than once, such as {twice[0]!r}"
+    repeated = [name for name, count in ids.items() if count > 1]
+    if repeated:
+        yield f"{len(repeated)} chunk ids occur more than once, such as {repeated[0]!r}"
     try:
         for record in read_sources(open_sources(folder / manifest.sources.path)):
             if record.chunks != per_source[record.source]:
                 yield (
-                    f"{record.source} has {per_source[record.source]} chunks, its table says {record.chunks}"
+                    f"{record.source} has {per_source[record.source]} chunks, the table of sources says "
+                    f"{record.chunks}"
                 )
     except RagError as error:
         yield without_advice(error)
@@ -147,9 +150,10 @@ def _content(folder: Path, manifest: Manifest) -> Iterator[str]:
 
 def _segment(segment: Segment) -> Iterator[str]:
     last: tuple[int, int] = (-1, 0)
-    for row in _rows(segment, ("doc", "start", "end", "text", "page_start", "page_end"), every=True):
+    columns = ("doc", "start", "end", "text", "page_start", "page_end")
+    for row in _rows(segment, columns, removed_too=True):
         if row["end"] - row["start"] != len(row["text"]) or row["start"] < 0:
-            yield f"a chunk of {row['source']} at {row['start']} is not as long as its offsets say"
+            yield f"a chunk of {row['source']} at {row['start']} does not have the length of its offsets"
         if (row["doc"], row["start"]) < last:
             yield f"the chunks of {row['source']} are not in order"
         if row["page_start"] is not None and (row["page_end"] or 0) < row["page_start"]:
@@ -165,7 +169,7 @@ def _segment(segment: Segment) -> Iterator[str]:
     if segment.moments is not None and not np.allclose(
         segment.moments[0], total, atol=1e-3 * segment.rows**0.5
     ):
-        yield "moments.npy is not of these vectors"
+        yield "moments.npy does not belong to these vectors"
     _, ends, rows, frequency = segment.postings.everything()
     counted = np.bincount(rows, frequency, segment.rows)
     if not np.array_equal(counted, segment.postings.lengths) and frequency.max(initial=0) < 65535:
@@ -176,15 +180,15 @@ def _segment(segment: Segment) -> Iterator[str]:
     _ = segment.heading_vectors
 
 
-def _rows(segment: Segment, names: tuple[str, ...], *, every: bool = False) -> Iterator[dict[str, Any]]:
-    """Yield rows (live ones, or all) as plain values, with their document's source and id."""
+def _rows(segment: Segment, names: tuple[str, ...], *, removed_too: bool = False) -> Iterator[dict[str, Any]]:
+    """Yield live rows (or all) as plain values, with their document's source and id."""
     documents = segment.documents.table().select(["source", "doc_id"]).to_pydict()
-    _ = segment.rows_of({""})  # checks the numbers of the documents
+    _ = segment.document_of_row  # raises if the documents' numbers are damaged
     columns = [segment.chunks.chunks(name) for name in names]
     at = 0
     for parts in zip(*columns, strict=True):
         for values in zip(*(part.to_pylist() for part in parts), strict=True):
-            if every or segment.live[at]:
+            if removed_too or segment.live[at]:
                 row = dict(zip(names, values, strict=True))
                 yield {
                     **row,
@@ -207,7 +211,7 @@ class Document:
 
 
 def differing(one: Index, two: Index) -> tuple[dict[str, Document], dict[str, Document]]:
-    """Return the documents, by id, of the segments that two versions do not share."""
+    """Return by id the documents of the segments that only one of two versions has."""
     shared = set(one.manifest.segments) & set(two.manifest.segments)
     sides = []
     for index in (one, two):

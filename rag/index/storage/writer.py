@@ -1,4 +1,4 @@
-"""Writing an index: new rows into a new segment, old rows removed, one pointer swapped."""
+"""Writing an index: a new segment for new rows, lists of removed rows, and one pointer that is swapped."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from rag.core.errors import RagError, cannot_write
-from rag.index.filters.where import FieldType, Where
+from rag.core.errors import RagError, StoreMissingError, cannot_write
+from rag.index.filters.bind import Bound
+from rag.index.filters.where import FieldType
 from rag.index.storage import compaction
 from rag.index.storage.edits import edited
+from rag.index.storage.layout import ORIGINAL, Vectors
 from rag.index.storage.manifest import (
     FOLDERS,
     EmbedderEntry,
+    FileEntry,
     Manifest,
     SegmentEntry,
     current_version,
@@ -37,15 +40,18 @@ from rag.index.storage.manifest import (
 )
 from rag.index.storage.schema import widen
 from rag.index.storage.segment import open_segment
-from rag.index.storage.segment_writer import ORIGINAL, Chunk, SegmentWriter, Vectors, write_table
+from rag.index.storage.segment_writer import Chunk, SegmentWriter, write_table
 from rag.index.storage.sources import SourceRecord, write_sources
+
+#: The filter of an edit, and its new values.
+Edit = tuple[Bound, Mapping[str, Any]]
 
 
 @dataclass
 class IndexWriter:
-    """Adds and removes documents; nothing is seen by readers before `commit`.
+    """Adds and removes documents; readers see nothing of it before `commit`.
 
-    Made by `open_writer`, which holds the lock.
+    `open_writer` returns one, and holds the lock.
     """
 
     folder: Path
@@ -58,12 +64,12 @@ class IndexWriter:
 
     @property
     def version(self) -> int:
-        """The number that the new version will have."""
+        """The number of the new version."""
         return newest_version(self.folder) + 1
 
     @property
     def segment(self) -> SegmentWriter:
-        """The new segment, made when the first document comes."""
+        """The new segment, created with the first document."""
         if not self._open:
             with _writing(self.folder):
                 return self._new_segment()
@@ -74,15 +80,16 @@ class IndexWriter:
     ) -> int:
         """Add a document; return its number, for `add_chunks`.
 
-        `original` is the metadata as JSON (`exact_metadata`), where it must come back exactly.
+        `original` is the exact metadata as JSON (`rag.index.storage.exact_metadata`), if they must come back
+        unchanged.
         """
-        if ORIGINAL in metadata:  # a column of the segment's own
+        if ORIGINAL in metadata:  # the name of the column for `original`
             metadata = {f"{name}_" if name == ORIGINAL else name: v for name, v in metadata.items()}
         self.schema = widen(self.schema, self._examples, metadata, source, self.notes, self._example)
         return self.segment.add_document(doc_id, source, metadata, original)
 
     def new_headings(self, items: Sequence[tuple[int, Chunk]]) -> list[str]:
-        """Return the heading paths of chunks that need a vector first, for `add_headings`."""
+        """Return the heading paths of chunks that have no vector yet, for `add_headings`."""
         return self.segment.new_headings(items)
 
     def add_headings(self, headings: Sequence[str], vectors: Vectors) -> None:
@@ -99,32 +106,32 @@ class IndexWriter:
         *,
         removed: Set[str] = frozenset(),
         removed_ids: Set[str] = frozenset(),
-        edit: tuple[Where, Mapping[str, Any]] | None = None,
+        edit: Edit | None = None,
         sources: Sequence[SourceRecord] | None = None,
         root: str | None = None,
         chunker: str | None = None,
         why: str = "build",
         compact: bool = False,
     ) -> Manifest:
-        """Make the new version: durable first, then current.
+        """Write the new version: durable first, then current.
 
         Parameters
         ----------
         removed, removed_ids : set of str
-            Sources, and chunk ids, whose rows in earlier segments go.
-        edit : (Where, mapping), optional
-            Metadata to change in earlier segments, and of which documents.
+            Sources, and chunk ids, whose rows are removed from earlier segments.
+        edit : (Bound, mapping), optional
+            The documents of earlier segments to edit, and their new values by field.
         sources : sequence of SourceRecord, optional
-            All files as they are now; by default as they were, and so `root` and `chunker`.
+            All files of the build; by default those of the version before, and so `root` and `chunker`.
         why : str
-            What made this version.
+            What creates this version, for `Version.why`.
         compact : bool
-            Merge all segments into one; else only what has piled up (`rag.index.storage.compaction`).
+            Merge all segments into one; by default only as `rag.index.storage.compaction` chooses.
 
         Raises
         ------
         StoreError
-            There is no room, or no right to write: the index is as it was.
+            The disk is full, or writing is not permitted; the index is unchanged.
         """
         with _writing(self.folder):
             segments = self._segments(removed, removed_ids, edit)
@@ -134,19 +141,17 @@ class IndexWriter:
                 segments = [segment for segment in segments if segment not in group]
                 segments += [merged] if merged else []
             manifest = self._manifest(segments, sources, root, chunker, why)
-            self.publish(manifest)
-            if groups:  # what was written only to be merged
-                clear_orphans(self.folder)
+            publish(self.folder, manifest)
+            if groups:  # the segments that were written only to be merged
+                clear_orphans(self.folder, manifest, *([self.previous] if self.previous else []))
         return manifest
 
-    def _segments(
-        self, removed: Set[str], removed_ids: Set[str], edit: tuple[Where, Mapping[str, Any]] | None
-    ) -> list[SegmentEntry]:
-        """Return the segments of before as they are now, and the new one."""
+    def _segments(self, removed: Set[str], removed_ids: Set[str], edit: Edit | None) -> list[SegmentEntry]:
+        """Return the previous version's segments without the removed rows, edited, and the new segment."""
         old = self.previous
         segments = [
-            kept for before in (old.segments if old else ())
-            if (kept := self._keep(before, removed, removed_ids)) is not None
+            remaining for before in (old.segments if old else ())
+            if (remaining := self._without(before, removed, removed_ids)) is not None
         ]  # fmt: skip
         if edit is not None:
             segments = [self._edit(segment, *edit) for segment in segments]
@@ -179,20 +184,12 @@ class IndexWriter:
             why=why,
         )
 
-    def publish(self, manifest: Manifest) -> None:
-        """Make a manifest whose files are all written the current version."""
-        for name in FOLDERS:
-            fsync_folder(self.folder / name)
-        path = self.folder / "manifests" / f"{manifest.version:06d}.json"
-        write_durably(path, manifest.to_json())
-        write_durably(self.folder / "CURRENT", f"{manifest.version}\n")
-
     def _example(self, name: str) -> str:
-        """Return a file of the version before that has a field."""
+        """Return a file of the previous version that has a field."""
         for old in self.previous.segments if self.previous else ():
-            found = open_segment(self.folder, old, self.embedder.dimensions).source_with(name)
-            if found is not None:
-                return found
+            source = open_segment(self.folder, old, self.embedder.dimensions).source_with(name)
+            if source is not None:
+                return source
         return "the index"
 
     def _new_segment(self) -> SegmentWriter:
@@ -205,12 +202,13 @@ class IndexWriter:
         fsync_folder(segment.folder)
         return SegmentEntry(segment.folder.name, segment.rows, tuple(files))
 
-    def _write_sources(self, sources: Sequence[SourceRecord]) -> Any:
+    def _write_sources(self, sources: Sequence[SourceRecord]) -> FileEntry:
         path = self.folder / "sources" / f"{self.version:06d}.arrow"
         write_sources(path, sources)
         return entry(self.folder, path)
 
-    def _keep(self, old: SegmentEntry, removed: Set[str], removed_ids: Set[str]) -> SegmentEntry | None:
+    def _without(self, old: SegmentEntry, removed: Set[str], removed_ids: Set[str]) -> SegmentEntry | None:
+        """Return a segment without the rows of some sources and ids; None if no row remains."""
         if not removed and not removed_ids:
             return old
         segment = open_segment(self.folder, old, self.embedder.dimensions)
@@ -224,10 +222,9 @@ class IndexWriter:
         np.save(path, rows)
         return replace(old, removed=entry(self.folder, path), gone=len(rows))
 
-    def _edit(self, old: SegmentEntry, where: Where, changes: Mapping[str, Any]) -> SegmentEntry:
-        assert self.previous is not None
+    def _edit(self, old: SegmentEntry, where: Bound, changes: Mapping[str, Any]) -> SegmentEntry:
         segment = open_segment(self.folder, old, self.embedder.dimensions)
-        table: pa.Table | None = edited(segment, where, changes, self.previous.schema, self.schema)
+        table: pa.Table | None = edited(segment, where, changes, self.schema)
         if table is None:
             return old
         path = self.folder / "documents" / f"{self.version:06d}-{old.id}.arrow"
@@ -244,40 +241,51 @@ class IndexWriter:
         return self._finish(merged)
 
     def close(self) -> None:
-        """Close the files of segments that were begun."""
+        """Close the files of unfinished segments."""
         for segment in self._open:
             segment.close()
 
 
 @contextmanager
 def open_writer(
-    folder: Path, embedder: EmbedderEntry | None = None, *, rebuild: bool = False
+    folder: Path,
+    embedder: EmbedderEntry | None = None,
+    *,
+    rebuild: bool = False,
+    previous: Manifest | None = None,
 ) -> Iterator[IndexWriter]:
-    """Lock an index (or a folder that is to be one) for writing.
+    """Lock an index (or a folder for a new one) for writing.
 
     Parameters
     ----------
+    folder : Path
     embedder : EmbedderEntry, optional
-        What makes the vectors; by default what made those of the index that is there.
+        The embedder of the vectors; by default that of the existing index.
     rebuild : bool
-        Start the new version empty, whatever was there; the old version stays until `commit`.
+        Start the new version empty; the old version stays until `commit`.
+    previous : Manifest, optional
+        The current manifest if the caller has read it; read again only if another process has
+        written since.
 
     Raises
     ------
+    StoreMissingError
+        Without `embedder`: there is no index in the folder.
     StoreLockedError
         Another process is writing.
     StoreError
-        There is no room, or no right to write: the index is as it was.
+        The disk is full, or writing is not permitted; the index is unchanged.
     """
-    if embedder is None:
-        embedder = read_manifest(folder).embedder
-    with _writing(folder):
-        for name in FOLDERS:
-            (folder / name).mkdir(parents=True, exist_ok=True)
-    with writer_lock(folder), _tidied(folder):
-        previous = None
-        if not rebuild and current_version(folder) is not None:
+    if embedder is None and current_version(folder) is None:
+        raise StoreMissingError(f"there is no index in {folder}: build it with `rag build SRC {folder}`")
+    with locked(folder):
+        current = None if rebuild else current_version(folder)
+        if current is None:
+            previous = None
+        elif previous is None or previous.version != current:
             previous = read_manifest(folder)
+        if embedder is None:
+            embedder = (previous or read_manifest(folder)).embedder
         writer = IndexWriter(folder, embedder, previous, dict(previous.schema) if previous else {})
         try:
             yield writer
@@ -287,19 +295,45 @@ def open_writer(
 
 
 @contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the writer's lock, in a folder that is made if need be and has no orphans.
+
+    Raises
+    ------
+    StoreLockedError
+        Another process is writing.
+    StoreError
+        Writing is not permitted.
+    """
+    with _writing(folder):
+        for name in FOLDERS:
+            (folder / name).mkdir(parents=True, exist_ok=True)
+    with writer_lock(folder), _tidied(folder):
+        yield
+
+
+def publish(folder: Path, manifest: Manifest) -> None:
+    """Make a manifest whose files are all written the current version."""
+    for name in FOLDERS:
+        fsync_folder(folder / name)
+    write_durably(folder / "manifests" / f"{manifest.version:06d}.json", manifest.to_json())
+    write_durably(folder / "CURRENT", f"{manifest.version}\n")
+
+
+@contextmanager
 def _writing(folder: Path) -> Iterator[None]:
-    """Tell want of room, or of the right to write, in one line."""
+    """Turn a full disk, or a lack of permission, into a `StoreError` of one line."""
     try:
         yield
-    except OSError as error:  # Arrow's and numpy's errors of writing are of this kind, too
+    except OSError as error:  # Arrow and NumPy raise it too
         raise cannot_write(folder, error) from error
 
 
 @contextmanager
 def _tidied(folder: Path) -> Iterator[None]:
-    """Clear what a killed writer left, before; and what a failed one leaves, after.
+    """Delete a killed writer's files before the work, and a failed one's after it.
 
-    ``LOCK`` says "writing" as long as a writer is at work, and still does when it was killed.
+    ``LOCK`` holds "writing" while a writer works; a killed writer leaves it there.
     """
     lock = folder / "LOCK"
     with _writing(folder):
@@ -316,11 +350,14 @@ def _tidied(folder: Path) -> Iterator[None]:
     os.truncate(lock, 0)
 
 
-def clear_orphans(folder: Path) -> None:
-    """Delete the files that no version names: what a killed writer left, or a pruned version."""
+def clear_orphans(folder: Path, *known: Manifest) -> None:
+    """Delete the files that no version names: those of a killed writer, or of a pruned version.
+
+    Manifests that are `known` are not read again.
+    """
     try:
-        orphans = find_orphans(folder)
-    except RagError:  # a damaged version: leave everything as it is
+        orphans = find_orphans(folder, *known)
+    except RagError:  # a damaged version, whose files are unknown: delete nothing
         return
     for path in orphans:
         if path.is_dir() and not path.is_symlink():
@@ -329,18 +366,19 @@ def clear_orphans(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def find_orphans(folder: Path) -> list[Path]:
+def find_orphans(folder: Path, *known: Manifest) -> list[Path]:
     """Return the files and segments that no version names.
 
     Raises
     ------
     RagError
-        A version cannot be read, so that its files are not known.
+        A version cannot be read, so that its files are unknown.
     """
-    versions = kept_versions(folder)
-    used = {folder / "manifests" / f"{version:06d}.json" for version in versions}
-    for version in versions:
-        manifest = read_manifest(folder, version)
+    manifests = {manifest.version: manifest for manifest in known}
+    used: set[Path] = set()
+    for version in kept_versions(folder):
+        manifest = manifests.get(version) or read_manifest(folder, version)
+        used.add(folder / "manifests" / f"{version:06d}.json")
         used |= {folder / file.path for file in files_of(manifest)}
         used |= {folder / "segments" / segment.id for segment in manifest.segments}
     return sorted(
