@@ -113,9 +113,9 @@ def test_text_in_a_document_cannot_end_or_forge_a_document_of_the_prompt() -> No
 def test_notebook_html_escapes_what_documents_say(index: rag.Index) -> None:
     hits = index.search("leave in the United States", k=1)
     from rag.core.passages import Hit
-    from rag.notebook.display import hits_html
+    from rag.index.search.results import Hits
 
-    html = hits_html([Hit("<b>.md", 0, 5, "<script>alert(1)</script>", 1.0)], "x & y")
+    html = Hits([Hit("<b>.md", 0, 5, "<script>alert(1)</script>", 1.0)], hits.plan)._repr_html_()
     assert "<script>" not in html
     assert "&lt;b&gt;.md" in html
     assert "leave-us.md" in hits._repr_html_()

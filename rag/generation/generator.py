@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from langchain_core.language_models import BaseLanguageModel
+from langchain_core.language_models import BaseChatModel, BaseLanguageModel
 from langchain_core.messages import AIMessageChunk, BaseMessage
 
 from rag.core.answers import Usage
 from rag.core.errors import ConfigError, GenerationError, RagError
 from rag.usage import model_calls
-from rag.usage.collector import paid_call
+from rag.usage.collector import calls_so_far, paid_call
 
 Explain = Callable[[Exception, str], str | None]
 _ID_FIELDS = ("model_id", "model", "model_name")
@@ -78,8 +78,8 @@ def _reports_calls(runnable: Any) -> bool:
     """Tell whether a chat model is somewhere inside, so that its calls are reported (`model_calls`)."""
     if isinstance(runnable, ReportsCalls):
         return runnable.reports_calls
-    if isinstance(runnable, BaseLanguageModel):
-        return True
+    if isinstance(runnable, BaseChatModel):
+        return type(runnable).stream is BaseChatModel.stream  # another one may go past the callbacks
     parts = [getattr(runnable, name, None) for name in ("bound", "last", "first", "runnable")]
     return any(_reports_calls(part) for part in [*parts, *(getattr(runnable, "middle", None) or ())] if part)
 
@@ -108,7 +108,7 @@ class Generator:
             )
         self.model = model
         self._explain = explain
-        self._unreported = not _reports_calls(model)
+        self._reports_calls = _reports_calls(model)
 
     @property
     def description(self) -> str:
@@ -130,14 +130,21 @@ class Generator:
         BudgetError
             The call must not be made.
         """
-        if not self._unreported:
+        if self._reports_calls:
             yield from self._pieces(messages)
             return
-        with paid_call(type(self.model).__name__, "generate") as call:
-            last = None
-            for last in self._pieces(messages):
-                yield last
-            call.usage = model_calls.usage_of(last) or Usage()
+        reported = calls_so_far()
+        with paid_call(
+            self.model_id or type(self.model).__name__, "generate", base=priced_as(self.model)
+        ) as call:
+            pieces: list[BaseMessage] = []
+            try:
+                for piece in self._pieces(messages):
+                    pieces.append(piece)
+                    yield piece
+            finally:
+                if pieces and calls_so_far() == reported:
+                    call.usage = model_calls.usage_of(whole(pieces)) or Usage()
 
     def _pieces(self, messages: Sequence[BaseMessage]) -> Iterator[BaseMessage]:
         try:

@@ -234,6 +234,12 @@ def paid_call(
         call.end(call.usage)
 
 
+def calls_so_far() -> int:
+    """Return how many calls the question under way has made; 0 where there is none."""
+    collector = _COLLECTOR.get()
+    return 0 if collector is None else len(collector.calls)
+
+
 def note(text: str) -> None:
     """Tell the user of the question under way something."""
     collector = _COLLECTOR.get()

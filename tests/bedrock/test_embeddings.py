@@ -30,6 +30,9 @@ from rag.bedrock.runtime.dispatch import Patience
 from rag.core.errors import ConfigError, EmbeddingError, RagError
 from rag.embedding.cache import CachedEmbeddings
 from rag.emulator import Behaviour, Emulator
+from rag.usage.budget import Meter
+from rag.usage.collector import Collector
+from rag.usage.ledger import Ledger
 
 TEXTS = [f"text number {n} on leave, backups and the on-call rota" for n in range(240)]
 KINDS = [TitanEmbeddings, CohereEmbeddings, NovaEmbeddings]
@@ -394,17 +397,25 @@ def test_a_rate_that_was_asked_for_is_the_paces() -> None:
 @pytest.mark.parametrize(
     ("kind", "price"), [(TitanEmbeddings, 0.02), (CohereEmbeddings, 0.12), (NovaEmbeddings, 0.135)]
 )
-def test_what_was_spent_is_told_once(kind: type, price: float, emulator: Emulator) -> None:
-    embedder = kind(256)
-    threads = [threading.Thread(target=embedder.embed_documents, args=([TEXTS[n]],)) for n in range(20)]
+def test_each_question_pays_for_its_own_texts(
+    kind: type, price: float, emulator: Emulator, tmp_path: Path
+) -> None:
+    """Twenty threads share an embedder; each collects what it spent, and the sum is the embedder's."""
+    embedder, meter = kind(256), Meter(Ledger(tmp_path / "ledger.sqlite"))
+    collectors = [Collector(meter) for _ in range(20)]
+    threads = [
+        threading.Thread(target=collector.run, args=(embedder.embed_documents, [TEXTS[n]] * (n % 3 + 1)))
+        for n, collector in enumerate(collectors)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    spent = embedder.spent()
-    assert spent.input_tokens == embedder.input_tokens > 100
-    assert spent.cost_usd == pytest.approx(spent.input_tokens * price / 1e6)
-    assert (embedder.spent().input_tokens, embedder.spent().cost_usd) == (0, 0.0)
+    usages = [call.usage for collector in collectors for call in collector.calls]
+    assert len(usages) == 20
+    assert sum(usage.input_tokens for usage in usages) == embedder.input_tokens > 100
+    assert all(usage.cost_usd == pytest.approx(usage.input_tokens * price / 1e6) for usage in usages)
+    assert meter.ledger.spent() == pytest.approx(embedder.input_tokens * price / 1e6)
     assert embedder.usd_per_million_tokens == price
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,13 @@ from rag.bedrock.runtime.retry import Retry
 from rag.bedrock.search.rerank import MAX_CHARS, BedrockReranker, billed_documents, parts
 from rag.config import settings as rag_toml
 from rag.config import stages
-from rag.core.answers import Usage
+from rag.core.answers import Call, Usage
 from rag.core.errors import ConfigError, RagError, UsageError
 from rag.emulator import Behaviour, Emulator
 from rag.emulator.agents import RERANK_PAGE, relevance
+from rag.usage.budget import Meter
+from rag.usage.collector import Collector
+from rag.usage.ledger import Ledger
 
 QUESTION = "How many days of annual leave do staff in Europe take?"
 TEXTS = [
@@ -44,6 +48,12 @@ def documents(texts: list[str]) -> list[Document]:
         Document(text, metadata={"source": f"{n}.md", "start": 0, "score": -1.0}, id=str(n))
         for n, text in enumerate(texts)
     ]
+
+
+def collected(function: Any, *args: Any) -> tuple[Any, Collector]:
+    """Call a function as a question would; return its result and what was collected."""
+    collector = Collector(Meter(Ledger(Path(tempfile.mkdtemp()) / "ledger.sqlite")))
+    return collector.run(function, *args), collector
 
 
 def test_the_most_relevant_document_comes_first_with_its_score(emulator: Emulator) -> None:
@@ -72,12 +82,10 @@ def test_top_leaves_the_best_and_equal_scores_stay_in_order(emulator: Emulator) 
 def test_a_model_is_named_by_its_arn_and_a_call_costs_what_a_query_does(
     emulator: Emulator, model: str, arn: str, usd: float
 ) -> None:
-    reranker = BedrockReranker(model=model)
-    reranker.compress_documents(documents(TEXTS), QUESTION)
+    _, collector = collected(BedrockReranker(model=model).compress_documents, documents(TEXTS), QUESTION)
     asked = emulator.requests[0].params["rerankingConfiguration"]["bedrockRerankingConfiguration"]
     assert asked["modelConfiguration"]["modelArn"] == arn
-    assert reranker.spent() == Usage(cost_usd=usd)
-    assert reranker.spent() == Usage()
+    assert collector.calls == (Call(model, "rerank", Usage(cost_usd=usd)),)
 
 
 def test_many_documents_are_several_pages_and_several_calls_and_cost_several_queries(
@@ -85,13 +93,12 @@ def test_many_documents_are_several_pages_and_several_calls_and_cost_several_que
 ) -> None:
     texts = [f"Page {n} of the minutes of the works council." for n in range(1003)]
     texts[1001] = TEXTS[1]
-    reranker = BedrockReranker()
-    found = reranker.compress_documents(documents(texts), QUESTION)
+    found, collector = collected(BedrockReranker().compress_documents, documents(texts), QUESTION)
     assert found[0].id == "1001" and sorted(int(d.id or 0) for d in found) == list(range(1003))
     assert [len(request.params["sources"]) for request in emulator.requests] == [1000] * (
         1000 // RERANK_PAGE
     ) + [3]
-    assert reranker.spent().cost_usd == pytest.approx(0.011)  # ten queries, and one
+    assert [call.usage.cost_usd for call in collector.calls] == pytest.approx([0.010, 0.001])  # queries
 
 
 def test_a_long_document_has_the_score_of_its_best_part(emulator: Emulator) -> None:
@@ -152,10 +159,11 @@ def test_on_failure_keep_leaves_the_order_and_says_so_and_costs_nothing(emulator
     emulator.behaviour = Behaviour(fail=1.0, fail_with=("ServiceUnavailableException",))
     reranker = BedrockReranker(on_failure="keep", top=2, retry=AT_ONCE)
     given_ = documents(TEXTS)
-    assert reranker.compress_documents(given_, QUESTION) == given_[:2]
-    (note,) = reranker.notes()
-    assert "not reranked: amazon.rerank-v1:0: ServiceUnavailableException" in note
-    assert reranker.notes() == () and reranker.spent() == Usage()
+    kept, collector = collected(reranker.compress_documents, given_, QUESTION)
+    assert kept == given_[:2]
+    (note,) = collector.notes
+    assert "reranking failed: amazon.rerank-v1:0: ServiceUnavailableException" in note
+    assert collector.calls == ()
 
 
 def test_a_reranker_is_named_in_rag_toml(
@@ -166,9 +174,10 @@ def test_a_reranker_is_named_in_rag_toml(
         '[retriever]\nreranker = {use = "bedrock", model = "cohere.rerank-v3-5:0", top = 5}\nk = 20\n'
     )
     pipe = rag.Pipeline(handbook_index, settings=rag_toml.read(written))
-    found = pipe.retrieve("who declares a SEV-1?")
-    assert len(found) == 5 and all(0 <= document.metadata["score"] <= 1 for document in found)
-    assert pipe.retriever.reranker.spent().cost_usd == 0.002
+    answer = pipe.ask("who declares a SEV-1?")
+    assert len(answer.context.candidates) == 5
+    assert [(call.purpose, call.usage.cost_usd) for call in answer.calls][0] == ("rerank", 0.002)
+    assert all(0 <= hit.score <= 1 for hit in pipe.retrieve("who declares a SEV-1?"))
     named: Any = stages.stage("retriever", {"reranker": "bedrock"}, index=handbook_index)
     assert named.reranker.model == "amazon.rerank-v1:0"
 
