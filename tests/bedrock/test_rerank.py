@@ -176,7 +176,7 @@ def test_a_reranker_is_named_in_rag_toml(
     pipe = rag.Pipeline(handbook_index, settings=rag_toml.read(written))
     answer = pipe.ask("who declares a SEV-1?")
     assert len(answer.context.candidates) == 5
-    assert [(call.purpose, call.usage.cost_usd) for call in answer.calls][0] == ("rerank", 0.002)
+    assert (answer.calls[0].purpose, answer.calls[0].usage.cost_usd) == ("rerank", 0.002)
     assert all(0 <= hit.score <= 1 for hit in pipe.retrieve("who declares a SEV-1?"))
     named: Any = stages.stage("retriever", {"reranker": "bedrock"}, index=handbook_index)
     assert named.reranker.model == "amazon.rerank-v1:0"
