@@ -1,4 +1,4 @@
-"""Search is exact under any filter, scores are what they say, and a damaged index is told."""
+"""Search is exact under any filter, scores are those documented, and damage raises rag's errors."""
 
 from __future__ import annotations
 

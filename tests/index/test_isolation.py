@@ -103,7 +103,7 @@ def notation(where: Where, schema: Any, chance: random.Random) -> Any:
                 found = where.to_bedrock(schema)
                 return json.dumps(found) if chance.random() < 0.5 else found
             return where.to_langchain()
-        except rag.RagError:  # that notation has no word for it
+        except rag.RagError:  # a filter that the notation cannot express
             continue
     return where
 

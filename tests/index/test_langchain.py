@@ -1,4 +1,4 @@
-"""`rag.FaissStore` stands where langchain-community's FAISS stood, and keeps what that loses."""
+"""`rag.FaissStore` replaces langchain-community's FAISS, with exact filters, scores and metadata."""
 
 from __future__ import annotations
 

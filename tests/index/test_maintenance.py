@@ -1,4 +1,4 @@
-"""Versions, their differences, verification with the way out, pruning, editing, and the cache."""
+"""Versions, their differences, verification and recovery, pruning, editing, and the embedding cache."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One algebra behind four notations: same meaning, exact results, errors that name the near miss."""
+"""Four notations of one algebra: the same meaning, exact results, errors that name the near miss."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The hybrid score is what its text says: compared with sums made row by row, over segments with gaps."""
+"""The hybrid score equals sums computed row by row, over segments with removed rows."""
 
 from __future__ import annotations
 

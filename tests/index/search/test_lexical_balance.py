@@ -1,4 +1,4 @@
-"""How much BM25 weighs beside the cosines is measured in the index, and the same however it came about."""
+"""The weight of BM25 is measured in the index, independently of the index's history."""
 
 from __future__ import annotations
 

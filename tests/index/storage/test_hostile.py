@@ -1,4 +1,4 @@
-"""An index from anywhere: it opens and answers, or fails with one of `rag`'s errors; it never runs code."""
+"""A hostile index opens and answers, or raises one of `rag`'s errors; it never runs code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Codes of large segments: recall is what they promise, scores are exact, and files are what FAISS reads."""
+"""Codes of large segments: recall keeps its promise, scores are exact, and FAISS reads the files."""
 
 from __future__ import annotations
 
