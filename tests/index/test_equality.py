@@ -1,4 +1,4 @@
-"""Whatever the history of an index, it finds what a fresh build of the same content finds."""
+"""After any history an index returns the hits of a fresh build of the same content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Search is exact under any filter, scores are what they say, and a damaged index is told."""
+"""Search is exact under any filter, scores are those documented, and damage raises rag's errors."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def make(folder: Path, groups: list[int], seed: int = 0) -> tuple[rag.Index, np.
     st.integers(1, 12),
     st.integers(0, 99),
 )
-def test_dense_search_returns_the_k_best_rows_of_the_filter_exactly(
+def test_dense_search_is_exact_under_a_filter(
     tmp_path_factory: pytest.TempPathFactory, groups: list[int], group: int, k: int, seed: int
 ) -> None:
     index, vectors = make(tmp_path_factory.mktemp("ix") / "ix", groups, seed)
@@ -65,7 +65,7 @@ def test_dense_search_returns_the_k_best_rows_of_the_filter_exactly(
 
 
 @pytest.mark.parametrize("mode", ["dense", "lexical", "hybrid"])
-def test_no_mode_returns_a_row_outside_the_filter(tmp_path: Path, mode: str) -> None:
+def test_filter_holds_in_every_mode(tmp_path: Path, mode: str) -> None:
     index, vectors = make(tmp_path / "ix", [n % 10 for n in range(200)])
     for group in range(10):
         hits = index.search_by_vector(vectors[group], "common word1", 50, where={"group": group}, mode=mode)
@@ -74,7 +74,7 @@ def test_no_mode_returns_a_row_outside_the_filter(tmp_path: Path, mode: str) -> 
         assert str(hits.plan).endswith("only 20 exist")
 
 
-def test_scores_are_cosine_bm25_and_both(tmp_path: Path) -> None:
+def test_scores(tmp_path: Path) -> None:
     index, vectors = make(tmp_path / "ix", [0] * 30)
     dense = index.search_by_vector(5 * vectors[3], k=1, mode="dense")[0]
     assert (dense.source, dense.lexical) == ("3", None)
@@ -97,7 +97,8 @@ def test_scores_are_cosine_bm25_and_both(tmp_path: Path) -> None:
     assert hybrid.lexical == pytest.approx(expected, abs=1e-5)
 
 
-def test_the_vector_files_head_is_what_the_installed_faiss_writes(tmp_path: Path) -> None:
+def test_flat_header_is_faiss(tmp_path: Path) -> None:
+    """The head of the vectors' file is that of the installed FAISS."""
     flat = faiss.IndexFlatIP(16)
     flat.add(np.ones((3, 16), np.float32))
     faiss.write_index(flat, str(tmp_path / "flat"))
@@ -105,7 +106,7 @@ def test_the_vector_files_head_is_what_the_installed_faiss_writes(tmp_path: Path
     assert (tmp_path / "flat").read_bytes()[: len(head)] == head
 
 
-def test_a_search_needs_a_question_a_mode_and_a_k(tmp_path: Path) -> None:
+def test_invalid_searches(tmp_path: Path) -> None:
     index, vectors = make(tmp_path / "ix", [0] * 3)
     with pytest.raises(UsageError, match="is empty"):
         index.search("  ", mode="lexical")
@@ -119,7 +120,7 @@ def test_a_search_needs_a_question_a_mode_and_a_k(tmp_path: Path) -> None:
         index.search_by_vector([1, 2, 3])
 
 
-def test_a_missing_index_says_how_to_build_one(tmp_path: Path) -> None:
+def test_missing_index(tmp_path: Path) -> None:
     with pytest.raises(StoreMissingError, match="rag build SRC"):
         rag.Index.open(tmp_path / "none")
 
@@ -128,7 +129,8 @@ def files(folder: Path) -> list[Path]:
     return sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in ("LOCK", "cache.sqlite"))
 
 
-def test_every_truncated_or_missing_file_is_told_and_nothing_else_raised(tmp_path: Path) -> None:
+def test_truncated_or_missing_files_raise_rag_errors(tmp_path: Path) -> None:
+    """The error says how to recover."""
     make(tmp_path / "ix", [0, 1] * 20)
     for victim in files(tmp_path / "ix"):
         for name, harm in (("cut", lambda p: p.write_bytes(p.read_bytes()[:-7])), ("gone", Path.unlink)):
@@ -140,7 +142,7 @@ def test_every_truncated_or_missing_file_is_told_and_nothing_else_raised(tmp_pat
             assert "rebuild" in str(caught.value) or "there is no index" in str(caught.value)
 
 
-def test_flipped_bytes_of_the_same_length_never_raise_anything_but_our_errors(tmp_path: Path) -> None:
+def test_flipped_bytes_raise_only_rag_errors(tmp_path: Path) -> None:
     _, vectors = make(tmp_path / "ix", [0, 1] * 20)
     random = np.random.default_rng(7)
     for number in range(120):
@@ -159,7 +161,7 @@ def test_flipped_bytes_of_the_same_length_never_raise_anything_but_our_errors(tm
             victim.write_bytes(whole)
 
 
-def test_a_manifest_cannot_name_files_outside_the_index(tmp_path: Path) -> None:
+def test_manifest_paths_stay_inside_the_index(tmp_path: Path) -> None:
     make(tmp_path / "ix", [0])
     path = tmp_path / "ix" / "manifests" / "000001.json"
     manifest = json.loads(path.read_text())
@@ -169,13 +171,13 @@ def test_a_manifest_cannot_name_files_outside_the_index(tmp_path: Path) -> None:
         rag.Index.open(tmp_path / "ix")
 
 
-def test_two_writers_cannot_write_at_once(tmp_path: Path) -> None:
+def test_second_writer_is_refused(tmp_path: Path) -> None:
     make(tmp_path / "ix", [0])
     with writer_lock(tmp_path / "ix"), pytest.raises(StoreLockedError, match="wait until it is done"):
         make(tmp_path / "ix", [0])
 
 
-def test_a_reader_keeps_the_version_it_opened(folder: Path, tmp_path: Path) -> None:
+def test_reader_keeps_its_version(folder: Path, tmp_path: Path) -> None:
     rag.build(folder, tmp_path / "ix", embedder="static")
     old = rag.Index.open(tmp_path / "ix")
     (folder / "leave.md").unlink()

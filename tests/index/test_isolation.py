@@ -103,15 +103,14 @@ def notation(where: Where, schema: Any, chance: random.Random) -> Any:
                 found = where.to_bedrock(schema)
                 return json.dumps(found) if chance.random() < 0.5 else found
             return where.to_langchain()
-        except rag.RagError:  # that notation has no word for it
+        except rag.RagError:  # a filter that the notation cannot express
             continue
     return where
 
 
 @pytest.mark.parametrize("worthwhile", [1 << 24, 4096])
-def test_no_row_outside_the_filter_comes_back(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, worthwhile: int
-) -> None:
+def test_filter_isolates_tenants(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, worthwhile: int) -> None:
+    """Random filters in random notations, with and without codes."""
     for module in (rabitq, segment):
         monkeypatch.setattr(module, "WORTHWHILE", worthwhile)  # with codes, and without
     monkeypatch.setattr(segment, "EXACT", 64 * SIZE)
@@ -181,7 +180,8 @@ def read_until(path: str, stop: Any, counts: Any) -> None:
     counts.put(reads)
 
 
-def test_readers_see_whole_versions_while_a_writer_commits_compacts_and_prunes(tmp_path: Path) -> None:
+def test_readers_see_whole_versions(tmp_path: Path) -> None:
+    """Threads and processes read while a writer commits, compacts and prunes."""
     path = tmp_path / "ix"
     store = rag.FaissStore(Vectors(), path, keep=3)
     store.add_texts(

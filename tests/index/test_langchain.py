@@ -1,4 +1,4 @@
-"""`rag.FaissStore` stands where langchain-community's FAISS stood, and keeps what that loses."""
+"""`rag.FaissStore` replaces langchain-community's FAISS, with exact filters, scores and metadata."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Axes(Embeddings):
 FAKE = DeterministicFakeEmbedding(size=24)
 
 
-def test_scores_are_cosines_and_thresholds_are_too() -> None:
+def test_scores_and_thresholds_are_cosines() -> None:
     store = rag.FaissStore.from_texts(["2 0", "3 3", "0 5", "-1 0"], Axes(), ids=list("abcd"))
     found = store.similarity_search_with_score("7 0", k=4)
     assert [(d.id, score) for d, score in found] == [
@@ -76,7 +76,8 @@ def test_scores_are_cosines_and_thresholds_are_too() -> None:
     )
 
 
-def test_mmr_under_a_filter_gives_each_document_its_own_score() -> None:
+def test_mmr_scores_are_cosines_to_the_question() -> None:
+    """Also under a filter."""
     texts = ["10 0", "10 1", "10 2", "7 7", "0 10"]
     store = rag.FaissStore.from_texts(
         texts, Axes(), [{"n": n, "kept": n != 1} for n in range(5)], ids=list("abcde")
@@ -106,7 +107,8 @@ METADATA = st.dictionaries(
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(METADATA, min_size=1, max_size=6), st.integers(0, 5))
-def test_metadata_comes_back_as_it_was_given_also_after_compaction(given_: list[dict], at: int) -> None:
+def test_metadata_round_trip(given_: list[dict], at: int) -> None:
+    """Values and types are unchanged, also after a compaction."""
     store = rag.FaissStore(FAKE)
     ids = [f"id{n}" for n in range(len(given_))]
     store.add_texts([f"text {n}" for n in range(len(given_))], given_, ids=ids)
@@ -120,7 +122,7 @@ def test_metadata_comes_back_as_it_was_given_also_after_compaction(given_: list[
     assert store.similarity_search(f"text {at % len(ids)}", k=1)[0].metadata == given_[at % len(ids)]
 
 
-def test_nothing_is_added_when_anything_is_wrong_with_what_is_given() -> None:
+def test_wrong_additions_change_nothing() -> None:
     store = rag.FaissStore.from_texts(["x"], FAKE, ids=["1"])
     for texts, metadatas, ids, message in (
         (["a", "b"], None, ["2", "2"], "occurs twice"),
@@ -138,7 +140,8 @@ def test_nothing_is_added_when_anything_is_wrong_with_what_is_given() -> None:
     assert rag.Store(store.path).verify().orphans == ()
 
 
-def test_delete_takes_ids_or_a_filter_or_both_and_never_all_by_accident() -> None:
+def test_delete_by_ids_filter_or_both() -> None:
+    """Without either, nothing is deleted."""
     store = rag.FaissStore.from_texts(list("abcdef"), FAKE, [{"n": n} for n in range(6)], ids=list("abcdef"))
     with pytest.raises(UsageError, match="nothing names the documents"):
         store.delete()
@@ -152,7 +155,7 @@ def test_delete_takes_ids_or_a_filter_or_both_and_never_all_by_accident() -> Non
     assert [d.id for d in store.get_by_ids(list("abcdef"))] == ["d"]
 
 
-def test_filters_are_any_notation_or_a_function_and_a_wrong_one_is_told() -> None:
+def test_filters_in_any_notation_or_as_a_function() -> None:
     store = rag.FaissStore.from_texts(list("abcd"), FAKE, [{"n": n, "even": n % 2 == 0} for n in range(4)])
     for where in (
         {"even": True, "n": {"$gt": 0}},
@@ -171,7 +174,8 @@ def test_filters_are_any_notation_or_a_function_and_a_wrong_one_is_told() -> Non
         store.similarity_search("a", filter={"n": 1}, where={"n": 1})
 
 
-def test_a_store_can_be_saved_opened_again_and_edited_without_embedding(tmp_path: Path) -> None:
+def test_save_load_and_edit(tmp_path: Path) -> None:
+    """None of them embeds anything."""
     store = rag.FaissStore.from_texts(["x", "y"], FAKE, [{"n": 1}, {"n": 2}], ids=["1", "2"])
     store.save_local(tmp_path / "saved")
     again = rag.FaissStore.load_local(tmp_path / "saved", FAKE, allow_dangerous_deserialization=True)
@@ -190,7 +194,7 @@ def test_a_store_can_be_saved_opened_again_and_edited_without_embedding(tmp_path
         rag.FaissStore.from_texts(["z"], FAKE, path=tmp_path / "saved")
 
 
-def test_a_temporary_store_leaves_nothing_behind() -> None:
+def test_temporary_store_is_deleted() -> None:
     store = rag.FaissStore.from_texts(["x"], FAKE)
     path = store.path
     assert path.is_dir()
@@ -205,9 +209,8 @@ def langchain_store(texts: list[str], metadatas: list[dict[str, Any]], ids: list
     return FAISS.from_texts(texts, FAKE, metadatas, ids=ids)
 
 
-def test_moving_over_from_langchain_keeps_ids_metadata_and_order_and_embeds_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_from_langchain_embeds_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ids, metadata and the order of cosines are those of the old store."""
     texts = [f"text {n}" for n in range(40)]
     old = langchain_store(texts, [{"n": n, "x": None} for n in range(40)], [f"id{n}" for n in range(40)])
     old.delete(["id7"])
@@ -231,7 +234,7 @@ def test_moving_over_from_langchain_keeps_ids_metadata_and_order_and_embeds_noth
         rag.FaissStore.from_langchain(object())
 
 
-def test_additions_from_many_threads_all_arrive() -> None:
+def test_additions_from_many_threads() -> None:
     store = rag.FaissStore(FAKE, keep=3)
     threads = [
         threading.Thread(target=lambda n=n: store.add_texts([f"{n}-{m}" for m in range(3)]))
@@ -246,7 +249,7 @@ def test_additions_from_many_threads_all_arrive() -> None:
     assert rag.Store(store.path).verify().sound
 
 
-def test_an_index_of_files_can_be_searched_as_a_store(handbook_index: rag.Index) -> None:
+def test_store_over_a_built_index(handbook_index: rag.Index) -> None:
     store = rag.FaissStore(rag.LocalEmbeddings(), handbook_index.path, mode="hybrid")
     found = store.similarity_search("who declares a SEV-1?", k=2, where="status == 'current'")
     assert {"source", "start", "end", "section"} <= found[0].metadata.keys()
@@ -254,7 +257,7 @@ def test_an_index_of_files_can_be_searched_as_a_store(handbook_index: rag.Index)
     assert "of 2" in str(hits.plan)  # type: ignore[union-attr]
 
 
-def test_every_error_of_the_store_is_a_rag_error() -> None:
+def test_empty_store() -> None:
     store = rag.FaissStore(FAKE)
     assert store.similarity_search("x") == store.get_by_ids(["x"]) == []
     assert store.max_marginal_relevance_search("x") == []

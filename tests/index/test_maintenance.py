@@ -1,4 +1,4 @@
-"""Versions, their differences, verification with the way out, pruning, editing, and the cache."""
+"""Versions, their differences, verification and recovery, pruning, editing, and the embedding cache."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def current(path: Path, name: str) -> Path:
     return path / "segments" / segment.id / name
 
 
-def test_versions_say_what_they_hold_and_why(path: Path) -> None:
+def test_versions(path: Path) -> None:
     store = rag.Store(path)
     store.rollback(1)
     store.edit("region == 'us'", {"seen": True})
@@ -74,7 +74,7 @@ def test_versions_say_what_they_hold_and_why(path: Path) -> None:
     assert [v.segments for v in store.versions()] == [1, 2, 2, 1, 1, 1]
 
 
-def test_a_diff_names_what_came_went_and_changed(path: Path) -> None:
+def test_diff(path: Path) -> None:
     diff = rag.Store(path).diff(1)
     assert (diff.old, diff.new) == (1, 3)
     assert (diff.added, diff.removed, diff.changed, diff.metadata) == (
@@ -92,7 +92,8 @@ def test_a_diff_names_what_came_went_and_changed(path: Path) -> None:
     assert rag.Store(path).diff(3).metadata == ("leave-us.md",)
 
 
-def test_a_rollback_is_a_new_version_and_a_build_brings_it_up_to_date(folder: Path, path: Path) -> None:
+def test_rollback_is_a_new_version(folder: Path, path: Path) -> None:
+    """The next build brings it up to date without embedding."""
     latest = found(rag.Index.open(path))
     first = found(rag.Index.open(path, version=1))
     assert rag.Store(path).rollback(1) == 4
@@ -106,7 +107,8 @@ def test_a_rollback_is_a_new_version_and_a_build_brings_it_up_to_date(folder: Pa
         rag.Store(path).rollback(9)
 
 
-def test_pruning_deletes_old_versions_and_only_their_files(path: Path) -> None:
+def test_prune_deletes_only_old_files(path: Path) -> None:
+    """An open reader keeps its version."""
     before = found(rag.Index.open(path))
     held = rag.Index.open(path, version=1)
     then = found(held)
@@ -124,7 +126,7 @@ def test_pruning_deletes_old_versions_and_only_their_files(path: Path) -> None:
         rag.Store(path).prune(0)
 
 
-def test_segments_are_merged_as_they_pile_up(folder: Path, tmp_path: Path) -> None:
+def test_segments_are_merged(folder: Path, tmp_path: Path) -> None:
     for n in range(3 * FANOUT):
         (folder / "new.md").write_text(f"# New\n\nThis is round {n}.")
         rag.build(folder, tmp_path / "ix", embedder=STATIC)
@@ -133,7 +135,8 @@ def test_segments_are_merged_as_they_pile_up(folder: Path, tmp_path: Path) -> No
     assert_equal(found(rag.Index.open(tmp_path / "ix")), found(rag.Index.open(tmp_path / "fresh")))
 
 
-def test_verify_finds_every_altered_byte_and_names_the_version_that_is_whole(path: Path) -> None:
+def test_verify_finds_every_altered_byte(path: Path) -> None:
+    """The advice names an undamaged version."""
     store = rag.Store(path)
     assert store.verify().sound
     shared = {f.path for s in rag.Index.open(path, version=1).manifest.segments for f in s.files}
@@ -154,9 +157,8 @@ def test_verify_finds_every_altered_byte_and_names_the_version_that_is_whole(pat
 
 
 @pytest.mark.parametrize("harm", ["x", "", "99999999999", None])
-def test_a_lost_pointer_is_found_again_by_rollback_or_rebuild(
-    folder: Path, path: Path, harm: str | None
-) -> None:
+def test_lost_pointer_is_restored(folder: Path, path: Path, harm: str | None) -> None:
+    """By a rollback as by a rebuild."""
     before = found(rag.Index.open(path))
     pointer = path / "CURRENT"
     if harm is None:
@@ -179,7 +181,7 @@ def test_a_lost_pointer_is_found_again_by_rollback_or_rebuild(
     assert rag.Store(saved).verify().sound
 
 
-def test_compaction_refuses_to_copy_damage(path: Path) -> None:
+def test_compaction_refuses_damage(path: Path) -> None:
     victim = current(path, "vectors.faiss")
     data = victim.read_bytes()
     victim.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
@@ -189,7 +191,7 @@ def test_compaction_refuses_to_copy_damage(path: Path) -> None:
     assert rag.Store(path).verify().orphans == ()
 
 
-def test_verify_sees_what_checksums_cannot(path: Path) -> None:
+def test_verify_counts_chunks(path: Path) -> None:
     """A writer's own mistakes: the manifest's counts are wrong though every file is as written."""
     manifest = path / "manifests" / "000003.json"
     raw = json.loads(manifest.read_text())
@@ -200,7 +202,8 @@ def test_verify_sees_what_checksums_cannot(path: Path) -> None:
     assert rag.Store(path).verify().orphans == ("segments/0123456789abcdef",)
 
 
-def test_metadata_is_edited_without_a_word_embedded_until_the_file_changes(folder: Path, path: Path) -> None:
+def test_edit_lasts_until_the_file_changes(folder: Path, path: Path) -> None:
+    """An edit embeds nothing, and a build does not undo it before the file changes."""
     before = found(rag.Index.open(path))
     store = rag.Store(path)
     assert store.edit("region == 'eu'", {"year": 2031, "checked": True, "owner": None}) == 4
@@ -222,7 +225,7 @@ def test_metadata_is_edited_without_a_word_embedded_until_the_file_changes(folde
         store.edit("region == 'eu'", {"nothing": None})
 
 
-def test_an_edit_may_change_a_fields_type_as_a_file_would(path: Path) -> None:
+def test_edit_widens_a_type(path: Path) -> None:
     rag.Store(path).edit("region == 'eu'", {"year": "soon"})
     index = rag.Index.open(path)
     assert index.schema["year"] == "string"
@@ -233,7 +236,7 @@ def test_an_edit_may_change_a_fields_type_as_a_file_would(path: Path) -> None:
 # ---------------------------------------------------------------------- the cache
 
 
-def test_indexes_can_share_one_cache(folder: Path, tmp_path: Path) -> None:
+def test_shared_cache(folder: Path, tmp_path: Path) -> None:
     shared = tmp_path / "shared.sqlite"
     first = rag.build(folder, tmp_path / "one", embedder=STATIC, cache=shared)
     second = rag.build(folder, tmp_path / "two", embedder=STATIC, cache={"path": shared})
@@ -244,9 +247,8 @@ def test_indexes_can_share_one_cache(folder: Path, tmp_path: Path) -> None:
     assert rag.plan(folder, tmp_path / "three", embedder=STATIC, cache=shared).texts == 0
 
 
-def test_a_pruned_cache_loses_the_vectors_used_longest_ago_and_no_index_changes(
-    folder: Path, tmp_path: Path
-) -> None:
+def test_pruned_cache_keeps_recent_vectors(folder: Path, tmp_path: Path) -> None:
+    """The vectors used longest ago are deleted; indexes do not change."""
     for n in range(300):
         (folder / f"{n}.txt").write_text(f"Text number {n}.")
     rag.build(folder, tmp_path / "ix", embedder=STATIC)
@@ -266,7 +268,7 @@ def test_a_pruned_cache_loses_the_vectors_used_longest_ago_and_no_index_changes(
     assert cache.prune(file, 10**9) == 0
 
 
-def test_a_build_keeps_its_cache_under_the_limit(folder: Path, tmp_path: Path) -> None:
+def test_build_limits_its_cache(folder: Path, tmp_path: Path) -> None:
     for n in range(400):
         (folder / f"{n}.txt").write_text(f"Text number {n}.")
     rag.build(folder, tmp_path / "ix", embedder=STATIC, cache={"max_mb": 0.3})
@@ -277,14 +279,12 @@ def test_a_build_keeps_its_cache_under_the_limit(folder: Path, tmp_path: Path) -
     ("value", "message"),
     [({"max": 3}, "no setting 'max'"), ({"max_mb": 0}, "above 0"), ({"max_mb": True}, "above 0"), ({"path": 3}, "string")],
 )  # fmt: skip
-def test_a_wrong_setting_of_the_cache_is_told(
-    folder: Path, tmp_path: Path, value: dict, message: str
-) -> None:
+def test_wrong_cache_settings(folder: Path, tmp_path: Path, value: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         rag.build(folder, tmp_path / "ix", embedder=STATIC, cache=value)
 
 
-def test_a_file_that_is_no_cache_is_told(tmp_path: Path) -> None:
+def test_file_that_is_no_cache(tmp_path: Path) -> None:
     (tmp_path / "no").write_bytes(b"not a database, but long enough to be taken for one" * 100)
     with pytest.raises(EmbeddingError, match="cannot be used"):
         cache.info(tmp_path / "no")
@@ -295,7 +295,7 @@ def test_a_file_that_is_no_cache_is_told(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------- the command line
 
 
-def test_the_commands_show_what_a_person_needs(path: Path) -> None:
+def test_commands(path: Path) -> None:
     out = rag_command("versions", path).stdout.splitlines()
     assert [line.split()[-1] for line in out] == ["build"] * 3
     assert out[2].startswith("*    3")
@@ -310,7 +310,8 @@ def test_the_commands_show_what_a_person_needs(path: Path) -> None:
     assert "vectors deleted, 0.0 MB left" in rag_command("cache", "prune", path, "--max-mb", 0).stdout
 
 
-def test_verify_exits_with_1_and_says_what_to_do(path: Path) -> None:
+def test_verify_command_reports_damage(path: Path) -> None:
+    """It exits with 1 and says what to do."""
     victim = current(path, "postings.npy")
     data = victim.read_bytes()
     victim.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
@@ -338,14 +339,14 @@ def test_wrong_usage_is_one_line(path: Path, arguments: tuple[str, ...], code: i
     assert done.stderr.count("\n") == 1
 
 
-def test_an_index_of_another_format_says_so(path: Path) -> None:
+def test_other_format(path: Path) -> None:
     manifest = path / "manifests" / "000003.json"
     manifest.write_text(manifest.read_text().replace('"format": 3', '"format": 2'))
     with pytest.raises(StoreMismatchError, match="format 2; this version of rag reads 3: build it again"):
         rag.Index.open(path)
 
 
-def test_a_copy_of_the_folder_is_the_index(path: Path, tmp_path: Path) -> None:
+def test_moved_folder_is_the_index(path: Path, tmp_path: Path) -> None:
     before = found(rag.Index.open(path))
     shutil.move(path, tmp_path / "elsewhere")
     assert_equal(found(rag.Index.open(tmp_path / "elsewhere")), before)
@@ -357,7 +358,7 @@ def test_a_copy_of_the_folder_is_the_index(path: Path, tmp_path: Path) -> None:
         rag.build(tmp_path / "elsewhere", path)
 
 
-def test_a_cache_of_the_older_form_is_taken_over_whole(tmp_path: Path) -> None:
+def test_older_cache_is_converted(tmp_path: Path) -> None:
     embedder = StaticEmbeddings()
     path = tmp_path / "cache.sqlite"
     texts = [f"text number {n}" for n in range(30)]

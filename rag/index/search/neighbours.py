@@ -32,7 +32,7 @@ def runs(
     taken: set[Key] = set()
     for hit in hits:
         if hit.chunk_id not in keys:
-            raise UsageError(f"{hit.source} [{hit.start}:{hit.end}] is not a chunk of this index")
+            raise UsageError(f"this index has no chunk of {hit.source} at [{hit.start}:{hit.end}]")
         number, row = keys[hit.chunk_id]
         around = surrounding(segments[number], row, neighbours, section=section)
         run = without_taken([(number, other) for other in around], (number, row), taken)

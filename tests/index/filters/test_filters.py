@@ -1,4 +1,4 @@
-"""One algebra behind four notations: same meaning, exact results, errors that name the near miss."""
+"""Four notations of one algebra: the same meaning, exact results, errors that name the near miss."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def matches(index: rag.Index, where: Any) -> list[int]:
         (~(field("year") == 2021) & field("ok").exists(), [1, 3]),
     ],
 )  # fmt: skip
-def test_a_filter_matches_exactly_the_rows_it_says(index: rag.Index, where: Any, expected: list[int]) -> None:
+def test_filter_matches(index: rag.Index, where: Any, expected: list[int]) -> None:
     assert matches(index, where) == expected
 
 
@@ -143,7 +143,8 @@ FILTERS = st.recursive(
 
 @settings(max_examples=300, deadline=None)
 @given(FILTERS)
-def test_any_filter_means_the_same_in_every_notation_and_on_disk(index: rag.Index, where: Where) -> None:
+def test_notations_agree(index: rag.Index, where: Where) -> None:
+    """A filter matches the rows of the plain-Python reference in every notation."""
     expected = [n for n, row in enumerate(ROWS) if reference(where, row)]
     assert matches(index, where) == expected
     assert matches(index, where.to_string()) == expected
@@ -158,7 +159,8 @@ def test_any_filter_means_the_same_in_every_notation_and_on_disk(index: rag.Inde
         assert matches(index, form) == expected
 
 
-def test_contains_is_printed_for_bedrock_by_the_fields_type(index: rag.Index) -> None:
+def test_contains_prints_by_type(index: rag.Index) -> None:
+    """For Knowledge Bases it depends on the field's type."""
     where = parse("'gdpr' in tags and 'a' in name")
     assert where.to_bedrock(index.schema) == {"andAll": [
         {"listContains": {"key": "tags", "value": "gdpr"}}, {"stringContains": {"key": "name", "value": "a"}},
@@ -200,21 +202,20 @@ def test_contains_is_printed_for_bedrock_by_the_fields_type(index: rag.Index) ->
         (7, "write a rag.field expression"),
     ],
 )  # fmt: skip
-def test_a_wrong_filter_is_an_error_that_says_what_to_write(
-    index: rag.Index, where: Any, message: str
-) -> None:
+def test_wrong_filter_says_what_to_write(index: rag.Index, where: Any, message: str) -> None:
     with pytest.raises(WhereError) as caught:
         index.search("document", where=where)
     assert message in str(caught.value)
 
 
-def test_and_or_not_between_filters_are_refused_with_the_operators_to_use() -> None:
+def test_python_and_or_not_are_refused() -> None:
+    """The error names the operators to use."""
     with pytest.raises(WhereError, match="combine filters with & | ~".replace("|", r"\|")):
         bool(field("a") == 1)
     with pytest.raises(WhereError, match="put each comparison in brackets"):
         (field("a") == 1) & True  # type: ignore[operator]
 
 
-def test_an_integer_beyond_exact_floats_is_refused_not_rounded() -> None:
+def test_integer_beyond_exact_floats_is_refused() -> None:
     with pytest.raises(WhereError, match="beyond the numbers"):
         bind(field("year") == 2**53 + 1, SCHEMA)  # type: ignore[arg-type]

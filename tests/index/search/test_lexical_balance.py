@@ -1,4 +1,4 @@
-"""How much BM25 weighs beside the cosines is measured in the index, and the same however it came about."""
+"""The weight of BM25 is measured in the index, independently of the index's history."""
 
 from __future__ import annotations
 
@@ -53,20 +53,20 @@ def build(folder: Path, embedder: Embeddings, pages: int = 12) -> rag.Index:
 
 
 @pytest.mark.parametrize(("embedder", "trusted"), [(Noise(), False), (Topics(), True)])
-def test_an_embedder_that_finds_neighbours_is_trusted_and_noise_is_not(
-    embedder: Embeddings, trusted: bool, tmp_path: Path
-) -> None:
+def test_balance_follows_the_embedder(embedder: Embeddings, trusted: bool, tmp_path: Path) -> None:
+    """Noise makes BM25 weigh more, an embedder that ranks neighbours well less."""
     balance = build(tmp_path, embedder).lexical_balance
     low, high = BOUNDS
     assert BALANCE / high**2 <= balance <= BALANCE / low**2
     assert (balance < BALANCE) == trusted
 
 
-def test_too_few_neighbours_to_tell_leave_both_arms_equal(tmp_path: Path) -> None:
+def test_too_few_neighbours_keep_the_default(tmp_path: Path) -> None:
     assert build(tmp_path, Noise(), pages=1).lexical_balance == BALANCE
 
 
-def test_reciprocal_ranks_are_those_of_the_neighbours_and_copies_do_not_count_against_them() -> None:
+def test_reciprocal_ranks() -> None:
+    """The rank is that of the neighbour; its copies do not count as better."""
     scores = np.array([
         [9.0, 0.5, 0.7, 0.5],  # question 0 is text 0: its own score is left out; text 2 is better
         [0.1, 0.2, 9.0, 0.3],  # question 1 is text 2, its neighbour text 3 the best
@@ -74,7 +74,7 @@ def test_reciprocal_ranks_are_those_of_the_neighbours_and_copies_do_not_count_ag
     assert _reciprocal_ranks(scores).tolist() == [0.5, 1.0]
 
 
-def test_the_balance_is_the_same_after_changes_as_of_a_fresh_build(tmp_path: Path) -> None:
+def test_balance_is_independent_of_history(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     build(tmp_path / "a", Topics())

@@ -1,4 +1,4 @@
-"""An index from anywhere: it opens and answers, or fails with one of `rag`'s errors; it never runs code."""
+"""A hostile index opens and answers, or raises one of `rag`'s errors; it never runs code."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_mutated_indexes_open_and_answer_or_fail_with_our_errors(whole: Path, tmp_path: Path) -> None:
+def test_mutated_indexes_raise_only_rag_errors(whole: Path, tmp_path: Path) -> None:
     count, at_once = scale(400, 10_000), 200
     opened = refused = 0
     for first in range(0, count, at_once):
@@ -211,7 +211,7 @@ def test_mutated_indexes_open_and_answer_or_fail_with_our_errors(whole: Path, tm
     assert refused > count // 4
 
 
-def test_an_index_holds_no_pickle_and_loads_none(whole: Path) -> None:
+def test_no_pickle(whole: Path) -> None:
     import pickle
 
     class Evil:

@@ -1,4 +1,4 @@
-"""Codes of large segments: recall is what they promise, scores are exact, and files are what FAISS reads."""
+"""Codes of large segments: recall keeps its promise, scores are exact, and FAISS reads the files."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("kind", ["clustered", "even", "narrow", "axes"])
 @pytest.mark.usefixtures("small_parts")
-def test_codes_find_the_ten_best_with_and_without_a_filter(tmp_path: Path, kind: str) -> None:
+def test_codes_recall(tmp_path: Path, kind: str) -> None:
+    """Codes return the ten best rows, with and without a filter."""
     vectors = made(kind, 6000)
     index = index_of(tmp_path / "ix", vectors)
     assert len(list(tmp_path.rglob("codes-*.faiss"))) == 9
@@ -80,7 +81,8 @@ def test_codes_find_the_ten_best_with_and_without_a_filter(tmp_path: Path, kind:
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 60), st.sampled_from(["clustered", "even", "narrow"]))
-def test_the_estimates_error_is_as_the_formula_says(seed: int, rows: int, kind: str) -> None:
+def test_estimate_error_is_bounded(seed: int, rows: int, kind: str) -> None:
+    """The error of RaBitQ's estimate stays within the module's formula."""
     vectors = made(kind, 400 + rows, seed)
     query = vectors[0]
     centre = vectors.mean(0)
@@ -92,7 +94,8 @@ def test_the_estimates_error_is_as_the_formula_says(seed: int, rows: int, kind: 
     assert np.mean(np.abs(errors) > bound) < 0.03
 
 
-def test_the_code_files_head_is_what_the_installed_faiss_writes(tmp_path: Path) -> None:
+def test_code_header_is_faiss(tmp_path: Path) -> None:
+    """The head of a file of codes is that of the installed FAISS."""
     vectors = made("even", 30)
     coder = rabitq._coder(SIZE, vectors.mean(0))
     coder.add(vectors)
@@ -110,7 +113,7 @@ def test_the_code_files_head_is_what_the_installed_faiss_writes(tmp_path: Path) 
 
 
 @pytest.mark.usefixtures("small_parts")
-def test_the_plan_says_how_much_was_compared(tmp_path: Path) -> None:
+def test_plan(tmp_path: Path) -> None:
     vectors = made("clustered", 3000)
     index = index_of(tmp_path / "ix", vectors)
     plan = index.search_by_vector(vectors[5], k=3).plan
@@ -126,7 +129,8 @@ def test_the_plan_says_how_much_was_compared(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small_parts")
-def test_a_compacted_index_has_codes_and_finds_the_same(tmp_path: Path) -> None:
+def test_compaction_adds_codes(tmp_path: Path) -> None:
+    """Searches return the same."""
     vectors = made("clustered", 2400)
     for first in (0, 800, 1600):
         with open_writer(tmp_path / "ix", EmbedderEntry("", "random", SIZE)) as writer:
@@ -146,7 +150,7 @@ def test_a_compacted_index_has_codes_and_finds_the_same(tmp_path: Path) -> None:
     assert same >= 38  # of 40: codes promise 0.99 of the ten best
 
 
-def test_words_and_vectors_are_found_in_a_store_with_and_without_codes(small_parts: None) -> None:
+def test_store_search_with_codes(small_parts: None) -> None:
     texts = [f"text {n} of {n % 13}" for n in range(600)]
     embedder = StaticEmbeddings()  # 256 dimensions: 600 rows have codes here
     store = rag.FaissStore.from_texts(texts, embedder)

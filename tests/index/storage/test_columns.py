@@ -39,9 +39,7 @@ def columns(tmp_path_factory: pytest.TempPathFactory) -> Columns:
     names=st.permutations(SCHEMA.names),
     count=st.integers(0, 4),
 )
-def test_rows_come_in_the_order_asked_for(
-    columns: Columns, rows: list[int], names: list[str], count: int
-) -> None:
+def test_take_keeps_the_order(columns: Columns, rows: list[int], names: list[str], count: int) -> None:
     wanted = tuple(names[:count])
     found = columns.take(rows, wanted)
     assert found == [{name: ROWS[row][name] for name in wanted} for row in rows]
@@ -49,7 +47,7 @@ def test_rows_come_in_the_order_asked_for(
         assert values is not found[0]
 
 
-def test_a_row_that_there_is_not_is_told(columns: Columns) -> None:
+def test_take_beyond_the_end(columns: Columns) -> None:
     for rows in ([90], [90] * 20):
         with pytest.raises(StoreCorruptError, match=r"rows\.arrow is damaged"):
             columns.take(rows, ("n",))

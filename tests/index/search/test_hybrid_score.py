@@ -1,4 +1,4 @@
-"""The hybrid score is what its text says: compared with sums made row by row, over segments with gaps."""
+"""The hybrid score equals sums computed row by row, over segments with removed rows."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def lexical(live: list[list[str]], every: list[list[str]], question: str) -> lis
     st.lists(st.sampled_from([*WORDS, "unheard"]), min_size=1, max_size=6),
     st.integers(0, 99),
 )
-def test_bm25_with_surroundings_is_the_sum_that_it_says_it_is(
+def test_lexical_equals_a_sum_by_row(
     tmp_path_factory: pytest.TempPathFactory, at_once: int, common: int,
     groups: list[list[list[str]]], gone: set[int], question: list[str], seed: int,
 ) -> None:  # fmt: skip
@@ -149,9 +149,10 @@ def test_bm25_with_surroundings_is_the_sum_that_it_says_it_is(
 
 @settings(max_examples=40, deadline=None)
 @given(documents, st.data())
-def test_cosines_are_weighed_with_those_around_them_in_the_document(
+def test_dense_equals_a_sum_by_row(
     tmp_path_factory: pytest.TempPathFactory, found: list[list[str]], data: st.DataObject
 ) -> None:
+    """Cosines are weighted with those of the rows around them in the document."""
     index = make(tmp_path_factory.mktemp("ix") / "ix", [found], set(), data.draw(st.integers(0, 99)))
     segment = index._segments[0]
     chosen = np.array(sorted(data.draw(st.sets(st.integers(0, segment.rows - 1)))), np.int64)
