@@ -15,6 +15,7 @@ from langchain_core.documents import Document
 
 from rag.building.report import BuildPlan, BuildReport
 from rag.building.stages import Change, Stages, compare, prepare
+from rag.building.upgrade import bring_up
 from rag.chunking import locate
 from rag.core import embedders
 from rag.core.errors import LoadError, SourceError, UsageError
@@ -22,6 +23,7 @@ from rag.core.files import BATCH_STATE, SourceFile
 from rag.core.passages import STRUCTURE
 from rag.embedding import cache as cache_file
 from rag.embedding.cache import CachedEmbeddings
+from rag.index.storage.formats import FORMAT
 from rag.index.storage.manifest import Manifest
 from rag.index.storage.segment_writer import Chunk
 from rag.index.storage.sources import quarantined
@@ -114,9 +116,12 @@ def run(
     stages = prepare(source, index, rebuild=rebuild, settings=settings)
     stages.loader.keep_in(stages.folder / "downloads")
     collector = Collector(stages.meter)
+    previous = stages.previous
+    if previous is not None and stages.format < FORMAT:
+        previous = collector.run(bring_up, stages.folder, stages.embedder, stages.cache)
     with (
         stages.reading(),
-        open_writer(stages.folder, stages.entry, rebuild=rebuild, previous=stages.previous) as writer,
+        open_writer(stages.folder, stages.entry, rebuild=rebuild, previous=previous) as writer,
         contextlib.closing(CachedEmbeddings(stages.embedder, stages.cache)) as cache,
     ):
         with _timed(clock, "load"):
@@ -132,7 +137,7 @@ def run(
                     removed=change.outdated, sources=list(change.records.values()),
                     root=stages.loader.name, chunker=stages.chunking,
                 )  # fmt: skip
-        notes = (*stages.loader.notes, *change.notes, *writer.notes, *collector.notes)
+        notes = (*collector.notes, *stages.loader.notes, *change.notes, *writer.notes)
     cache_file.prune(stages.cache, stages.cache_bytes)
     return BuildReport(
         index=str(stages.folder), version=manifest.version, files=manifest.files,

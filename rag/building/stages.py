@@ -11,13 +11,15 @@ from typing import Any
 
 from langchain_core.document_loaders import BaseLoader
 
+from rag.building.upgrade import cut_by_older
 from rag.chunking import estimate_tokens
 from rag.config import registry, stages
 from rag.config import settings as rag_toml
 from rag.core import embedders
 from rag.core.errors import ConfigError, LoadError, SourceError, StoreMismatchError, near_miss
 from rag.core.files import SourceFile
-from rag.index.storage.manifest import EmbedderEntry, Manifest, current_version, read_manifest
+from rag.index.storage.formats import FORMAT
+from rag.index.storage.manifest import EmbedderEntry, Manifest, current_version, read_any_format
 from rag.index.storage.sources import SourceRecord, open_sources, read_sources
 from rag.loading.base import BuildLoader
 from rag.loading.documents import DocumentLoader
@@ -40,6 +42,8 @@ class Stages:
     cache: Path
     cache_bytes: int
     meter: Meter
+    #: Of the files of `previous`, which reads as one of today's.
+    format: int = FORMAT
 
     estimate = staticmethod(estimate_tokens)
 
@@ -87,9 +91,10 @@ def prepare(source: Any, index: str | Path, *, rebuild: bool, settings: Mapping[
     if not files:
         why = f" ({'; '.join(loader.notes)})" if loader.notes else ""
         raise SourceError(f"{loader.name} holds no files{why}: nothing was changed")
+    written_in: int = FORMAT
     previous = None
     if not rebuild and current_version(folder) is not None:
-        previous = read_manifest(folder)
+        written_in, previous = read_any_format(folder)
     elif not rebuild and folder.is_dir() and any(folder.iterdir()) and not (folder / "LOCK").exists():
         raise SourceError(f"{folder} is not empty and no index: name another folder")
     embedder = _embedder(settings.get("embedder"), previous, folder)
@@ -103,10 +108,7 @@ def prepare(source: Any, index: str | Path, *, rebuild: bool, settings: Mapping[
     own = getattr(chunker, "fingerprint", None)
     chunking = f"loader/{loader.version} " + (own or _describe(chunker))
     if previous is not None and previous.chunker != chunking:
-        raise StoreMismatchError(
-            f"{folder} was chunked by {previous.chunker!r}, not by {chunking!r}: use those "
-            "settings, or build again with --rebuild"
-        )
+        raise _other_chunker(folder, previous.chunker, chunking, written_in)
     cache, most = rag_toml.cache(settings.get("cache"))
     return Stages(
         folder,
@@ -120,6 +122,21 @@ def prepare(source: Any, index: str | Path, *, rebuild: bool, settings: Mapping[
         cache or folder / "cache.sqlite",
         most,
         stages.meter(settings.get("ledger"), settings.get("prices"), folder),
+        written_in,
+    )
+
+
+def _other_chunker(folder: Path, before: str, now: str, written_in: int) -> StoreMismatchError:
+    """Return why new chunks cannot be added to those of another chunker, and what to do."""
+    if not cut_by_older(before):
+        return StoreMismatchError(
+            f"{folder} was chunked by {before!r}, not by {now!r}: use those "
+            "settings, or build again with --rebuild"
+        )
+    search = f"; `rag upgrade {folder}` makes it searchable as it is" if written_in < FORMAT else ""
+    return StoreMismatchError(
+        f"{folder} was chunked by an older rag ({before!r}, now {now!r}), and the chunks of both cannot be "
+        f"mixed: build again with --rebuild (its texts come from the embedding cache){search}"
     )
 
 

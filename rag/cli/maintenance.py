@@ -128,6 +128,33 @@ def compact(index: str) -> int:
     return 0
 
 
+@click.command()
+@_INDEX
+@click.option("--version", type=int, metavar="N", help="An older version, to make it the current one.")
+@click.option(
+    "--embedder", metavar="NAME", help="The index's own, where vectors are missing: a name or MODULE:CLASS."
+)
+@_JSON
+def upgrade(index: str, version: int | None, embedder: str | None, as_json: bool) -> int:
+    """Bring INDEX up to the format of this version of rag; nothing is read or cut again."""
+    from rag.building.upgrade import upgrade as bring_up
+    from rag.cli.output import say, show_warnings
+
+    report = bring_up(index, version=version, embedder=embedder)
+    if as_json:
+        print_json(report.to_dict())
+        return 0
+    if report.before == report.format:
+        say(f"{index}: has format {report.format} already, there is nothing to upgrade")
+        return 0
+    say(
+        f"{index}: version {report.version}, format {report.format} (was {report.before}), "
+        f"{report.chunks} chunks, {report.seconds:.1f} s"
+    )
+    show_warnings(report.notes, ())
+    return 0
+
+
 @click.group()
 def cache() -> None:
     """Look after an embedding cache (by default INDEX/cache.sqlite)."""
@@ -177,4 +204,6 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
-COMMANDS: tuple[click.Command, ...] = (quarantine, verify, versions, diff, rollback, prune, compact, cache)
+COMMANDS: tuple[click.Command, ...] = (
+    quarantine, verify, versions, diff, rollback, prune, compact, upgrade, cache,
+)  # fmt: skip

@@ -342,7 +342,7 @@ def test_wrong_usage_is_one_line(path: Path, arguments: tuple[str, ...], code: i
 def test_other_format(path: Path) -> None:
     manifest = path / "manifests" / "000003.json"
     manifest.write_text(manifest.read_text().replace('"format": 3', '"format": 2'))
-    with pytest.raises(StoreMismatchError, match="format 2; this version of rag reads 3: build it again"):
+    with pytest.raises(StoreMismatchError, match="has format 2: run `rag upgrade "):
         rag.Index.open(path)
 
 

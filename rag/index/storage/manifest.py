@@ -38,8 +38,8 @@ from rag.core.errors import (
 )
 from rag.index.filters.where import FieldType
 from rag.index.storage.columns import ADVICE
+from rag.index.storage.formats import FORMAT, manifest_of_today
 
-FORMAT: Literal[3] = 3
 #: Folders of an index's files, each with a file or folder per version or segment.
 FOLDERS = ("segments", "manifests", "sources", "removed", "documents")
 _LARGEST_MANIFEST = 64 << 20
@@ -211,7 +211,25 @@ def read_manifest(folder: Path, version: int | None = None) -> Manifest:
     StoreCorruptError
         The manifest, or a file that it names, is missing, short, or outside the folder.
     StoreMismatchError
-        It has the format of another version of `rag`.
+        It has an older format, to be upgraded, or a newer one.
+    """
+    found, manifest = read_any_format(folder, version)
+    if found == FORMAT:
+        return manifest
+    if version is None or version == newest_version(folder):
+        raise StoreMismatchError(
+            f"{folder} has format {found}: run `rag upgrade {folder}` (keeps everything, takes seconds)"
+        )
+    raise StoreMismatchError(
+        f"version {version} of {folder} has format {found}: run `rag upgrade {folder} --version {version}` "
+        "to make it the current one in the format of today"
+    )
+
+
+def read_any_format(folder: Path, version: int | None = None) -> tuple[int, Manifest]:
+    """Read a manifest as `read_manifest` does, of this format or an older one; return its format, too.
+
+    The manifest reads as one of today; the files of an older one are for `rag.index.storage.upgrade` alone.
     """
     wanted = current_version(folder) if version is None else version
     if wanted is None:
@@ -219,12 +237,17 @@ def read_manifest(folder: Path, version: int | None = None) -> Manifest:
     path = folder / "manifests" / f"{wanted:06d}.json"
     try:
         text = _read(path, _LARGEST_MANIFEST)
-        found = json.loads(text).get("format")
-        if isinstance(found, int) and found != FORMAT:
+        raw = json.loads(text)
+        found = raw.get("format")
+        if type(found) is not int or found < 1:
+            raise ValueError(f"its format is {found!r}")
+        if found > FORMAT:
             raise StoreMismatchError(
-                f"{folder} has format {found}; this version of rag reads {FORMAT}: build it again with "
-                "--rebuild (its embedding cache is used), or use the version of rag that built it"
+                f"{folder} has format {found}, this rag reads up to {FORMAT}: it was written by a newer "
+                "rag, upgrade the library"
             )
+        if found < FORMAT:
+            text = json.dumps(manifest_of_today(raw, found)).encode()
         manifest = _MANIFEST.validate_json(text, strict=True)
         if manifest.version != wanted:
             raise ValueError(f"it says that it is version {manifest.version}")
@@ -237,11 +260,11 @@ def read_manifest(folder: Path, version: int | None = None) -> Manifest:
         first = error.errors()[0]
         said = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
         raise StoreCorruptError(f"{path} is damaged ({said}): {ADVICE}") from None
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
         raise StoreCorruptError(f"{path} is damaged ({error}): {ADVICE}") from None
     for file in files_of(manifest):
         check_size(folder, file)
-    return manifest
+    return found, manifest
 
 
 def _read(path: Path, most: int) -> bytes:

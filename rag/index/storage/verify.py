@@ -21,6 +21,7 @@ import numpy as np
 from rag.core.errors import RagError, StoreCorruptError
 from rag.index.index import Index
 from rag.index.storage.columns import without_advice
+from rag.index.storage.formats import FORMAT
 from rag.index.storage.manifest import (
     Manifest,
     altered,
@@ -28,6 +29,7 @@ from rag.index.storage.manifest import (
     kept_versions,
     newest_version,
     pointer,
+    read_any_format,
     read_manifest,
 )
 from rag.index.storage.segment import Segment, open_segment
@@ -104,15 +106,15 @@ def _advice(folder: Path, bad: int) -> str:
         if version == bad and pointer(folder) is not None:
             continue
         try:
-            manifest = read_manifest(folder, version)
+            written_in, manifest = read_any_format(folder, version)
             undamaged = not any(altered(folder, files_of(manifest)))
         except RagError:
             continue
         if undamaged:
-            return (
-                f"version {version} is undamaged: `rag rollback {folder} {version}`, then build again to "
-                "bring it up to date"
-            )
+            command = f"rag rollback {folder} {version}"
+            if written_in < FORMAT:
+                command = f"rag upgrade {folder} --version {version}"
+            return f"version {version} is undamaged: `{command}`, then build again to bring it up to date"
     return "every other version is damaged: build again with --rebuild (the embedding cache is used)"
 
 

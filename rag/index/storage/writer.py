@@ -7,7 +7,7 @@ import datetime as dt
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,6 +34,7 @@ from rag.index.storage.manifest import (
     fsync_folder,
     kept_versions,
     newest_version,
+    read_any_format,
     read_manifest,
     write_durably,
     writer_lock,
@@ -183,6 +184,19 @@ class IndexWriter:
             notes=tuple(self.notes),
             why=why,
         )
+
+    def adopt(
+        self, old: Manifest, why: str, segments: Callable[[], Sequence[SegmentEntry]] | None = None
+    ) -> Manifest:
+        """Make the content of an older version current, with its segments rewritten if need be."""
+        with _writing(self.folder):
+            manifest = replace(
+                old, version=newest_version(self.folder) + 1, why=why,
+                created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+                segments=old.segments if segments is None else tuple(segments()),
+            )  # fmt: skip
+            publish(self.folder, manifest)
+        return manifest
 
     def _example(self, name: str) -> str:
         """Return a file of the previous version that has a field."""
@@ -377,7 +391,7 @@ def find_orphans(folder: Path, *known: Manifest) -> list[Path]:
     manifests = {manifest.version: manifest for manifest in known}
     used: set[Path] = set()
     for version in kept_versions(folder):
-        manifest = manifests.get(version) or read_manifest(folder, version)
+        manifest = manifests.get(version) or read_any_format(folder, version)[1]
         used.add(folder / "manifests" / f"{version:06d}.json")
         used |= {folder / file.path for file in files_of(manifest)}
         used |= {folder / "segments" / segment.id for segment in manifest.segments}
