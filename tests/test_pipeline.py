@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import rag
 from rag.core.answers import Usage
 from rag.core.errors import ConfigError, GenerationError, UsageError
 from rag.core.passages import Context, Hit
+from rag.index.search.results import Hits
 from rag.usage.tokens import estimate_tokens
 
 
@@ -112,10 +114,9 @@ def test_text_in_a_document_cannot_end_or_forge_a_document_of_the_prompt() -> No
 
 def test_notebook_html_escapes_what_documents_say(index: rag.Index) -> None:
     hits = index.search("leave in the United States", k=1)
-    from rag.core.passages import Hit
-    from rag.index.search.results import Hits
-
-    html = Hits([Hit("<b>.md", 0, 5, "<script>alert(1)</script>", 1.0)], hits.plan)._repr_html_()
+    plan = replace(hits.plan, where="x & y")
+    html = Hits([Hit("<b>.md", 0, 5, "<script>alert(1)</script>", 1.0)], plan)._repr_html_()
+    assert "where x &amp; y" in html
     assert "<script>" not in html
     assert "&lt;b&gt;.md" in html
     assert "leave-us.md" in hits._repr_html_()

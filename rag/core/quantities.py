@@ -1,8 +1,8 @@
-"""The numbers of a text, in a form in which two ways to write one can be compared.
+"""Read the numbers of a text in a form in which two spellings of one number are equal.
 
 ``1,000``, ``1000`` and ``a thousand`` are one number; so are ``25th`` and ``25``, ``5 %`` and ``five
-percent``, ``2024-03-01`` and ``1 March 2024``. ``5 %``, ``$5`` and ``€5`` are three, and a version, a
-time of day and a name with digits in it (``S3``, ``SEV-1``) are what they are.
+percent``, ``2024-03-01`` and ``1 March 2024``. ``5 %``, ``$5`` and ``€5`` are three numbers. A version, a
+time of day and a name with digits in it (``S3``, ``SEV-1``) equal only themselves.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ class Figure:
     Attributes
     ----------
     start, end : int
-        Where it stands, in characters, end exclusive.
+        Its offsets in the text, in characters, end exclusive.
     needs : frozenset of str
-        Forms of which a source must have one to bear it out; none where it claims nothing ("one", the
+        Forms of which a source must contain one to support it; empty if it claims nothing ("one", the
         number of a list item).
     offers : frozenset of str
-        Forms that it bears out, itself standing in a source.
+        Forms that it supports, if it stands in a source.
     """
 
     start: int
@@ -43,23 +43,23 @@ def figures(text: str) -> list[Figure]:
     >>> [sorted(figure.needs) for figure in figures("Pay 1,000 euros by the 25th, in v2.10.")]
     [['¤1000', '€1000'], ['25'], ['v2.10']]
     """
-    if not _NUMERIC.search(text):  # most sentences: the long pattern takes ten times as long to say so
+    if not _NUMERIC.search(text):  # most sentences: the long pattern would take ten times as long
         return []
     item = _ITEM.match(text)
     marker = item.end() if item else 0
-    found: list[Figure] = []
+    out: list[Figure] = []
     before: re.Match[str] | None = None
     for match in _FIGURE.finditer(text):
         if before is not None and before["number"] and match["number"]:
-            found += _shared_unit(text, before, match, found)
+            out += _shared_unit(text, before, match, out)
         read = list(_read(match))
-        found += [replace(figure, needs=frozenset()) for figure in read] if match.end() <= marker else read
+        out += [replace(figure, needs=frozenset()) for figure in read] if match.end() <= marker else read
         before = match
-    return found
+    return out
 
 
 def missing(claim: str, sources: Iterable[str]) -> list[Figure]:
-    """Return the numbers of a claim that stand in none of its sources.
+    """Return the numbers of a claim that none of its sources contains.
 
     Examples
     --------
@@ -71,7 +71,7 @@ def missing(claim: str, sources: Iterable[str]) -> list[Figure]:
     return [figure for figure in _known(claim) if figure.needs and not figure.needs & offered]
 
 
-@lru_cache(maxsize=512)  # an answer's few sentences and quotes are asked for again and again
+@lru_cache(maxsize=512)  # an answer's few sentences and quotes are read again and again
 def _known(text: str) -> tuple[Figure, ...]:
     return tuple(figures(text))
 
@@ -86,7 +86,7 @@ _SCALES = {
     "hundred": 100, "thousand": 1000, "k": 1000, "million": 10**6, "m": 10**6, "billion": 10**9,
     "bn": 10**9, "trillion": 10**12,
 }  # fmt: skip
-# Words that claim no number ("one of them", "the first"), though as a source they do say one.
+# Words that claim no number ("one of them", "the first"), though in a source they state one.
 _ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split()
 _CURRENCIES = {
     "$": "$", "usd": "$", "dollar": "$", "dollars": "$", "€": "€", "eur": "€", "euro": "€", "euros": "€",
@@ -98,10 +98,10 @@ _MONTH = (
     r"(?:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sept?(?:ember)?|"
     r"Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?)\b"
 )
-_FREE = r"(?<![^\W_])"  # what a number must not stand directly behind: a letter or a digit
+_FREE = r"(?<![^\W_])"  # no letter or digit stands directly before a number
 _TH = r"(?:st|nd|rd|th)?"
 _ITEM = re.compile(r"\s*(?:[-*+•◦▪–]\s+)?\(?\d{1,3}[.)](?=\s)")
-# A range: the second number's unit, or the first one's currency, is that of both.
+# A range: the second number's unit, or the first one's currency, belongs to both.
 _RANGE = re.compile(r"\s*(?:-|–|—|to|and|or)\s*")
 _FIGURE = re.compile(
     rf"(?P<iso>{_FREE}\d{{4}}-\d\d-\d\d(?!\d))"
@@ -122,7 +122,7 @@ _FIGURE = re.compile(
 )
 
 
-#: What every number begins with or holds.
+#: Every number contains or begins with one of these.
 _NUMERIC = re.compile(
     rf"\d|\b(?:{'|'.join([*_TENS, *_SMALL, *_ORDINALS])}|a (?:hundred|thousand|million|billion|trillion))",
     re.IGNORECASE,
@@ -167,7 +167,7 @@ def _number(match: re.Match[str], unit: str) -> Figure:
     word = (match["word"] or "").lower()
     if word in ("one", *_ORDINALS) and not match["scale"]:
         return Figure(start, end, frozenset(), frozenset({value, f"¤{value}"}))
-    if unit:  # a source that names no currency does not contradict one
+    if unit:  # a source without a currency contradicts none
         money = f"{unit}{value}"
         return Figure(start, end, frozenset({money, f"¤{value}"}), frozenset({money, value}))
     size = value.lstrip("-")
@@ -182,39 +182,39 @@ def _value(match: re.Match[str]) -> str:
         parts = re.split(r"[- ]", word)
         ordinal = _ORDINALS.index(word) + 1 if word in _ORDINALS else 0
         number = Decimal(ordinal or sum(_WORDS.get(part, 1) for part in parts))
-    if match["scale"]:  # a product is rounded to 28 digits; a number alone stays as long as it is
+    if match["scale"]:  # a product is rounded to 28 digits; a number alone keeps all of its digits
         number *= _SCALES[match["scale"].strip().lower()]
     return _plain(number)
 
 
 def _unit(match: re.Match[str]) -> str:
-    said = (match["before"] or match["after"] or "").lower()
-    return "%" if said.startswith(("%", "per")) else _CURRENCIES.get(said, "")
+    unit = (match["before"] or match["after"] or "").lower()
+    return "%" if unit.startswith(("%", "per")) else _CURRENCIES.get(unit, "")
 
 
 def _shared_unit(
-    text: str, first: re.Match[str], second: re.Match[str], found: list[Figure]
+    text: str, first: re.Match[str], second: re.Match[str], before: list[Figure]
 ) -> Iterator[Figure]:
-    """Let the ends of a range share a unit; takes the first end's figure off `found` where it changes."""
+    """Let the ends of a range share a unit; removes the first end's figure from `before` if it changes."""
     if not _RANGE.fullmatch(text, first.end(), second.start()):
         return
     unit = _unit(second)
     if unit and not _unit(first) and (unit == "%" or second["after"]):
-        found.pop()
+        before.pop()
         yield _number(first, unit)
 
 
 def _plain(number: Decimal | str) -> str:
-    """Write a number without the zeros that say nothing."""
+    """Write a number without insignificant zeros."""
     written = f"{Decimal(number):f}"
     return written.rstrip("0").rstrip(".") if "." in written else written
 
 
 def _release(version: str) -> str:
-    """Return a version without a last ``.0``: 3.0 and 3 are one, 2.10 and 2.1 are two."""
+    """Return a version without a last ``.0``: 3.0 equals 3, but 2.10 is not 2.1."""
     return version.removesuffix(".0")
 
 
 def _figure(start: int, end: int, needs: Iterable[str], offers: Iterable[str] = ()) -> Figure:
-    """Return a figure that offers what it needs, and more."""
+    """Return a figure that offers all forms that it needs, and more."""
     return Figure(start, end, frozenset(needs), frozenset((*needs, *offers)))

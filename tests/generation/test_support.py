@@ -16,9 +16,9 @@ from rag.core.answers import Answer, Call, Citation, Step, Usage
 from rag.core.passages import Context, Hit
 from rag.core.quantities import figures, missing
 from rag.core.text import sentences
-from rag.generation.citations import narrowed, read_reply
+from rag.generation.citations import read_reply
+from rag.generation.quotes import narrowed
 from rag.generation.support import LEAST_SHARED, judge, shared, support
-from rag.notebook.display import answer_html, spent
 
 TRAVEL = "Economy class is booked for flights under six hours; business class needs a director's approval."
 LEAVE = (
@@ -129,30 +129,33 @@ def cited(text: str, number: int = 1, **changes: object) -> Citation:
 
 
 @pytest.mark.parametrize(("question", "quote", "claim"), SUPPORTED)
-def test_what_a_quote_says_in_other_words_and_number_forms_is_supported(
-    question: str, quote: str, claim: str
-) -> None:
+def test_supported(question: str, quote: str, claim: str) -> None:
+    """A quote's content in other words and number forms is supported."""
     assert judge(claim, [cited(quote)], question) == ""
 
 
 @pytest.mark.parametrize(("question", "quote", "claim"), UNSUPPORTED)
-def test_another_number_or_another_matter_is_not_supported(question: str, quote: str, claim: str) -> None:
+def test_unsupported(question: str, quote: str, claim: str) -> None:
+    """Another number or another matter is not supported."""
     if claim == "A day off may be taken at the end of a project.":
         pytest.xfail("shares two of its five words with a quote that speaks of something else")
     assert judge(claim, [cited(quote)], question)
 
 
 @pytest.mark.parametrize(("question", "quote", "claim"), NOT_SEEN)
-def test_a_denial_or_a_swap_is_not_seen(question: str, quote: str, claim: str) -> None:
+def test_denials(question: str, quote: str, claim: str) -> None:
+    """A denial or a swap is not seen."""
     assert judge(claim, [cited(quote)], question) == ""  # documented: words are compared, not meanings
 
 
 @pytest.mark.parametrize(("question", "quote", "claim"), PARAPHRASED)
-def test_a_paraphrase_without_a_common_word_is_not_counted(question: str, quote: str, claim: str) -> None:
+def test_paraphrases(question: str, quote: str, claim: str) -> None:
+    """A paraphrase without a common word is not counted."""
     assert judge(claim, [cited(quote)], question) == "what it cites speaks of something else"
 
 
-def test_the_least_share_lies_between_the_examples() -> None:
+def test_least_share() -> None:
+    """The least share lies between the examples."""
     right = [shared(claim, [quote], question) for question, quote, claim in SUPPORTED]
     assert min(right) >= LEAST_SHARED
     wrong = [
@@ -199,7 +202,8 @@ def test_what_claims_no_number_needs_none() -> None:
 
 
 @given(st.integers(0, 10**9), st.integers(0, 10**9))
-def test_a_number_is_borne_out_by_itself_alone_however_it_is_written(one: int, other: int) -> None:
+def test_numbers(one: int, other: int) -> None:
+    """A number is supported by itself alone, however it is written."""
     for written in (f"{one}", f"{one:,}", f"{one}.0", f"{one:,} units"):
         assert not missing(f"It is {one}.", [f"at {written}"])
         assert bool(missing(f"It is {other} in all", [f"at {written}"])) == (one != other)
@@ -215,24 +219,26 @@ def test_figures_lie_in_their_text_in_order(text: str) -> None:
     )
 
 
-def test_sentences_are_judged_by_the_marks_in_and_behind_them() -> None:
+def test_sentences_and_marks() -> None:
+    """Sentences are judged by the marks in and behind them."""
     text = (
         "# Leave\n\nHere is what I found:\n- In Europe it is 28 days. [1]\n- In Asia [1] it is 30 days.\n"
         "- The stipend is [2] €1,200.\n\nAsk your manager. [9]\n\nIs that enough?\n\n---\n"
     )
-    found = support(
+    judged = support(
         text, [cited("Annual leave in Europe is 28 days."), cited(EQUIPMENT, 2)], "How much leave?"
     )
-    assert [text[s.start : s.end] for s in found.sentences] == [
+    assert [text[s.start : s.end] for s in judged.sentences] == [
         "- In Europe it is 28 days.", "- In Asia [1] it is 30 days.", "- The stipend is [2] €1,200.", "Ask your manager.",
     ]  # fmt: skip
-    assert [s.citations for s in found.sentences] == [(1,), (1,), (2,), ()]
-    assert [s.why for s in found.sentences] == ["", "30 is not in what it cites", "", "it cites nothing"]
-    assert found.share == 0.5
-    assert str(found) == "supported 2 of 4 sentences"
+    assert [s.citations for s in judged.sentences] == [(1,), (1,), (2,), ()]
+    assert [s.why for s in judged.sentences] == ["", "30 is not in what it cites", "", "it cites nothing"]
+    assert judged.share == 0.5
+    assert str(judged) == "supported 2 of 4 sentences"
 
 
-def test_a_mark_behind_the_full_stop_or_on_the_next_line_belongs_to_the_sentence_before() -> None:
+def test_late_marks() -> None:
+    """A mark behind the full stop or on the next line belongs to the sentence before."""
     quote = cited("Leave is 28 days.")
     for text in (
         "Leave is 28 days. [1]",
@@ -243,14 +249,16 @@ def test_a_mark_behind_the_full_stop_or_on_the_next_line_belongs_to_the_sentence
         assert [s.citations for s in support(f"{text} More is said.", [quote]).sentences] == [(1,), ()]
 
 
-def test_a_mark_behind_a_full_stop_ends_a_sentence_whatever_comes_then() -> None:
-    found = support(
+def test_marks_end_sentences() -> None:
+    """A mark behind a full stop ends a sentence, whatever follows."""
+    judged = support(
         "It is 28 days. [1] e-mail <b>us</b>. [1] [2] and so on", [cited("28 days"), cited("e-mail us", 2)]
     )
-    assert [s.citations for s in found.sentences] == [(1,), (1, 2), ()]
+    assert [s.citations for s in judged.sentences] == [(1,), (1, 2), ()]
 
 
-def test_numbers_of_the_question_need_no_source_and_a_wrong_quote_supports_nothing() -> None:
+def test_numbers_of_the_question() -> None:
+    """Numbers of the question need no source; a missing quote supports nothing."""
     quote = cited("Trips are booked by the travel desk.")
     assert support("A trip of 9 days is booked by the travel desk. [1]", [quote]).share == 0
     assert (
@@ -262,13 +270,15 @@ def test_numbers_of_the_question_need_no_source_and_a_wrong_quote_supports_nothi
     )
 
 
-def test_the_head_of_a_table_and_a_bold_heading_claim_nothing() -> None:
+def test_no_claims() -> None:
+    """The head of a table and a bold heading state nothing."""
     text = "**Leave by region**\n\n| Region | Days |\n|---|---|\n| Europe | 28 | [1]\n\n**Ask first.**"
-    found = support(text, [cited("| Europe | 28 |")])
-    assert [text[s.start : s.end] for s in found.sentences] == ["| Europe | 28 |", "**Ask first.**"]
+    judged = support(text, [cited("| Europe | 28 |")])
+    assert [text[s.start : s.end] for s in judged.sentences] == ["| Europe | 28 |", "**Ask first.**"]
 
 
-def test_nothing_said_has_no_share() -> None:
+def test_no_share() -> None:
+    """A text that states nothing has no share."""
     for text in ("", "  \n", "# Heading", "---", "Which region?"):
         assert support(text, []).share is None
 
@@ -287,7 +297,8 @@ CITED = [
 
 
 @given(TEXTS, st.text(alphabet="abc 12.,:#|-?\n", max_size=30))
-def test_an_uncited_sentence_never_raises_the_share(text: str, more: str) -> None:
+def test_uncited_sentence(text: str, more: str) -> None:
+    """A sentence without a citation never raises the share."""
     before, after = support(text, CITED), support(f"{text}\n\n{more}", CITED)
     if before.share is None:
         assert not after.share
@@ -296,18 +307,20 @@ def test_an_uncited_sentence_never_raises_the_share(text: str, more: str) -> Non
 
 
 @given(TEXTS)
-def test_sentences_are_disjoint_spans_of_the_text(text: str) -> None:
-    found = support(text, CITED)
-    assert (found.share is None) == (not found.sentences)
-    ends = [0, *(sentence.end for sentence in found.sentences)]
+def test_spans(text: str) -> None:
+    """Sentences are disjoint spans of the text."""
+    judged = support(text, CITED)
+    assert (judged.share is None) == (not judged.sentences)
+    ends = [0, *(sentence.end for sentence in judged.sentences)]
     assert all(
         end <= sentence.start < sentence.end <= len(text)
-        for end, sentence in zip(ends, found.sentences, strict=False)
+        for end, sentence in zip(ends, judged.sentences, strict=False)
     )
-    assert all(sentence.supported == (sentence.why == "") for sentence in found.sentences)
+    assert all(sentence.supported == (sentence.why == "") for sentence in judged.sentences)
 
 
-def test_a_passage_is_narrowed_to_the_sentences_that_bear_out_the_claim() -> None:
+def test_narrowed() -> None:
+    """A passage is narrowed to the sentences that support the claim."""
     text = (
         "Leave differs. In Europe it is 28 days. In the US it is 20 days. Dogs are welcome in every office."
     )
@@ -327,7 +340,8 @@ def test_a_passage_is_narrowed_to_the_sentences_that_bear_out_the_claim() -> Non
     ),
     st.lists(st.sampled_from(["25", "28 days", "leave", "dogs", "v2.1", "99"]), max_size=4),
 )
-def test_what_a_passage_bears_out_its_narrower_part_does(passage: list[str], claim: list[str]) -> None:
+def test_narrowed_numbers(passage: list[str], claim: list[str]) -> None:
+    """The narrower part has every number of the claim that the passage has."""
     text, said = " ".join(passage), " ".join(claim)
     start, end = narrowed(text, 0, len(text), said)
     assert 0 <= start < end <= len(text)
@@ -336,7 +350,8 @@ def test_what_a_passage_bears_out_its_narrower_part_does(passage: list[str], cla
     ]
 
 
-def test_the_support_of_a_reply_is_that_of_its_text() -> None:
+def test_support_of_a_reply() -> None:
+    """The support of a reply is that of its text."""
     hits = [Hit("a.md", 0, len(LEAVE), LEAVE, 1.0)]
     reader = read_reply(
         'You get 28 days.<cite doc="1">28 days of annual leave</cite> Ask HR.',
@@ -358,9 +373,8 @@ def _sentences(golden: list[dict], texts: dict[str, str]) -> list[tuple[str, lis
     return found
 
 
-def test_the_judgement_errs_as_rarely_as_is_documented(
-    golden: list[dict], handbook_texts: dict[str, str]
-) -> None:
+def test_error_rates(golden: list[dict], handbook_texts: dict[str, str]) -> None:
+    """The judgement errs as rarely as is documented."""
     rows = _sentences(golden, handbook_texts)
     told = lambda claim, quotes, question: missing(claim, [q.text for q in quotes] + [question])  # noqa: E731
     right = [row for row in rows if not told(*row)]
@@ -374,9 +388,8 @@ def test_the_judgement_errs_as_rarely_as_is_documented(
     assert sum(not judge(*row) for row in strange) / len(strange) < 0.05
 
 
-def test_a_changed_number_in_a_golden_answer_is_caught(
-    golden: list[dict], handbook_texts: dict[str, str]
-) -> None:
+def test_changed_numbers(golden: list[dict], handbook_texts: dict[str, str]) -> None:
+    """A changed number in a golden answer is caught."""
     chance, caught = random.Random(0), []
     for claim, quotes, question in _sentences(golden, handbook_texts):
         numbers = list(re.finditer(r"\d+", claim))
@@ -400,14 +413,15 @@ def an_answer(**changes: Any) -> Answer:
     usage = Usage(1200, 80, 5000, 0, 0.0016)
     whole = Answer(
         "How much leave?", reader.text, True, tuple(reader.citations), Context(hits, len(LEAVE), 4000, "chars"), usage,
-        (Step("retrieve", 0.01),), "ClaudeBedrock x", "answer-v1", supported=reader.support.share,
+        (Step("retrieve", 0.01),), "ClaudeBedrock x", "answer-v1", support=reader.support,
     )  # fmt: skip
     return replace(whole, **changes)
 
 
-def test_a_terminal_shows_places_quotes_what_is_wrong_and_what_it_cost(
+def test_terminal(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    """A terminal shows places, quotes, faults and costs."""
     show_answer(
         an_answer(stop_reason="max_tokens", guardrail="masked", notes=("haiku answered, as sonnet failed",))
     )
@@ -425,10 +439,10 @@ def test_a_terminal_shows_places_quotes_what_is_wrong_and_what_it_cost(
     ]  # fmt: skip
 
 
-def test_a_notebook_shows_the_same_with_every_value_escaped() -> None:
-    html = answer_html(
-        an_answer(stop_reason="model_context_window_exceeded", guardrail="blocked", notes=("<script>",))
-    )
+def test_notebook() -> None:
+    """A notebook shows the same, with every value escaped."""
+    changes = {"stop_reason": "model_context_window_exceeded", "guardrail": "blocked", "notes": ("<script>",)}
+    html = an_answer(**changes)._repr_html_()
     assert "supported 1 of 3 sentences" in html
     assert (
         '[1] <span style="text-decoration:underline dotted #b58900" title="30 is not in what it cites">&lt;b&gt;30&lt;/b&gt; carry over.</span> [2?]'
@@ -440,25 +454,27 @@ def test_a_notebook_shows_the_same_with_every_value_escaped() -> None:
     assert not re.search(r"<(script|i|b>\d)", html)
 
 
-def test_what_an_answer_cost_is_said_of_itself_and_of_all_its_calls() -> None:
-    assert spent(an_answer(usage=Usage(5, 6, cost_usd=0.0))) == "free"
-    assert spent(an_answer(usage=Usage(5, 6))) == "5 tokens in, 6 out, no known price"
+def test_costs() -> None:
+    """The cost of an answer is shown for itself, and for all its calls."""
+    assert an_answer(usage=Usage(5, 6, cost_usd=0.0)).spent == "free"
+    assert an_answer(usage=Usage(5, 6)).spent == "5 tokens in, 6 out, no known price"
     own = Call("claude", "generate", Usage(5, 6, cost_usd=0.0012))
-    assert spent(an_answer(usage=own.usage, calls=(own,))) == "5 tokens in, 6 out, $0.0012"
+    assert an_answer(usage=own.usage, calls=(own,)).spent == "5 tokens in, 6 out, $0.0012"
     rerank, unknown = Call("rerank", "rerank", Usage(cost_usd=0.001)), Call("x", "embed", Usage(9))
     assert (
-        spent(an_answer(usage=own.usage, calls=(rerank, own)))
+        an_answer(usage=own.usage, calls=(rerank, own)).spent
         == "5 tokens in, 6 out, $0.0012; all 2 calls (rerank, generate): $0.0022"
     )
-    assert spent(an_answer(usage=own.usage, calls=(unknown, own))).endswith(
+    assert an_answer(usage=own.usage, calls=(unknown, own)).spent.endswith(
         "all 2 calls (embed, generate): at least $0.0012"
     )
 
 
-def test_notes_that_say_it_already_are_not_doubled_and_an_unjudged_answer_says_nothing_of_support(
+def test_notes(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    show_answer(an_answer(stop_reason="max_tokens", notes=("the answer is cut: allow more",), supported=None))
+    """Notes are not repeated, and an answer that was not judged shows no support."""
+    show_answer(an_answer(stop_reason="max_tokens", notes=("the answer is cut: allow more",), support=None))
     out, err = capsys.readouterr()
     assert err == "note: the answer is cut: allow more\n"
     assert "supported" not in out

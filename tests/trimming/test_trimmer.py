@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.documents import Document
 
-from rag.core.passages import Hit
+from rag.core.passages import Hit, joined
 from rag.embedding.static import StaticEmbeddings
-from rag.trimming import BudgetTrimmer, relevance
-from rag.trimming.relevance import cover
+from rag.trimming import BudgetTrimmer, coverage
+from rag.trimming.coverage import cover
 
 SENTENCES = ["Anyone may declare a SEV-1. ", "Pay day is the 25th of a month. ", "# Leave\n\n", "Staff take 28 days. ",
              "Backups run nightly, and restores are tested.\n\n", "x" * 40 + " ", "東京の休暇は二十日です。"]  # fmt: skip
@@ -46,13 +46,12 @@ def corpora(draw: st.DrawFn) -> tuple[dict[str, str], list[Hit]]:
     st.sampled_from(["chars", "tokens"]),
     st.sampled_from(["passages", "chunks", "sentences"]),
 )
-def test_a_context_fits_its_budget_and_reproduces_its_text(
-    corpus, budget: int, unit: str, strategy: str
-) -> None:
+def test_budget_and_slices(corpus, budget: int, unit: str, strategy: str) -> None:
+    """A context fits its budget, and its passages are disjoint slices of their documents."""
     texts, hits = corpus
     trimmer = BudgetTrimmer(budget=budget, unit=unit, strategy=strategy)
     documents = [h.to_document() for h in hits]
-    passages, candidates = trimmer.trim(documents, "leave days")
+    passages, candidates = trimmer.trim(hits, "leave days")
     assert [p.to_document() for p in passages] == trimmer.compress_documents(documents, "leave days")
     assert [(c.source, c.start, c.end) for c in candidates] == [(h.source, h.start, h.end) for h in hits]
     for hit, candidate in zip(hits, candidates, strict=True):
@@ -74,11 +73,11 @@ def hit(start: int, text: str, score: float, gap: str | None = None, source: str
 
 
 def trim(hits: list[Hit], **settings) -> list[Hit]:
-    documents = BudgetTrimmer(**settings).compress_documents([h.to_document() for h in hits], "leave")
-    return [Hit.from_document(document) for document in documents]
+    return BudgetTrimmer(**settings).trim(hits, "leave")[0]
 
 
-def test_the_best_are_taken_first_and_go_out_in_reading_order() -> None:
+def test_order() -> None:
+    """The best are taken first, and sent in reading order."""
     hits = [
         hit(200, "third", 3.0),
         hit(100, "second", 5.0),
@@ -89,7 +88,8 @@ def test_the_best_are_taken_first_and_go_out_in_reading_order() -> None:
     assert [h.text for h in trim(hits, budget=12)] == ["other", "second"]
 
 
-def test_neighbours_become_one_passage_with_the_white_space_between_them() -> None:
+def test_neighbours() -> None:
+    """Neighbours become one passage with the white space between them."""
     hits = [
         hit(0, "One.", 2.0, "\n\n", page_start=1, page_end=1),
         hit(6, "Two.", 3.0, page_start=2, page_end=2),
@@ -100,12 +100,14 @@ def test_neighbours_become_one_passage_with_the_white_space_between_them() -> No
     assert len(trim(hits, budget=9)) == 1  # the gap counts: only one of them fits
 
 
-def test_what_was_already_said_is_left_out() -> None:
+def test_repeats() -> None:
+    """Repeated text is left out."""
     hits = [hit(0, "Pay day is the 25th.", 3.0), hit(0, "Pay  day is the 25th.", 2.0, source="old.md")]
     assert [h.source for h in trim(hits, budget=500)] == ["a.md"]
 
 
-def test_sentences_are_picked_out_of_long_chunks_by_meaning_and_words() -> None:
+def test_sentences_of_long_chunks() -> None:
+    """Sentences are picked out of long chunks by meaning and words."""
     text = (
         "The office has a kitchen. Annual leave is 28 days a year for all staff. Bicycles go in the basement."
     )
@@ -121,7 +123,8 @@ def row(start: int, text: str, score: float, gap: str | None = None) -> Hit:
     return hit(start, text, score, gap, table_head=HEAD, table_head_start=100)
 
 
-def test_a_row_brings_the_head_of_its_table_within_the_budget() -> None:
+def test_table_head() -> None:
+    """A row brings the head of its table, within the budget."""
     below = 100 + len(HEAD)
     first, second = row(below, "| Lisbon | 28 |", 1.0, "\n"), row(below + 16, "| Oslo | 30 |", 9.0)
     both = trim([first, second], budget=500)
@@ -133,14 +136,16 @@ def test_a_row_brings_the_head_of_its_table_within_the_budget() -> None:
     assert sum(len(p.text) for p in trim([second], budget=len(HEAD) + 13)) <= len(HEAD) + 13
 
 
-def test_a_head_that_a_candidate_holds_is_not_sent_twice() -> None:
+def test_held_table_head() -> None:
+    """A head that a candidate holds is not sent twice."""
     above = hit(90, f"Allowances {HEAD}".rstrip(), 0.5)
     assert above.end > 100
     found = trim([above, row(100 + len(HEAD) + 16, "| Oslo | 30 |", 9.0)], budget=500)
     assert sum(p.text.count("| place | days |") for p in found) == 1
 
 
-def test_what_differs_by_a_number_or_a_not_is_no_repeat() -> None:
+def test_near_repeats() -> None:
+    """A text that differs by a number or a "not" is no repeat."""
     texts = [
         "Staff in all our offices may carry over 5 days of leave into the next year.",
         "Staff in all our offices may carry over 8 days of leave into the next year.",
@@ -149,24 +154,24 @@ def test_what_differs_by_a_number_or_a_not_is_no_repeat() -> None:
     hits = [hit(0, text, 3.0 - n, source=f"{n}.md") for n, text in enumerate(texts)]
     assert sorted(h.source for h in trim(hits, budget=1000)) == ["0.md", "1.md", "2.md"]
     part = hit(0, "may carry over 5 days of leave", 1.0, source="part.md")
-    found = BudgetTrimmer(budget=1000, strategy="chunks").trim(
-        [h.to_document() for h in [*hits, part]], "leave"
-    )
-    assert [c.why for c in found[1]] == ["kept", "kept", "kept", "said already"]
+    _, candidates = BudgetTrimmer(budget=1000, strategy="chunks").trim([*hits, part], "leave")
+    assert [c.why for c in candidates] == ["kept", "kept", "kept", "said already"]
 
 
-def test_every_candidate_is_told_what_became_of_it() -> None:
+def test_candidates() -> None:
+    """What became of every candidate is known."""
     long = "Annual leave is 28 days a year for all staff. " + "The canteen has a piano and a view. " * 15
     hits = [hit(0, long.strip(), 2.0), hit(5, long[5:40], 1.0), hit(0, "x" * 900, 0.5, source="z.md")]
     trimmer = BudgetTrimmer(budget=120, embedder=StaticEmbeddings())
-    passages, candidates = trimmer.trim([h.to_document() for h in hits], "how much annual leave")
+    passages, candidates = trimmer.trim(hits, "how much annual leave")
     assert passages[0].text.startswith("Annual leave is 28 days")
     assert [c.why for c in candidates] == ["kept in part", "held by another candidate", "no room"]
     assert candidates[0].kept == 80 / 585  # two sentences; the gap between them is no candidate
     assert candidates[1].score is None
 
 
-def test_the_word_that_is_meant_counts_as_well_as_the_word_that_was_asked() -> None:
+def test_cover() -> None:
+    """A word of the same meaning counts as well as the word itself."""
     texts = ["The car is in the garage.", "The soup is in the bowl.", "The automobile needs fuel."]
     alone = cover(texts, [False] * 3, "automobile garage")
     near = cover(texts, [False] * 3, "automobile garage", StaticEmbeddings())
@@ -177,21 +182,23 @@ def test_the_word_that_is_meant_counts_as_well_as_the_word_that_was_asked() -> N
     assert beside.tolist() == [0.5, 0.6, 0.5]  # a neighbour's words count 0.6
 
 
-def test_nothing_fits_or_nothing_is_there() -> None:
+def test_nothing_fits() -> None:
+    """Nothing that fits, or no candidates, is no passage."""
     assert trim([hit(0, "too long for it", 1.0)], budget=3) == []
     assert trim([], budget=3) == []
 
 
 @pytest.mark.parametrize("strategy", ["passages", "sentences", "chunks"])
 @pytest.mark.parametrize(("size", "overlap"), [(120, 40), (700, 200), (90, 89)])
-def test_overlapping_candidates_lose_nothing(strategy: str, size: int, overlap: int) -> None:
+def test_overlaps(strategy: str, size: int, overlap: int) -> None:
+    """Overlapping candidates lose nothing."""
     text = " ".join(f"Fact {n} of the handbook says {n * 7} and no more." for n in range(40))
     starts = range(0, len(text), size - overlap)
     hits = [hit(at, text[at : at + size].rstrip(), float(n % 7)) for n, at in enumerate(starts)]
     hits = [
         replace(h, start=h.start + len(h.text) - len(h.text.lstrip()), text=h.text.lstrip()) for h in hits
     ]
-    found, _ = BudgetTrimmer(budget=100_000, strategy=strategy).trim([h.to_document() for h in hits], "x")
+    found, _ = BudgetTrimmer(budget=100_000, strategy=strategy).trim(hits, "x")
     held = {at for p in found for at in range(p.start, p.end)}
     assert {at for at, c in enumerate(text) if not c.isspace()} <= held
     assert all(text[p.start : p.end] == p.text for p in found)
@@ -199,16 +206,56 @@ def test_overlapping_candidates_lose_nothing(strategy: str, size: int, overlap: 
     assert len(found) == 1 and found[0].text == text  # the pieces join again
 
 
-def test_chunks_without_offsets_are_places_of_their_own() -> None:
+def test_unplaced() -> None:
+    """Chunks without offsets are documents of their own."""
     facts = ["Leave is 28 days.", "Pay day is the 25th.", "The canteen opens at noon."]
     documents = [Document(fact, metadata={"source": "a.pdf"}) for fact in facts] + [
         Document("No source at all.")
     ]
     kept = BudgetTrimmer(budget=500).compress_documents(documents, "leave")
     assert sorted(d.page_content for d in kept) == sorted([*facts, "No source at all."])
+    assert not any("start" in d.metadata or "end" in d.metadata for d in kept)
 
 
-def test_signs_are_no_repeats() -> None:
+def test_documents_and_hits() -> None:
+    """Documents, with and without offsets, are trimmed as the hits that they become."""
+    text = "Leave is 28 days. The canteen opens at noon. Leave is asked for in advance. " * 3
+    documents = [
+        Document(text, metadata={"source": "a.pdf", "score": 1.0}),
+        hit(5, "Ask for leave.", 2.0).to_document(),
+    ]
+    trimmer = BudgetTrimmer(budget=60, strategy="sentences")
+    hits = [Hit.from_document(document) for document in documents]
+    passages, candidates = trimmer.trim(hits, "leave")
+    assert trimmer.trim(documents, "leave") == (passages, candidates)
+    assert [p.to_document() for p in passages] == trimmer.compress_documents(documents, "leave")
+    assert {p.source: p.placed for p in passages} == {"a.pdf": False, "a.md": True}
+
+
+def test_sections() -> None:
+    """A passage of several chunks has the section of each, and a part of one only its own."""
+    one = hit(0, "Leave is 28 days for all of us.", 1.0, "\n\n", section=("Leave",))
+    two = hit(33, "Pay is on the 25th of a month.", 1.0, section=("Pay",))
+    (both,) = trim([two, one], budget=100)
+    assert (both.section, both.section_breaks) == (("Leave",), ((33, ("Pay",)),))
+    assert both.place == "a.md, Leave; Pay"
+    whole = joined([one, two])
+    (part,) = trim([replace(whole, score=1.0)], budget=35, strategy="sentences")
+    assert (part.text, part.section, part.section_breaks) == (
+        "Leave is 28 days for all of us.",
+        ("Leave",),
+        (),
+    )
+    (other,) = BudgetTrimmer(budget=35, strategy="sentences").trim([whole], "pay")[0]
+    assert (other.text, other.section, other.section_breaks) == (
+        "Pay is on the 25th of a month.",
+        ("Pay",),
+        (),
+    )
+
+
+def test_signs() -> None:
+    """Texts that differ by a sign are no repeats."""
     pairs = ("is >= 30", "is <= 30"), ("is 5", "is -5"), ("costs $50", "costs €50")
     for one, two in pairs:
         hits = [
@@ -217,7 +264,8 @@ def test_signs_are_no_repeats() -> None:
         assert len(trim(hits, budget=500)) == 2
 
 
-def test_what_is_no_row_brings_no_head_and_a_head_has_no_page_of_its_own() -> None:
+def test_no_row() -> None:
+    """Text that is no row brings no head, and a head has no page."""
     below = 100 + len(HEAD)
     assert [p.text for p in trim([row(below + 40, "Visitors park outside.", 2.0)], budget=500)] == [
         "Visitors park outside."
@@ -227,7 +275,8 @@ def test_what_is_no_row_brings_no_head_and_a_head_has_no_page_of_its_own() -> No
     assert [(p.text, p.page_start) for p in found] == [(HEAD.rstrip(), None), ("| Oslo | 30 |", 7)]
 
 
-def test_keys_of_ours_with_values_of_other_types_are_the_users() -> None:
+def test_foreign_keys() -> None:
+    """A reserved key whose value has another type is the user's."""
     odd = {"source": 7, "score": [1], "start": "00:10", "section": "Intro", "page_start": "3", "page_breaks": "x",
            "table_head": 1, "gap": 0}  # fmt: skip
     found = Hit.from_document(Document("Text.", metadata=odd))
@@ -244,12 +293,15 @@ def test_keys_of_ours_with_values_of_other_types_are_the_users() -> None:
 @pytest.mark.parametrize(
     "scores", [[float("nan"), 1.0, float("inf")], [1e308, 1.5e308, -1e308], [float("nan")] * 3]
 )
-def test_scores_that_are_no_numbers_break_nothing(scores: list[float]) -> None:
+def test_odd_scores(scores: list[float]) -> None:
+    """Scores that are no finite numbers break nothing."""
     hits = [hit(0, f"Fact {n}.", score, source=f"{n}") for n, score in enumerate(scores)]
     assert len(trim(hits, budget=500)) == 3
 
 
-def test_words_of_any_length_and_vectors_of_any_norm_give_a_cover_within_bounds() -> None:
+def test_cover_bounds() -> None:
+    """Words of any length and vectors of any norm give a cover within bounds."""
+
     class Loud(StaticEmbeddings):
         fingerprint = "loud/1"
 
@@ -277,9 +329,10 @@ class Counting(StaticEmbeddings):
         return super().vectors(texts)
 
 
-def test_a_word_is_embedded_once_however_many_texts_hold_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relevance, "_MOST_TEXTS", 3)
-    monkeypatch.setattr(relevance, "_vocabularies", {})
+def test_words_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A word is embedded once, however many texts hold it."""
+    monkeypatch.setattr(coverage, "_MOST_TEXTS", 3)
+    monkeypatch.setattr(coverage, "_vocabularies", {})
     embedder = Counting()
     texts = [f"{word} leave in the office" for word in ("annual", "parental", "sick", "unpaid", "special")]
     for _ in range(3):
@@ -289,9 +342,10 @@ def test_a_word_is_embedded_once_however_many_texts_hold_it(monkeypatch: pytest.
     assert sorted(embedder.words) == sorted(words)
 
 
-def test_threads_that_fill_a_vocabulary_again_and_again_get_the_same_covers(
+def test_threads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Threads that fill a vocabulary again and again get the same covers."""
     questions = [f"{a} {b}" for a in ("annual", "backup", "audit") for b in ("leave", "region", "zebra")]
     texts = [f"{word} and {question}" for word in ("often", "seldom") for question in questions]
 
@@ -299,16 +353,34 @@ def test_threads_that_fill_a_vocabulary_again_and_again_get_the_same_covers(
         return cover(texts, [False] * len(texts), question, StaticEmbeddings()).tolist()
 
     expected = {question: ask(question) for question in questions}
-    monkeypatch.setattr(relevance, "_MOST_WORDS", 9)
-    monkeypatch.setattr(relevance, "_MOST_TEXTS", 5)
+    monkeypatch.setattr(coverage, "_MOST_WORDS", 9)
+    monkeypatch.setattr(coverage, "_MOST_TEXTS", 5)
     with ThreadPoolExecutor(8) as pool:
         for question, found in zip(questions * 20, pool.map(ask, questions * 20), strict=True):
             assert found == expected[question]
 
 
-def test_a_hit_goes_through_a_document_and_back_unchanged_whatever_numbers_it_has() -> None:
+def test_round_trip() -> None:
+    """A hit goes through a document and back unchanged, whatever its number types."""
     whole = Hit(
-        "a.md", 3, 7, "text", 1.5, "d", "c", " ", 2, 4, (5, 6), ("A", "B"), "| a |", 0, 0.5, 2.5, {"k": [1]}
+        "a.md",
+        3,
+        7,
+        "text",
+        1.5,
+        "d",
+        "c",
+        " ",
+        2,
+        4,
+        (5, 6),
+        ("A", "B"),
+        ((5, ("C",)),),
+        "| a |",
+        0,
+        0.5,
+        2.5,
+        metadata={"k": [1]},
     )
     assert Hit.from_document(whole.to_document()) == whole
     assert Hit.from_document(hit(0, "Bare.", 0.0).to_document()) == hit(0, "Bare.", 0.0)
@@ -323,7 +395,8 @@ def test_a_hit_goes_through_a_document_and_back_unchanged_whatever_numbers_it_ha
     assert found.to_document().metadata["page_start"] == 2
 
 
-def test_the_whole_of_a_hit_is_the_hit_and_pages_are_always_two() -> None:
+def test_narrowed_pages() -> None:
+    """The whole of a hit is the hit; a page range has two ends."""
     paged = Hit("a.pdf", 0, 9, "One. Two.", 1.0, page_start=1, page_end=2, page_breaks=(5,))
     assert paged.narrowed(0, 9) is paged
     assert [(part.page_start, part.page_end) for part in (paged.narrowed(0, 4), paged.narrowed(5, 9))] == [
