@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from rag.bedrock.embeddings.titan import TitanEmbeddings
     from rag.building.build import build, plan
     from rag.chunking import SemanticChunker
-    from rag.config.open import Index, Loader
+    from rag.config.loader import Loader
+    from rag.config.open import Index
     from rag.core.answers import Answer
     from rag.core.errors import RagError
     from rag.core.passages import Hit
@@ -37,7 +38,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Answer": "core.answers", "BudgetTrimmer": "trimming", "ClaudeBedrock": "bedrock.chat.claude",
     "ExtractiveAnswerer": "generation.extractive", "FaissStore": "index.langchain", "Hit": "core.passages",
-    "HybridRetriever": "retrieval", "Index": "config.open", "Loader": "config.open",
+    "HybridRetriever": "retrieval", "Index": "config.open", "Loader": "config.loader",
     "LocalEmbeddings": "embedding.local", "Pipeline": "pipeline", "Prompt": "generation.prompt",
     "RagError": "core.errors", "SemanticChunker": "chunking", "StaticEmbeddings": "embedding.static",
     "Store": "index.maintenance", "TitanEmbeddings": "bedrock.embeddings.titan", "build": "building.build",

@@ -14,8 +14,7 @@ from rag.core.errors import UsageError
 from rag.core.passages import Context, Hit
 from rag.generation import reply
 from rag.generation.citations import OnFail, ReplyReader
-from rag.generation.generator import Generator, whole
-from rag.generation.prompt_adapter import adapt
+from rag.generation.models import model_of
 from rag.retrieval.adapter import as_hit_retriever
 from rag.retrieval.explain import Explanation, explain
 from rag.trimming.adapter import context_of
@@ -47,6 +46,9 @@ class Pipeline:
     on_unverified : {"flag", "drop"}
         How to treat a citation whose quote is missing from the context or lacks a number that its
         sentence states.
+    plain : bool
+        Make `rag`'s own stages without LangChain's interface, whose imports take longer than a search;
+        the command line does so.
 
     Examples
     --------
@@ -67,6 +69,7 @@ class Pipeline:
         prices: Any = None,
         settings: Mapping[str, Any] | None = None,
         on_unverified: OnFail = "flag",
+        plain: bool = False,
     ) -> None:
         keywords = {"embedder": embedder, "retriever": retriever, "trimmer": trimmer, "prompt": prompt,
                     "generator": generator, "ledger": ledger, "prices": prices}  # fmt: skip
@@ -74,15 +77,14 @@ class Pipeline:
             **(settings or {}),
             **{name: value for name, value in keywords.items() if value is not None},
         }
-        self.index = stages.index(index, chosen.get("embedder"))
-        self.retriever = stages.retriever(chosen.get("retriever"), self.index)
-        self.generator = stages.generator(chosen.get("generator"))
-        self.prompt = adapt(stages.prompt(chosen.get("prompt"), self.generator))
-        self.trimmer = stages.trimmer(chosen.get("trimmer"), self.generator)
+        self.index = stages.index(index, chosen.get("embedder"), plain=plain)
+        self.retriever = stages.retriever(chosen.get("retriever"), self.index, plain=plain)
+        self.generator = stages.generator(chosen.get("generator"), plain=plain)
+        self.prompt, self._generator = stages.generation(chosen.get("prompt"), self.generator)
+        self.trimmer = stages.trimmer(chosen.get("trimmer"), model_of(self.generator), plain=plain)
         self.meter = stages.meter(chosen.get("ledger"), chosen.get("prices"), Path(self.index.path))
         self.on_unverified = on_unverified
         self._retriever = as_hit_retriever(self.retriever)
-        self._generator = Generator(self.generator, explain=stages.explain_failure)
 
     def ask(self, question: str, *, tag: str | None = None, **options: Any) -> Answer:
         """Answer a question.
@@ -177,7 +179,7 @@ class Pipeline:
         with _timed(steps, "cite"):
             rest = list(reader.close())
         yield from _events(rest)
-        message = whole(pieces)
+        message = reply.whole(pieces)
         calls = collector.calls
         usage = next((call.usage for call in reversed(calls) if call.purpose == "generate"), Usage())
         if isinstance(counter := getattr(self.trimmer, "count_tokens", None), TokenCounter):

@@ -102,9 +102,8 @@ def prepare(source: Any, index: str | Path, *, rebuild: bool, settings: Mapping[
         embedders.name(embedder), embedders.fingerprint(embedder), embedders.dimensions(embedder)
     )
     count = embedders.token_counter(embedder)
-    given = {} if count is None else {"count_tokens": count}
     value = settings.get("chunker")
-    chunker = stages.stage("chunker", value, **(given if registry.is_own("chunker", value) else {}))
+    chunker = stages.chunker(value, count)
     own = getattr(chunker, "fingerprint", None)
     chunking = f"loader/{loader.version} " + (own or _describe(chunker))
     if previous is not None and previous.chunker != chunking:

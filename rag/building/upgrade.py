@@ -16,7 +16,7 @@ from rag.chunking import FixedChunker, RecursiveChunker, SemanticChunker
 from rag.chunking.offsets import place
 from rag.config import registry, stages
 from rag.config import settings as rag_toml
-from rag.config.open import Loader
+from rag.config.loader import Loader
 from rag.embedding.cache import CachedEmbeddings
 from rag.index.storage.formats import FORMAT
 from rag.index.storage.layout import Vectors

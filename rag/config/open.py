@@ -1,4 +1,4 @@
-"""The index and the loader with the names that ``rag.toml`` knows."""
+"""The index, with the embedders that ``rag.toml`` knows by name."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any, Self
 
 from rag.config import registry, stages
 from rag.index import index as store
-from rag.loading import loader
-from rag.loading.local_files import Files
 
 
 class Index(store.Index):
     """`rag.index.index.Index`, finding the local embedder that an index was built with."""
 
     @classmethod
-    def open(cls, path: str | Path, *, embedder: Any = None, version: int | None = None) -> Self:
+    def open(
+        cls, path: str | Path, *, embedder: Any = None, version: int | None = None, plain: bool = False
+    ) -> Self:
         """Open an index.
 
         Parameters
@@ -26,6 +26,8 @@ class Index(store.Index):
             with, if it is local. One that is paid for, or that is not `rag`'s own, must be given.
         version : int, optional
             An older version; by default the current one.
+        plain : bool
+            The embedder without LangChain's interface, whose imports take longer than a search.
 
         Raises
         ------
@@ -40,19 +42,6 @@ class Index(store.Index):
             if entry.name not in registry.LOCAL:
                 return index
             embedder = entry.name
-        index.embedder = stages.stage("embedder", embedder)
+        index.embedder = stages.stage("embedder", embedder, plain=plain)
         stages.check_embedder(index.embedder, entry.fingerprint, str(path))
         return index
-
-
-class Loader(loader.Loader):
-    """`rag.loading.loader.Loader`, which reads ``s3://bucket/prefix``, too."""
-
-    @staticmethod
-    def place_of(path: str | Path | Files, **local: Any) -> Files:
-        """Return where the files of a path or URL come from."""
-        if isinstance(path, str) and path.startswith("s3://"):
-            from rag.bedrock.storage.s3 import S3Files
-
-            return S3Files(path)
-        return loader.Loader.place_of(path, **local)

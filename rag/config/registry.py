@@ -11,7 +11,7 @@ from rag.core.errors import ConfigError, near_miss
 
 #: The stages, in the order of the pipeline, and for each the names it knows. First is the default.
 STAGES: dict[str, dict[str, str]] = {
-    "loader": {"files": "rag.config.open:Loader"},
+    "loader": {"files": "rag.config.loader:Loader"},
     "chunker": {
         "semantic": "rag.chunking:SemanticChunker",
         "recursive": "rag.chunking:RecursiveChunker",
@@ -37,6 +37,17 @@ STAGES: dict[str, dict[str, str]] = {
         "local": "rag.generation.extractive:ExtractiveAnswerer",
         "claude": "rag.bedrock.chat.claude:ClaudeBedrock",
     },
+}
+#: The same stages without LangChain's interface, whose imports take longer than a search: what the command
+#: line uses where nobody else sees them.
+PLAIN: dict[str, dict[str, str]] = {
+    "embedder": {
+        "local": "rag.embedding.local_model:LocalModel",
+        "static": "rag.embedding.static_model:StaticModel",
+    },
+    "retriever": {"hybrid": "rag.retrieval.search:HybridSearch"},
+    "trimmer": {"budget": "rag.trimming.passage_trimmer:PassageTrimmer"},
+    "generator": {"local": "rag.generation.quoting:Quoting"},
 }
 #: Names of what a retriever is made with.
 PARTS = {"retriever's reranker": {"bedrock": "rag.bedrock.search.rerank:BedrockReranker"}}
@@ -79,9 +90,10 @@ def split(kind: str, value: Any) -> tuple[str, dict[str, Any]]:
     return use, arguments
 
 
-def factory_of(kind: str, use: str) -> Callable[..., Any] | None:
+def factory_of(kind: str, use: str, *, plain: bool = False) -> Callable[..., Any] | None:
     """Return what makes the stage; None for a string that LangChain resolves."""
     known = STAGES.get(kind) or PARTS.get(kind, {})
+    known = {**known, **PLAIN.get(kind, {})} if plain else known
     module, colon, name = known.get(use, use).partition(":")
     if colon and name.isidentifier() and (use in known or _importable(module)):
         try:

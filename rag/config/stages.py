@@ -7,26 +7,32 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from langchain_core.embeddings import Embeddings
-
 from rag.config.registry import (
     STAGES,
     factory_of,
+    is_own,
     refuse_unknown,
     split,
 )
 from rag.config.settings_errors import located
 from rag.core import embedders
 from rag.core.errors import ConfigError, RagError, StoreMismatchError, UsageError
-from rag.generation.generator import context_form, describe, is_guarded, model_of
-from rag.generation.prompt import SHIPPED, Form
 from rag.usage import ledger_settings
 from rag.usage.budget import Meter
 from rag.usage.tokens import TokenCounter
 
+#: The embedder by which a stage's class compares texts, unless another one is set.
+_COMPARES_BY = {
+    "rag.chunking.semantic:SemanticChunker": "static",
+    "rag.trimming.trimmer:BudgetTrimmer": "static",
+    "rag.trimming.passage_trimmer:PassageTrimmer": "static",
+    "rag.generation.extractive:ExtractiveAnswerer": "local",
+    "rag.generation.quoting:Quoting": "local",
+}
+
 
 @located
-def stage(kind: str, value: Any = None, **given: Any) -> Any:
+def stage(kind: str, value: Any = None, *, plain: bool = False, **given: Any) -> Any:
     """Return a stage, whether it is given as an object, a name or a mapping.
 
     Parameters
@@ -35,6 +41,8 @@ def stage(kind: str, value: Any = None, **given: Any) -> Any:
         A key of `STAGES`.
     value : optional
         None for the default.
+    plain : bool
+        Without LangChain's interface, where there is such a form (`rag.config.registry.PLAIN`).
     **given
         Arguments from the pipeline itself, such as the retriever's index.
 
@@ -46,7 +54,7 @@ def stage(kind: str, value: Any = None, **given: Any) -> Any:
     if value is not None and not isinstance(value, str | Mapping):
         return value
     use, arguments = split(kind, value)
-    factory = factory_of(kind, use)
+    factory = factory_of(kind, use, plain=plain)
     if factory is None:
         return _by_string(kind, use, arguments)
     refuse_unknown(factory, arguments, kind, use)
@@ -54,11 +62,11 @@ def stage(kind: str, value: Any = None, **given: Any) -> Any:
         arguments = {name: _made(name, given) for name, given in arguments.items()}
     if kind == "prompt" and use in STAGES[kind]:
         arguments = {"name": use, **arguments}
-    return checked(factory, {**_defaults(factory, {**given, **arguments}), **given, **arguments}, kind)
+    return checked(factory, {**_defaults(factory, {**given, **arguments}, plain), **given, **arguments}, kind)
 
 
 @located
-def trimmer(value: Any, generator: Any) -> Any:
+def trimmer(value: Any, model: str | None, *, plain: bool = False) -> Any:
     """Return the trimmer; `rag`'s own counts tokens as the generator's model does, and learns from it.
 
     ``calibration`` among its settings names a file that keeps what is learned of the model's tokens.
@@ -70,12 +78,12 @@ def trimmer(value: Any, generator: Any) -> Any:
         path = arguments.pop("calibration", None)
         if path is not None and not isinstance(path, str | Path):
             raise ConfigError(f"the trimmer's calibration is the path of a file, not {path!r}")
-        arguments["count_tokens"] = TokenCounter(model_of(generator), path)
-    return stage("trimmer", {"use": use, **arguments})
+        arguments["count_tokens"] = TokenCounter(model, path)
+    return stage("trimmer", {"use": use, **arguments}, plain=plain)
 
 
 @located
-def generator(value: Any) -> Any:
+def generator(value: Any, *, plain: bool = False) -> Any:
     """Return the generator; with ``fallback`` among its settings, one that others stand in for.
 
     A model to fall back on is given as a generator is, or as the id of a model on Bedrock.
@@ -89,7 +97,7 @@ def generator(value: Any) -> Any:
         return value
     use, arguments = split("generator", value)
     others = arguments.pop("fallback", None) if use in STAGES["generator"] else None
-    first = stage("generator", {"use": use, **arguments})
+    first = stage("generator", {"use": use, **arguments}, plain=plain and others is None)
     if others is None:
         return first
     if isinstance(others, str | Mapping) or not isinstance(others, Sequence):
@@ -103,6 +111,8 @@ def generator(value: Any) -> Any:
 
 def _refuse_unguarded(models: Sequence[Any]) -> None:
     """Refuse models that would answer without the first one's guardrail as soon as that one fails."""
+    from rag.generation.models import describe, is_guarded
+
     if not is_guarded(models[0]):
         return
     for model in models[1:]:
@@ -123,6 +133,9 @@ def prompt(value: Any, generator: Any) -> Any:
     """Return the prompt; by default the one whose form of the documents suits the generator."""
     if value is not None:
         return stage("prompt", value)
+    from rag.generation.models import context_form
+    from rag.generation.prompt import SHIPPED, Form
+
     form = cast(Form, context_form(generator))
     return stage("prompt", {"use": SHIPPED[form], "form": form})
 
@@ -143,7 +156,7 @@ def meter(value: Any, prices: Any, folder: Path) -> Meter:
     return ledger_settings.settings(value).meter(folder, prices)
 
 
-def check_embedder(embedder: Embeddings, fingerprint: str, path: str) -> None:
+def check_embedder(embedder: Any, fingerprint: str, path: str) -> None:
     """Refuse an embedder that is not the one an index was built with.
 
     Raises
@@ -202,22 +215,16 @@ def checked(factory: Callable[..., Any], arguments: Mapping[str, Any], kind: str
         raise ConfigError(f"the {kind}: {' '.join(str(error).split())}") from None
 
 
-def _defaults(factory: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the models that a stage compares sentences with, where none was given."""
-    from rag import chunking, trimming
-    from rag.generation import extractive
-
+def _defaults(factory: Callable[..., Any], given: Mapping[str, Any], plain: bool) -> dict[str, Any]:
+    """Return the model by which a stage compares texts, where none is set."""
     if "embedder" in given:
         value = given["embedder"]
         return {} if not isinstance(value, str | Mapping) else {"embedder": stage("embedder", value)}
-    if factory in (chunking.SemanticChunker, trimming.BudgetTrimmer):
-        return {"embedder": stage("embedder", "static")}
-    if factory is extractive.ExtractiveAnswerer:
-        return {"embedder": stage("embedder", "local")}
-    return {}
+    name = _COMPARES_BY.get(f"{factory.__module__}:{getattr(factory, '__qualname__', '')}")
+    return {} if name is None else {"embedder": stage("embedder", name, plain=plain)}
 
 
-def index(value: Any, embedder: Any = None) -> Any:
+def index(value: Any, embedder: Any = None, *, plain: bool = False) -> Any:
     """Return the index to search; one that is passed in is left as it is.
 
     Parameters
@@ -225,6 +232,8 @@ def index(value: Any, embedder: Any = None) -> Any:
     value : Index, str or Path
     embedder : optional
         What turns questions into vectors, in place of the index's own.
+    plain : bool
+        As for `stage`.
 
     Raises
     ------
@@ -234,7 +243,7 @@ def index(value: Any, embedder: Any = None) -> Any:
     from rag.config.open import Index
 
     if isinstance(value, str | Path):
-        return Index.open(value, embedder=embedder)
+        return Index.open(value, embedder=embedder, plain=plain)
     if embedder is None:
         return value
     other = stage("embedder", embedder)
@@ -242,9 +251,34 @@ def index(value: Any, embedder: Any = None) -> Any:
     return value.with_embedder(other)
 
 
-def retriever(value: Any, index: Any) -> Any:
+def chunker(value: Any, count_tokens: Any) -> Any:
+    """Return the chunker; `rag`'s own count tokens as the embedder does, where it can count them."""
+    if count_tokens is None or not is_own("chunker", value):
+        return stage("chunker", value)
+    return stage("chunker", value, count_tokens=count_tokens)
+
+
+def retriever(value: Any, index: Any, *, plain: bool = False) -> Any:
     """Return the retriever over an index."""
-    return stage("retriever", value, index=index)
+    return stage("retriever", value, plain=plain, index=index)
+
+
+def generation(prompt_value: Any, generator: Any) -> tuple[Any, Any]:
+    """Return the prompt and the generator as the pipeline calls them.
+
+    With the local answerer in its plain form, and the prompt that ships, nothing of LangChain is needed.
+    """
+    from rag.generation.plain import PlainGenerator, PlainPrompt
+    from rag.generation.prompt import Prompt
+    from rag.generation.quoting import Quoting
+
+    chosen = prompt(prompt_value, generator)
+    if isinstance(generator, Quoting) and not hasattr(generator, "invoke") and isinstance(chosen, Prompt):
+        return PlainPrompt(chosen), PlainGenerator(generator)
+    from rag.generation.generator import Generator
+    from rag.generation.prompt_adapter import adapt
+
+    return adapt(chosen), Generator(generator, explain=explain_failure)
 
 
 def limited(trimmer: Any, budget: int | None = None, unit: str | None = None) -> Any:

@@ -7,8 +7,11 @@ out from its public fields.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from langchain_core.embeddings import Embeddings
+if TYPE_CHECKING:
+    from langchain_core.embeddings import Embeddings
+
 
 #: Public fields of LangChain's embedders that decide what a vector is.
 _DECIDING = (

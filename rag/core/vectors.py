@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from langchain_core.embeddings import Embeddings
 
 from rag.core.errors import EmbeddingError
+
+if TYPE_CHECKING:
+    from langchain_core.embeddings import Embeddings
 
 
 def embed(embedder: Embeddings, texts: Sequence[str]) -> npt.NDArray[np.float32]:

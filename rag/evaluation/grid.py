@@ -135,7 +135,7 @@ def _try(kind: str, value: Any) -> None:
             if kind == "trimmer":
                 stages.trimmer(value, None)
             else:
-                stages.stage(kind, value, **({"index": None} if kind == "retriever" else {}))
+                stages.retriever(value, None) if kind == "retriever" else stages.stage(kind, value)
     except ConfigError as error:
         shown = ", ".join(f"{kind}.{name}={_shown(setting)}" for name, setting in value.items())
         raise ConfigError(f"{shown}: {error}") from None

@@ -1,73 +1,30 @@
-"""The local answerer: quotes the sentences that answer a question, or says that none does.
-
-It writes nothing of its own. It reads the same messages that a model would be sent, so it can stand
-wherever a chat model stands.
-"""
+"""The local answerer with LangChain's interface."""
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from html import unescape
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from langchain_core.callbacks import CallbackManagerForLLMRun
-from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict
 
-from rag.core.text import sentences, terms
-from rag.core.vectors import embed
-from rag.usage.tokens import estimate_tokens
-
-_DOCUMENT = re.compile(r'<document index="(\d+)"([^>]*)>\n(.*?)\n</document>', re.DOTALL)
-_QUESTION = re.compile(r"<question>(.*?)</question>", re.DOTALL)
-_SOURCE = re.compile(r'source="([^"]*)"')
-_SECTION = re.compile(r'(?:title|section)="([^"]*)"')
-_HEADING = re.compile(r"^#{1,6}[ \t].*$", re.MULTILINE)
-
-NO_ANSWER = "The documents do not hold an answer to this question."
+from rag.generation.quoting import Quoting, tokens_of
 
 
-class ExtractiveAnswerer(BaseChatModel):
-    """Answers by quoting, offline and free.
+class ExtractiveAnswerer(Quoting, BaseChatModel):
+    """Answers by quoting, offline and free; the parameters are those of `Quoting`.
 
-    Parameters
-    ----------
-    embedder : Embeddings
-        Compares the question with sentences.
-    threshold : float
-        The confidence, in [0, 1], below which it says that the documents hold no answer.
-    max_sentences : int
-        Most sentences to quote.
-
-    Notes
-    -----
-    Sentences are ranked by their cosine to the question, alone and with their neighbours and
-    headings, and by the share of the question's terms found there. Whether there is an answer at
-    all is decided for the context as a whole: see `confidence`.
+    It reads the same messages that a model would be sent, so it can stand wherever a chat model stands.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
-    embedder: Embeddings
-    threshold: float = Field(default=0.5, ge=0, le=1)
-    max_sentences: int = Field(default=3, ge=1)
-
     @property
     def _llm_type(self) -> str:
         return "extractive"
-
-    @property
-    def description(self) -> str:
-        """What the user is told about the answer's making."""
-        return "local extractive answerer: quotes only, no text of its own"
 
     def _generate(
         self,
@@ -76,7 +33,8 @@ class ExtractiveAnswerer(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        message = AIMessage("".join(self._pieces(messages)), response_metadata={"stop_reason": "end_turn"})
+        answer = "".join(self.pieces(str(messages[-1].text)))
+        message = AIMessage(answer, response_metadata={"stop_reason": "end_turn"})
         message.usage_metadata = _usage(messages, str(message.content))
         return ChatResult(generations=[ChatGeneration(message=message)])
 
@@ -88,114 +46,14 @@ class ExtractiveAnswerer(BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         said = ""
-        for piece in self._pieces(messages):
+        for piece in self.pieces(str(messages[-1].text)):
             said += piece
             yield ChatGenerationChunk(message=AIMessageChunk(content=piece))
         yield ChatGenerationChunk(message=AIMessageChunk(
             content="", usage_metadata=_usage(messages, said), response_metadata={"stop_reason": "end_turn"},
         ))  # fmt: skip
 
-    def _pieces(self, messages: Sequence[BaseMessage]) -> Iterator[str]:
-        question, passages = read_prompt(str(messages[-1].text))
-        ranked, sure = self.rank(question, passages)
-        if not ranked or sure < self.threshold:
-            yield f"<no_answer/>{NO_ANSWER}"
-            return
-        best = ranked[0][0]
-        # A further sentence is quoted only where it is nearly as good as the first.
-        kept = [item for item in ranked[: self.max_sentences] if item[0] >= 0.9 * best]
-        for number, (_, index, text) in enumerate(kept):
-            shown = " ".join(text.lstrip("-*•> \t").replace("**", "").split())
-            yield f'{" " if number else ""}{shown}<cite doc="{index}">{text}</cite>'
-
-    def rank(self, question: str, passages: Sequence[Passage]) -> tuple[list[tuple[float, int, str]], float]:
-        """Rank the sentences of some passages.
-
-        Returns
-        -------
-        ranked : list of (float, int, str)
-            Score, passage's number and sentence, best first.
-        confidence : float
-            That they hold the answer, in [0, 1].
-        """
-        found: list[tuple[int, str, str]] = []
-        for passage in passages:
-            text = passage.text
-            spans = [text[a:b] for a, b in sentences(text) if not _HEADING.fullmatch(text[a:b])]
-            for at, sentence in enumerate(spans):
-                near = " ".join([passage.heading, *spans[max(0, at - 1) : at + 2]])
-                found.append((passage.number, sentence, near))
-        if not found or not question.strip():
-            return [], 0.0
-        bodies = [passage.text[:2000] for passage in passages]
-        texts = [*(s for _, s, _ in found), *(near for _, _, near in found), *bodies]
-        asked = np.asarray(self.embedder.embed_query(question), np.float64)
-        cosines = embed(self.embedder, texts).astype(np.float64) @ asked
-        alone, around, whole = np.split(cosines, [len(found), 2 * len(found)])
-        score = alone + around + 0.3 * _cover(question, [text for _, _, text in found])
-        order = np.argsort(-score, kind="stable").tolist()
-        sizes: Counter[str] = Counter()
-        for passage in passages:
-            sizes[passage.source] += len(passage.text)
-        sure = confidence(
-            float(np.sort(around)[-5:].mean()), float(whole.max()), max(sizes.values()) / sizes.total()
-        )
-        return [(float(score[i]), found[i][0], found[i][1]) for i in order], sure
-
-
-def confidence(around: float, passage: float, share: float) -> float:
-    """Return how likely a context holds the answer.
-
-    A logistic function, fitted by ``tests/benchmarks/calibrate_answerer.py`` on
-    ``data/golden.jsonl`` so that 0.5 lets about 86 % of its answerable questions through.
-
-    Parameters
-    ----------
-    around : float
-        Mean of the five highest cosines between the question and a sentence with its neighbours.
-    passage : float
-        Highest cosine between the question and a passage.
-    share : float
-        Part of the context, in [0, 1], that comes from the document it draws on most: where an
-        answer exists, the context gathers around it.
-    """
-    weights, bias = (4.14, 6.29, 2.83), -5.64
-    logit = weights[0] * around + weights[1] * passage + weights[2] * share + bias
-    return float(1 / (1 + np.exp(-logit)))
-
-
-def _cover(question: str, texts: Sequence[str]) -> npt.NDArray[np.float64]:
-    """Return the share of the question's terms in each text, rare terms counting more."""
-    wanted = set(terms(question))
-    bags = [set(terms(text)) for text in texts]
-    weight = {t: float(np.log(1 + len(bags) / (0.5 + sum(t in bag for bag in bags)))) for t in wanted}
-    total = sum(weight.values()) or 1.0
-    return np.array([sum(weight[t] for t in wanted & bag) / total for bag in bags])
-
-
-@dataclass(frozen=True, slots=True)
-class Passage:
-    """A document of the prompt: its number, source, title and section, and text."""
-
-    number: int
-    source: str
-    heading: str
-    text: str
-
-
-def read_prompt(text: str) -> tuple[str, list[Passage]]:
-    """Read the question and the passages from a prompt (see `rag.generation.prompt`)."""
-    asked = _QUESTION.findall(text)
-    question = unescape(asked[-1]) if asked else text
-    passages = []
-    for number, attributes, body in _DOCUMENT.findall(text):
-        source = "".join(_SOURCE.findall(attributes)[:1])
-        heading = " ".join(unescape(found) for found in _SECTION.findall(attributes))
-        passages.append(Passage(int(number), source, heading, body))
-    return question, passages
-
 
 def _usage(messages: Sequence[BaseMessage], reply: str) -> Any:
-    read = sum(estimate_tokens(str(message.text)) for message in messages)
-    written = estimate_tokens(reply)
+    read, written = tokens_of([str(message.text) for message in messages], reply)
     return {"input_tokens": read, "output_tokens": written, "total_tokens": read + written}

@@ -18,7 +18,7 @@ from pydantic import ConfigDict, Field, PrivateAttr
 
 from rag.core.errors import GenerationError, RagError
 from rag.generation.circuit_breaker import Breaker, Circuit
-from rag.generation.generator import context_form, model_of, priced_as, unbound
+from rag.generation.models import context_form, model_of, priced_as, unbound
 from rag.usage.model_calls import METADATA, ModelFacts
 
 T = TypeVar("T")

@@ -8,63 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from langchain_core.language_models import BaseChatModel, BaseLanguageModel
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessageChunk, BaseMessage
 
 from rag.core.answers import Usage
 from rag.core.errors import ConfigError, GenerationError, RagError
+from rag.generation.models import describe, model_of, priced_as
+from rag.generation.reply import whole
 from rag.usage import model_calls
 from rag.usage.collector import calls_so_far, paid_call
 
 Explain = Callable[[Exception, str], str | None]
-_ID_FIELDS = ("model_id", "model", "model_name")
-
-
-@runtime_checkable
-class Described(Protocol):
-    """A generator that says who it is."""
-
-    @property
-    def description(self) -> str:
-        """A line for the user, e.g. a model's id."""
-        ...
-
-
-def unbound(model: Any) -> Any:
-    """Return the chat model behind tools or options that were bound to it."""
-    while not isinstance(model, BaseLanguageModel) and hasattr(model, "bound"):
-        model = model.bound
-    return model
-
-
-def model_of(generator: Any) -> str | None:
-    """Return a chat model's id, in whichever field it keeps it; None if it keeps none."""
-    model = unbound(generator)
-    values = (getattr(model, name, None) for name in _ID_FIELDS)
-    return next((value for value in values if isinstance(value, str) and value), None)
-
-
-def priced_as(generator: Any) -> str | None:
-    """Return the id by which a model's price is known: an ARN's may stand in a field of its own."""
-    base = getattr(unbound(generator), "base_model_id", None)
-    return base if isinstance(base, str) and base else model_of(generator)
-
-
-def describe(generator: Any) -> str:
-    """Return what the user is told about a generator."""
-    if isinstance(generator, Described) and isinstance(generator.description, str):
-        return generator.description
-    return f"{type(unbound(generator)).__name__} {model_of(generator) or ''}".strip()
-
-
-def context_form(generator: Any) -> str:
-    """Return the form in which a generator wants the documents (`rag.generation.prompt`)."""
-    return str(getattr(unbound(generator), "context_form", "text"))
-
-
-def is_guarded(generator: Any) -> bool:
-    """Tell whether a guardrail of Bedrock's checks a generator's answers."""
-    return bool(getattr(unbound(generator), "guardrail_config", None))
 
 
 @runtime_checkable
@@ -156,12 +110,3 @@ class Generator:
             line = self._explain(error, self.description) if self._explain is not None else None
             reason = " ".join(str(error).split())[:300]
             raise GenerationError(line or f"{self.description}: {type(error).__name__}: {reason}") from error
-
-
-def whole(pieces: Sequence[BaseMessage]) -> BaseMessage | None:
-    """Return the pieces of a reply as one; at once, as one by one takes time quadratic in them."""
-    chunks: list[Any] = [piece for piece in pieces if isinstance(piece, AIMessageChunk)]
-    if chunks:
-        total: BaseMessage = chunks[0] + chunks[1:]
-        return total
-    return pieces[-1] if pieces else None

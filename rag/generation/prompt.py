@@ -13,15 +13,16 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from xml.sax.saxutils import quoteattr
-
-from langchain_core.documents import Document
-from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 
 from rag.core.errors import ConfigError, near_miss
 from rag.core.lookalikes import INVISIBLE
 from rag.core.passages import Hit, sections_of, shared_parents
+
+if TYPE_CHECKING:
+    from langchain_core.documents import Document
+    from langchain_core.messages import BaseMessage
 
 Form = Literal["text", "search_results", "guarded"]
 #: The prompt that goes with each form.
@@ -117,21 +118,25 @@ class Prompt:
 
     def messages(self, question: str, hits: Sequence[Hit]) -> list[BaseMessage]:
         """Return the messages: the system prompt, then the passages and the question."""
-        tagged = f"<question>{neutral(question)}</question>"
-        content: str | list[Any]
-        if self.form == "search_results":
-            content = [*_search_results(hits), {"type": "text", "text": tagged}]
-        elif self.form == "guarded" and hits:
-            # A text that is marked as source or query alone is exempt from the guardrail's other policies;
-            # the question must not be. The documents reach the user in the answer, which is checked.
-            content = [
-                _guarded(delimited(hits), "grounding_source"), _guarded(tagged, "query", "guard_content"),
-            ]  # fmt: skip
-        else:
-            content = f"{delimited(hits)}\n\n{tagged}"
+        from langchain_core.messages import HumanMessage, SystemMessage  # not needed to quote on this machine
+
         # Models on Bedrock send these along as the request's metadata.
         named = {"prompt": self.name, "version": self.version}
+        content = self.content(question, hits)
         return [SystemMessage(self.system, additional_kwargs=named), HumanMessage(content)]
+
+    def content(self, question: str, hits: Sequence[Hit]) -> Any:
+        """Return the content of the last message, a text or blocks: the passages and the question."""
+        tagged = f"<question>{neutral(question)}</question>"
+        if self.form == "search_results":
+            return [*_search_results(hits), {"type": "text", "text": tagged}]
+        if self.form == "guarded" and hits:
+            # A text that is marked as source or query alone is exempt from the guardrail's other policies;
+            # the question must not be. The documents reach the user in the answer, which is checked.
+            return [
+                _guarded(delimited(hits), "grounding_source"), _guarded(tagged, "query", "guard_content"),
+            ]  # fmt: skip
+        return f"{delimited(hits)}\n\n{tagged}"
 
 
 def neutral(text: str) -> str:

@@ -6,11 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from langchain_core.messages import AIMessage
-
 from rag.core.errors import GenerationError
-from rag.generation.generator import describe, model_of
-from rag.usage.model_calls import texts_of
+from rag.generation.models import describe, model_of
+from rag.usage.messages import texts_of
 
 
 def made_by(generator: Any, message: Any) -> str:
@@ -66,7 +64,7 @@ def texts(messages: Sequence[Any]) -> list[str]:
 
 def tool_calls(message: Any) -> tuple[Mapping[str, Any], ...]:
     """Return what the model wants called, as LangChain has it."""
-    return tuple(message.tool_calls) if isinstance(message, AIMessage) else ()
+    return tuple(getattr(message, "tool_calls", ()))
 
 
 #: What a stop reason means for the answer; a reason that is not here means that it is whole. Bedrock's
@@ -155,3 +153,14 @@ def _actions(value: Any) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for inner in value:
             yield from _actions(inner)
+
+
+def whole(pieces: Sequence[Any]) -> Any:
+    """Return the pieces of a reply as one message; None if there are none.
+
+    At once, as adding LangChain's chunks one by one takes time quadratic in them.
+    """
+    chunks = [piece for piece in pieces if hasattr(piece, "tool_call_chunks")]
+    if chunks:
+        return chunks[0] + chunks[1:]
+    return pieces[-1] if pieces else None

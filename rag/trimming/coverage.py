@@ -11,14 +11,16 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from langchain_core.embeddings import Embeddings
 
 from rag.core.text import term, words
 from rag.core.vectors import embed, normalised
+
+if TYPE_CHECKING:
+    from langchain_core.embeddings import Embeddings
 
 Scores = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]

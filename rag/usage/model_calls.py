@@ -24,6 +24,7 @@ from langchain_core.tracers.context import register_configure_hook
 
 from rag.core.answers import Usage
 from rag.usage.collector import LISTENERS, Collector, PaidCall, purpose
+from rag.usage.messages import texts_of
 from rag.usage.tokens import estimate_all
 
 #: The key in a chat model's LangSmith metadata under which ours say what `ModelCalls` must know.
@@ -199,21 +200,6 @@ def _input_tokens(messages: Sequence[BaseMessage], params: Mapping[str, Any], mo
         if params.get(key):
             texts.append(json.dumps(params[key], default=str))
     return sum(estimate_all(texts, model)) if texts else 0
-
-
-def texts_of(value: Any) -> list[str]:
-    """Return the texts in a message's content, of whatever blocks it is made."""
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, list):
-        return [text for block in value for text in texts_of(block)]
-    if isinstance(value, Mapping):
-        return [
-            text
-            for name in ("text", "title", "content", "guardContent")
-            for text in texts_of(value.get(name))
-        ]
-    return []
 
 
 def _listen(collector: Collector) -> None:

@@ -23,7 +23,7 @@ from langchain_core.utils.function_calling import convert_to_json_schema
 
 from rag.bedrock.chat.schemas import Target, sendable, target
 from rag.core.errors import ConfigError, GenerationError
-from rag.generation.generator import model_of
+from rag.generation.models import model_of
 from rag.usage.collector import calls_for, purpose
 
 _FENCE = re.compile(r"\s*```(?:json)?\s*\n(.*)\n\s*```\s*", re.DOTALL)

@@ -1,0 +1,54 @@
+"""What chat models say of themselves; LangChain's keep their model's id in different fields."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, runtime_checkable
+
+_ID_FIELDS = ("model_id", "model", "model_name")
+
+
+@runtime_checkable
+class Described(Protocol):
+    """A generator that says who it is."""
+
+    @property
+    def description(self) -> str:
+        """A line for the user, e.g. a model's id."""
+        ...
+
+
+def unbound(model: Any) -> Any:
+    """Return the chat model behind tools or options that were bound to it."""
+    while not hasattr(model, "_llm_type") and hasattr(model, "bound"):
+        model = model.bound
+    return model
+
+
+def model_of(generator: Any) -> str | None:
+    """Return a chat model's id, in whichever field it keeps it; None if it keeps none."""
+    model = unbound(generator)
+    values = (getattr(model, name, None) for name in _ID_FIELDS)
+    return next((value for value in values if isinstance(value, str) and value), None)
+
+
+def priced_as(generator: Any) -> str | None:
+    """Return the id by which a model's price is known: an ARN's may stand in a field of its own."""
+    base = getattr(unbound(generator), "base_model_id", None)
+    return base if isinstance(base, str) and base else model_of(generator)
+
+
+def describe(generator: Any) -> str:
+    """Return what the user is told about a generator."""
+    if isinstance(generator, Described) and isinstance(generator.description, str):
+        return generator.description
+    return f"{type(unbound(generator)).__name__} {model_of(generator) or ''}".strip()
+
+
+def context_form(generator: Any) -> str:
+    """Return the form in which a generator wants the documents (`rag.generation.prompt`)."""
+    return str(getattr(unbound(generator), "context_form", "text"))
+
+
+def is_guarded(generator: Any) -> bool:
+    """Tell whether a guardrail of Bedrock's checks a generator's answers."""
+    return bool(getattr(unbound(generator), "guardrail_config", None))

@@ -1,0 +1,55 @@
+"""The local answerer without LangChain, whose imports take longer than the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rag.core.answers import Usage
+from rag.core.passages import Hit
+from rag.generation.prompt import Prompt
+from rag.generation.quoting import Quoting, tokens_of
+from rag.usage.collector import paid_call
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message, or a piece of a reply, with the fields of LangChain's that the pipeline reads."""
+
+    content: str
+    response_metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PlainPrompt:
+    """`rag.generation.prompt.Prompt` with plain messages."""
+
+    prompt: Prompt
+
+    @property
+    def name(self) -> str:
+        """The prompt's name."""
+        return self.prompt.name
+
+    def messages(self, question: str, hits: Sequence[Hit]) -> list[Message]:
+        """Return the messages: the system prompt, then the passages and the question."""
+        return [Message(self.prompt.system), Message(str(self.prompt.content(question, hits)))]
+
+
+@dataclass(frozen=True, slots=True)
+class PlainGenerator:
+    """`Quoting` as the pipeline calls a generator."""
+
+    quoting: Quoting
+
+    def stream(self, messages: Sequence[Message]) -> Iterator[Message]:
+        """Yield the answer in pieces."""
+        with paid_call(None, "generate") as call:
+            call.model, answer = "extractive", ""
+            for piece in self.quoting.pieces(messages[-1].content):
+                answer += piece
+                yield Message(piece)
+            read, written = tokens_of([message.content for message in messages], answer)
+            call.usage = Usage(read, written, cost_usd=0.0)
+        yield Message("", {"stop_reason": "end_turn"})
