@@ -17,6 +17,7 @@ from rag.config import registry, stages
 from rag.config import settings as rag_toml
 from rag.core import embedders
 from rag.core.errors import ConfigError, LoadError, SourceError, StoreMismatchError, near_miss
+from rag.core.extras import can_be_read_now
 from rag.core.files import SourceFile
 from rag.index.storage.formats import FORMAT
 from rag.index.storage.manifest import EmbedderEntry, Manifest, current_version, read_any_format
@@ -201,7 +202,9 @@ def compare(stages: Stages, previous: Manifest | None, *, retry: bool) -> Change
         if error is not None:
             change.record(file, 0, error)
             change.any |= before is None or before.reason != error.reason
-        elif same and before is not None and not (before.reason and retry):
+        elif (
+            same and before is not None and not (before.reason and (retry or can_be_read_now(before.reason)))
+        ):
             change.records[file.source] = before
         else:
             change.todo.append(file)

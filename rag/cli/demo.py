@@ -7,6 +7,7 @@ from pathlib import Path
 import rag
 from rag.cli.output import say, show_answer, show_context, show_report, watch
 from rag.core.errors import SourceError
+from rag.core.extras import installed
 
 #: What is asked, with which filter, and why.
 QUESTIONS = (
@@ -33,8 +34,11 @@ def run(index: str) -> None:
     """Build the sample index, ask, and show what came of it."""
     source = handbook()
     say(f"Building {index} from {source.name} on this machine, with the local model:", "bold")
+    left_out = [] if installed("docx") else ["*.docx"]
+    if left_out:
+        say("(without its Word documents: pip install 'bedrock-rag[office]' reads them, too)", "dim")
     with watch() as progress:
-        report = rag.build(source, index, progress=progress)
+        report = rag.build(source, index, progress=progress, loader={"exclude": left_out})
     show_report(report)
     pipe = rag.Pipeline(rag.Index.open(index))
     for number, (question, where, why) in enumerate(QUESTIONS, 1):

@@ -201,7 +201,7 @@ def sweep(as_json: bool, sets: tuple[str, ...], config_path: Path | None, **opti
         print_json(found.to_dict())
     else:
         show_table(found.table())
-        say(f"see {options['folder']}/sweep.md, sweep.png and sweep.json", "dim")
+        say(f"see {options['folder']}/sweep.md and what stands beside it", "dim")
     show_warnings(found.notes, found.quarantined)
     return QUARANTINED if found.quarantined else 0
 

@@ -2,6 +2,9 @@
 
 A stage is given as an object, as a name, or as a mapping of ``use`` and its arguments::
 
+    [loader]
+    engine = {"*.docx" = "unstructured"}    # or "unstructured" for all; rag's own parsers read the rest
+
     [embedder]
     use = "static"            # a name below, "module:Class", or a string for init_embeddings
 

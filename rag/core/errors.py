@@ -6,6 +6,7 @@
     ├── UsageError                exit code 2: what was asked for cannot be meant
     │   ├── ConfigError           rag.toml or a stage's arguments
     │   ├── WhereError            a filter: unknown field, wrong type, malformed
+    │   ├── MissingExtraError     an optional package is not installed
     │   └── SourceError           the path to build from, or a metadata file
     ├── LoadError                 one file cannot be read (a build quarantines it)
     ├── EmbeddingError            a text could not be turned into a vector
@@ -44,6 +45,27 @@ class ConfigError(UsageError):
 
 class WhereError(UsageError):
     """A filter names an unknown field, compares unlike types, or cannot be parsed."""
+
+
+class MissingExtraError(UsageError):
+    """A package that an extra of ``bedrock-rag`` brings is not installed.
+
+    Parameters
+    ----------
+    reason : str
+        Which module, e.g. ``"needs the Python module docx, which is not installed"``.
+    advice : str
+        The command that installs it.
+    """
+
+    def __init__(self, reason: str, advice: str) -> None:
+        super().__init__(f"{reason}: {advice}")
+        self.reason = reason
+        self.advice = advice
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
+        """Cross a process border with both fields."""
+        return (type(self), (self.reason, self.advice))
 
 
 class SourceError(UsageError):

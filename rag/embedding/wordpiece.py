@@ -1,8 +1,9 @@
 """The local models' tokenizer: texts to WordPiece ids, word by word with a memory.
 
-The `tokenizers` library decides what a word's pieces are, and reads whole texts that hold anything
-unusual. For the rest, which is nearly all of English, each word is looked up: several times faster
-for sentences, which a chunker counts by the hundred thousand. Both give the same ids.
+`rag.embedding.bert` decides what a word's pieces are, and parts whole texts that hold anything
+unusual. The rest, which is nearly all of English, is parted by one expression; each word is looked
+up: several times faster for sentences, which a chunker counts by the hundred thousand. Both give the
+same ids.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 
-from tokenizers import Tokenizer
+from rag.embedding.bert import Bert
 
 MODELS = Path(__file__).parent / "models"
 
@@ -28,10 +29,10 @@ _UNUSUAL = re.compile(r"[^\t\n\r\x20-\x7e\xa0«»–—‘’“”…•]|\[(?:
 
 
 class _Words(dict[str, list[int]]):
-    """The ids of each word; those of a new one by the tokenizer."""
+    """The ids of each word's pieces."""
 
     def __missing__(self, word: str) -> list[int]:
-        ids: list[int] = tokenizer().encode(word, add_special_tokens=False).ids
+        ids = bert().pieces(word)
         if len(self) < _MOST:
             self[word] = ids
         return ids
@@ -52,28 +53,18 @@ def token_ids(texts: Sequence[str]) -> list[list[int]]:
     [[2040, 18806, 1037, 7367, 2615, 1011, 1015, 1029]]
     """
     out: list[list[int]] = []
-    unusual: list[int] = []
-    for number, text in enumerate(texts):
-        if (known := _RECENT.get(text)) is not None:
-            out.append(known)
-        elif _UNUSUAL.search(text):
-            unusual.append(number)
-            out.append([])
-        else:
-            words = _PIECE.findall(text.lower())
-            out.append(list(chain.from_iterable(map(_WORDS.__getitem__, words))))
-            _RECENT[text] = out[-1]
-    if unusual:
-        given = [texts[number] for number in unusual]
-        found = tokenizer().encode_batch_fast(given, add_special_tokens=False)
-        for number, encoding in zip(unusual, found, strict=True):
-            out[number] = _RECENT[texts[number]] = encoding.ids
+    for text in texts:
+        known = _RECENT.get(text)
+        if known is None:
+            words = bert().words(text) if _UNUSUAL.search(text) else _PIECE.findall(text.lower())
+            known = _RECENT[text] = list(chain.from_iterable(map(_WORDS.__getitem__, words)))
+        out.append(known)
     if len(_RECENT) > _MOST_RECENT:
         _RECENT.clear()
     return out
 
 
 @lru_cache(maxsize=1)
-def tokenizer() -> Tokenizer:
-    """Load the model's tokenizer, once."""
-    return Tokenizer.from_file(str(MODELS / "minilm" / "tokenizer.json"))
+def bert() -> Bert:
+    """Load the models' tokenizer, once."""
+    return Bert(MODELS / "minilm")

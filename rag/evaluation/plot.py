@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rag.core.extras import require
 from rag.evaluation.statistics import Estimate
 
 if TYPE_CHECKING:
@@ -53,8 +54,14 @@ def draw(path: Path, series: Sequence[Series], *, baseline: str, metric: str, un
         Name of the headline metric.
     unit : str
         Of the budgets.
+
+    Raises
+    ------
+    MissingExtraError
+        matplotlib is not installed.
     """
-    from matplotlib.figure import Figure  # takes 0.3 s to import; a bare Figure draws with Agg
+    # Imported late: it takes 0.3 s. A bare Figure draws with Agg.
+    Figure = require("matplotlib.figure", extra="plots").Figure  # noqa: N806
 
     named = list(series[:MOST_NAMED])
     if all(one.name != baseline for one in named):
@@ -133,10 +140,10 @@ def _draw_intervals(axes: Axes, named: Sequence[Series], baseline: str, metric: 
 
 
 def _colour(number: int, count: int) -> Any:
-    from matplotlib import colormaps
-
-    # Turbo without its yellow, which is faint on white.
-    return colormaps["turbo"](0.08 + 0.84 * number / max(count - 1, 1)) if count > 10 else f"C{number}"
+    if count <= 10:
+        return f"C{number}"
+    turbo = require("matplotlib", extra="plots").colormaps["turbo"]
+    return turbo(0.08 + 0.84 * number / max(count - 1, 1))  # without its yellow, which is faint on white
 
 
 def _short(name: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rag.building.report import BuildReport
-from rag.core.errors import SourceError
+from rag.core.errors import MissingExtraError, SourceError
 from rag.core.files import Quarantined
 from rag.core.table import Table
 from rag.evaluation import plot
@@ -197,9 +197,7 @@ def sweep(
             setting.name, setting.chosen, report.index, report.chunks, indexes.newly_embedded(setting),
             evaluation,
         ))  # fmt: skip
-    result = _ranked(path, trials, indexes.reports.values())
-    _write(path, result)
-    return result
+    return _write(path, _ranked(path, trials, indexes.reports.values()))
 
 
 def _step(progress: Progress, what: str) -> Callable[[int, int], None]:
@@ -233,20 +231,29 @@ def _ranked(folder: Path, trials: list[Trial], reports: Iterable[BuildReport]) -
     )
 
 
-def _write(folder: Path, result: Sweep) -> None:
+def _write(folder: Path, result: Sweep) -> Sweep:
+    """Write the sweep's files; return it with a note if its picture could not be drawn."""
     folder.mkdir(parents=True, exist_ok=True)
+    picture = folder / "sweep.png"
+    try:
+        plot.draw(
+            picture, [_series(trial, result.headline) for trial in result.trials],
+            baseline=result.first, metric=result.headline, unit=result.trials[0].evaluation.unit,
+        )  # fmt: skip
+        image = f"\n![The settings in a picture]({picture.name})\n"
+    except MissingExtraError as error:  # a picture must not cost the results
+        picture.unlink(missing_ok=True)
+        image = ""
+        result = replace(result, notes=(*result.notes, f"{picture.name} was not drawn: {error}"))
     text = json.dumps(result.to_dict(questions=True), ensure_ascii=False, indent=1, default=str)
     (folder / "sweep.json").write_text(text + "\n", encoding="utf-8")
     notes = "".join(f"\n- {note}" for note in result.notes)
     markdown = (
         f"# Sweep\n\n{result.table().to_markdown()}\n`change` and `p` are against the first setting, "
-        f"`{result.first}`.\n{notes}\n\n![The settings in a picture](sweep.png)\n"
+        f"`{result.first}`.\n{notes}\n{image}"
     )
     (folder / "sweep.md").write_text(markdown, encoding="utf-8")
-    plot.draw(
-        folder / "sweep.png", [_series(trial, result.headline) for trial in result.trials],
-        baseline=result.first, metric=result.headline, unit=result.trials[0].evaluation.unit,
-    )  # fmt: skip
+    return result
 
 
 def _series(trial: Trial, headline: str) -> plot.Series:

@@ -18,6 +18,7 @@ from rag.core.errors import LoadError
 from rag.core.files import SourceFile
 from rag.core.passages import STRUCTURE
 from rag.loading.base import BuildLoader
+from rag.loading.engines import Engines
 from rag.loading.formats.ocr import Ocr, ocr_of
 from rag.loading.formats.registry import Format, parser_of
 from rag.loading.local_files import IGNORE_FILES, Files, LocalFiles, digest, unreadable
@@ -56,6 +57,9 @@ class Loader(BuildLoader):
     ocr : str or callable, optional
         Reads the pages that hold pictures and no text: PNG bytes to text; ``"tesseract"`` where
         that program is installed.
+    engine : str or mapping of str to str
+        ``"rag"``, or ``"unstructured"`` for its partitioning; or glob pattern to engine, of which
+        the first that matches decides: ``{"contracts/*.docx": "unstructured"}``.
     parsers : mapping of str to str, optional
         Suffix to ``"module:function"``, for formats of your own: it is given the path, the bytes
         and `rag.loading.structure.Options`, returns the text (or a `Parsed`), and runs in a worker.
@@ -82,6 +86,7 @@ class Loader(BuildLoader):
         follow_links: bool = False,
         passwords: Mapping[str, str] | None = None,
         ocr: str | Ocr | None = None,
+        engine: str | Mapping[str, str] = "rag",
         parsers: Mapping[str, str] | None = None,
         limits: Limits | Mapping[str, Any] | None = None,
         workers: int | None = None,
@@ -91,6 +96,7 @@ class Loader(BuildLoader):
         self.include, self.exclude = tuple(include), tuple(exclude)
         self.passwords = dict(passwords or {})
         self.ocr = ocr_of(ocr)
+        self.engines = Engines(engine)
         self.parsers = {suffix.lower(): name for suffix, name in (parsers or {}).items()}
         self.limits = limits if isinstance(limits, Limits) else Limits(**(limits or {}))
         self.workers = workers or os.cpu_count() or 1
@@ -156,7 +162,7 @@ class Loader(BuildLoader):
     def _read_with(self, source: str) -> list[str]:
         """Return the settings that decide what text a file yields: with others it is read again."""
         suffix = Path(source).suffix.lower()
-        own = [self.parsers[suffix]] if suffix in self.parsers else []
+        own = [self.parsers[suffix]] if suffix in self.parsers else self.engines.fingerprint(source)
         if self.ocr is not None and suffix == ".pdf":
             own.append(f"ocr {getattr(self.ocr, '__qualname__', type(self.ocr).__qualname__)}")
         return own
@@ -274,7 +280,7 @@ class Loader(BuildLoader):
         own = self.parsers.get(name.suffix.lower())
         with path.open("rb") as handle:
             found = parser_of(name, handle.read(4096))
-        return found if own is None else Format(own, found.mime)
+        return self.engines.format(source, found) if own is None else Format(own, found.mime)
 
     def _password(self, source: str) -> str | None:
         for pattern, password in self.passwords.items():

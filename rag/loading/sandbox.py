@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from rag.core.errors import LoadError
+from rag.core.errors import LoadError, MissingExtraError
 from rag.loading.structure import Options, Parsed, storable
 
 
@@ -191,6 +191,8 @@ def parse_here(name: str, path: Path, options: Options, limits: Limits) -> Parse
         return _within(parse(name, path, path.read_bytes(), options), limits)
     except (LoadError, OSError):
         raise
+    except MissingExtraError as error:
+        raise LoadError(error.reason, error.advice) from None
     except MemoryError:
         raise LoadError(
             f"needs more than {limits.memory_mb} MB to parse",
@@ -214,7 +216,7 @@ def _answer(request: dict[str, Any], limits: Limits) -> dict[str, Any]:
         texts = {int(page): text for page, text in request["options"].pop("page_texts").items()}
         options = Options(**request["options"], page_texts=texts)
         return {"parsed": parse_here(request["parser"], path, options, limits).to_json()}
-    except LoadError as error:
+    except (LoadError, MissingExtraError) as error:
         return {"error": [error.reason, error.advice]}
     except Exception as error:
         return {"error": [f"cannot be read ({type(error).__name__})", "check that it is there, and sound"]}

@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # the checkout, for the mode
 
 from rag.embedding.local import LocalEmbeddings
 from rag.embedding.static import StaticEmbeddings
-from rag.embedding.wordpiece import tokenizer
+from rag.embedding.wordpiece import MODELS
 
 warnings.simplefilter("ignore")
 logging.disable(logging.CRITICAL)
@@ -69,6 +69,7 @@ def chonkie(model: Any, **settings: Any) -> Split:
     import numpy as np
     from chonkie import SemanticChunker
     from chonkie.embeddings import BaseEmbeddings
+    from tokenizers import Tokenizer
 
     class Shared(BaseEmbeddings):
         dimension = model.dimensions
@@ -83,7 +84,7 @@ def chonkie(model: Any, **settings: Any) -> Split:
             return np.float32(np.dot(u, v))  # unit vectors
 
         def get_tokenizer(self) -> Any:
-            return tokenizer()
+            return Tokenizer.from_file(str(MODELS / "minilm" / "tokenizer.json"))
 
     splitter = SemanticChunker(Shared(), **settings)
     return lambda text: [(each.text, each.start_index) for each in splitter.chunk(text)]

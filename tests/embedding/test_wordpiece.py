@@ -1,15 +1,22 @@
-"""The tokenizer with a memory gives the ids of the tokenizer without."""
+"""Our tokenizer gives the ids of the `tokenizers` library."""
 
 from __future__ import annotations
 
 import random
 import re
+from functools import lru_cache
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
 
 from rag.embedding import wordpiece
-from rag.embedding.wordpiece import token_ids, tokenizer
+from rag.embedding.wordpiece import MODELS, token_ids
+
+
+@lru_cache
+def tokenizer() -> Tokenizer:
+    return Tokenizer.from_file(str(MODELS / "minilm" / "tokenizer.json"))
 
 
 def reference(texts: list[str]) -> list[list[int]]:
@@ -35,6 +42,17 @@ def test_usual_signs_have_the_tokenizers_ids(texts: list[str]) -> None:
 def test_words_of_the_handbook_have_the_tokenizers_ids(handbook_texts: dict[str, str]) -> None:
     texts = [line for text in handbook_texts.values() for line in re.split(r"(?<=[.!?])\s", text)]
     assert token_ids(texts) == reference(texts)
+
+
+def test_every_character_of_unicode_has_the_tokenizers_ids() -> None:
+    characters = [chr(number) for number in range(0x110000) if not 0xD800 <= number < 0xE000]
+    for at in range(0, len(characters), 1 << 15):
+        texts = [f"a{c}b {c}" for c in characters[at : at + (1 << 15)]]
+        assert token_ids(texts) == reference(texts)
+
+
+def test_half_a_surrogate_pair_is_removed() -> None:
+    assert token_ids(["a\ud800b \udfff"]) == token_ids(["ab"])
 
 
 def test_special_tokens_long_words_and_every_latin_character() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,10 @@ from tests.bedrock.test_s3 import mirror, put, s3
 __all__ = ["s3"]
 
 TEXTS = {"b.md": "# B\n\nWords of b.\n", "a/x.md": "Words of x.\n", "a/y.md": "# Y\n\nWords of y.\n"}
-Make = Callable[[dict[str, str]], Any]
+Make = Any
 
 
-@pytest.fixture(params=["folder", "bucket", "documents"])
+@pytest.fixture(params=["folder", "bucket", "documents", "unstructured"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
     """Makes a loader of some texts by name; called again, it stands for the same place, changed."""
     client = request.getfixturevalue("s3") if request.param == "bucket" else None
@@ -36,8 +35,12 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
             return rag.Loader(S3Files("s3://docs", client=client), **settings)
         for path in sorted(tmp_path.rglob("*.md")):
             path.unlink()
+        if request.param == "unstructured":
+            return rag.Loader(mirror(tmp_path, texts), engine="unstructured", workers=1, **settings)
         return rag.Loader(mirror(tmp_path, texts), **settings)
 
+    # The texts of unstructured's elements are without Markdown's marks.
+    loader.reads = (lambda text: text.lstrip("# ").strip()) if request.param == "unstructured" else str
     return loader
 
 
@@ -48,7 +51,9 @@ def test_files_are_listed_in_order_and_read_in_the_order_asked_for(make: Make) -
     for order in (files, files[::-1], files[1:2]):
         found = list(loader.read(order))
         assert [file.source for file, _ in found] == [file.source for file in order]
-        assert [document.page_content for _, document in found] == [TEXTS[file.source] for file in order]
+        assert [document.page_content for _, document in found] == [
+            make.reads(TEXTS[file.source]) for file in order
+        ]
         assert all(document.metadata["source"] == file.source for file, document in found)
     assert {"body", "pages", "headings", "tables", "margins", "notes"} == found[0][1].metadata[
         STRUCTURE

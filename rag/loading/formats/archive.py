@@ -10,6 +10,7 @@ from typing import Any
 from lxml import etree
 
 from rag.core.errors import LoadError
+from rag.core.extras import require
 from rag.loading.structure import Options
 
 #: Most bytes that an archive may say it unpacks to; the worker's memory limit holds where it lies.
@@ -142,8 +143,7 @@ def unlocked(data: bytes, options: Options, kind: str, old: str | None) -> bytes
     """
     if not data.startswith(OLE):
         return data
-    import msoffcrypto
-
+    msoffcrypto = require("msoffcrypto", extra="office")
     try:
         office = msoffcrypto.OfficeFile(io.BytesIO(data))
         locked = office.is_encrypted()

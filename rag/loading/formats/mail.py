@@ -13,7 +13,8 @@ from email.message import EmailMessage, MIMEPart
 from pathlib import Path
 from typing import Any
 
-from rag.core.errors import LoadError
+from rag.core.errors import LoadError, MissingExtraError
+from rag.core.extras import require
 from rag.loading.formats.archive import OLE, damaged
 from rag.loading.formats.html import read_html
 from rag.loading.formats.plain import decode, decode_as
@@ -62,10 +63,9 @@ def parse_eml(path: Path, data: bytes, options: Options) -> Parsed:
 
 def parse_msg(path: Path, data: bytes, options: Options) -> Parsed:
     """Read a mail as Outlook saves it."""
-    import oxmsg
-
     if not data.startswith(OLE):
         raise LoadError("is not an Outlook mail (.msg)", "save it again from Outlook, or leave it out")
+    oxmsg = require("oxmsg", extra="office")
     try:
         message = oxmsg.Message.load(io.BytesIO(data))
         headers = {name.lower(): value for name, value in message.message_headers.items()}
@@ -123,6 +123,8 @@ def _attach(name: str, data: bytes, options: Options, out: Text) -> None:
             raise LoadError("holds no text", "")
     except Exception as error:  # whatever is in an attachment, the mail is read
         reason = error.reason if isinstance(error, LoadError) else f"failed ({type(error).__name__})"
+        if isinstance(error, MissingExtraError):
+            reason = f"{error.reason} ({error.advice}, and build with --rebuild)"
         out.parsed.notes.append(f"its attachment {name!r} {reason}: not read")
         return
     out.heading(2, f"Attachment: {name}")

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable
 
 from rag.core.errors import ConfigError, LoadError
+from rag.core.extras import require
 from rag.loading.formats.registry import function_of
 
 #: A page as a PNG picture, to its text.
@@ -68,7 +69,11 @@ def ocr_of(value: str | Ocr | None) -> Ocr | None:
     ------
     ConfigError
         It cannot be imported, or is no function.
+    MissingExtraError
+        Pillow, which pages are drawn with, is not installed.
     """
+    if value is not None:
+        require("PIL", extra="ocr")
     if value == "tesseract":
         return Tesseract()
     if isinstance(value, str):

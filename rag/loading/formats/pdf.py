@@ -16,6 +16,7 @@ from typing import Any
 import pypdfium2 as pdfium
 
 from rag.core.errors import LoadError
+from rag.core.extras import require
 from rag.loading.formats.archive import PASSWORD
 from rag.loading.formats.margins import find_margins
 from rag.loading.structure import Options, Parsed
@@ -77,6 +78,7 @@ def parse_pdf(path: Path, data: bytes, options: Options) -> Parsed:
 
 def draw_page(data: bytes, number: int, password: str | None) -> bytes:
     """Draw a page (from 0) in grey, as PNG, for OCR."""
+    require("PIL", extra="ocr")
     document = pdfium.PdfDocument(data, password=password)
     try:
         page = document[number]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rag.core.errors import LoadError
+from rag.core.extras import require
 from rag.loading.formats.archive import OLE, damaged, open_zip, unlocked
 from rag.loading.formats.plain import decode
 from rag.loading.structure import Options, Parsed, Text
@@ -22,8 +23,7 @@ _SAID = re.compile(r"sep=(.)\r?\n")
 
 def parse_sheets(path: Path, data: bytes, options: Options) -> Parsed:
     """Read a workbook: each sheet under its name, cells as they were last computed."""
-    import python_calamine
-
+    python_calamine = require("python_calamine", extra="office")
     data = unlocked(data, options, "a workbook (.xlsx)", old=None)
     if not data.startswith(OLE):
         open_zip(data, _KIND)

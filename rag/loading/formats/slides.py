@@ -9,10 +9,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pptx
-
+from rag.core.extras import require
 from rag.loading.formats.archive import core_properties, damaged, open_zip, unlocked, without_damage
 from rag.loading.structure import Options, Parsed, Text
+
+pptx = require("pptx", extra="office")
 
 _KIND = "a PowerPoint presentation (.pptx)"
 

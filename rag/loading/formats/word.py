@@ -10,11 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import docx
-from docx.opc.constants import RELATIONSHIP_TYPE
-from docx.oxml.ns import qn
-
 from rag.core.errors import LoadError
+from rag.core.extras import require
 from rag.loading.formats.archive import (
     core_properties,
     damaged,
@@ -25,6 +22,10 @@ from rag.loading.formats.archive import (
     without_damage,
 )
 from rag.loading.structure import Options, Parsed, Text
+
+docx = require("docx", extra="office")
+RELATIONSHIP_TYPE = require("docx.opc.constants", extra="office").RELATIONSHIP_TYPE
+qn = require("docx.oxml.ns", extra="office").qn
 
 _KIND = "a Word document (.docx)"
 _HEADING = re.compile(r"heading (\d)|(title)$", re.IGNORECASE)
