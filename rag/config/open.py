@@ -45,6 +45,29 @@ class Index(store.Index):
         return index
 
 
+def open_index(value: Any, embedder: Any = None) -> Any:
+    """Return the index to search; one that is passed in is left as it is.
+
+    Parameters
+    ----------
+    value : Index, str or Path
+    embedder : optional
+        What turns questions into vectors, in place of the index's own.
+
+    Raises
+    ------
+    StoreMismatchError
+        The embedder is not the one that the index was built with.
+    """
+    if isinstance(value, str | Path):
+        return Index.open(value, embedder=embedder)
+    if embedder is None:
+        return value
+    other = stages.stage("embedder", embedder)
+    stages.check_embedder(other, value.manifest.embedder.fingerprint, str(value.path))
+    return value.with_embedder(other)
+
+
 class Loader(loader.Loader):
     """`rag.loading.loader.Loader`, which reads ``s3://bucket/prefix``, too."""
 

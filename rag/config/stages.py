@@ -217,31 +217,6 @@ def _defaults(factory: Callable[..., Any], given: Mapping[str, Any]) -> dict[str
     return {}
 
 
-def index(value: Any, embedder: Any = None) -> Any:
-    """Return the index to search; one that is passed in is left as it is.
-
-    Parameters
-    ----------
-    value : Index, str or Path
-    embedder : optional
-        What turns questions into vectors, in place of the index's own.
-
-    Raises
-    ------
-    StoreMismatchError
-        The embedder is not the one that the index was built with.
-    """
-    from rag.config.open import Index
-
-    if isinstance(value, str | Path):
-        return Index.open(value, embedder=embedder)
-    if embedder is None:
-        return value
-    other = stage("embedder", embedder)
-    check_embedder(other, value.manifest.embedder.fingerprint, str(value.path))
-    return value.with_embedder(other)
-
-
 def retriever(value: Any, index: Any) -> Any:
     """Return the retriever over an index."""
     return stage("retriever", value, index=index)
