@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rag.config import stages
+from rag.config.open import open_index
 from rag.core.answers import Answer, Citation, Event, Step, Usage
 from rag.core.errors import UsageError
 from rag.core.passages import Context, Hit
@@ -77,7 +78,7 @@ class Pipeline:
             **(settings or {}),
             **{name: value for name, value in keywords.items() if value is not None},
         }
-        self.index = stages.index(index, chosen.get("embedder"), plain=plain)
+        self.index = open_index(index, chosen.get("embedder"), plain=plain)
         self.retriever = stages.retriever(chosen.get("retriever"), self.index, plain=plain)
         self.generator = stages.generator(chosen.get("generator"), plain=plain)
         self.prompt, self._generator = stages.generation(chosen.get("prompt"), self.generator)

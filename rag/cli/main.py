@@ -276,8 +276,9 @@ class _Retrieval:
 
     def __init__(self, index: str, settings: dict[str, Any]) -> None:
         from rag.config import stages
+        from rag.config.open import open_index
 
-        self.index = stages.index(index, settings.get("embedder"), plain=True)
+        self.index = open_index(index, settings.get("embedder"), plain=True)
         self.retriever = stages.retriever(settings.get("retriever"), self.index, plain=True)
 
 

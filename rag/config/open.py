@@ -45,3 +45,28 @@ class Index(store.Index):
         index.embedder = stages.stage("embedder", embedder, plain=plain)
         stages.check_embedder(index.embedder, entry.fingerprint, str(path))
         return index
+
+
+def open_index(value: Any, embedder: Any = None, *, plain: bool = False) -> Any:
+    """Return the index to search; one that is passed in is left as it is.
+
+    Parameters
+    ----------
+    value : Index, str or Path
+    embedder : optional
+        What turns questions into vectors, in place of the index's own.
+    plain : bool
+        As for `Index.open`.
+
+    Raises
+    ------
+    StoreMismatchError
+        The embedder is not the one that the index was built with.
+    """
+    if isinstance(value, str | Path):
+        return Index.open(value, embedder=embedder, plain=plain)
+    if embedder is None:
+        return value
+    other = stages.stage("embedder", embedder)
+    stages.check_embedder(other, value.manifest.embedder.fingerprint, str(value.path))
+    return value.with_embedder(other)

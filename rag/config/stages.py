@@ -224,33 +224,6 @@ def _defaults(factory: Callable[..., Any], given: Mapping[str, Any], plain: bool
     return {} if name is None else {"embedder": stage("embedder", name, plain=plain)}
 
 
-def index(value: Any, embedder: Any = None, *, plain: bool = False) -> Any:
-    """Return the index to search; one that is passed in is left as it is.
-
-    Parameters
-    ----------
-    value : Index, str or Path
-    embedder : optional
-        What turns questions into vectors, in place of the index's own.
-    plain : bool
-        As for `stage`.
-
-    Raises
-    ------
-    StoreMismatchError
-        The embedder is not the one that the index was built with.
-    """
-    from rag.config.open import Index
-
-    if isinstance(value, str | Path):
-        return Index.open(value, embedder=embedder, plain=plain)
-    if embedder is None:
-        return value
-    other = stage("embedder", embedder)
-    check_embedder(other, value.manifest.embedder.fingerprint, str(value.path))
-    return value.with_embedder(other)
-
-
 def chunker(value: Any, count_tokens: Any) -> Any:
     """Return the chunker; `rag`'s own count tokens as the embedder does, where it can count them."""
     if count_tokens is None or not is_own("chunker", value):

@@ -10,8 +10,8 @@ from langchain_core.documents import Document
 
 import rag
 from rag.bedrock.storage.s3 import S3Files
-from rag.core.passages import STRUCTURE
 from rag.loading.documents import DocumentLoader
+from rag.testing import BuildLoaderSuite
 from tests.bedrock.test_s3 import mirror, put, s3
 
 __all__ = ["s3"]
@@ -44,46 +44,16 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
     return loader
 
 
-def test_files_are_listed_in_order_and_read_in_the_order_asked_for(make: Make) -> None:
-    loader = make(TEXTS)
-    files = loader.files()
-    assert [file.source for file in files] == ["a/x.md", "a/y.md", "b.md"]
-    for order in (files, files[::-1], files[1:2]):
-        found = list(loader.read(order))
-        assert [file.source for file, _ in found] == [file.source for file in order]
-        assert [document.page_content for _, document in found] == [
-            make.reads(TEXTS[file.source]) for file in order
-        ]
-        assert all(document.metadata["source"] == file.source for file, document in found)
-    assert {"body", "pages", "headings", "tables", "margins", "notes"} == found[0][1].metadata[
-        STRUCTURE
-    ].keys()
-    loader.close(done=True)
+class TestLoader(BuildLoaderSuite):
+    """Each keeps what `rag.testing` asks; `make` above."""
 
+    @pytest.fixture
+    def make(self, make: Make) -> Make:
+        return make
 
-def test_a_hash_changes_with_its_own_file_and_no_other(make: Make) -> None:
-    def hashes(texts: dict[str, str], **settings: Any) -> dict[str, tuple[str, str]]:
-        loader = make(texts, **settings)
-        found = list(loader.hashed(loader.files()))
-        loader.close(done=True)
-        assert all(error is None for _, error in found)
-        return {file.source: (file.sha256, file.metadata_sha256) for file, _ in found}
-
-    before = hashes(TEXTS)
-    assert hashes(TEXTS) == before
-    assert len({content for content, _ in before.values()}) == 3
-    changed = hashes({**TEXTS, "b.md": "# B\n\nOther words.\n"})
-    assert {name for name in before if changed[name] != before[name]} == {"b.md"}
-    told = hashes(TEXTS, metadata={"a/x.md": {"year": 2026}})
-    assert {name for name in before if told[name] != before[name]} == {"a/x.md"}
-    assert told["a/x.md"][0] == before["a/x.md"][0]
-
-
-def test_bad_texts_are_quarantined_and_loading_goes_on(make: Make) -> None:
-    loader = make({**TEXTS, "a/y.md": "   \n"})
-    assert [document.metadata["source"] for document in loader.load()] == ["a/x.md", "b.md"]
-    [(source, error)] = loader.quarantined
-    assert (source, error.reason) == ("a/y.md", "holds no text")
+    @pytest.fixture
+    def reads(self, make: Make) -> Any:
+        return make.reads
 
 
 def test_two_builds_of_the_same_place_are_the_same_version(make: Make, tmp_path: Path) -> None:
