@@ -1,23 +1,33 @@
-"""``rag demo``: the whole pipeline on the sample handbook, offline."""
+"""``rag demo``: the whole pipeline on the sample handbook, offline, on one screen of 24 lines."""
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 import rag
-from rag.cli.output import say, show_answer, show_context, show_report, watch
+from rag.cli.output import say, watch
+from rag.core.answers import Answer, Citation
 from rag.core.errors import SourceError
 from rag.core.extras import installed
+from rag.core.format import shortened
+from rag.core.passages import Hit
 
-#: What is asked, with which filter, and why.
+#: The questions, each with its filter: a plain one, one with another answer in each region, and one
+#: that nothing answers.
 QUESTIONS = (
-    ("How much is the learning budget, and how many days?", None, "A question."),
-    (
-        "How many weeks of fully paid parental leave do I get?",
-        "region == 'us' and department == 'people'",
-        "The same question has another answer in each region: the filter decides.",
-    ),
-    ("How do I descale the espresso machine?", None, "A question that nothing answers."),
+    ("How much is the learning budget, and how many days?", None),
+    ("How many weeks of parental leave do I get?", "region == 'us'"),
+    ("How do I descale the espresso machine?", None),
+)
+#: The narrowest terminal that it fits.
+_COLUMNS = 79
+#: Passages of the first context that are named.
+_PASSAGES = 3
+_NEXT = (
+    ("rag ask {index} 'A question?'", "ask this index more"),
+    ("rag build FOLDER indexes/mine", "index your own files"),
+    ("rag build FOLDER indexes/mine --bedrock", "the same with Titan on Amazon Bedrock"),
 )
 
 
@@ -31,30 +41,50 @@ def handbook() -> Path:
 
 
 def run(index: str) -> None:
-    """Build the sample index, ask, and show what came of it."""
+    """Build the sample index, ask the questions, and print each answer with its citations."""
     source = handbook()
-    say(f"Building {index} from {source.name} on this machine, with the local model:", "bold")
+    say(f"Building {index} from the sample handbook, on this machine, for free:", "bold")
     left_out = [] if installed("docx") else ["*.docx"]
     if left_out:
         say("(without its Word documents: pip install 'bedrock-rag[office]' reads them, too)", "dim")
     with watch() as progress:
         report = rag.build(source, index, progress=progress, loader={"exclude": left_out})
-    show_report(report)
+    say(f"{report.files} files, {report.chunks} chunks, {report.seconds['total']:.1f} s", "dim")
     pipe = rag.Pipeline(rag.Index.open(index))
-    for number, (question, where, why) in enumerate(QUESTIONS, 1):
+    for number, (question, where) in enumerate(QUESTIONS, 1):
         say()
-        say(f"{number}. {why}", "bold")
-        say(f"   {question}" + (f"   where: {where}" if where else ""), "bold green")
-        say()
+        say(f"{number}. {question}" + (f"   where {where}" if where else ""), "bold green")
         answer = pipe.ask(question, where=where)
-        show_answer(answer)
+        _show(answer)
         if number == 1:
-            say()
-            say("   The context that it was answered from:", "bold")
-            show_context(answer.context)
+            _show_context(answer.context.hits)
     say()
-    say("Your own folder:     rag build FOLDER indexes/mine && rag ask indexes/mine 'A question?'", "bold")
-    say(
-        "On Amazon Bedrock:   rag build FOLDER indexes/mine --bedrock && rag ask indexes/mine '…' --bedrock",
-        "bold",
-    )
+    for command, purpose in _NEXT:
+        say(f"{command.format(index=index):<41} {purpose}", "bold")
+
+
+def _show(answer: Answer) -> None:
+    for line in textwrap.wrap(answer.text, _COLUMNS - 3):
+        say(f"   {line}")
+    for citation in answer.citations:
+        mark = f"[{citation.number}]" if not citation.verdict else f"[{citation.number}?]"
+        say(_line(f"   {mark} {_place(citation)}"), "cyan")
+
+
+def _show_context(hits: tuple[Hit, ...]) -> None:
+    """Name the best passages that the model was sent."""
+    for number, hit in enumerate(hits[:_PASSAGES]):
+        label = "" if number else f"{min(len(hits), _PASSAGES)} of {len(hits)} sent:"
+        say(_line(f"   {label:<12} {_place(hit)}"), "dim")
+
+
+def _place(spot: Citation | Hit) -> str:
+    """Return the file, the page and the last heading."""
+    page = "" if spot.page_start is None else f", p. {spot.page_start}"
+    return f"{spot.source}{page}" + (f" > {spot.section[-1]}" if spot.section else "")
+
+
+def _line(text: str) -> str:
+    """Return a text that fits the line, its leading blanks kept."""
+    blanks = len(text) - len(text.lstrip())
+    return " " * blanks + shortened(text[blanks:], _COLUMNS - blanks)

@@ -11,7 +11,7 @@ from langchain_core.messages import BaseMessage
 
 from rag.core.answers import Call
 from rag.core.errors import GenerationError
-from rag.generation.generator import Generator
+from rag.generation.generator import Explain, Generator
 from rag.generation.models import describe
 from rag.generation.prompt import Prompt
 from rag.generation.reply import whole
