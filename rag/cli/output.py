@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -33,8 +34,24 @@ if TYPE_CHECKING:
     from rag.index.storage.verify import Verification
     from rag.retrieval.explain import Explanation
 
-_OUT = Console(highlight=False, soft_wrap=False)
-_ERR = Console(stderr=True, highlight=False)
+#: Control characters but tab and line feed (Unicode's class Cc): a terminal obeys them, and a document that
+#: holds them could move the cursor, rename the window, or write to the clipboard.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+class _SafeConsole(Console):
+    """A console on which no text of a document is obeyed by the terminal."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print texts with each control character drawn as U+FFFD."""
+        for each in objects:
+            if isinstance(each, Text):
+                each.plain = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", each.plain)
+        super().print(*objects, **options)
+
+
+_OUT = _SafeConsole(highlight=False, soft_wrap=False)
+_ERR = _SafeConsole(stderr=True, highlight=False)
 _MOST_WARNINGS = 20
 
 
