@@ -45,11 +45,10 @@ def run(index: str) -> None:
     source = handbook()
     say(f"Building {index} from the sample handbook, on this machine, for free:", "bold")
     left_out = [] if installed("docx") else ["*.docx"]
-    if left_out:
-        say("(without its Word documents: pip install 'bedrock-rag[office]' reads them, too)", "dim")
     with watch() as progress:
         report = rag.build(source, index, progress=progress, loader={"exclude": left_out})
-    say(f"{report.files} files, {report.chunks} chunks, {report.seconds['total']:.1f} s", "dim")
+    lean = "; Word needs bedrock-rag[office]" if left_out else ""
+    say(f"{report.files} files, {report.chunks} chunks, {report.seconds['total']:.1f} s{lean}", "dim")
     pipe = rag.Pipeline(rag.Index.open(index))
     for number, (question, where) in enumerate(QUESTIONS, 1):
         say()
