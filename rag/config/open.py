@@ -1,4 +1,4 @@
-"""The index and the loader with the names that ``rag.toml`` knows."""
+"""The index and the loader that know the names of ``rag.toml``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rag.loading.local_files import Files
 
 
 class Index(store.Index):
-    """`rag.index.index.Index`, finding the local embedder that an index was built with."""
+    """`rag.index.index.Index`, which finds the local embedder that an index was built with."""
 
     @classmethod
     def open(cls, path: str | Path, *, embedder: Any = None, version: int | None = None) -> Self:
@@ -23,7 +23,7 @@ class Index(store.Index):
         path : str or Path
         embedder : optional
             An Embeddings object, a name or a mapping; by default the one that the index was built
-            with, if it is local. One that is paid for, or that is not `rag`'s own, must be given.
+            with, if it is local. One that costs money, or is not one of `rag`'s, must be passed.
         version : int, optional
             An older version; by default the current one.
 
@@ -46,11 +46,11 @@ class Index(store.Index):
 
 
 class Loader(loader.Loader):
-    """`rag.loading.loader.Loader`, which reads ``s3://bucket/prefix``, too."""
+    """`rag.loading.loader.Loader`, which also reads ``s3://bucket/prefix``."""
 
     @staticmethod
     def place_of(path: str | Path | Files, **local: Any) -> Files:
-        """Return where the files of a path or URL come from."""
+        """Return the files behind a path or URL."""
         if isinstance(path, str) and path.startswith("s3://"):
             from rag.bedrock.storage.s3 import S3Files
 
