@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rag.bedrock.chat.claude import ClaudeBedrock
     from rag.bedrock.embeddings.titan import TitanEmbeddings
-    from rag.building.build import build, plan
+    from rag.building.build import build
+    from rag.building.plan import plan
     from rag.chunking import SemanticChunker
     from rag.config.loader import Loader
     from rag.config.open import Index
@@ -42,7 +43,7 @@ _HOMES = {
     "LocalEmbeddings": "embedding.local", "Pipeline": "pipeline", "Prompt": "generation.prompt",
     "RagError": "core.errors", "SemanticChunker": "chunking", "StaticEmbeddings": "embedding.static",
     "Store": "index.maintenance", "TitanEmbeddings": "bedrock.embeddings.titan", "build": "building.build",
-    "field": "index.filters.where", "plan": "building.build",
+    "field": "index.filters.where", "plan": "building.plan",
 }  # fmt: skip
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""``python -m rag`` is ``rag``."""
+"""Run ``rag`` as ``python -m rag``."""
 
 from rag.cli.main import main
 

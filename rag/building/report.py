@@ -1,4 +1,4 @@
-"""What a build would do, and what it did."""
+"""Reports of a build: what it would do (`BuildPlan`) and what it did (`BuildReport`)."""
 
 from __future__ import annotations
 
@@ -11,20 +11,23 @@ from rag.core.files import Quarantined
 
 @dataclass(frozen=True, slots=True)
 class BuildPlan:
-    """What a build would do, found out without embedding anything.
+    """What a build would do.
 
     Attributes
     ----------
     added, changed, removed, renamed, unchanged : int
         Files, compared by content with what the index holds.
     chunks, texts, tokens : int
-        To be embedded: chunks in added and changed files, less what the embedding cache holds;
-        texts are these chunks and their heading paths. `tokens`, of all texts, is counted by the
-        embedder where it can count, else estimated.
-    cost_usd : float
-        By the embedder's dated price; 0.0 for local models.
+        To be embedded: chunks of added and changed files that the embedding cache lacks; texts are
+        these chunks and their heading paths. `tokens`, of all texts, is counted by the embedder where
+        it can count, else estimated.
+    cost_usd : float or None
+        On demand, by ``[prices]`` and the built-in list (`rag.usage.prices`); 0.0 for models on this
+        machine, None where no price is known.
     minutes : float
         Expected, from the embedder's measured or usual speed.
+    notes : tuple of str
+        What the user should know, e.g. how to enter a price that is unknown.
     """
 
     source: str
@@ -38,10 +41,11 @@ class BuildPlan:
     chunks: int
     texts: int
     tokens: int
-    cost_usd: float
+    cost_usd: float | None
     minutes: float
     quarantined: tuple[Quarantined, ...] = ()
     rebuild: bool = False
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
@@ -57,9 +61,9 @@ class BuildReport:
     version : int
         The index's version after the build; unchanged when nothing had changed.
     files, chunks : int
-        In the index now.
+        In the index after the build.
     embedded : int
-        Texts (chunks and heading paths) that went to the embedder; the rest came from the cache.
+        Texts (chunks and heading paths) that the embedder embedded; the others' vectors were cached.
     seconds : mapping of str to float
         By stage: ``"load"``, ``"chunk"``, ``"embed"``, ``"write"``, and ``"total"``.
     notes : tuple of str

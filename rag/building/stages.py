@@ -1,56 +1,99 @@
-"""What a build is about to do: its stages, and what has changed since the last one."""
+"""Make what a build needs: its stages, its files, and the index that it continues."""
 
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from langchain_core.document_loaders import BaseLoader
+from langchain_core.documents import Document
+from langchain_core.embeddings import Embeddings
 
 from rag.building.upgrade import cut_by_older
-from rag.chunking import estimate_tokens
+from rag.chunking import Chunker
 from rag.config import registry, stages
-from rag.config import settings as rag_toml
 from rag.core import embedders
-from rag.core.errors import ConfigError, LoadError, SourceError, StoreMismatchError, near_miss
-from rag.core.extras import can_be_read_now
-from rag.core.files import SourceFile
+from rag.core.embedders import Fingerprinted
+from rag.core.errors import ConfigError, SourceError, StoreMismatchError, UsageError, near_miss
+from rag.core.files import BATCH_STATE, SourceFile
+from rag.embedding import cache_settings
 from rag.index.storage.formats import FORMAT
 from rag.index.storage.manifest import EmbedderEntry, Manifest, current_version, read_any_format
-from rag.index.storage.sources import SourceRecord, open_sources, read_sources
 from rag.loading.base import BuildLoader
 from rag.loading.documents import DocumentLoader
 from rag.loading.loader import Loader
 from rag.usage.budget import Meter
 
+#: What an index can be built from.
+Source = str | Path | BaseLoader | Iterable[Document]
+#: Settings of `rag.build`.
+_SETTINGS = ("embedder", "chunker", "loader", "metadata", "metadata_from_path", "cache", "ledger", "prices")
+
+
+class Clock:
+    """Measures how long each step of a build takes."""
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter()
+        self.seconds: dict[str, float] = {}
+
+    @property
+    def total(self) -> float:
+        """Seconds since the clock was made."""
+        return time.perf_counter() - self._started
+
+    @contextlib.contextmanager
+    def timing(self, step: str) -> Iterator[None]:
+        """Add the time that the body takes to a step's seconds."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[step] = self.seconds.get(step, 0.0) + time.perf_counter() - started
+
 
 @dataclass
 class Stages:
-    """The stages of a build, and the index they build."""
+    """The stages of a build, and the index they build.
+
+    Attributes
+    ----------
+    folder : Path
+        The index's.
+    files : list of SourceFile
+        What the loader lists; nothing has been read yet.
+    entry : EmbedderEntry
+        The embedder as the manifest names it.
+    chunking : str
+        The fingerprint of loader and chunker.
+    previous : Manifest or None
+        The current version, converted to today's format; None for a new index or a rebuild.
+    format : int
+        The format in which the files of `previous` are written.
+    """
 
     folder: Path
     loader: BuildLoader
     files: list[SourceFile]
-    chunker: Any
-    embedder: Any
+    chunker: Chunker
+    embedder: Embeddings
     entry: EmbedderEntry
     chunking: str
     previous: Manifest | None
     cache: Path
     cache_bytes: int
     meter: Meter
-    #: Of the files of `previous`, which reads as one of today's.
+    rebuild: bool = False
     format: int = FORMAT
-
-    estimate = staticmethod(estimate_tokens)
+    clock: Clock = field(default_factory=Clock)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
-        """End the loader's use of its place; what it fetched stays if the build does not get done."""
+        """Close the loader at the end; what it downloaded is kept unless the body succeeds."""
         done = False
         try:
             yield
@@ -59,32 +102,40 @@ class Stages:
             self.loader.close(done=done)
 
 
-@dataclass
-class Change:
-    """What differs between the files and the index."""
+def prepare(
+    source: Source,
+    index: str | Path,
+    *,
+    rebuild: bool,
+    settings: Mapping[str, Any],
+    allow_batch: bool = False,
+) -> Stages:
+    """Make the stages, list the files, and refuse an index that does not fit.
 
-    records: dict[str, SourceRecord]
-    todo: list[SourceFile] = field(default_factory=list)
-    outdated: set[str] = field(default_factory=set)
-    counts: dict[str, int] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    any: bool = False
+    Parameters
+    ----------
+    source, index, rebuild, settings
+        As for `rag.build`.
+    allow_batch : bool
+        Whether the index may have a batch under way: a plan only looks, and a batch ends in a build.
 
-    def record(self, file: SourceFile, chunks: int, error: LoadError | None) -> None:
-        """Note how a file went."""
-        reason, advice = (error.reason, error.advice) if error else ("", "")
-        self.records[file.source] = SourceRecord(
-            file.source, file.sha256, file.metadata_sha256, file.bytes, chunks, reason, advice
-        )
-
-
-def prepare(source: Any, index: str | Path, *, rebuild: bool, settings: Mapping[str, Any]) -> Stages:
-    """Make the stages, find the files, and refuse an index that does not fit."""
-    known = ("embedder", "chunker", "loader", "metadata", "metadata_from_path", "cache", "ledger", "prices")
-    for name in settings:
-        if name not in known:
-            raise ConfigError(f"build has no argument {name!r}: {near_miss(name, known)}")
+    Raises
+    ------
+    UsageError
+        A batch is under way, a setting or the source is wrong, or the index's folder holds other files.
+    StoreMismatchError
+        The index was built with another embedder or chunker.
+    """
+    clock = Clock()
     folder = Path(index)
+    if not allow_batch and (folder / BATCH_STATE).exists():
+        raise UsageError(
+            f"{index} has a batch under way, and a build would pay for its texts again: `rag batch resume "
+            f"{index}` continues it, `rag batch cancel {index}` drops it"
+        )
+    for name in settings:
+        if name not in _SETTINGS:
+            raise ConfigError(f"build has no argument {name!r}: {near_miss(name, _SETTINGS)}")
     if folder.exists() and not folder.is_dir():
         raise SourceError(f"{folder} is a file: name a folder for the index")
     loader = _loader(source, settings)
@@ -99,35 +150,24 @@ def prepare(source: Any, index: str | Path, *, rebuild: bool, settings: Mapping[
     elif not rebuild and folder.is_dir() and any(folder.iterdir()) and not (folder / "LOCK").exists():
         raise SourceError(f"{folder} is not empty and no index: name another folder")
     embedder = _embedder(settings.get("embedder"), previous, folder)
+    chunker = _chunker(settings.get("chunker"), embedder)
+    chunking = f"loader/{loader.version} {_fingerprint(chunker)}"
+    if previous is not None and previous.chunker != chunking:
+        raise _other_chunker(folder, previous.chunker, chunking, written_in)
+    cache = cache_settings.settings(settings.get("cache"))
     entry = EmbedderEntry(
         embedders.name(embedder), embedders.fingerprint(embedder), embedders.dimensions(embedder)
     )
-    count = embedders.token_counter(embedder)
-    value = settings.get("chunker")
-    chunker = stages.chunker(value, count)
-    own = getattr(chunker, "fingerprint", None)
-    chunking = f"loader/{loader.version} " + (own or _describe(chunker))
-    if previous is not None and previous.chunker != chunking:
-        raise _other_chunker(folder, previous.chunker, chunking, written_in)
-    cache, most = rag_toml.cache(settings.get("cache"))
     return Stages(
-        folder,
-        loader,
-        files,
-        chunker,
-        embedder,
-        entry,
-        chunking,
-        previous,
-        cache or folder / "cache.sqlite",
-        most,
-        stages.meter(settings.get("ledger"), settings.get("prices"), folder),
-        written_in,
-    )
+        folder=folder, loader=loader, files=files, chunker=chunker, embedder=embedder, entry=entry,
+        chunking=chunking, previous=previous, cache=cache.file(folder), cache_bytes=cache.max_bytes,
+        meter=stages.meter(settings.get("ledger"), settings.get("prices"), folder), rebuild=rebuild,
+        format=written_in, clock=clock,
+    )  # fmt: skip
 
 
 def _other_chunker(folder: Path, before: str, now: str, written_in: int) -> StoreMismatchError:
-    """Return why new chunks cannot be added to those of another chunker, and what to do."""
+    """Return the error for an index whose chunks are another chunker's, with what to do."""
     if not cut_by_older(before):
         return StoreMismatchError(
             f"{folder} was chunked by {before!r}, not by {now!r}: use those "
@@ -141,28 +181,28 @@ def _other_chunker(folder: Path, before: str, now: str, written_in: int) -> Stor
 
 
 def _loader(source: Any, settings: Mapping[str, Any]) -> BuildLoader:
-    """Return what reads the source: a path or URL, a loader, or Documents."""
-    given = {name: settings[name] for name in ("metadata", "metadata_from_path") if settings.get(name)}
+    """Return the loader of a source: a path or URL, a loader, or Documents."""
+    metadata = {name: settings[name] for name in ("metadata", "metadata_from_path") if settings.get(name)}
     value = settings.get("loader")
-    for own in (source, value):
-        if isinstance(own, BuildLoader):
-            if given:
-                raise ConfigError(f"{next(iter(given))} is the loader's own argument: give it there")
-            return own
+    for loader in (source, value):
+        if isinstance(loader, BuildLoader):
+            if metadata:
+                raise ConfigError(f"{next(iter(metadata))} is an argument of the loader: pass it there")
+            return loader
     if not isinstance(source, str | Path):
-        return stages.checked(DocumentLoader, {"documents": source, **given}, "loader")  # type: ignore[no-any-return]
-    if not registry.is_own("loader", value):
+        return stages.checked(DocumentLoader, {"documents": source, **metadata}, "loader")  # type: ignore[no-any-return]
+    if not registry.is_builtin("loader", value):
         value = stages.stage("loader", value, path=source)
     if isinstance(value, BaseLoader):
-        return DocumentLoader(value, **given)
-    loader = stages.stage("loader", value, path=source, **given)
+        return DocumentLoader(value, **metadata)
+    loader = stages.stage("loader", value, path=source, **metadata)
     if not isinstance(loader, Loader):
         raise ConfigError(f"the loader is a {type(loader).__name__}: give a LangChain loader")
     return loader
 
 
-def _embedder(value: Any, previous: Manifest | None, folder: Path) -> Any:
-    """Return the embedder asked for; by default the one the index was built with."""
+def _embedder(value: Any, previous: Manifest | None, folder: Path) -> Embeddings:
+    """Return the embedder of the settings; by default the one that the index was built with."""
     if value is None and previous is not None:
         name = previous.embedder.name
         if name not in registry.LOCAL:
@@ -171,60 +211,25 @@ def _embedder(value: Any, previous: Manifest | None, folder: Path) -> Any:
                 "--embedder (or --bedrock), or build again with --rebuild"
             )
         value = name
-    embedder = stages.stage("embedder", value)
+    embedder: Embeddings = stages.stage("embedder", value)
     if previous is not None:
         stages.check_embedder(embedder, previous.embedder.fingerprint, str(folder))
     return embedder
 
 
-def _describe(chunker: Any) -> str:
+def _chunker(value: Any, embedder: Embeddings) -> Chunker:
+    """Return the chunker; `rag`'s counts tokens as the embedder does, so that no chunk is cut off."""
+    chunker: Chunker = stages.chunker(value, embedders.token_counter(embedder))
+    return chunker
+
+
+def _fingerprint(chunker: Chunker) -> str:
+    """Name what decides where a chunker cuts; for third-party ones their class and plain attributes."""
+    if isinstance(chunker, Fingerprinted):
+        return chunker.fingerprint
     kind = type(chunker)
     plain = {
         name: value for name, value in sorted(vars(chunker).items())
         if isinstance(value, str | int | float | bool | list)
     }  # fmt: skip
     return f"{kind.__module__}:{kind.__qualname__} {plain}"
-
-
-def compare(stages: Stages, previous: Manifest | None, *, retry: bool) -> Change:
-    """Compare the files with the index, by content and metadata."""
-    old: dict[str, SourceRecord] = {}
-    if previous is not None:
-        table = read_sources(open_sources(stages.folder / previous.sources.path))
-        old = {record.source: record for record in table}
-    change = Change({})
-    added, changed, unchanged = [], 0, 0
-    for file, error in stages.loader.hashed(stages.files):
-        before = old.get(file.source)
-        same = before is not None and (
-            (before.sha256, before.metadata_sha256) == (file.sha256, file.metadata_sha256)
-        )
-        if error is not None:
-            change.record(file, 0, error)
-            change.any |= before is None or before.reason != error.reason
-        elif (
-            same and before is not None and not (before.reason and (retry or can_be_read_now(before.reason)))
-        ):
-            change.records[file.source] = before
-        else:
-            change.todo.append(file)
-        if before is None:
-            added.append(file)
-        elif same:
-            unchanged += 1
-        else:
-            changed += 1
-        if before is not None and before.chunks and change.records.get(file.source) is not before:
-            change.outdated.add(file.source)
-    names = {file.source for file in stages.files}
-    gone = [record for name, record in old.items() if name not in names]
-    change.outdated |= {record.source for record in gone}
-    new = Counter(file.sha256 for file in change.todo if file.source not in old)
-    left = Counter(record.sha256 for record in gone if record.sha256)
-    renamed = (new & left).total()
-    change.any |= bool(change.todo or gone)
-    change.counts = {
-        "added": len(added) - renamed, "changed": changed, "removed": len(gone) - renamed,
-        "renamed": renamed, "unchanged": unchanged,
-    }  # fmt: skip
-    return change

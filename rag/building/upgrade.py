@@ -1,4 +1,4 @@
-"""Upgrading an index: what its format needs of the other stages, put together."""
+"""Upgrade an index to the current format, with what that needs from the other stages."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from langchain_core.embeddings import Embeddings
 from rag.chunking import FixedChunker, RecursiveChunker, SemanticChunker
 from rag.chunking.offsets import place
 from rag.config import registry, stages
-from rag.config import settings as rag_toml
 from rag.config.loader import Loader
+from rag.embedding import cache_settings
 from rag.embedding.cache import CachedEmbeddings
 from rag.index.storage.formats import FORMAT
 from rag.index.storage.layout import Vectors
@@ -25,7 +25,7 @@ from rag.index.storage.upgrade import upgrade as upgrade_files
 from rag.loading.formats.plain import outline
 from rag.usage.collector import Collector, note
 
-#: Files whose tables are found in their text alone.
+#: Files whose tables can be recognised in their text.
 _MARKDOWN = (".md", ".markdown", ".mdx", ".qmd")
 
 
@@ -36,9 +36,9 @@ class UpgradeReport:
     Attributes
     ----------
     version : int
-        The current version now.
+        The current version after the upgrade.
     before, format : int
-        The index's format before, and now; the same where there was nothing to do.
+        The index's format before and after; the same where there was nothing to do.
     embedded : int
         Texts that went to the embedder; 0 for all but the first indexes of format 1.
     notes : tuple of str
@@ -68,16 +68,16 @@ def upgrade(
     ledger: Any = None,
     prices: Any = None,
 ) -> UpgradeReport:
-    """Bring an index up to the format of today, in place: chunks, vectors, metadata and versions stay.
+    """Convert an index to the current format, in place: chunks, vectors, metadata and versions stay.
 
     Parameters
     ----------
     index : str or Path
     version : int, optional
-        An older version, to make it the current one; by default the one that is.
+        An older version, to make it the current one; by default the current one.
     embedder : optional
-        An Embeddings object, a name or a mapping: the one that the index was built with. Needed only
-        where vectors are missing (the first indexes of format 1) and it is not a local one.
+        The embedder that the index was built with, as an object, a name or a mapping. Needed only where
+        vectors are missing (the first indexes of format 1) and the embedder is not local.
     cache, ledger, prices : optional
         As for `rag.build`.
 
@@ -91,7 +91,7 @@ def upgrade(
     StoreMismatchError
         A newer `rag` wrote the index, or the embedder must be named.
     StoreCorruptError
-        A file of the index is not what was written; it is left as it is.
+        A file of the index is damaged; nothing is changed.
 
     Examples
     --------
@@ -100,13 +100,12 @@ def upgrade(
     """
     started = time.perf_counter()
     folder = Path(index)
-    file, _ = rag_toml.cache(cache)
     _, old = read_any_format(folder, version)
     vectors = None
     if embedder is not None or old.embedder.name in registry.LOCAL:
         vectors = _Vectors(
             lambda: _embedder(embedder, old.embedder, folder),
-            file or folder / "cache.sqlite",
+            cache_settings.settings(cache).file(folder),
         )
     collector = Collector(stages.meter(ledger, prices, folder))
     before, manifest = collector.run(
@@ -115,9 +114,9 @@ def upgrade(
     notes = [*collector.notes]
     if before < FORMAT and cut_by_older(manifest.chunker):
         notes.append(
-            f"its chunks are as an older rag cut them ({manifest.chunker.split(' max_tokens')[0]}): they are "
-            "searched as they are; to build from changed files, build again with --rebuild (what was "
-            "embedded comes from the cache)"
+            f"an older rag cut its chunks ({manifest.chunker.split(' max_tokens')[0]}): they can be "
+            "searched; to build from changed files, build again with --rebuild (texts embedded before come "
+            "from the cache)"
         )
     return UpgradeReport(
         str(folder), manifest.version, before, FORMAT, manifest.chunks, vectors.embedded if vectors else 0,
@@ -125,21 +124,21 @@ def upgrade(
     )  # fmt: skip
 
 
-def bring_up(folder: Path, embedder: Embeddings, cache: Path) -> Manifest:
-    """Upgrade an index before it is built, with the embedder of the build."""
+def upgrade_first(folder: Path, embedder: Embeddings, cache: Path) -> Manifest:
+    """Upgrade an index before a build adds to it, with the build's embedder."""
     before, manifest = upgrade_files(folder, embed=_Vectors(lambda: embedder, cache), table_heads=table_heads)
     note(f"upgraded from format {before} to {FORMAT} first (version {manifest.version})")
     return manifest
 
 
 def _embedder(value: Any, entry: EmbedderEntry, folder: Path) -> Embeddings:
-    made: Embeddings = stages.stage("embedder", entry.name if value is None else value)
-    stages.check_embedder(made, entry.fingerprint, str(folder))
-    return made
+    embedder: Embeddings = stages.stage("embedder", entry.name if value is None else value)
+    stages.check_embedder(embedder, entry.fingerprint, str(folder))
+    return embedder
 
 
 class _Vectors:
-    """Makes the vectors of heading paths, through the cache, as a build makes them."""
+    """Embeds heading paths through the cache, as a build does."""
 
     def __init__(self, embedder: Callable[[], Embeddings], cache: Path) -> None:
         self._embedder, self._cache = embedder, cache
@@ -153,7 +152,7 @@ class _Vectors:
 
 
 def table_heads(source: str, text: str, starts: Sequence[int]) -> list[tuple[str, int] | None]:
-    r"""Find the head of the table that has a row at each of some offsets of a file's text.
+    r"""Return, for each offset into a file's text, the head of the table that has a row there.
 
     Examples
     --------
@@ -168,13 +167,13 @@ def table_heads(source: str, text: str, starts: Sequence[int]) -> list[tuple[str
 
 
 def cut_by_older(chunker: str) -> bool:
-    """Whether a manifest's chunker is one of an older version of `rag`'s own loader or chunkers."""
-    found = re.match(r"loader/(\d+) (?:(semantic|recursive|fixed)/(\d+) )?", chunker)
-    if found is None:
+    """Tell whether a manifest's chunker is an older version of `rag`'s loader or chunkers."""
+    match = re.match(r"loader/(\d+) (?:(semantic|recursive|fixed)/(\d+) )?", chunker)
+    if match is None:
         return False
-    loader, name, version = found.groups()
-    now = {
+    loader, name, version = match.groups()
+    current = {
         "semantic": SemanticChunker.version, "recursive": RecursiveChunker.version,
         "fixed": FixedChunker.version,
     }  # fmt: skip
-    return int(loader) < Loader.version or (name is not None and int(version) < now[name])
+    return int(loader) < Loader.version or (name is not None and int(version) < current[name])

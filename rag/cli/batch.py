@@ -1,4 +1,4 @@
-"""``rag batch``, and ``rag build --batch``: embedding at half price, in jobs that take their time."""
+"""``rag batch``, and ``--batch`` of ``rag build | plan``: embed at half price, in batch jobs."""
 
 from __future__ import annotations
 
@@ -10,125 +10,119 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rag.cli.maintenance import print_json
-from rag.cli.options import JSON, QUARANTINED
+from rag.cli.options import INDEX, JSON, QUARANTINED, Command, print_json, with_options
 from rag.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from rag.bedrock.storage.batch_jobs import BatchSettings
+    from rag.bedrock.storage.batch_settings import BatchSettings
     from rag.building.report import BuildPlan, BuildReport
 
-#: What ``--batch`` without a place stands for: that of rag.toml.
+#: The value of ``--batch`` without one: use the bucket of rag.toml.
 _CONFIGURED = "rag.toml"
-_INDEX = click.argument("index", metavar="INDEX")
-_NO_WAIT = click.option("--no-wait", is_flag=True, help="Leave the jobs to themselves: `rag batch resume`.")
+_NO_WAIT = click.option("--no-wait", is_flag=True, help="Do not wait; see `rag batch resume`.")
 
 BATCH = click.option(
-    "--batch", is_flag=False, flag_value=_CONFIGURED, metavar="[s3://BUCKET/PREFIX]",
-    help="Embed by batch jobs, at half price; by default where [batch] of rag.toml says.",
+    "--batch", is_flag=False, flag_value=_CONFIGURED, metavar="[S3-URI]",
+    help="Embed in batch jobs, at half price; S3-URI is s3://BUCKET/PREFIX.  [default: [batch] of rag.toml]",
 )  # fmt: skip
 ROLE_ARN = click.option(
-    "--role-arn", metavar="ARN", help="The role that Bedrock takes on for --batch; or in [batch] of rag.toml."
+    "--role-arn", metavar="ARN", help="Role that Bedrock assumes.  [default: [batch] of rag.toml]"
 )
 
 
-def building(command: Any) -> Any:
+def building(command: Command) -> Command:
     """Add the options of a build by batch jobs to a command."""
-    return BATCH(ROLE_ARN(_NO_WAIT(command)))
+    return with_options(command, [BATCH, ROLE_ARN, _NO_WAIT])
 
 
-def chosen(index: str, batch: str | None, role_arn: str | None, path: Path | None) -> BatchSettings | None:
-    """Return the settings of the batch that is asked for; None where none is.
+def selected(batch: str | None, role_arn: str | None, path: Path | None) -> BatchSettings | None:
+    """Return the settings for ``--batch``; None without it.
 
     Raises
     ------
     ConfigError
-        They cannot be meant.
+        A setting is wrong.
     UsageError
-        A role is given without a batch.
+        ``--role-arn`` comes without ``--batch``.
     """
     if batch is None:
         if role_arn is not None:
             raise UsageError("--role-arn goes with --batch")
         return None
-    from rag.bedrock.storage.batch_jobs import settings
+    from rag.bedrock.storage.batch_settings import settings
     from rag.config import settings as rag_toml
 
     table = rag_toml.read(path).get("batch", {})
     if not isinstance(table, Mapping):
         table = {"s3": table}
-    given = {"s3": None if batch == _CONFIGURED else batch, "role_arn": role_arn}
-    return settings({**table, **{name: value for name, value in given.items() if value}})
+    options = {"s3": None if batch == _CONFIGURED else batch, "role_arn": role_arn}
+    return settings({**table, **{name: value for name, value in options.items() if value}})
 
 
-def build(
-    arguments: Mapping[str, Any], settings: BatchSettings, path: Path | None, *, wait: bool, as_json: bool
-) -> int:
-    """Build by batch jobs, or go on with them."""
+def build(arguments: Mapping[str, Any], settings: BatchSettings, *, wait: bool, as_json: bool) -> int:
+    """Build by batch jobs: start them, or continue with those under way."""
     from rag.building import batch as batching
-    from rag.config import settings as rag_toml
 
-    index = arguments["index"]
-    ledger = {"ledger": rag_toml.read(path).get("ledger")}
-    with _shown() as tell:
-        batching.start(batch=settings, tell=tell, **{**ledger, **arguments})
-    return _go_on(index, wait=wait, as_json=as_json)
+    with _progress() as tell:
+        batching.start(batch=settings, tell=tell, **arguments)
+    return _resume(arguments["index"], wait=wait, as_json=as_json)
 
 
-def plan(found: BuildPlan, as_json: bool) -> None:
+def plan(planned: BuildPlan, as_json: bool) -> None:
     """Show what a build by batch jobs would cost."""
-    from rag.cli.output import say, show_plan
+    from rag.cli.output import cost_of, say, show_plan
     from rag.usage.prices import BATCH_FACTOR
 
+    usd = None if planned.cost_usd is None else planned.cost_usd * BATCH_FACTOR
     if as_json:
-        print_json({**found.to_dict(), "batch_cost_usd": found.cost_usd * BATCH_FACTOR})
+        print_json({**planned.to_dict(), "batch_cost_usd": usd})
     else:
-        show_plan(found)
-        say(f"  as a batch: ${found.cost_usd * BATCH_FACTOR:.4f}; AWS takes its time, up to a day or more")
+        show_plan(planned)
+        say(f"  in batch jobs: {cost_of(usd)}; AWS may take a day or more")
 
 
-@click.group()
+@click.group(short_help="Continue or cancel a build by batch jobs.")
 def batch() -> None:
-    """Look after a build that waits for batch jobs (`rag build --batch`)."""
+    """Continue or cancel a build that waits for batch jobs (`rag build --batch`)."""
 
 
 @batch.command("status")
-@_INDEX
+@INDEX
 @JSON
 def batch_status(index: str, as_json: bool) -> int:
-    """Show how far the jobs for INDEX are."""
+    """Show the progress of the jobs for INDEX."""
     _show_status(index, as_json)
     return 0
 
 
 @batch.command("resume")
-@_INDEX
+@INDEX
 @_NO_WAIT
 @JSON
 def batch_resume(index: str, no_wait: bool, as_json: bool) -> int:
-    """Go on with a build that was left or killed; a job that failed is started again."""
-    return _go_on(index, wait=not no_wait, as_json=as_json)
+    """Continue a build that was left or killed; a job that failed is started again."""
+    return _resume(index, wait=not no_wait, as_json=as_json)
 
 
 @batch.command("cancel")
-@_INDEX
+@INDEX
 def batch_cancel(index: str) -> int:
-    """Stop the jobs; what they have done is kept, and the next build embeds the rest."""
+    """Stop the jobs; their results are kept, and the next build embeds the rest."""
     from rag.building import batch as batching
     from rag.cli.output import say
 
-    ended = batching.cancel(index)
-    good = sum(part.good for part in ended.parts)
-    say(f"{index}: the batch is cancelled; {good} vectors of it are in the cache")
+    cancelled = batching.cancel(index)
+    good = sum(part.good for part in cancelled.parts)
+    say(f"{index}: the batch is cancelled; {good} of its vectors are in the cache")
     return 0
 
 
-def _go_on(index: str, *, wait: bool, as_json: bool) -> int:
+def _resume(index: str, *, wait: bool, as_json: bool) -> int:
     from rag.building import batch as batching
     from rag.cli.output import show_report, show_warnings, watch
 
-    with _shown() as tell:
-        ready = batching.go_on(index, wait=wait, tell=tell)
+    with _progress() as tell:
+        ready = batching.resume(index, wait=wait, tell=tell)
     if not ready:
         _show_status(index, as_json)
         return 0
@@ -147,30 +141,29 @@ def _show_status(index: str, as_json: bool) -> None:
     from rag.building.batch import state
     from rag.cli.output import say
 
-    begun = state.read(Path(index))
-    if begun is None and Path(index).is_dir():
+    if state.read(Path(index)) is None and Path(index).is_dir():
         print_json({"index": index, "jobs": []}) if as_json else say(f"{index}: no batch is under way")
         return
-    found = batching.status(index)
-    begun = state.known(Path(index))
+    jobs = batching.status(index)
+    current = state.current(Path(index))
     if as_json:
-        jobs = [{**asdict(status), **asdict(part), "name": part.name} for part, status in found]
-        print_json({"index": index, "source": begun.source, "created": begun.created, "texts": begun.texts,
-                    "jobs": jobs})  # fmt: skip
+        rows = [{**asdict(status), **asdict(part), "name": part.name} for part, status in jobs]
+        print_json({"index": index, "source": current.source, "created": current.created,
+                    "texts": current.texts, "jobs": rows})  # fmt: skip
         return
-    jobs_said = f"{len(found)} job{'s' * (len(found) != 1)}"
-    say(f"{index}: batch of {begun.created} from {begun.source}: {begun.texts} texts, {jobs_said}")
-    for part, status in found:
+    count = f"{len(jobs)} job{'s' * (len(jobs) != 1)}"
+    say(f"{index}: batch of {current.created} from {current.source}: {current.texts} texts, {count}")
+    for part, status in jobs:
         status = status if status.status else replace(status, status="not started")
-        counts = f"{status.processed} of {status.records or part.records} records"
+        records = f"{status.processed} of {status.records or part.records} records"
         why = status.message or part.failure
-        say(f"  {part.name}: {status.status}, {counts}{f' ({why})' if why else ''}")
-    say(f"  `rag batch resume {index}` goes on, `rag batch cancel {index}` stops it")
+        say(f"  {part.name}: {status.status}, {records}{f' ({why})' if why else ''}")
+    say(f"  `rag batch resume {index}` continues it, `rag batch cancel {index}` stops it")
 
 
 @contextmanager
-def _shown() -> Iterator[Any]:
-    """Draw how far jobs are; where nobody watches, write a line whenever it changes."""
+def _progress() -> Iterator[Any]:
+    """Draw the jobs' progress; without a terminal, write a line whenever it changes."""
     import sys
 
     from rag.cli.output import watch_steps

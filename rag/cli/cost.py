@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 
 import click
 
-from rag.cli.maintenance import print_json
-from rag.cli.options import CONFIG, JSON
+from rag.cli.options import CONFIG, JSON, print_json
 from rag.core.errors import StoreMissingError, UsageError, near_miss
 
 if TYPE_CHECKING:
@@ -20,24 +19,24 @@ if TYPE_CHECKING:
     from rag.usage.prices import PriceTable
     from rag.usage.spending import Spending
 
-#: Models without a price that are named, each with how to enter one; of more only the number is.
+#: Most models without a price that are named, each with how to enter one; the others are counted.
 _NAMED = 5
 
 
-@click.command()
+@click.command(short_help="Show what calls have cost.")
 @click.argument("indexes", metavar="[INDEX]...", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--since", metavar="DATE|Nd", help="2026-11-01, or 7d for today and the six days before (UTC).")
+@click.option("--since", metavar="DATE|Nd", help="First day (UTC): 2026-11-01, or 7d for the last 7 days.")
 @click.option(
     "--by", metavar="NAMES",
-    help="Of model, purpose, tag, account, day, prompt and index, with commas between; "
-    "by default model and purpose, and tag and account where calls have any.",
+    help="Columns to group by, with commas: model, purpose, tag, account, day, prompt, index.  "
+    "[default: model,purpose, and tag and account if set]",
 )  # fmt: skip
 @CONFIG
 @JSON
 def cost(
     indexes: tuple[Path, ...], since: str | None, by: str | None, config_path: Path | None, as_json: bool
 ) -> int:
-    """Show what calls for INDEX have cost; without one, in rag.toml's ledger or of indexes/*."""
+    """Show what calls for INDEX have cost; without INDEX, all calls of rag.toml's ledger or of indexes/*."""
     from rag.cli.output import say, show_costs
     from rag.config import settings as rag_toml
     from rag.usage.prices import PriceTable, stale
@@ -80,7 +79,7 @@ def _names(text: str) -> list[By]:
 
 
 def _usual(labels: Sequence[Spending]) -> list[By]:
-    """Return the columns that are shown by default, of labels those that say something."""
+    """Return the columns that are shown by default: of tag and account those that distinguish calls."""
     names: list[By] = ["model", "purpose"]
     if any(tag for tag, _ in (each.group for each in labels)):
         names.append("tag")
@@ -99,7 +98,7 @@ def _day(text: str, today: dt.date) -> dt.date:
 
 
 def _ledgers(indexes: tuple[Path, ...], settings: Any) -> Iterator[tuple[Ledger, str | None]]:
-    """Yield the ledgers to read, each once, and of which index alone."""
+    """Yield each ledger to read, once, and the index to limit it to (None: all of them)."""
     from rag.index.storage.manifest import current_version
     from rag.usage import ledger_settings
     from rag.usage.ledger import NAME, Ledger
@@ -121,29 +120,30 @@ def _ledgers(indexes: tuple[Path, ...], settings: Any) -> Iterator[tuple[Ledger,
 
 
 def _without_price(groups: Sequence[Spending], prices: PriceTable) -> list[str]:
-    """Return a note for each model of which calls have no price."""
+    """Return a note for each model with calls that have no price."""
     notes = []
-    lacking = [each for each in groups if each.unpriced]
-    for each in lacking[:_NAMED]:
-        model, purpose = each.group
-        calls = f"{each.unpriced:,} call{'s' * (each.unpriced > 1)} of {model} ({purpose}) not in the dollars"
-        known = prices.find(model) is not None and prices.cost_usd(model, _some(each)) is not None
+    lacking = [group for group in groups if group.unpriced]
+    for group in lacking[:_NAMED]:
+        model, purpose = group.group
+        plural = "s" * (group.unpriced > 1)
+        calls = f"{group.unpriced:,} call{plural} of {model} ({purpose}) not in the dollars"
+        known = prices.find(model) is not None and prices.cost_usd(model, _usage(group)) is not None
         why = "its price became known later" if known else prices.advice(model, purpose)
         notes.append(f"{calls}: {why}")
     if len(lacking) > _NAMED:
-        rest = sum(each.unpriced for each in lacking[_NAMED:])
+        rest = sum(group.unpriced for group in lacking[_NAMED:])
         notes.append(f"{rest:,} calls of {len(lacking) - _NAMED} more models not in the dollars: no price")
     return notes
 
 
-def _some(spending: Spending) -> Any:
+def _usage(spending: Spending) -> Any:
     from rag.core.answers import Usage
 
     return Usage(spending.input_tokens, spending.output_tokens)
 
 
-def _amounts(each: Any) -> dict[str, Any]:
-    return {name: value for name, value in asdict(each).items() if name != "group"}
+def _amounts(spending: Spending) -> dict[str, Any]:
+    return {name: value for name, value in asdict(spending).items() if name != "group"}
 
 
 COMMANDS: tuple[click.Command, ...] = (cost,)

@@ -1,92 +1,104 @@
-"""Commands for an index's keeper: ``rag quarantine | verify | versions | diff | …``."""
+"""Commands that inspect and maintain an index: ``rag info | verify | versions | diff | …``."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import click
 
+from rag.cli.options import INDEX, JSON, print_json
 from rag.core.errors import SourceError
 
-_INDEX = click.argument("index", metavar="INDEX")
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+@click.command(short_help="Show what INDEX holds, and how it was built.")
+@INDEX
+@JSON
+def info(index: str, as_json: bool) -> int:
+    """Show what INDEX holds, and how it was built."""
+    import rag
+    from rag.cli.output import show_info
+
+    holdings = rag.Index.open(index).info()
+    if as_json:
+        print_json(holdings)
+    else:
+        show_info(holdings)
+    return 0
 
 
-@click.command()
-@_INDEX
-@click.option("--version", type=int, metavar="N", help="Another than the current one.")
-@_JSON
+@click.command(short_help="Check every file of INDEX.")
+@INDEX
+@click.option("--version", type=int, metavar="N", help="Check another version than the current one.")
+@JSON
 def verify(index: str, version: int | None, as_json: bool) -> int:
-    """Read every file of INDEX and check all there is to check; exit 1 if anything is wrong."""
+    """Check every file of INDEX; exit 1 if anything is wrong."""
     import rag
     from rag.cli.output import show_verification
 
-    found = rag.Store(index).verify(version)
+    result = rag.Store(index).verify(version)
     if as_json:
-        print_json({**asdict(found), "sound": found.sound})
+        print_json({**asdict(result), "sound": result.sound})
     else:
-        show_verification(index, found)
-    return 0 if found.sound else 1
+        show_verification(index, result)
+    return 0 if result.sound else 1
 
 
-@click.command()
-@_INDEX
-@_JSON
+@click.command(short_help="List the files that are not in INDEX, and why.")
+@INDEX
+@JSON
 def quarantine(index: str, as_json: bool) -> int:
-    """List the files that INDEX could not take in, why, and what to do.
+    """List the files that could not be read into INDEX, why, and what to do.
 
     A build reads them again when they have changed, or all of them with --retry.
     """
     import rag
     from rag.cli.output import show_quarantined
 
-    found = rag.Store(index).quarantined()
+    files = rag.Store(index).quarantined()
     if as_json:
-        print_json([asdict(item) for item in found])
+        print_json([asdict(file) for file in files])
     else:
-        show_quarantined(index, found)
+        show_quarantined(index, files)
     return 0
 
 
-@click.command()
-@_INDEX
-@_JSON
+@click.command(short_help="List the versions of INDEX.")
+@INDEX
+@JSON
 def versions(index: str, as_json: bool) -> int:
-    """List the versions that INDEX keeps."""
+    """List the versions of INDEX that are kept."""
     import rag
     from rag.cli.output import show_versions
 
-    found = rag.Store(index).versions()
+    kept = rag.Store(index).versions()
     if as_json:
-        print_json([asdict(version) for version in found])
+        print_json([asdict(version) for version in kept])
     else:
-        show_versions(found)
+        show_versions(kept)
     return 0
 
 
-@click.command()
-@_INDEX
+@click.command(short_help="Compare two versions of INDEX.")
+@INDEX
 @click.argument("old", type=int)
 @click.argument("new", type=int, required=False)
-@_JSON
+@JSON
 def diff(index: str, old: int, new: int | None, as_json: bool) -> int:
-    """Show what differs between version OLD of INDEX and NEW (by default the current one)."""
+    """Compare version OLD of INDEX with version NEW (by default the current one)."""
     import rag
     from rag.cli.output import show_diff
 
-    found = rag.Store(index).diff(old, new)
+    difference = rag.Store(index).diff(old, new)
     if as_json:
-        print_json(asdict(found))
+        print_json(asdict(difference))
     else:
-        show_diff(found)
+        show_diff(difference)
     return 0
 
 
-@click.command()
-@_INDEX
+@click.command(short_help="Make an older version of INDEX current again.")
+@INDEX
 @click.argument("version", type=int)
 def rollback(index: str, version: int) -> int:
     """Make an older VERSION of INDEX current again; nothing is deleted."""
@@ -94,30 +106,30 @@ def rollback(index: str, version: int) -> int:
     from rag.cli.output import say
 
     number = rag.Store(index).rollback(version)
-    say(f"{index}: version {number} is what version {version} was")
+    say(f"{index}: version {number} is now the same as version {version}")
     return 0
 
 
-@click.command()
-@_INDEX
-@click.option("--keep", type=click.IntRange(min=1), default=1, show_default=True, metavar="N")
+@click.command(short_help="Delete old versions of INDEX.")
+@INDEX
+@click.option(
+    "--keep", type=click.IntRange(min=1), default=1, show_default="1", metavar="N", help="Versions to keep."
+)
 def prune(index: str, keep: int) -> int:
-    """Delete all but the newest versions of INDEX, and the files that only they used."""
+    """Delete all but the newest versions of INDEX, with the files that only those used."""
     import rag
     from rag.cli.output import say
 
-    gone = rag.Store(index).prune(keep)
-    said = (
-        f"version{'s' * (len(gone) > 1)} {', '.join(map(str, gone))} deleted" if gone else "nothing to delete"
-    )
-    say(f"{index}: {said}")
+    deleted = rag.Store(index).prune(keep)
+    numbers = f"version{'s' * (len(deleted) > 1)} {', '.join(map(str, deleted))}"
+    say(f"{index}: {numbers} deleted" if deleted else f"{index}: nothing to delete")
     return 0
 
 
-@click.command()
-@_INDEX
+@click.command(short_help="Merge the segments of INDEX into one.")
+@INDEX
 def compact(index: str) -> int:
-    """Merge the segments of INDEX into one; builds do this by themselves when they pile up."""
+    """Merge the segments of INDEX into one; builds do this themselves when there are many."""
     import rag
     from rag.cli.output import say
 
@@ -128,24 +140,22 @@ def compact(index: str) -> int:
     return 0
 
 
-@click.command()
-@_INDEX
-@click.option("--version", type=int, metavar="N", help="An older version, to make it the current one.")
-@click.option(
-    "--embedder", metavar="NAME", help="The index's own, where vectors are missing: a name or MODULE:CLASS."
-)
-@_JSON
+@click.command(short_help="Convert INDEX to the current format.")
+@INDEX
+@click.option("--version", type=int, metavar="N", help="Convert an older version, and make it current.")
+@click.option("--embedder", metavar="NAME", help="The index's, if vectors are missing: NAME or MODULE:CLASS.")
+@JSON
 def upgrade(index: str, version: int | None, embedder: str | None, as_json: bool) -> int:
-    """Bring INDEX up to the format of this version of rag; nothing is read or cut again."""
-    from rag.building.upgrade import upgrade as bring_up
+    """Convert INDEX to the format of this version of rag; no file is read or cut again."""
+    from rag.building.upgrade import upgrade as run
     from rag.cli.output import say, show_warnings
 
-    report = bring_up(index, version=version, embedder=embedder)
+    report = run(index, version=version, embedder=embedder)
     if as_json:
         print_json(report.to_dict())
         return 0
     if report.before == report.format:
-        say(f"{index}: has format {report.format} already, there is nothing to upgrade")
+        say(f"{index}: has format {report.format} already; there is nothing to upgrade")
         return 0
     say(
         f"{index}: version {report.version}, format {report.format} (was {report.before}), "
@@ -155,55 +165,50 @@ def upgrade(index: str, version: int | None, embedder: str | None, as_json: bool
     return 0
 
 
-@click.group()
+@click.group(short_help="Inspect or prune an embedding cache.")
 def cache() -> None:
-    """Look after an embedding cache (by default INDEX/cache.sqlite)."""
+    """Inspect or prune an embedding cache (by default INDEX/cache.sqlite)."""
 
 
 @cache.command("info")
 @click.argument("path", metavar="INDEX|FILE")
-@_JSON
+@JSON
 def cache_info(path: str, as_json: bool) -> int:
     """Show what an embedding cache holds."""
     from rag.cli.output import show_cache
-    from rag.embedding.cache import info
+    from rag.embedding.cache import info as cache_holdings
 
-    found = info(_cache_file(path))
+    holdings = cache_holdings(_cache_file(path))
     if as_json:
-        print_json(asdict(found))
+        print_json(asdict(holdings))
     else:
-        show_cache(found)
+        show_cache(holdings)
     return 0
 
 
 @cache.command("prune")
 @click.argument("path", metavar="INDEX|FILE")
 @click.option(
-    "--max-mb", type=click.FloatRange(min=0), required=True, metavar="N", help="Size to come down to."
+    "--max-mb", type=click.FloatRange(min=0), required=True, metavar="N", help="Largest size to leave."
 )
 def cache_prune(path: str, max_mb: float) -> int:
-    """Delete the vectors of a cache that were used least recently; no index changes."""
+    """Delete the least recently used vectors of a cache; no index changes."""
     from rag.cli.output import say
-    from rag.embedding.cache import info, prune
+    from rag.embedding import cache as cache_file
 
     file = _cache_file(path)
-    gone = prune(file, int(max_mb * 1e6))
-    say(f"{file}: {gone} vectors deleted, {info(file).bytes / 1e6:.1f} MB left")
+    deleted = cache_file.prune(file, int(max_mb * 1e6))
+    say(f"{file}: {deleted} vectors deleted, {cache_file.info(file).bytes / 1e6:.1f} MB left")
     return 0
 
 
 def _cache_file(path: str) -> Path:
-    given = Path(path)
-    if not given.exists():
-        raise SourceError(f"{given} does not exist: name an index, or the file of a cache")
-    return given / "cache.sqlite" if given.is_dir() else given
-
-
-def print_json(value: Any) -> None:
-    """Print a result for `--json`."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    place = Path(path)
+    if not place.exists():
+        raise SourceError(f"{place} does not exist: name an index, or the file of a cache")
+    return place / "cache.sqlite" if place.is_dir() else place
 
 
 COMMANDS: tuple[click.Command, ...] = (
-    quarantine, verify, versions, diff, rollback, prune, compact, upgrade, cache,
+    info, quarantine, verify, versions, diff, rollback, prune, compact, upgrade, cache,
 )  # fmt: skip

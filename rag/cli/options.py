@@ -1,8 +1,9 @@
-"""What several commands share: options, the settings they choose, and files written whole."""
+"""Shared by several commands: options, the settings they select, and how results are written."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,27 +15,51 @@ from rag.core.errors import RagError, SourceError
 #: Exit code of a build that has left files out.
 QUARANTINED = 3
 
+#: A command, or a function that becomes one.
+Command = Callable[..., Any]
+
+INDEX = click.argument("index", metavar="INDEX")
 CONFIG = click.option(
     "--config", "config_path", type=click.Path(path_type=Path), metavar="FILE",
-    help="Settings of the stages; by default rag.toml here, if there is one.",
+    help="Settings of the stages.  [default: rag.toml, if present]",
 )  # fmt: skip
-BEDROCK = click.option("--bedrock", is_flag=True, help="Use Amazon Bedrock: Titan embeddings and Claude.")
+BEDROCK = click.option("--bedrock", is_flag=True, help="Use Amazon Bedrock: Titan and Claude.")
 EMBEDDER = click.option(
-    "--embedder", metavar="NAME", help="local, static, titan, cohere, nova, or MODULE:CLASS."
+    "--embedder", metavar="NAME", help="local, static, titan, cohere, nova, MODULE:CLASS."
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-METADATA = click.option(
-    "--metadata", metavar="FILE.jsonl", help="Metadata: one object per file; or MODULE:FUNCTION."
-)
+METADATA = click.option("--metadata", metavar="FILE.jsonl", help="One object per file; or MODULE:FUNCTION.")
 METADATA_FROM_PATH = click.option(
     "--metadata-from-path", metavar="TEMPLATE", help='E.g. "{version}/{module}/".'
 )
+MODE = click.option(
+    "--mode", type=click.Choice(["hybrid", "dense", "lexical"]), metavar="MODE",
+    help="hybrid, dense or lexical search.",
+)  # fmt: skip
+UNIT = click.option(
+    "--unit",
+    type=click.Choice(["chars", "tokens"]),
+    metavar="UNIT",
+    help="Unit of the budget: chars or tokens.",
+)
+
+
+def with_options(command: Command, options: list[Any]) -> Command:
+    """Add options to a command, in the order in which `--help` shows them."""
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def print_json(value: Any) -> None:
+    """Print a result for `--json`."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
 def settings_of(
     path: Path | None, bedrock: bool, embedder: str | None, generator: str | None = None
 ) -> dict[str, Any]:
-    """Read ``rag.toml``, and put what the command line chose in its place."""
+    """Read ``rag.toml``, and let the command line's options replace its settings."""
     from rag.config import registry
     from rag.config import settings as rag_toml
 
@@ -43,16 +68,16 @@ def settings_of(
         name: value for name, value in (("embedder", embedder), ("generator", generator)) if value
     }}  # fmt: skip
     for name, use in chosen.items():
-        own = settings.get(name)
-        same = isinstance(own, dict) and own.get("use") == use
-        settings[name] = own if same else use
+        table = settings.get(name)
+        same = isinstance(table, dict) and table.get("use") == use
+        settings[name] = table if same else use
     return settings
 
 
 def query_settings(
     index: str, path: Path | None, bedrock: bool, embedder: str | None, generator: str | None = None
 ) -> dict[str, Any]:
-    """Return the settings for the questions of an index; --bedrock keeps the index's own embedder."""
+    """Return the settings for questions to an index; with --bedrock the index's embedder stays."""
     if not bedrock and embedder is None:
         return settings_of(path, bedrock, embedder, generator)
     from rag.config import registry
@@ -63,18 +88,18 @@ def query_settings(
     chosen = entry.name if paid and embedder is None else embedder
     settings = settings_of(path, bedrock, chosen, generator)
     if chosen is None:
-        settings["embedder"] = None  # made on this machine: the index finds it
+        settings["embedder"] = None  # a local one, which the index finds itself
     elif paid and chosen == entry.name:
-        own = settings["embedder"]
+        table = settings["embedder"]
         settings["embedder"] = {
-            "dimensions": entry.dimensions, **(own if isinstance(own, dict) else {"use": own})
+            "dimensions": entry.dimensions, **(table if isinstance(table, dict) else {"use": table})
         }  # fmt: skip
     return settings
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Any]:
-    """Write a file that is there only once it is whole; what was written before a failure is kept beside."""
+    """Write a file that appears only when complete; after a failure what was written is kept in FILE.part."""
     temporary, kept = path.with_name(path.name + ".part"), False
     try:
         with temporary.open("w", encoding="utf-8") as sink:
@@ -82,10 +107,10 @@ def replacing(path: Path) -> Iterator[Any]:
         temporary.replace(path)
     except OSError as error:
         raise SourceError(f"cannot write {path}: {error.strerror}") from None
-    except (RagError, KeyboardInterrupt) as error:  # its lines may have been paid for
+    except (RagError, KeyboardInterrupt) as error:  # its lines may have cost money
         kept = temporary.stat().st_size > 0
         if kept and isinstance(error, RagError):
-            raise type(error)(f"{error}; what was done before it is in {temporary}") from error
+            raise type(error)(f"{error}; the results before it are in {temporary}") from error
         raise
     finally:
         if not kept:

@@ -1,4 +1,4 @@
-"""What a person sees of builds, hits and answers in a terminal."""
+"""Print builds, hits, answers and reports for people."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _MOST_WARNINGS = 20
 
 
 def say(text: str = "", style: str = "") -> None:
-    """Print a line, wrapped only where a person reads it; nothing in it is markup."""
+    """Print a line, wrapped only in a terminal; nothing in it is markup."""
     _OUT.print(Text(text, style=style), soft_wrap=not _OUT.is_terminal)
 
 
@@ -73,8 +73,8 @@ def watch() -> Iterator[Any]:
         task = bars.add_task("build", total=None, chunks=0, rate=0.0)
 
         def progress(*, files: int, of: int, bytes: int, chunks: int, embedded: int) -> None:
-            # Reading runs ahead of embedding, which is what takes the time: files count as done
-            # when their chunks have vectors.
+            # Reading runs ahead of embedding, which takes most of the time: a file counts as done when
+            # its chunks have vectors.
             done = files * (embedded / chunks) if chunks else files
             elapsed = bars.tasks[0].elapsed or 1e-9
             bars.update(
@@ -87,7 +87,7 @@ def watch() -> Iterator[Any]:
 
 @contextmanager
 def watch_steps() -> Iterator[Any]:
-    """Draw how far one step after the other is on standard error, if that is a terminal."""
+    """Draw the progress of one step after another on standard error, if that is a terminal."""
     columns = (
         TextColumn("{task.description}", markup=False), BarColumn(bar_width=24), MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -102,7 +102,7 @@ def watch_steps() -> Iterator[Any]:
 
 
 def show_table(table: Table) -> None:
-    """Print a table; a line is never cut, and only the terminal itself breaks it."""
+    """Print a table; lines are not truncated, and only the terminal wraps them."""
     say(table.caption)
     lines = [table.head, *table.rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -114,14 +114,13 @@ def show_table(table: Table) -> None:
 
 
 def show_report(report: BuildReport) -> None:
-    """Print what a build did."""
+    """Print the report of a build."""
     changes = [
         f"{getattr(report, name)} {name}"
         for name in ("added", "changed", "removed", "renamed", "unchanged") if getattr(report, name)
     ]  # fmt: skip
     say(f"{report.index}: version {report.version}, {report.files} files, {report.chunks} chunks")
-    cached = "" if report.embedded else "; nothing had to be embedded"
-    say(f"  files: {', '.join(changes)}; {report.embedded} texts embedded{cached}")
+    say(f"  files: {', '.join(changes)}; {report.embedded} texts embedded")
     times = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in report.seconds.items())
     say(f"  time: {times}")
 
@@ -137,7 +136,12 @@ def show_plan(plan: BuildPlan) -> None:
         f"  to embed: {plan.chunks} chunks ({plan.texts} texts with headings), about "
         f"{plan.tokens} tokens, with {plan.embedder}"
     )
-    say(f"  cost: ${plan.cost_usd:.4f}; time: about {plan.minutes:.1f} minutes")
+    say(f"  cost: {cost_of(plan.cost_usd)}; time: about {plan.minutes:.1f} minutes")
+
+
+def cost_of(usd: float | None) -> str:
+    """Return a planned cost as text."""
+    return "no known price" if usd is None else f"${usd:.4f}"
 
 
 def show_warnings(notes: Sequence[str], quarantined: Sequence[Quarantined]) -> None:
@@ -152,7 +156,7 @@ def show_warnings(notes: Sequence[str], quarantined: Sequence[Quarantined]) -> N
 
 
 def show_hits(hits: Any) -> None:
-    """Print hits, best first, and how they were found."""
+    """Print hits, best first, and the plan of the search."""
     for rank, hit in enumerate(hits, 1):
         _show_hit(f"{rank:>2}", hit, most=400)
     say(str(hits.plan), style="dim")
@@ -165,21 +169,21 @@ def show_context(context: Context) -> None:
     say("; ".join(filter(None, (context.size, context.fates))), "dim")
 
 
-def show_explanation(found: Explanation) -> None:
+def show_explanation(explanation: Explanation) -> None:
     """Print where a passage was lost."""
-    say(f"{found.stage}: {found.said}", "" if found.stage == "kept" else "bold yellow")
-    if found.ranks:
-        ranks = ", ".join(f"{name} {rank or '-'}" for name, rank in found.ranks.items())
-        say(f"  ranks: {ranks}, of {found.matched} chunks that match")
-    for advice in found.advice:
+    say(f"{explanation.stage}: {explanation.said}", "" if explanation.stage == "kept" else "bold yellow")
+    if explanation.ranks:
+        ranks = ", ".join(f"{name} {rank or '-'}" for name, rank in explanation.ranks.items())
+        say(f"  ranks: {ranks}, of {explanation.matched} chunks that match")
+    for advice in explanation.advice:
         done = "kept" if advice.startswith("--budget") else "retrieved"
         say(f"  it would have been {done} by: {advice}" if advice.startswith("-") else f"  try: {advice}")
-    for hit in found.chunks[:3]:
+    for hit in explanation.chunks[:3]:
         say(f"  {hit.place}: {shortened(hit.text, 100)}", "dim")
 
 
 def show_answer(answer: Answer) -> None:
-    """Print an answer, its citations, and what it took; what is to be warned of on standard error."""
+    """Print an answer, its citations, cost and times; warnings go to standard error."""
     say(answer.text)
     say()
     for citation in answer.citations:
@@ -206,7 +210,7 @@ def show_info(info: dict[str, Any]) -> None:
     )
     say(f"  embedder: {info['embedder']['fingerprint']} ({info['embedder']['dimensions']} dimensions)")
     say(f"  chunker: {info['chunker']}")
-    say(f"  BM25 weighs {info['lexical_balance']:g} beside the cosines, as measured on these texts")
+    say(f"  weight of BM25 beside cosines: {info['lexical_balance']:g}, measured on these texts")
     fields = ", ".join(f"{name} ({kind})" for name, kind in sorted(info["schema"].items()))
     say(f"  fields to filter by: {fields or 'none but source, page_start, page_end, section'}")
     if info["quarantined"]:
@@ -216,18 +220,18 @@ def show_info(info: dict[str, Any]) -> None:
         )
 
 
-def show_quarantined(index: str, found: Sequence[Quarantined]) -> None:
-    """Print the files that are not in an index, by what is to be done about them."""
-    say(f"{index}: {_files(len(found))} in quarantine")
-    for advice, items in _by_advice(found):
+def show_quarantined(index: str, quarantined: Sequence[Quarantined]) -> None:
+    """Print the files that are not in an index, grouped by what to do about them."""
+    say(f"{index}: {_files(len(quarantined))} in quarantine")
+    for advice, items in _by_advice(quarantined):
         say(f"\n{advice}:", "bold")
         for item in items:
             _OUT.print(Text(f"  {item.source} {item.reason}", style="yellow"), soft_wrap=True)
 
 
-def _by_advice(found: Sequence[Quarantined]) -> Iterator[tuple[str, list[Quarantined]]]:
+def _by_advice(quarantined: Sequence[Quarantined]) -> Iterator[tuple[str, list[Quarantined]]]:
     groups: dict[str, list[Quarantined]] = {}
-    for item in found:
+    for item in quarantined:
         groups.setdefault(item.advice, []).append(item)
     yield from sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
 
@@ -236,24 +240,25 @@ def _files(count: int) -> str:
     return f"{count} file{'s' * (count != 1)}"
 
 
-def show_verification(index: str, found: Verification) -> None:
-    """Print what a check of an index found."""
-    size = f"{found.files} files, {found.bytes / 1e6:.1f} MB, {found.chunks} chunks"
-    state = "sound" if found.sound else f"{len(found.problems)} problems"
-    say(f"{index}: version {found.version}, {size}: {state}", "" if found.sound else "bold yellow")
-    for problem in found.problems[:_MOST_WARNINGS]:
+def show_verification(index: str, result: Verification) -> None:
+    """Print the result of checking an index."""
+    size = f"{result.files} files, {result.bytes / 1e6:.1f} MB, {result.chunks} chunks"
+    state = "sound" if result.sound else f"{len(result.problems)} problems"
+    say(f"{index}: version {result.version}, {size}: {state}", "" if result.sound else "bold yellow")
+    for problem in result.problems[:_MOST_WARNINGS]:
         say(f"  {problem}", "yellow")
-    if len(found.problems) > _MOST_WARNINGS:
-        say(f"  … and {len(found.problems) - _MOST_WARNINGS} more: see --json", "yellow")
-    if found.advice:
-        say(f"  {found.advice}")
-    if found.orphans:
-        say(f"  {len(found.orphans)} files belong to no version: harmless; the next build clears them", "dim")
+    if len(result.problems) > _MOST_WARNINGS:
+        say(f"  … and {len(result.problems) - _MOST_WARNINGS} more: see --json", "yellow")
+    if result.advice:
+        say(f"  {result.advice}")
+    if result.orphans:
+        count = len(result.orphans)
+        say(f"  {count} files belong to no version: harmless; the next build deletes them", "dim")
 
 
-def show_versions(found: Sequence[Version]) -> None:
+def show_versions(versions: Sequence[Version]) -> None:
     """Print the versions of an index, oldest first."""
-    for version in found:
+    for version in versions:
         mark = "*" if version.current else " "
         if version.error:
             say(f"{mark} {version.number:>4}  {version.error}", "yellow")
@@ -264,23 +269,25 @@ def show_versions(found: Sequence[Version]) -> None:
         )
 
 
-def show_diff(found: Diff) -> None:
-    """Print what differs between two versions."""
-    chunks = f"{found.chunks_added} chunks added, {found.chunks_removed} removed"
-    say(f"version {found.old} -> {found.new}: {chunks}")
-    for mark, names in (("+", found.added), ("-", found.removed), ("~", found.changed)):
+def show_diff(difference: Diff) -> None:
+    """Print the differences between two versions."""
+    chunks = f"{difference.chunks_added} chunks added, {difference.chunks_removed} removed"
+    say(f"version {difference.old} -> {difference.new}: {chunks}")
+    for mark, names in (
+        ("+", difference.added), ("-", difference.removed), ("~", difference.changed),
+    ):  # fmt: skip
         for name in names:
             say(f"  {mark} {name}")
-    for name in found.metadata:
+    for name in difference.metadata:
         say(f"  ~ {name} (metadata only)")
-    for name, (old, new) in found.fields.items():
+    for name, (old, new) in difference.fields.items():
         say(f"  field {name}: {old or 'none'} -> {new or 'none'}")
 
 
-def show_cache(found: CacheInfo) -> None:
+def show_cache(cache: CacheInfo) -> None:
     """Print what an embedding cache holds."""
-    say(f"{found.path}: {found.bytes / 1e6:.1f} MB, {found.vectors} vectors")
-    for name, (count, size) in sorted(found.models.items()):
+    say(f"{cache.path}: {cache.bytes / 1e6:.1f} MB, {cache.vectors} vectors")
+    for name, (count, size) in sorted(cache.models.items()):
         say(f"  {name}: {count} vectors, {size / 1e6:.1f} MB")
 
 
@@ -301,17 +308,17 @@ def _wrapped(text: str) -> str:
 
 
 def show_costs(groups: Sequence[Spending], by: Sequence[str], notes: Sequence[str]) -> None:
-    """Print what was spent, a line for each group and one for all; what has no price is no 0."""
+    """Print what was spent, one line per group and the total; a call without a price does not count as 0."""
     total = sum(groups, Spending(("total",) + ("",) * (len(by) - 1)))
-    apart = bool(total.unpriced)
+    unpriced = bool(total.unpriced)
+    lines = [replace(group, group=tuple(name or "-" for name in group.group)) for group in groups]
     rows = [
-        (*each.group, f"{each.calls:,}", f"{each.input_tokens:,}", f"{each.output_tokens:,}",
-         f"{each.cache_read_tokens:,}", f"{each.cache_write_tokens:,}",
-         *((f"{each.unpriced:,}",) if apart else ()),
-         "no known price" if each.usd is None else dollars(each.usd))
-        for each in (*(replace(each, group=tuple(name or "-" for name in each.group)) for each in groups),
-                     *((total,) if len(groups) > 1 else ()))
+        (*line.group, f"{line.calls:,}", f"{line.input_tokens:,}", f"{line.output_tokens:,}",
+         f"{line.cache_read_tokens:,}", f"{line.cache_write_tokens:,}",
+         *((f"{line.unpriced:,}",) if unpriced else ()),
+         "no known price" if line.usd is None else dollars(line.usd))
+        for line in (*lines, *((total,) if len(groups) > 1 else ()))
     ]  # fmt: skip
     head = (*by, "calls", "input", "output", "cache read", "cache write")
-    show_table(Table("tokens and dollars", (*head, *(("unpriced",) if apart else ()), "dollars"), rows))
+    show_table(Table("tokens and dollars", (*head, *(("unpriced",) if unpriced else ()), "dollars"), rows))
     show_warnings(notes, ())

@@ -1,15 +1,18 @@
-"""Which names ``rag.toml`` knows for each stage, and the class behind each."""
+"""Map the names that ``rag.toml`` knows to the classes behind them, stage by stage."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
-from importlib import import_module, util
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from importlib import util
+from typing import Any, Protocol, runtime_checkable
+
+from pydantic import BaseModel
 
 from rag.core.errors import ConfigError, near_miss
+from rag.core.imports import resolve
 
-#: The stages, in the order of the pipeline, and for each the names it knows. First is the default.
+#: The stages, in the order of the pipeline, and the names of each. The first is the default.
 STAGES: dict[str, dict[str, str]] = {
     "loader": {"files": "rag.config.loader:Loader"},
     "chunker": {
@@ -49,29 +52,38 @@ PLAIN: dict[str, dict[str, str]] = {
     "trimmer": {"budget": "rag.trimming.passage_trimmer:PassageTrimmer"},
     "generator": {"local": "rag.generation.quoting:Quoting"},
 }
-#: Names of what a retriever is made with.
+#: Names of what a retriever is constructed with.
 PARTS = {"retriever's reranker": {"bedrock": "rag.bedrock.search.rerank:BedrockReranker"}}
 #: What ``--bedrock`` stands for.
 BEDROCK = {"embedder": "titan", "generator": "claude"}
 #: Embedders that an index may choose by its name; others cost money or leave the machine.
 LOCAL = ("local", "static")
-#: Arguments that a stage is given by the pipeline, not by the user.
-_GIVEN = {"chunker": ("embedder", "count_tokens"), "retriever": ("index",), "loader": ("path",)}
-#: Arguments that are the pipeline's own to understand.
-_ALSO = {"trimmer": ("calibration",), "generator": ("fallback",)}
+#: Arguments that the pipeline passes to a stage, so that the user cannot.
+_FROM_PIPELINE = {"chunker": ("embedder", "count_tokens"), "retriever": ("index",), "loader": ("path",)}
+#: Arguments that the pipeline reads before it makes the stage (`rag.config.stages`).
+_FOR_PIPELINE = {"trimmer": ("calibration",), "generator": ("fallback",)}
 
 
-def is_own(kind: str, value: Any) -> bool:
-    """Tell whether a stage is one of `rag`'s own, by how it is given."""
+@runtime_checkable
+class NamesArguments(Protocol):
+    """A class whose constructor passes arguments on, and so lists all their names itself."""
+
+    def argument_names(self) -> Iterable[str]:
+        """Return the names of all arguments."""
+
+
+def is_builtin(kind: str, value: Any) -> bool:
+    """Tell whether a setting names one of `rag`'s stages."""
     return value is None or (isinstance(value, str | Mapping) and split(kind, value)[0] in STAGES[kind])
 
 
 def check(kind: str, value: Any) -> None:
-    """Refuse a stage's wrong name or arguments without making it.
+    """Check a stage's name and arguments without making the stage.
 
     Raises
     ------
     ConfigError
+        The name, or the name of an argument, is unknown.
     """
     use, arguments = split(kind, value)
     factory = factory_of(kind, use)
@@ -80,7 +92,7 @@ def check(kind: str, value: Any) -> None:
 
 
 def split(kind: str, value: Any) -> tuple[str, dict[str, Any]]:
-    """Return the name and the arguments of a stage that is set by a name or a mapping."""
+    """Split a stage's setting, a name or a mapping, into name and arguments."""
     if value is None:
         value = {}
     arguments = {"use": value} if isinstance(value, str) else dict(value)
@@ -91,18 +103,12 @@ def split(kind: str, value: Any) -> tuple[str, dict[str, Any]]:
 
 
 def factory_of(kind: str, use: str, *, plain: bool = False) -> Callable[..., Any] | None:
-    """Return what makes the stage; None for a string that LangChain resolves."""
+    """Return the class or function behind a name; None for a string that LangChain resolves."""
     known = STAGES.get(kind) or PARTS.get(kind, {})
     known = {**known, **PLAIN.get(kind, {})} if plain else known
     module, colon, name = known.get(use, use).partition(":")
     if colon and name.isidentifier() and (use in known or _importable(module)):
-        try:
-            found = getattr(import_module(module), name)
-        except (ImportError, AttributeError) as error:
-            raise ConfigError(f"cannot import the {kind} {use!r}: {error}") from None
-        if not callable(found):
-            raise ConfigError(f"the {kind} {use!r} is not a class or function")
-        return found  # type: ignore[no-any-return]
+        return resolve(known.get(use, use), f"the {kind} {use!r}")
     if kind == "prompt":
         from rag.generation.prompt import Prompt
 
@@ -121,26 +127,41 @@ def _importable(module: str) -> bool:
 
 
 def parameters(factory: Callable[..., Any]) -> dict[str, Any] | None:
-    """Return a factory's arguments; None where it takes any."""
-    names = getattr(factory, "argument_names", None)
-    if callable(names):
-        return dict.fromkeys(names())
-    fields = getattr(factory, "model_fields", None)
-    if fields is not None:
-        return dict(fields)
-    found = inspect.signature(factory).parameters
-    if any(p.kind is p.VAR_KEYWORD for p in found.values()):
+    """Return a factory's parameters by name; None where it takes any.
+
+    Examples
+    --------
+    >>> def make(size, *rest, unit="chars"): ...
+    >>> list(parameters(make))
+    ['size', 'unit']
+    """
+    if isinstance(factory, NamesArguments):
+        return dict.fromkeys(factory.argument_names())
+    if isinstance(factory, type) and issubclass(factory, BaseModel):
+        return dict(factory.model_fields)
+    named = inspect.signature(factory).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in named.values()):
         return None
-    return {name: p for name, p in found.items() if p.kind is not p.VAR_POSITIONAL}
+    return {
+        name: parameter for name, parameter in named.items()
+        if parameter.kind is not parameter.VAR_POSITIONAL
+    }  # fmt: skip
 
 
 def refuse_unknown(factory: Callable[..., Any], arguments: Mapping[str, Any], kind: str, use: str) -> None:
-    """Raise `ConfigError`, naming the near miss, for an argument that a stage does not have."""
-    known = parameters(factory)
-    if known is None:
+    """Refuse arguments that a stage does not have.
+
+    Raises
+    ------
+    ConfigError
+        It names the near miss.
+    """
+    named = parameters(factory)
+    if named is None:
         return
-    known = {name: p for name, p in known.items() if name not in _GIVEN.get(kind, ())}
-    known |= dict.fromkeys(_ALSO.get(kind, ()) if use in STAGES.get(kind, {}) else ())
+    known = set(named) - set(_FROM_PIPELINE.get(kind, ()))
+    if use in STAGES.get(kind, {}):
+        known |= set(_FOR_PIPELINE.get(kind, ()))
     for name in arguments:
         if name not in known:
             raise ConfigError(f"the {kind} {use!r} has no argument {name!r}: {near_miss(name, known)}")

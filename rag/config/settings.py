@@ -6,21 +6,21 @@ A stage is given as an object, as a name, or as a mapping of ``use`` and its arg
     engine = {"*.docx" = "unstructured"}    # or "unstructured" for all; rag's own parsers read the rest
 
     [embedder]
-    use = "static"            # a name below, "module:Class", or a string for init_embeddings
+    use = "static"            # a name of rag.config.registry, "module:Class", or for init_embeddings
 
     [trimmer]
     budget = 6000             # without use: the default stage, with this argument
-    calibration = "tokens.json"     # keeps what replies teach of the model's tokens
+    calibration = "tokens.json"     # keeps what replies teach about the model's tokens
 
     [retriever]
     reranker = "bedrock"      # or "module:make", which returns a LangChain compressor; or with arguments
 
     [generator]
-    use = "claude"            # a name below, "module:Class", or a string for init_chat_model
+    use = "claude"            # a name of rag.config.registry, "module:Class", or for init_chat_model
     model = "global.anthropic.claude-sonnet-5-5"
-    fallback = ["global.anthropic.claude-haiku-5-5", "local"]   # asked in turn where it fails
+    fallback = ["global.anthropic.claude-haiku-5-5", "local"]   # tried in turn where it fails
 
-    [cache]                   # of embeddings: one file for several indexes, if you wish
+    [cache]                   # of embeddings: several indexes may share one file
     path = "indexes/cache.sqlite"
     max_mb = 8000
 
@@ -36,28 +36,51 @@ A stage is given as an object, as a name, or as a mapping of ``use`` and its arg
     input = 0.5
     output = 2.0
 
-    [batch]                   # of building at half price, with --batch
+    [batch]                   # building at half price, with --batch
     s3 = "s3://bucket/prefix"
     role_arn = "arn:aws:iam::111122223333:role/rag-batch"
 """
 
 from __future__ import annotations
 
+import functools
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from rag.config.registry import STAGES, check
-from rag.config.settings_errors import Table
 from rag.core.errors import ConfigError, near_miss
+from rag.embedding import cache_settings
 from rag.usage import ledger_settings
 from rag.usage.prices import PriceTable
 
-#: Settings of the embedding cache: its file (by default in the index's folder), and its largest size.
-CACHE = {"path": None, "max_mb": 8000}
-#: Tables of ``rag.toml`` that are no stages.
-_TABLES = ("cache", "ledger", "prices", "batch")
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _check_batch(value: Any) -> object:
+    from rag.bedrock.storage import batch_settings  # its package is imported only where it is used
+
+    return batch_settings.settings(value)
+
+
+#: What checks each table of ``rag.toml``; it raises `ConfigError`.
+TABLES: Mapping[str, Callable[[Any], object]] = {
+    **{kind: functools.partial(check, kind) for kind in STAGES},
+    "cache": cache_settings.settings,
+    "ledger": ledger_settings.settings,
+    "prices": PriceTable.from_settings,
+    "batch": _check_batch,
+}
+
+
+class Table(dict[str, Any]):
+    """A table of ``rag.toml``; `where` names the file and the table, for errors found later."""
+
+    def __init__(self, values: Mapping[str, Any], where: str) -> None:
+        super().__init__(values)
+        self.where = where
 
 
 def read(path: Path | None) -> dict[str, Any]:
@@ -66,7 +89,7 @@ def read(path: Path | None) -> dict[str, Any]:
     Raises
     ------
     ConfigError
-        It is missing, not TOML, or names a stage, a stage's name or an argument that there is not.
+        The file is missing or not TOML, or names a table, a stage or an argument that does not exist.
     """
     if path is None:
         path = Path("rag.toml")
@@ -79,23 +102,12 @@ def read(path: Path | None) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not TOML: {error}") from None
     for name, value in settings.items():
-        if name not in (*STAGES, *_TABLES):
-            raise ConfigError(f"{path} has a table [{name}]: {near_miss(name, (*STAGES, *_TABLES))}")
+        if name not in TABLES:
+            raise ConfigError(f"{path} has a table [{name}]: {near_miss(name, TABLES)}")
         if not isinstance(value, dict | str):
             raise ConfigError(f"{path}: {name} must be a table or a name, not {value!r}")
         try:
-            if name == "cache":
-                cache(value)
-            elif name == "ledger":
-                ledger_settings.settings(value)
-            elif name == "prices":
-                PriceTable.from_settings(value)
-            elif name == "batch":
-                from rag.bedrock.storage import batch_jobs
-
-                batch_jobs.settings({"s3": value} if isinstance(value, str) else value)
-            else:
-                check(name, value)
+            TABLES[name](value)
         except ConfigError as error:
             raise ConfigError(f"{path}, [{name}]: {error}") from None
     return {
@@ -104,26 +116,28 @@ def read(path: Path | None) -> dict[str, Any]:
     }
 
 
-def cache(value: Any) -> tuple[Path | None, int]:
-    """Return the embedding cache's file (None: the index's own) and its largest size in bytes.
+def located(make: Callable[P, T]) -> Callable[P, T]:
+    """Let errors of a function that makes a stage name the table of ``rag.toml`` it was passed.
 
-    Parameters
-    ----------
-    value : str, Path, mapping or None
-        A path, or settings as in `CACHE`.
-
-    Raises
-    ------
-    ConfigError
-        There is no such setting, or it has another type.
+    Examples
+    --------
+    >>> @located
+    ... def size(table):
+    ...     raise ConfigError("the size is missing")
+    >>> size(Table({}, "rag.toml, [loader]"))
+    Traceback (most recent call last):
+        ...
+    rag.core.errors.ConfigError: rag.toml, [loader]: the size is missing
     """
-    given = dict(value) if isinstance(value, Mapping) else {} if value is None else {"path": value}
-    for name in given:
-        if name not in CACHE:
-            raise ConfigError(f"the cache has no setting {name!r}: {near_miss(name, CACHE)}")
-    path, most = given.get("path"), given.get("max_mb", CACHE["max_mb"])
-    if path is not None and not isinstance(path, str | Path):
-        raise ConfigError(f"the cache's path is a string, not {path!r}")
-    if isinstance(most, bool) or not isinstance(most, int | float) or most <= 0:
-        raise ConfigError(f"the cache's max_mb is a number above 0, not {most!r}")
-    return None if path is None else Path(path), int(most * 1e6)
+
+    @functools.wraps(make)
+    def wrapper(*args: P.args, **named: P.kwargs) -> T:
+        try:
+            return make(*args, **named)
+        except ConfigError as error:
+            where = next((value.where for value in args if isinstance(value, Table)), None)
+            if where is None:
+                raise
+            raise ConfigError(f"{where}: {error}") from error
+
+    return wrapper

@@ -1,4 +1,4 @@
-"""Settings to stages: from an object, a name, or a mapping of ``use`` and arguments."""
+"""Make stages from settings: an object, a name, or a mapping of ``use`` and arguments."""
 
 from __future__ import annotations
 
@@ -7,14 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from rag.config.registry import (
-    STAGES,
-    factory_of,
-    is_own,
-    refuse_unknown,
-    split,
-)
-from rag.config.settings_errors import located
+from pydantic import BaseModel, ValidationError
+
+from rag.config.registry import STAGES, factory_of, is_builtin, refuse_unknown, split
+from rag.config.settings import located
 from rag.core import embedders
 from rag.core.errors import ConfigError, RagError, StoreMismatchError, UsageError
 from rag.usage import ledger_settings
@@ -32,24 +28,24 @@ _COMPARES_BY = {
 
 
 @located
-def stage(kind: str, value: Any = None, *, plain: bool = False, **given: Any) -> Any:
-    """Return a stage, whether it is given as an object, a name or a mapping.
+def stage(kind: str, value: Any = None, *, plain: bool = False, **passed: Any) -> Any:
+    """Return a stage from its setting; an object is returned as it is.
 
     Parameters
     ----------
     kind : str
         A key of `STAGES`.
-    value : optional
+    value : object, str, mapping or None
         None for the default.
     plain : bool
         Without LangChain's interface, where there is such a form (`rag.config.registry.PLAIN`).
-    **given
-        Arguments from the pipeline itself, such as the retriever's index.
+    **passed
+        Arguments from the pipeline, such as the retriever's index.
 
     Raises
     ------
     ConfigError
-        The name or an argument is not known, or an argument's value is refused.
+        The name or an argument is unknown, or an argument's value is refused.
     """
     if value is not None and not isinstance(value, str | Mapping):
         return value
@@ -59,17 +55,18 @@ def stage(kind: str, value: Any = None, *, plain: bool = False, **given: Any) ->
         return _by_string(kind, use, arguments)
     refuse_unknown(factory, arguments, kind, use)
     if kind == "retriever":
-        arguments = {name: _made(name, given) for name, given in arguments.items()}
+        arguments = {name: _part(name, setting) for name, setting in arguments.items()}
     if kind == "prompt" and use in STAGES[kind]:
         arguments = {"name": use, **arguments}
-    return checked(factory, {**_defaults(factory, {**given, **arguments}, plain), **given, **arguments}, kind)
+    arguments = {**passed, **arguments}
+    return checked(factory, {**arguments, **_embedder_of(factory, arguments, plain)}, kind)
 
 
 @located
 def trimmer(value: Any, model: str | None, *, plain: bool = False) -> Any:
-    """Return the trimmer; `rag`'s own counts tokens as the generator's model does, and learns from it.
+    """Return the trimmer; `rag`'s counts tokens as the generator's model does, and learns from its replies.
 
-    ``calibration`` among its settings names a file that keeps what is learned of the model's tokens.
+    ``calibration`` among its settings names a file that keeps what was learned about the model's tokens.
     """
     if value is not None and not isinstance(value, str | Mapping):
         return value
@@ -84,9 +81,9 @@ def trimmer(value: Any, model: str | None, *, plain: bool = False) -> Any:
 
 @located
 def generator(value: Any, *, plain: bool = False) -> Any:
-    """Return the generator; with ``fallback`` among its settings, one that others stand in for.
+    """Return the generator; with ``fallback`` among its settings, one that falls back on other models.
 
-    A model to fall back on is given as a generator is, or as the id of a model on Bedrock.
+    A model to fall back on is set as a generator is, or by the id of a model on Bedrock.
 
     Raises
     ------
@@ -110,7 +107,7 @@ def generator(value: Any, *, plain: bool = False) -> Any:
 
 
 def _refuse_unguarded(models: Sequence[Any]) -> None:
-    """Refuse models that would answer without the first one's guardrail as soon as that one fails."""
+    """Refuse fallbacks without a guardrail where the first model has one."""
     from rag.generation.models import describe, is_guarded
 
     if not is_guarded(models[0]):
@@ -118,19 +115,19 @@ def _refuse_unguarded(models: Sequence[Any]) -> None:
     for model in models[1:]:
         if not is_guarded(model):
             raise ConfigError(
-                f"the generator's fallback {describe(model)} has no guardrail, and would pass by the first "
+                f"the generator's fallback {describe(model)} has no guardrail and would bypass the first "
                 'model\'s: write it as {use = "claude", model = "…", guardrail = "…"}, or leave it out'
             )
 
 
 def _on_bedrock(value: Any) -> Any:
-    """Return a generator's setting; a model id of Bedrock's stands for Claude's stage with that model."""
+    """Return a generator's setting; the id of a model on Bedrock becomes ``claude`` with that model."""
     is_id = isinstance(value, str) and re.search(r"(^|[./])(anthropic|amazon)\.", value)
     return {"use": "claude", "model": value} if is_id else value
 
 
 def prompt(value: Any, generator: Any) -> Any:
-    """Return the prompt; by default the one whose form of the documents suits the generator."""
+    """Return the prompt; by default the one that formats documents as the generator expects."""
     if value is not None:
         return stage("prompt", value)
     from rag.generation.models import context_form
@@ -142,7 +139,7 @@ def prompt(value: Any, generator: Any) -> Any:
 
 @located
 def meter(value: Any, prices: Any, folder: Path) -> Meter:
-    """Return what records an index's calls, and asks the budget before them.
+    """Return the meter of an index: it checks the budget before each call and records it afterwards.
 
     Parameters
     ----------
@@ -151,7 +148,7 @@ def meter(value: Any, prices: Any, folder: Path) -> Meter:
     prices : mapping, PriceTable or None
         ``[prices]``; see `rag.usage.prices`.
     folder : Path
-        The index's, where the ledger is unless the settings name a file.
+        The index's, which holds the ledger unless the settings name a file.
     """
     return ledger_settings.settings(value).meter(folder, prices)
 
@@ -162,28 +159,29 @@ def check_embedder(embedder: Any, fingerprint: str, path: str) -> None:
     Raises
     ------
     StoreMismatchError
+        The fingerprints differ.
     """
-    own = embedders.fingerprint(embedder)
-    if own != fingerprint:
+    this = embedders.fingerprint(embedder)
+    if this != fingerprint:
         raise StoreMismatchError(
-            f"{path} was built with {fingerprint}, not with {own}: use that embedder, or build "
+            f"{path} was built with {fingerprint}, not with {this}: use that embedder, or build "
             "again with --rebuild"
         )
 
 
-def _made(name: str, value: Any) -> Any:
-    """Return what a retriever's setting names: a reranker that is made, a function as it is."""
+def _part(name: str, value: Any) -> Any:
+    """Return what a retriever's setting names: a reranker is constructed, a function returned as it is."""
     if name not in ("reranker", "questions") or not isinstance(value, str | Mapping):
         return value
     kind, arguments = f"retriever's {name}", {"use": value} if isinstance(value, str) else dict(value)
     use = arguments.pop("use", None)
-    found = factory_of(kind, use) if isinstance(use, str) else None
-    if found is None:
+    factory = factory_of(kind, use) if isinstance(use, str) else None
+    if factory is None:
         raise ConfigError(f"the {kind} is a name or module:name, not {value!r}")
-    if name != "reranker" and not isinstance(found, type):
-        return found
-    refuse_unknown(found, arguments, kind, use)
-    return checked(found, arguments, kind)
+    if name != "reranker" and not isinstance(factory, type):
+        return factory
+    refuse_unknown(factory, arguments, kind, use)
+    return checked(factory, arguments, kind)
 
 
 def _by_string(kind: str, use: str, arguments: dict[str, Any]) -> Any:
@@ -200,33 +198,38 @@ def _by_string(kind: str, use: str, arguments: dict[str, Any]) -> Any:
 
 
 def checked(factory: Callable[..., Any], arguments: Mapping[str, Any], kind: str) -> Any:
-    """Call a factory; turn its complaints about arguments into one line."""
+    """Call a factory; report what it refuses about its arguments in one line.
+
+    Raises
+    ------
+    ConfigError
+        The factory raised a ValueError (pydantic's among them) or a TypeError.
+    """
     try:
         return factory(**arguments)
     except RagError:
         raise
-    except (TypeError, ValueError) as error:  # pydantic's ValidationError is a ValueError
-        errors = getattr(error, "errors", None)
-        if callable(errors):
-            first = errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            given = "" if first["type"] == "missing" else f", not {first.get('input')!r}"
-            raise ConfigError(f"the {kind}'s {where}: {first['msg']}{given}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        value = "" if first["type"] == "missing" else f", not {first['input']!r}"
+        raise ConfigError(f"the {kind}'s {where}: {first['msg']}{value}") from None
+    except (TypeError, ValueError) as error:
         raise ConfigError(f"the {kind}: {' '.join(str(error).split())}") from None
 
 
-def _defaults(factory: Callable[..., Any], given: Mapping[str, Any], plain: bool) -> dict[str, Any]:
-    """Return the model by which a stage compares texts, where none is set."""
-    if "embedder" in given:
-        value = given["embedder"]
-        return {} if not isinstance(value, str | Mapping) else {"embedder": stage("embedder", value)}
+def _embedder_of(factory: Callable[..., Any], arguments: Mapping[str, Any], plain: bool) -> dict[str, Any]:
+    """Return the embedder with which a stage compares sentences, if its arguments hold no object."""
+    if "embedder" in arguments:
+        value = arguments["embedder"]
+        return {"embedder": stage("embedder", value)} if isinstance(value, str | Mapping) else {}
     name = _COMPARES_BY.get(f"{factory.__module__}:{getattr(factory, '__qualname__', '')}")
     return {} if name is None else {"embedder": stage("embedder", name, plain=plain)}
 
 
 def chunker(value: Any, count_tokens: Any) -> Any:
     """Return the chunker; `rag`'s own count tokens as the embedder does, where it can count them."""
-    if count_tokens is None or not is_own("chunker", value):
+    if count_tokens is None or not is_builtin("chunker", value):
         return stage("chunker", value)
     return stage("chunker", value, count_tokens=count_tokens)
 
@@ -260,14 +263,14 @@ def limited(trimmer: Any, budget: int | None = None, unit: str | None = None) ->
     Raises
     ------
     UsageError
-        It takes none.
+        It takes no budget.
     ConfigError
         The budget or the unit is refused.
     """
     changes = {name: value for name, value in (("budget", budget), ("unit", unit)) if value is not None}
     if not changes:
         return trimmer
-    fields = getattr(type(trimmer), "model_fields", {})
+    fields = type(trimmer).model_fields if isinstance(trimmer, BaseModel) else {}
     if not set(changes) <= set(fields):
         raise UsageError(f"the trimmer {type(trimmer).__name__} takes no budget: leave it out")
     values = {name: getattr(trimmer, name) for name in fields}
@@ -275,7 +278,7 @@ def limited(trimmer: Any, budget: int | None = None, unit: str | None = None) ->
 
 
 def explain_failure(error: Exception, model: str) -> str | None:
-    """Return a line about an error of the AWS SDK, with what to do; None for another's error."""
+    """Explain an error of the AWS SDK in one line, with what to do; None for other errors."""
     if not type(error).__module__.startswith("botocore"):
         return None
     from rag.bedrock.runtime.client import explain

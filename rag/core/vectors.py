@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from rag.core.embedders import GivesArrays
 from rag.core.errors import EmbeddingError
 
 if TYPE_CHECKING:
@@ -19,17 +20,17 @@ def embed(embedder: Embeddings, texts: Sequence[str]) -> npt.NDArray[np.float32]
 
     `rag`'s own embedders give an array at once; LangChain's interface gives lists of floats.
     """
-    own = getattr(embedder, "vectors", None)
-    made = own(texts) if callable(own) else embedder.embed_documents(list(texts))
-    return np.asarray(made, np.float32)
+    if isinstance(embedder, GivesArrays):
+        return np.asarray(embedder.vectors(texts), np.float32)
+    return np.asarray(embedder.embed_documents(list(texts)), np.float32)
 
 
 def normalised(
     rows: npt.NDArray[np.float32], norms: npt.NDArray[np.float32] | None = None
 ) -> npt.NDArray[np.float32]:
-    """Return rows with length 1, ``(n, dimensions)`` float32; a row of zeros stays one.
+    """Return rows scaled to length 1, ``(n, dimensions)`` float32; a row of zeros stays one.
 
-    `norms` are the rows' lengths, ``(n, 1)``, where they are known.
+    `norms` are the rows' lengths, ``(n, 1)``, where the caller knows them.
     """
     if norms is None:
         norms = np.linalg.norm(rows, axis=1, keepdims=True)
@@ -38,21 +39,22 @@ def normalised(
 
 
 def unit_rows(vectors: Any, count: int, size: int) -> npt.NDArray[np.float32]:
-    """Return vectors as ``(count, size)`` float32 with unit rows.
+    """Return vectors as ``(count, size)`` float32 with unit rows; a row of zeros stays one.
 
     Raises
     ------
     EmbeddingError
-        The embedder gave another number of vectors, another length, a zero vector or a NaN.
+        The number of vectors or their length is wrong, or a number is not finite.
     """
     out = np.asarray(vectors, dtype=np.float32)
     if count == 0:
         return np.zeros((0, size), np.float32)
     if out.shape != (count, size):
         raise EmbeddingError(
-            f"the embedder gave vectors of shape {out.shape} for {count} texts of {size} dimensions"
+            f"the embedder returned vectors of shape {out.shape}, not {(count, size)}: check its model and "
+            "dimensions"
         )
     norms = np.linalg.norm(out, axis=1, keepdims=True)
     if not np.isfinite(norms).all():
-        raise EmbeddingError("the embedder gave a vector that is not finite")
+        raise EmbeddingError("the embedder returned a vector with NaN or infinity: check its model")
     return normalised(out, norms)

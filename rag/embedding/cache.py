@@ -16,6 +16,7 @@ import numpy.typing as npt
 from langchain_core.embeddings import Embeddings
 
 from rag.core import embedders
+from rag.core.embedders import EmbedsEach
 from rag.core.errors import EmbeddingError, RagError
 from rag.core.sqlite import Format, open_file
 from rag.core.vectors import embed, unit_rows
@@ -31,8 +32,8 @@ class CachedEmbeddings(Embeddings):
     path : Path
         A SQLite file; several indexes may share one.
     batch_size : int
-        Texts that go to an embedder at once that does not give its vectors one by one (`embed_each`),
-        and so the most that a crash can lose.
+        Texts per call, hence the most that a crash can lose, for an embedder that does not yield its
+        vectors as they arrive (`rag.core.embedders.EmbedsEach`).
     """
 
     def __init__(self, embedder: Embeddings, path: Path, batch_size: int = 256) -> None:
@@ -44,8 +45,8 @@ class CachedEmbeddings(Embeddings):
         self._day = int(time.time() // 86400)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = connect(path)
-        if not embedders.cost_usd(embedder, 1_000_000):
-            # What costs nothing need not outlive a power failure, only a killed build.
+        if embedders.billed_model(embedder) is None:
+            # Vectors that cost nothing need not survive a power failure, only a killed build.
             self._run("PRAGMA synchronous = NORMAL", [])
         self._run("INSERT OR IGNORE INTO models VALUES (?, ?)", [self._model, self.fingerprint])
 
@@ -73,9 +74,9 @@ class CachedEmbeddings(Embeddings):
     ) -> npt.NDArray[np.float32]:
         """Return unit vectors, ``(len(texts), dimensions)`` float32, embedding what is missing.
 
-        Where the embedder gives its vectors as they come (`embed_each`), each group of them is durable
-        before the next is taken; else each batch before the next is asked for. What came before an
-        error is kept. `progress` is told how many texts are done, cached ones first.
+        Every group of vectors (of an `EmbedsEach`) or batch is durable before the next one is awaited,
+        so an error loses none that arrived before it. `progress` is called with how many texts are done,
+        cached ones first.
         """
         keys = [self._key(text) for text in texts]
         known = self._find(list(dict.fromkeys(keys)))
@@ -97,28 +98,27 @@ class CachedEmbeddings(Embeddings):
         return np.stack([known[key] for key in keys])
 
     def put(self, texts: Sequence[str], vectors: Any) -> None:
-        """Store vectors that were made elsewhere, by the same embedder: a batch job's.
+        """Store vectors that the same embedder made elsewhere, e.g. in a batch job.
 
         Parameters
         ----------
         texts : sequence of str
         vectors : array_like
-            ``(len(texts), dimensions)``; rows are brought to length 1.
+            ``(len(texts), dimensions)``; rows are scaled to length 1.
 
         Raises
         ------
         EmbeddingError
-            The vectors are not as many, not as long, or not finite; or the file cannot be written.
+            The vectors' number or length is wrong, or one is not finite; or the file cannot be written.
         """
         rows = unit_rows(vectors, len(texts), self.dimensions)
         self._store([self._key(text) for text in texts], rows)
 
     def _groups(self, texts: Sequence[str]) -> Generator[tuple[Sequence[int], npt.NDArray[np.float32]]]:
-        """Embed texts; yield positions and unit vectors in groups, each when it is there."""
-        each = getattr(self.embedder, "embed_each", None)
-        if callable(each) and texts:
-            with contextlib.closing(each(texts)) as arriving:
-                for group in arriving:
+        """Embed texts; yield positions and unit vectors, group by group as they arrive."""
+        if isinstance(self.embedder, EmbedsEach) and texts:
+            with contextlib.closing(self.embedder.embed_each(texts)) as groups:
+                for group in groups:
                     positions, rows = zip(*group, strict=True)
                     yield positions, unit_rows(np.stack(rows), len(rows), self.dimensions)
             return
@@ -133,7 +133,7 @@ class CachedEmbeddings(Embeddings):
         return hashlib.blake2b(data, digest_size=20).digest()
 
     def _find(self, keys: Sequence[bytes]) -> dict[bytes, npt.NDArray[np.float32]]:
-        found: dict[bytes, npt.NDArray[np.float32]] = {}
+        vectors: dict[bytes, npt.NDArray[np.float32]] = {}
         for at in range(0, len(keys), 500):  # under SQLite's limit on parameters
             part = keys[at : at + 500]
             marks = ",".join("?" * len(part))
@@ -141,11 +141,11 @@ class CachedEmbeddings(Embeddings):
             for key, blob in rows:
                 vector = np.frombuffer(blob, "<f4")
                 if len(vector) == self.dimensions:
-                    found[key] = vector
-        return found
+                    vectors[key] = vector
+        return vectors
 
     def _touch(self, keys: Sequence[bytes]) -> None:
-        """Note that vectors were used today: they are the last to be pruned."""
+        """Mark vectors as used today: pruning deletes the least recently used ones first."""
         for at in range(0, len(keys), 500):
             part = keys[at : at + 500]
             marks = ",".join("?" * len(part))
@@ -165,7 +165,7 @@ class CachedEmbeddings(Embeddings):
             self._file.execute("COMMIT")
         except sqlite3.Error as error:
             raise EmbeddingError(
-                f"cannot write the embedding cache {self.path} ({error}): make room, and build "
+                f"cannot write the embedding cache {self.path} ({error}): free some disk space and build "
                 "again; what was embedded before is kept"
             ) from None
 
@@ -187,12 +187,12 @@ class CacheInfo:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open a cache's file, or make one.
+    """Open a cache's file, creating it if it is missing.
 
     Raises
     ------
     EmbeddingError
-        It cannot be opened, or is no cache.
+        It cannot be opened, or is not a cache.
     """
     try:
         file = open_file(path, _FORMAT, synchronous="FULL", timeout_s=30)
@@ -205,13 +205,13 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def _make_tables(file: sqlite3.Connection, version: int = 0) -> None:
-    """Make the tables: vectors in the order in which they came, keys beside them in an index.
+    """Create the tables: vectors in order of arrival, their keys in an index.
 
-    A table in the order of its keys took three times the room and four times the time: each of its
-    pages held three vectors, and every new one fell on another page. Such a table is copied.
+    A table ordered by key took three times the space and four times the time: each page held three
+    vectors, and every new vector went to another page. Such an older table is copied.
     """
-    made = file.execute("SELECT sql FROM sqlite_master WHERE name = 'embeddings'").fetchone()
-    older = made is not None and "WITHOUT ROWID" in made[0]
+    schema = file.execute("SELECT sql FROM sqlite_master WHERE name = 'embeddings'").fetchone()
+    older = schema is not None and "WITHOUT ROWID" in schema[0]
     if older:
         file.execute("ALTER TABLE embeddings RENAME TO older")
     file.execute(
@@ -225,12 +225,12 @@ def _make_tables(file: sqlite3.Connection, version: int = 0) -> None:
     file.execute("CREATE UNIQUE INDEX IF NOT EXISTS by_key ON embeddings (key)")
 
 
-def _as_it_is(file: sqlite3.Connection, version: int) -> None:
+def _unchanged(file: sqlite3.Connection, version: int) -> None:
     """Read an older file that cannot be written: its columns are the same."""
 
 
 #: Version 1 (November 2026): files before it have no version, and the oldest no index.
-_FORMAT = Format("embedding cache", "embeddings", 1, _make_tables, _make_tables, _as_it_is, oldest=0)
+_FORMAT = Format("embedding cache", "embeddings", 1, _make_tables, _make_tables, _unchanged, oldest=0)
 
 
 def info(path: Path) -> CacheInfo:
@@ -246,35 +246,35 @@ def info(path: Path) -> CacheInfo:
     with contextlib.closing(connect(path)) as file:
         try:
             names = dict(file.execute("SELECT model, fingerprint FROM models").fetchall())
-            held = file.execute("SELECT model, COUNT(*), SUM(LENGTH(vector)) FROM embeddings GROUP BY model")
-            models = {names.get(model, "unknown"): (count, size) for model, count, size in held.fetchall()}
+            rows = file.execute("SELECT model, COUNT(*), SUM(LENGTH(vector)) FROM embeddings GROUP BY model")
+            models = {names.get(model, "unknown"): (count, size) for model, count, size in rows.fetchall()}
         except sqlite3.Error as error:
             raise _unusable(path, error) from None
     return CacheInfo(str(path), _size(path), sum(count for count, _ in models.values()), models)
 
 
-def prune(path: Path, most_bytes: int) -> int:
-    """Delete the vectors that were used least recently until the file is small enough.
+def prune(path: Path, max_bytes: int) -> int:
+    """Delete the least recently used vectors until the file is small enough.
 
-    The indexes are as they were: they hold their vectors themselves. Only a text that is built again
-    after its vector went is embedded again.
+    Indexes do not change, since they hold their vectors themselves. A text whose vector was deleted is
+    embedded again only if it is built again.
 
     Parameters
     ----------
     path : Path
-    most_bytes : int
+    max_bytes : int
         The size that the file may have afterwards.
 
     Returns
     -------
     int
-        How many vectors went.
+        How many vectors were deleted.
     """
-    held = info(path)
-    if held.bytes <= most_bytes or not held.vectors:
+    before = info(path)
+    if before.bytes <= max_bytes or not before.vectors:
         return 0
-    share = max(1 - most_bytes / held.bytes, 0)
-    count = held.vectors if not most_bytes else min(int(held.vectors * share) + 1, held.vectors)
+    share = max(1 - max_bytes / before.bytes, 0)
+    count = before.vectors if not max_bytes else min(int(before.vectors * share) + 1, before.vectors)
     with contextlib.closing(connect(path)) as file:
         try:
             file.execute(
@@ -296,6 +296,6 @@ def _size(path: Path) -> int:
 
 def _unusable(path: Path, error: Exception) -> EmbeddingError:
     return EmbeddingError(
-        f"the embedding cache {path} cannot be used ({error}): make room if the disk is full; if it is "
-        "damaged, delete it to start anew"
+        f"the embedding cache {path} cannot be used ({error}): free some disk space if the disk is "
+        "full; if the file is damaged, delete it to start afresh"
     )

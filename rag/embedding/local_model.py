@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +35,8 @@ class LocalModel:
 
     name = "local"
     dimensions = 384
-    reports_calls = True  # there are none: it is on this machine
+    on_this_machine: Literal[True] = True
+    reports_calls = True  # it makes none
     fingerprint = "all-MiniLM-L6-v2 int8 onnx/2 dimensions=384 normalize=true"
     tokens_per_second = 20_000.0  # measured on 2 cores, texts of 200 tokens
 

@@ -131,7 +131,7 @@ def _try(kind: str, value: Any) -> None:
         return
     try:
         registry.check(kind, value)
-        if kind in ("chunker", "trimmer", "retriever") and registry.is_own(kind, value):
+        if kind in ("chunker", "trimmer", "retriever") and registry.is_builtin(kind, value):
             if kind == "trimmer":
                 stages.trimmer(value, None)
             else:

@@ -9,8 +9,9 @@ from typing import Any
 
 from langchain_core.document_loaders import BaseLoader
 
-from rag.building.build import Source, build
+from rag.building.build import build
 from rag.building.report import BuildReport
+from rag.building.stages import Source
 from rag.config import stages
 from rag.core.errors import StoreMismatchError
 from rag.evaluation.grid import INDEXING, Setting

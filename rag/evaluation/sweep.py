@@ -20,7 +20,7 @@ from rag.evaluation.progress import Progress
 from rag.evaluation.statistics import holm, p_text
 
 if TYPE_CHECKING:
-    from rag.building.build import Source
+    from rag.building.stages import Source
     from rag.evaluation.grid import Grid
 
 

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 from rag.core.errors import LoadError, SourceError, near_miss
 from rag.core.files import SIDECAR
+from rag.core.imports import resolve
 from rag.core.passages import RESERVED, STRUCTURE
-from rag.loading.formats.registry import function_of
 
 #: Keys that may name the file in a line of a metadata table.
 _NAMES = ("source", "path", "file", "filename", "file_name", "doc", "document")
@@ -113,7 +113,7 @@ class Beside:
         self._name = Path("metadata")
         if isinstance(given, str | Path):
             if _FUNCTION.fullmatch(str(given)) and not Path(given).exists():
-                self._function = function_of(str(given), "metadata")
+                self._function = resolve(str(given), "the loader's metadata")
             else:
                 self._name, self._table = Path(given), read_table(Path(given))
         for source, fields in self._table.items():

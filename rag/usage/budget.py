@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -224,18 +224,6 @@ class Meter:
         """
         meter = self if tag is None else self.tagged(tag)
         return meter._write(call, prompt)
-
-    def before(
-        self, model: str | None, input_tokens: int = 0, output_tokens: int = 0, *, usd: float | None = None
-    ) -> str | None:
-        """Check the budget without setting anything aside; return its notes. `reserve` is the better way."""
-        with self.reserve(model, input_tokens=input_tokens, output_tokens=output_tokens, usd=usd) as held:
-            return "; ".join(held.notes) or None
-
-    def after(self, calls: Iterable[Call], *, prompt: str = "") -> str | None:
-        """Write calls down that nothing was reserved for; return the first note."""
-        notes = [self.record(call, prompt=prompt) for call in calls]
-        return next((note for note in notes if note), None)
 
     # ----------------------------------------------------------------------- one call
 

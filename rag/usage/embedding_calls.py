@@ -7,10 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from rag.core.answers import Usage
+from rag.core.embedders import billed_model
 from rag.usage.collector import paid_call
 from rag.usage.tokens import estimate_all
-
-_ID_FIELDS = ("model", "model_id", "model_name")
 
 
 @runtime_checkable
@@ -34,8 +33,7 @@ def embedding_call(embedder: Any, texts: Sequence[str]) -> Iterator[None]:
     if isinstance(embedder, ReportsCalls):
         yield
         return
-    names = (getattr(embedder, name, None) for name in _ID_FIELDS)
-    model = next((name for name in names if isinstance(name, str) and name), type(embedder).__name__)
+    model = billed_model(embedder)
     with paid_call(model, "embed", input_tokens=lambda: sum(estimate_all(list(texts)))) as call:
         yield
         if call.has_price:

@@ -1,15 +1,15 @@
-"""``[ledger]`` of rag.toml: checked, and made into the meter of an index."""
+"""``[ledger]`` of rag.toml: checks it, and makes the meter of an index from it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import Field, field_validator
 
 from rag.core.errors import ConfigError, near_miss
+from rag.core.imports import resolve
 from rag.usage.budget import Budget, Hook, Meter, Per
 from rag.usage.ledger import NAME, Ledger
 from rag.usage.prices import PriceTable
@@ -17,7 +17,7 @@ from rag.usage.settings import Dollars, Settings, checked
 
 
 class LedgerSettings(Settings):
-    """``[ledger]``; without a path every index has a ledger of its own."""
+    """``[ledger]``; without a path every index has a ledger in its folder."""
 
     path: Path | None = Field(None, description="a string")
     tag: str = Field("", description="a string")
@@ -46,7 +46,7 @@ class LedgerSettings(Settings):
     @field_validator("on_budget")
     @classmethod
     def _imported(cls, value: Any) -> Any:
-        hook_of(value)
+        hook_of(value)  # a ConfigError passes through pydantic as it is
         return value
 
     @property
@@ -79,29 +79,14 @@ def hook_of(value: str | Hook | None) -> Hook | None:
 
     Raises
     ------
-    ValueError
-        It cannot be imported, or cannot be called.
+    ConfigError
+        It cannot be imported or called.
     """
-    if value is None or callable(value):
-        return value
-    module, colon, name = value.partition(":")
-    if not colon or not module or not name:
-        raise ValueError(f'write "module:function", not {value!r}')
-    try:
-        owner = import_module(module)
-    except Exception as error:  # whatever the user's module raises
-        why = " ".join(str(error).split())
-        raise ValueError(f"cannot import {module!r}: {type(error).__name__}: {why}") from None
-    hook = getattr(owner, name, None)
-    if hook is None:
-        raise ValueError(f"{module!r} has no {name!r}: {near_miss(name, dir(owner))}")
-    if not callable(hook):
-        raise ValueError(f"{value!r} is no function")
-    return hook  # type: ignore[no-any-return]
+    return resolve(value, "the ledger's on_budget") if isinstance(value, str) else value
 
 
 def name_of(folder: Path) -> str:
-    """Return the name under which an index stands in a ledger: that of its folder."""
+    """Return an index's name in a ledger: that of its folder."""
     return folder.resolve().name
 
 
@@ -111,7 +96,7 @@ def settings(value: Any) -> LedgerSettings:
     Parameters
     ----------
     value : mapping, str, Path, LedgerSettings or None
-        Settings as in the text of `rag.usage.budget`, or the path alone.
+        Settings as in `rag.usage.budget`, or the path alone.
 
     Raises
     ------

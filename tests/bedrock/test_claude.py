@@ -658,7 +658,7 @@ def test_a_model_that_stands_in_is_named_and_priced_and_written_down(
 def test_a_fallback_without_the_first_models_guardrail_is_refused(emulator: Emulator) -> None:
     guarded = {"use": "claude", "guardrail": "gr1a2b3c:2"}
     for others in ([HAIKU], ["local"], [{**guarded, "model": HAIKU}, "local"]):
-        with pytest.raises(ConfigError, match="has no guardrail, and would pass by the first model's"):
+        with pytest.raises(ConfigError, match="has no guardrail and would bypass the first model's"):
             stages.generator({**guarded, "fallback": others})
     both = stages.generator({**guarded, "fallback": [{**guarded, "model": HAIKU}]})
     assert both.context_form == "guarded"

@@ -106,7 +106,7 @@ def test_answers_that_were_paid_for_before_one_failed_are_kept(
 
     bedrock_emulator.behaviour.reply = once
     done = run(*asked)
-    assert done.returncode == 1 and f"what was done before it is in {output}.part" in done.stderr
+    assert done.returncode == 1 and f"the results before it are in {output}.part" in done.stderr
     assert [json.loads(line)["id"] for line in Path(f"{output}.part").read_text().splitlines()] == [0]
     bedrock_emulator.behaviour.reply = "28 days."
     assert run(*asked).returncode == 0 and not Path(f"{output}.part").exists()

@@ -141,7 +141,7 @@ def stages(pipe: rag.Pipeline, asked: Sequence[str], fresh: Sequence[str]) -> di
             usage = replies.usage(pipe.generator, whole)
             replies.learn(getattr(pipe.trimmer, "count_tokens", None), replies.sent(messages), usage)
         with _timed(spent, "write the ledger"):
-            pipe.meter.after([Call(replies.made_by(pipe.generator, whole), "generate", usage)])
+            pipe.meter.record(Call(replies.made_by(pipe.generator, whole), "generate", usage))
     out = {name: 1000 * seconds / len(asked) for name, seconds in spent.items()}
     whole_ms = out.pop(WHOLE)
     return {**out, "all else": whole_ms - sum(out.values()) + out[EMBED], WHOLE: whole_ms}

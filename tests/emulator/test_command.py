@@ -166,15 +166,15 @@ def test_port_in_use() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert failing("--port", port) == (
-            f"1 rag: port {port} is in use: end what uses it, or give another with --port (0 finds a free one)"
+            f"1 rag: port {port} is in use: stop what uses it, or give another with --port (0 finds a free one)"
         )
 
 
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (("--latency", "fast"), "2 rag: .*'fast' is no time: write 80ms or 0.3s, or 0.2s:2s"),
-        (("--token-time", "1s:2s"), "2 rag: .*'1s:2s' is no time: write 80ms or 0.3s"),
+        (("--latency", "fast"), "2 rag: .*'fast' is not a time: write 80ms or 0.3s, or 0.2s:2s"),
+        (("--token-time", "1s:2s"), "2 rag: .*'1s:2s' is not a time: write 80ms or 0.3s"),
         (("--fail", "0.1", "--fail-with", "Throttling"), "2 rag: no server fails with 'Throttling': did you mean"),
         (("--fail", "2"), "2 rag: .*2.0 is not in the range"),
         (("--record", "a", "--replay", "b"), "2 rag: give either --record or --replay"),

@@ -301,7 +301,7 @@ def test_commands(path: Path) -> None:
     assert out[2].startswith("*    3")
     assert [v["number"] for v in json.loads(rag_command("versions", path, "--json").stdout)] == [1, 2, 3]
     assert "- old/backup.txt" in rag_command("diff", path, 1).stdout
-    assert rag_command("rollback", path, 2).stdout == f"{path}: version 4 is what version 2 was\n"
+    assert rag_command("rollback", path, 2).stdout == f"{path}: version 4 is now the same as version 2\n"
     assert rag_command("prune", path, "--keep", 3).stdout == f"{path}: version 1 deleted\n"
     done = rag_command("verify", path)
     assert (done.returncode, done.stdout.rstrip().endswith("chunks: sound")) == (0, True)

@@ -49,7 +49,7 @@ def test_chunks_of_an_older_chunker_are_searched_but_not_built_on(name: str, tmp
             use(source, path)
         assert str(caught.value).endswith(f"; `rag upgrade {path}` makes it searchable as it is")
     assert contents(path) == before
-    assert "its chunks are as an older rag cut them (loader/" in upgrade(path).notes[0]
+    assert "an older rag cut its chunks (loader/" in upgrade(path).notes[0]
     assert rag.Index.open(path).search("restore a backup", k=1)[0].source == "backup.md"
     with pytest.raises(StoreMismatchError, match="build again with --rebuild") as caught:
         rag.build(source, path)
@@ -117,7 +117,7 @@ def test_the_command(tmp_path: Path) -> None:
     done = run("upgrade", path)
     assert done.returncode == 0, done.stderr
     assert f"{path}: version 3, format 3 (was 2), 16 chunks" in " ".join(done.stdout.split())
-    assert "note: its chunks are as an older rag cut them" in " ".join(done.stderr.split())
+    assert "note: an older rag cut its chunks" in " ".join(done.stderr.split())
     done = run("upgrade", path, "--json")
     assert {**json.loads(done.stdout), "seconds": 0} == {
         "index": str(path), "version": 3, "before": 3, "format": 3, "chunks": 16, "embedded": 0, "seconds": 0, "notes": [],

@@ -232,7 +232,7 @@ def test_a_function_that_fails_quarantines_its_file_alone(tmp_path: Path) -> Non
 def test_a_function_can_be_named(tmp_path: Path) -> None:
     root = tree(tmp_path, ["a.md"])
     assert rag.Loader(root, metadata="tests.loading.test_loader:named").load()[0].metadata["named"] == "a.md"
-    with pytest.raises(ConfigError, match=r"cannot import 'tests\.nowhere:f'"):
+    with pytest.raises(ConfigError, match=r"the loader's metadata: cannot import 'tests\.nowhere'"):
         rag.Loader(root, metadata="tests.nowhere:f")
     with pytest.raises(SourceError, match="cannot read the metadata table"):
         rag.Loader(root, metadata="nothing.jsonl")

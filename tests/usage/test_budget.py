@@ -228,12 +228,13 @@ def test_the_hook_is_called_once_for_refusals_and_its_failure_is_only_a_note(tmp
 
 def test_a_meter_writes_what_costs_something_and_leaves_out_what_is_free(tmp_path: Path) -> None:
     plain = replace(meter(tmp_path, account="a"))
-    assert plain.after([call(0.0, "local"), call(0.5), call(None, "a-model")], prompt="answer-v1") is None
+    for spent in (call(0.0, "local"), call(0.5), call(None, "a-model")):
+        assert plain.record(spent, prompt="answer-v1") is None
     rows = plain.ledger.rows(("model", "index", "tag", "prompt"))
     assert [row.group for row in rows] == [
         (SONNET, "handbook", "a", "answer-v1"), ("a-model", "handbook", "a", "answer-v1")
     ]  # fmt: skip
-    assert meter(tmp_path / "free").after([call(0.0, "local")]) is None
+    assert meter(tmp_path / "free").record(call(0.0, "local")) is None
     assert not (tmp_path / "free").exists()
 
 
@@ -264,10 +265,10 @@ def test_a_call_is_priced_only_where_it_has_no_cost_and_tells_its_tokens(tmp_pat
      ({"warn_usd": [1, "2"]}, "or a list of them, not '2'"),
      ({"stop_usd": -1}, "stop_usd is a number of dollars from 0, not -1"),
      ({"stop_usd": float("nan")}, "not nan"), ({"stop_usd": float("inf")}, "not inf"),
-     ({"on_budget": "alerts"}, "the ledger's on_budget: write \"module:function\", not 'alerts'"),
+     ({"on_budget": "alerts"}, "the ledger's on_budget: write \"module:name\", not 'alerts'"),
      ({"on_budget": "no_such_module:send"}, "cannot import 'no_such_module': ModuleNotFoundError"),
      ({"on_budget": "math:sqtr"}, "'math' has no 'sqtr': did you mean 'sqrt'?"),
-     ({"on_budget": "math:pi"}, "'math:pi' is no function"),
+     ({"on_budget": "math:pi"}, "'math:pi' is neither a function nor a class"),
      (3, "the ledger is a table of settings, or the path of a file, not 3")],
 )  # fmt: skip
 def test_a_wrong_setting_says_which_and_what_was_meant(value: object, message: str) -> None:

@@ -13,9 +13,8 @@ import base64
 import contextlib
 import hashlib
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,7 +22,7 @@ from typing import Any, TypeVar
 from rag.bedrock.runtime.client import explain
 from rag.bedrock.runtime.faults import code_of, fault_of
 from rag.bedrock.runtime.retry import Retry
-from rag.core.errors import ConfigError, EmbeddingError, near_miss
+from rag.core.errors import EmbeddingError
 
 #: The most records of one job (quota "Records per batch inference job").
 MAX_RECORDS = 50_000
@@ -34,36 +33,8 @@ ENDED = ("Completed", "PartiallyCompleted", "Failed", "Stopped", "Expired")
 #: Of these, what says that there is nothing to complain about.
 DONE = ("Completed", "PartiallyCompleted")
 
-_URI = re.compile(r"s3://[a-z0-9][-.a-z0-9]{1,61}[a-z0-9](?:/[-!_*'().a-z0-9A-Z]+)*/?")
-_ROLE = re.compile(r"arn:aws(-[^:]+)?:iam::([0-9]{12})?:role/.+")
-_KINDS = {"s3": str, "role_arn": str, "min_records": int, "timeout_hours": int, "region": str}
 _PIECE = 1 << 18
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class BatchSettings:
-    """Where and how batch jobs run: ``[batch]`` in ``rag.toml``.
-
-    Attributes
-    ----------
-    s3 : str
-        ``s3://bucket/prefix`` for the files of the jobs.
-    role_arn : str
-        The role that Bedrock takes on to read and write them.
-    min_records : int
-        Fewer are not sent as a job: AWS refuses them (a quota of the account and model).
-    timeout_hours : int
-        In [24, 168]: a job that has not begun by then expires.
-    region : str
-        Of Bedrock; by default the embedder's, or that of the environment.
-    """
-
-    s3: str = ""
-    role_arn: str = ""
-    min_records: int = 100
-    timeout_hours: int = 24
-    region: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,69 +51,6 @@ class JobStatus:
     def ended(self) -> bool:
         """Whether it does not change any more."""
         return self.status in ENDED
-
-
-def settings(value: Any) -> BatchSettings:
-    """Return checked settings.
-
-    Parameters
-    ----------
-    value : mapping or None
-        As in `BatchSettings`; what is missing or None has its default.
-
-    Raises
-    ------
-    ConfigError
-        There is no such setting, or its value cannot be meant.
-
-    Examples
-    --------
-    >>> settings({"s3": "s3://documents/batch", "min_records": 1000}).min_records
-    1000
-    """
-    if not isinstance(value, Mapping | None):
-        raise ConfigError(f"batch is a table of settings, not {value!r}")
-    given = {name: each for name, each in (value or {}).items() if each is not None}
-    known = [field.name for field in fields(BatchSettings)]
-    for name, each in given.items():
-        if name not in known:
-            raise ConfigError(f"batch has no setting {name!r}: {near_miss(name, known)}")
-        if not isinstance(each, _KINDS[name]) or isinstance(each, bool):
-            kind = "a whole number" if _KINDS[name] is int else "a string"
-            raise ConfigError(f"batch's {name} is {kind}, not {each!r}")
-    found = BatchSettings(**given)
-    if found.s3 and not _URI.fullmatch(found.s3):
-        raise ConfigError(f"batch's s3 is {found.s3!r}: write s3://bucket/prefix, without blanks or //")
-    if found.role_arn and not _ROLE.fullmatch(found.role_arn):
-        raise ConfigError(f"batch's role_arn is {found.role_arn!r}: write arn:aws:iam::ACCOUNT:role/NAME")
-    if found.min_records < 1 or not 24 <= found.timeout_hours <= 168:
-        raise ConfigError("batch takes min_records of at least 1, and timeout_hours of 24 to 168")
-    return found
-
-
-def required(found: BatchSettings) -> BatchSettings:
-    """Return the settings if they name bucket and role.
-
-    Raises
-    ------
-    ConfigError
-        One is missing; says what the role has to be allowed.
-    """
-    if not found.s3:
-        raise ConfigError(
-            "a batch job reads and writes files on S3: give --batch s3://bucket/prefix, or s3 in [batch] "
-            "of rag.toml"
-        )
-    if not found.role_arn:
-        bucket, _, prefix = found.s3.removeprefix("s3://").rstrip("/").partition("/")
-        arn = f"arn:aws:s3:::{bucket}"
-        raise ConfigError(
-            "a batch job needs a role that Bedrock takes on: give --role-arn arn:aws:iam::ACCOUNT:role/NAME, "
-            "or role_arn in [batch] of rag.toml; the role must trust bedrock.amazonaws.com (sts:AssumeRole) "
-            "and be allowed s3:GetObject and s3:PutObject on "
-            f"{arn}/{prefix and prefix + '/'}* and s3:ListBucket on {arn}; you need iam:PassRole on it"
-        )
-    return found
 
 
 def record_id(text: str) -> str:

@@ -1,11 +1,11 @@
-"""Building at half price: what has to be embedded goes to Bedrock as batch jobs, and the build waits.
+"""Build at half price: Bedrock embeds the missing texts in batch jobs, and the build waits for them.
 
-    start: find the missing texts -> write them to files -> save the state
-    go_on: upload -> start the jobs -> wait -> check every result -> into the embedding cache
-    finish: the ordinary build, which finds its vectors in the cache
+    start:  list the missing texts -> write them to files -> save the state
+    resume: upload -> start the jobs -> wait -> check every result -> into the embedding cache
+    finish: the ordinary build, whose vectors are in the cache
 
-The state lies in ``INDEX/batch.json``, the files in ``INDEX/batch/``, and each step is saved before
-the next begins: whoever is killed goes on where he was, and no job is started or paid for twice.
+The state is in ``INDEX/batch.json``, the files are in ``INDEX/batch/``, and each step is saved before
+the next begins: a killed process is resumed where it stopped, and no job is started or paid for twice.
 """
 
 from __future__ import annotations
@@ -20,31 +20,33 @@ from pathlib import Path
 from typing import Any
 
 from rag.bedrock.runtime.faults import FAULTS
-from rag.bedrock.storage import batch_jobs as aws
-from rag.bedrock.storage.batch_jobs import BatchJobs, BatchSettings, JobStatus
-from rag.building import build as building
+from rag.bedrock.storage import batch_jobs, batch_settings
+from rag.bedrock.storage.batch_jobs import BatchJobs, JobStatus
+from rag.bedrock.storage.batch_settings import BatchSettings
 from rag.building.batch import state
 from rag.building.batch.results import Tell, model_of, write_parts
 from rag.building.batch.running import Run, jobs_of
 from rag.building.batch.state import Batch, Part
+from rag.building.build import Progress, carry_out
+from rag.building.diff import compare
+from rag.building.plan import missing_texts, token_counter
 from rag.building.report import BuildReport
-from rag.building.stages import Stages, compare, prepare
-from rag.core import embedders
+from rag.building.stages import Stages, prepare
 from rag.core.errors import EmbeddingError, UsageError
 from rag.embedding.cache import CachedEmbeddings
-from rag.usage import ledger_settings
+from rag.usage.budget import Meter
 from rag.usage.prices import BATCH_FACTOR
 
-__all__ = ["Batch", "Part", "build", "cancel", "finish", "go_on", "start", "status"]
+__all__ = ["Batch", "Part", "build", "cancel", "finish", "resume", "start", "status"]
 
-#: Seconds between two looks at the jobs: the first, how much longer each next one, the longest.
+#: Seconds between two polls of the jobs: the first interval, its growth per poll, the longest.
 FIRST_S, GROWTH, LONGEST_S = 0.5, 1.5, 60.0
-#: Looks in a row that may fail (each after tries of its own) before waiting is given up.
+#: Polls in a row that may fail (each after its own retries) before waiting is given up.
 PATIENCE = 30
 
 
 def _quiet(what: str, done: int, of: int) -> None:
-    """Tell nobody."""
+    """Show no progress."""
 
 
 def start(
@@ -55,27 +57,28 @@ def start(
     rebuild: bool = False,
     retry: bool = False,
     ledger: Any = None,
+    prices: Any = None,
     tell: Tell = _quiet,
     **settings: Any,
 ) -> Batch:
-    """Write what has to be embedded to files for batch jobs, and save how to go on; AWS is not called yet.
+    """Write the missing texts to files for batch jobs, and save the state; AWS is not called yet.
 
     Parameters
     ----------
     source, index : str or Path
     batch : mapping or BatchSettings
-        See `rag.bedrock.storage.batch_jobs.BatchSettings`.
+        See `rag.bedrock.storage.batch_settings.BatchSettings`.
     rebuild, retry, **settings
-        As `rag.build` takes them, but names and mappings only: another process may have to go on.
-    ledger : optional
-        Settings of the ledger and the budget (`rag.usage.ledger_settings.settings`).
+        As for `rag.build`, but names and mappings only, so that another process can resume.
+    ledger, prices : mapping, optional
+        As for `rag.build`: where the jobs' costs are recorded, the budget, and the models' prices.
     tell : callable
-        Told how many texts were found.
+        Called with the number of texts so far.
 
     Returns
     -------
     Batch
-        What is under way; one that had been begun before with the same arguments is returned as it is.
+        The batch under way; one that was started before with the same arguments is continued.
 
     Raises
     ------
@@ -84,31 +87,34 @@ def start(
     UsageError
         Another batch is under way for this index.
     BudgetError
-        It would cost more than may be spent.
+        The jobs could pass the budget.
     """
-    chosen = aws.required(batch if isinstance(batch, BatchSettings) else aws.settings(batch))
-    own = settings.get("embedder")
-    if not chosen.region and isinstance(own, Mapping) and own.get("region"):
-        chosen = replace(chosen, region=str(own["region"]))
+    chosen = batch_settings.required(batch_settings.settings(batch))
+    embedder = settings.get("embedder")
+    if not chosen.region and isinstance(embedder, Mapping) and embedder.get("region"):
+        chosen = chosen.model_copy(update={"region": str(embedder["region"])})
     folder = Path(index)
     arguments = state.plain({"rebuild": rebuild, "retry": retry, **settings})
+    money = state.plain({"ledger": ledger, "prices": prices})
 
-    def ready() -> Stages:
-        found = prepare(source, index, rebuild=rebuild, settings=settings)
-        model_of(found.embedder)
-        return found
+    def prepared() -> Stages:
+        stages = prepare(source, index, rebuild=rebuild, settings={**settings, **money})
+        model_of(stages.embedder)
+        return stages
 
-    # What is wrong is refused before anything is made.
-    stages = ready() if state.read(folder) is None else None
+    # Mistakes are refused before any file is written.
+    stages = prepared() if state.read(folder) is None else None
     with state.locked(folder):
-        begun = _begun(folder, str(source), arguments, chosen)
-        if begun is None:
-            begun = _planned(stages or ready(), str(source), arguments, chosen, ledger, tell)
-        state.save(folder, begun)
-    return begun
+        under_way = _under_way(folder, str(source), arguments, chosen)
+        if under_way is None:
+            under_way = _planned(
+                stages or prepared(), str(source), arguments, chosen, money["ledger"], money["prices"], tell
+            )  # fmt: skip
+        state.save(folder, under_way)
+    return under_way
 
 
-def go_on(
+def resume(
     index: str | Path,
     *,
     wait: bool = True,
@@ -116,33 +122,33 @@ def go_on(
     jobs: BatchJobs | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> bool:
-    """Start the jobs that are to be started, wait for them, and put their vectors into the cache.
+    """Start the jobs that have not been started, wait for them, and put their vectors into the cache.
 
     Parameters
     ----------
     wait : bool
-        Whether to wait for the jobs; else what is done by now is read, and no more.
+        Whether to wait until the jobs end; otherwise only the results of those that have ended are read.
     tell : callable
-        Told how far the jobs are.
+        Called with the jobs' progress.
     jobs : BatchJobs, optional
         By default those of the batch's bucket and region.
     sleep : callable
-        What waits.
+        Waits so many seconds.
 
     Returns
     -------
     bool
-        Whether everything has been read, so that it is time for `finish`.
+        Whether all results have been read, so that `finish` can follow.
 
     Raises
     ------
     EmbeddingError
-        A job failed, and why: going on again starts it anew, with the records that are still missing.
+        A job failed. Resuming starts it again with the records that are still missing.
     UsageError
         No batch is under way.
     """
     folder = Path(index)
-    state.known(folder)
+    state.current(folder)
     with state.locked(folder), contextlib.closing(Run(folder, tell, jobs)) as run:
         pause, failures = FIRST_S, 0
         while True:
@@ -150,8 +156,8 @@ def go_on(
                 run.step()
                 failures = 0
             except EmbeddingError as error:
-                # While it waits, perhaps for a day, the network may come and go.
-                fault = FAULTS.get(aws.fault_code(error))
+                # It may wait for a day, in which the network comes and goes.
+                fault = FAULTS.get(batch_jobs.fault_code(error))
                 failures += 1
                 if not wait or fault is None or fault.again == "no" or failures > PATIENCE:
                     raise
@@ -161,8 +167,8 @@ def go_on(
             pause = min(pause * GROWTH, LONGEST_S)
 
 
-def finish(index: str | Path, *, progress: building.Progress | None = None) -> BuildReport:
-    """Build the index: vectors come from the cache, and what is still missing is embedded on demand.
+def finish(index: str | Path, *, progress: Progress | None = None) -> BuildReport:
+    """Build the index: vectors come from the cache, and texts still missing are embedded on demand.
 
     Raises
     ------
@@ -170,11 +176,13 @@ def finish(index: str | Path, *, progress: building.Progress | None = None) -> B
         No batch is under way.
     """
     folder = Path(index)
-    state.known(folder)
+    state.current(folder)
     with state.locked(folder):
-        batch = state.placed(state.known(folder))
-        given = batch.arguments if batch.ledger is None else {**batch.arguments, "ledger": batch.ledger}
-        report = building.run(batch.source, folder, progress=progress, **given)
+        batch = state.relocated(state.current(folder))
+        settings = {**batch.arguments, "ledger": batch.ledger, "prices": batch.prices}
+        rebuild, retry = bool(settings.pop("rebuild", False)), bool(settings.pop("retry", False))
+        stages = prepare(batch.source, folder, rebuild=rebuild, settings=settings, allow_batch=True)
+        report = carry_out(stages, retry=retry, progress=progress)
         state.drop(folder)
     return replace(report, notes=(*report.notes, *batch.notes))
 
@@ -182,7 +190,7 @@ def finish(index: str | Path, *, progress: building.Progress | None = None) -> B
 def build(
     source: str | Path, index: str | Path, *, batch: Mapping[str, Any] | BatchSettings, **settings: Any
 ) -> BuildReport:
-    """Build an index with batch jobs, waiting for them; arguments are those of `start`.
+    """Build an index by batch jobs and wait for them; arguments are those of `start`.
 
     Examples
     --------
@@ -190,19 +198,19 @@ def build(
     >>> build("data/handbook", "indexes/handbook", embedder="titan", batch=settings)  # doctest: +SKIP
     """
     start(source, index, batch=batch, **settings)
-    go_on(index)
+    resume(index)
     return finish(index)
 
 
 def status(index: str | Path, *, jobs: BatchJobs | None = None) -> list[tuple[Part, JobStatus]]:
-    """Return each job with its status, whose name is empty where the job has not been started.
+    """Return each job with its status; the status of a job that has not been started is empty.
 
     Raises
     ------
     UsageError
         No batch is under way.
     """
-    batch = state.known(Path(index))
+    batch = state.current(Path(index))
     jobs = jobs or jobs_of(batch)
     return [(part, jobs.status(part.arn) if part.arn else JobStatus("")) for part in batch.parts]
 
@@ -210,12 +218,12 @@ def status(index: str | Path, *, jobs: BatchJobs | None = None) -> list[tuple[Pa
 def cancel(
     index: str | Path, *, jobs: BatchJobs | None = None, sleep: Callable[[float], None] = time.sleep
 ) -> Batch:
-    """Stop the jobs, put what they have done so far into the cache, and forget the batch.
+    """Stop the jobs, put their results so far into the cache, and drop the batch.
 
     Returns
     -------
     Batch
-        As it was at its end.
+        Its last state.
 
     Raises
     ------
@@ -223,7 +231,7 @@ def cancel(
         No batch is under way.
     """
     folder = Path(index)
-    state.known(folder)
+    state.current(folder)
     with state.locked(folder), contextlib.closing(Run(folder, _quiet, jobs)) as run:
         run.stop()
         pause = FIRST_S
@@ -234,57 +242,79 @@ def cancel(
         return run.batch
 
 
-def _begun(folder: Path, source: str, arguments: Mapping[str, Any], chosen: BatchSettings) -> Batch | None:
-    """Return the batch that is under way, if it is of the same build; with another role, if one is given."""
-    begun = state.read(folder)
-    if begun is None:
+def _under_way(
+    folder: Path, source: str, arguments: Mapping[str, Any], settings: BatchSettings
+) -> Batch | None:
+    """Return the batch under way, if it is of the same build, with these settings (perhaps another role).
+
+    Raises
+    ------
+    UsageError
+        It is of another build.
+    """
+    batch = state.read(folder)
+    if batch is None:
         return None
-    if (begun.source, begun.arguments, begun.settings.s3) != (source, arguments, chosen.s3):
+    if (batch.source, batch.arguments, batch.settings.s3) != (source, arguments, settings.s3):
         raise UsageError(
-            f"{folder} has a batch of {begun.created} under way, of {begun.source} or other settings: "
-            f"`rag batch resume {folder}` goes on with it, `rag batch cancel {folder}` drops it"
+            f"{folder} has a batch of {batch.created} under way, from {batch.source} or with other settings: "
+            f"`rag batch resume {folder}` continues it, `rag batch cancel {folder}` drops it"
         )
-    return replace(begun, settings=chosen)
+    return replace(batch, settings=settings)
 
 
 def _planned(
-    stages: Stages, source: str, arguments: dict[str, Any], chosen: BatchSettings, ledger: Any, tell: Tell
+    stages: Stages,
+    source: str,
+    arguments: dict[str, Any],
+    settings: BatchSettings,
+    ledger: Any,
+    prices: Any,
+    tell: Tell,
 ) -> Batch:
-    """Write the missing texts to files, and see what they may cost."""
+    """Write the missing texts to files, and check the budget for the jobs."""
     number, tokens, model = secrets.token_hex(6), 0, model_of(stages.embedder)
-    count = embedders.token_counter(stages.embedder) or stages.estimate
+    count = token_counter(stages)
 
     def texts() -> Iterator[str]:
         nonlocal tokens
-        for fresh in _missing(stages, retry=bool(arguments["retry"])):
-            tokens += sum(count(fresh))
-            yield from fresh
+        for missing in _missing(stages, retry=bool(arguments["retry"])):
+            tokens += sum(count(missing))
+            yield from missing
 
     try:
-        found, parts = write_parts(
-            stages.folder / "batch", f"rag-{number}", texts(), stages.embedder, chosen, tell
+        total, parts = write_parts(
+            stages.folder / "batch", f"rag-{number}", texts(), stages.embedder, settings, tell
         )
-        meter = ledger_settings.settings(ledger).meter(stages.folder)
-        usd = meter.prices.estimate_usd(model, tokens)
-        half = None if usd is None else usd * BATCH_FACTOR
-        warning = meter.before(model, usd=half) if parts else None
+        warnings = _check_budget(stages.meter, model, tokens) if parts else ()
     except BaseException:
-        state.drop(stages.folder)  # half of the files are of no use to anybody
+        state.drop(stages.folder)  # half of the files are of no use
         raise
     return Batch(
         number, dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), str(Path.cwd()), source, arguments,
-        chosen, model, found, tuple(parts), state.plain({"ledger": ledger})["ledger"],
-        (warning,) if warning else (),
+        settings, model, total, tuple(parts), ledger, prices, warnings,
     )  # fmt: skip
 
 
+def _check_budget(meter: Meter, model: str, tokens: int) -> tuple[str, ...]:
+    """Ask the budget before jobs are started, and return its warnings.
+
+    Nothing stays reserved: the jobs may run for days, and no process has to wait for them. What each
+    job cost is recorded when its results are read.
+    """
+    on_demand = meter.prices.estimate_usd(model, tokens)
+    usd = None if on_demand is None else on_demand * BATCH_FACTOR
+    with meter.reserve(model, input_tokens=tokens, usd=usd, purpose="embed") as held:
+        return held.notes
+
+
 def _missing(stages: Stages, *, retry: bool) -> Iterator[list[str]]:
-    """Yield the texts whose vectors are missing; what was fetched of the source stays for the build."""
+    """Yield the texts that have no vector yet; what was downloaded of the source stays for the build."""
     change = compare(stages, stages.previous, retry=retry)
     stages.loader.keep_in(stages.folder / "downloads")
     with contextlib.closing(CachedEmbeddings(stages.embedder, stages.cache)) as cache:
         try:
-            for fresh, _ in building.texts_to_embed(stages, change, cache):
-                yield fresh
+            for texts, _ in missing_texts(stages, change, cache):
+                yield texts
         finally:
             stages.loader.close(done=False)

@@ -1,4 +1,4 @@
-"""Records of batch jobs: texts into files, and results, each checked, back into vectors."""
+"""Records of batch jobs: write texts to files, and check results before they become vectors."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ import numpy as np
 import numpy.typing as npt
 
 from rag.bedrock.storage import batch_jobs as aws
-from rag.bedrock.storage.batch_jobs import BatchSettings
+from rag.bedrock.storage.batch_settings import BatchSettings
 from rag.building.batch.state import Part
 from rag.core import embedders
+from rag.core.embedders import TakesBatchJobs
 from rag.core.errors import ConfigError, EmbeddingError, StoreCorruptError
 from rag.core.vectors import unit_rows
 from rag.embedding.cache import CachedEmbeddings
 from rag.index.storage.manifest import sha256, write_durably
 
-#: Told how the jobs go: what is done, how much so far, and of how many.
+#: Shows progress: what is being done, how many are done, of how many.
 Tell = Callable[[str, int, int], None]
 
 
 class BadResult(Exception):  # noqa: N818 -- counted by its text, never shown as an error
-    """A line of a job's output that gives no vector, and why."""
+    """Why a line of a job's output holds no vector."""
 
 
 def model_of(embedder: Any) -> str:
@@ -33,18 +34,14 @@ def model_of(embedder: Any) -> str:
     Raises
     ------
     ConfigError
-        It cannot be asked in batch jobs: it has no `request_body` and `read_vector`.
+        It cannot be called in batch jobs (`rag.core.embedders.TakesBatchJobs`).
     """
-    model = getattr(embedder, "model", None)
-    able = callable(getattr(embedder, "request_body", None)) and callable(
-        getattr(embedder, "read_vector", None)
-    )
-    if not able or not isinstance(model, str):
+    if not isinstance(embedder, TakesBatchJobs):
         raise ConfigError(
             f"the embedder {embedders.fingerprint(embedder)} has no batch jobs: choose titan (--bedrock), or "
             "build without --batch"
         )
-    return model
+    return embedder.model
 
 
 def write_parts(
@@ -55,12 +52,12 @@ def write_parts(
     Returns
     -------
     int
-        How many texts there were.
+        The number of texts.
     list of Part
-        The files that are worth a job. A text that the embedder refuses, and the last file if it has
-        too few records, are left to the build.
+        A job's file each. Texts that the embedder refuses, and the last file if it has too few
+        records, are left to the build.
     """
-    for old in folder.glob("rag-*"):  # of a batch that was killed before it was saved
+    for old in folder.glob("rag-*"):  # left by a batch that was killed before its state was saved
         old.unlink()
     count = size = 0
     parts: list[Part] = []
@@ -81,7 +78,7 @@ def write_parts(
             tell("texts to embed", count, count)
         try:
             line = aws.record(text, embedder.request_body(text))
-        except EmbeddingError:  # the build says what is wrong with it, or does it in another way
+        except EmbeddingError:  # the build reports it, or embeds it in parts
             continue
         if len(lines) == aws.MAX_RECORDS or size + len(line) > aws.MAX_BYTES:
             close()
@@ -112,11 +109,21 @@ def records_of(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def checked(line: bytes, ids: set[str], cache: CachedEmbeddings) -> tuple[str, npt.NDArray[np.float32]]:
-    """Return a result's text and unit vector, if they are what was asked for.
+    """Return a result's text and unit vector.
+
+    Parameters
+    ----------
+    line : bytes
+        Of the job's output.
+    ids : set of str
+        The ids of the records that the job was sent.
+    cache : CachedEmbeddings
+        Of the embedder.
 
     Raises
     ------
     BadResult
+        The record was not sent, its input is another one, or it holds no vector of the right size.
     """
     try:
         item = json.loads(line)
@@ -143,7 +150,7 @@ def checked(line: bytes, ids: set[str], cache: CachedEmbeddings) -> tuple[str, n
 
 
 def text_of(item: Mapping[str, Any]) -> str | None:
-    """Return the text of a record: the string in its input that its id is the hash of.
+    """Return the text of a record: the string in its input whose hash is its id.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The steps of batch jobs: upload, start, look, read."""
+"""The steps of batch jobs: upload, start, poll, read."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from rag.bedrock.storage.batch_jobs import BatchJobs, JobStatus
 from rag.building.batch import state
 from rag.building.batch.results import BadResult, Tell, checked, records_of, text_of
 from rag.building.batch.state import Batch, Part
-from rag.config import settings as rag_toml
+from rag.building.plan import embedding_usd
 from rag.config import stages
-from rag.core import embedders
 from rag.core.answers import Call, Usage
 from rag.core.errors import EmbeddingError
+from rag.embedding import cache_settings
 from rag.embedding.cache import CachedEmbeddings
 from rag.index.storage.manifest import sha256, write_durably
 from rag.usage import ledger_settings
 from rag.usage.prices import BATCH_FACTOR
 
-#: Vectors that are written to the cache at once.
+#: Vectors written to the cache in one transaction.
 _PUT = 512
 
 
@@ -34,19 +34,19 @@ def jobs_of(batch: Batch) -> BatchJobs:
 
 
 class Run:
-    """A batch on its way; every step is saved before the next one is taken.
+    """Advances a batch; every step is saved before the next one begins.
 
     Parameters
     ----------
     folder : Path
-        The index's; its batch is locked by the caller.
+        The index's; the caller holds the lock of its batch.
     tell : callable
     jobs : BatchJobs, optional
     """
 
     def __init__(self, folder: Path, tell: Tell, jobs: BatchJobs | None = None) -> None:
         self.folder, self.tell = folder, tell
-        self.batch = state.known(folder)
+        self.batch = state.current(folder)
         self.jobs = jobs or jobs_of(self.batch)
         self._open: CachedEmbeddings | None = None
 
@@ -56,12 +56,12 @@ class Run:
             self._open.close()
 
     def step(self) -> None:
-        """Take every job as far as it goes without waiting.
+        """Advance every job as far as possible without waiting.
 
         Raises
         ------
         EmbeddingError
-            Jobs failed; the others have been looked after, and all is ready to start these again.
+            Jobs failed; the others were advanced, and the next call starts the failed ones again.
         """
         failures: list[str] = []
         counts: Counter[str] = Counter()
@@ -69,26 +69,28 @@ class Run:
         for number, part in enumerate(self.batch.parts):
             part = self._started(number, part)
             if part.step == "running":
-                found = self.jobs.status(part.arn)
-                counts[found.status] += 1
-                processed += found.processed
-                if found.ended:
-                    part = self._ended(number, part, found)
+                status = self.jobs.status(part.arn)
+                counts[status.status] += 1
+                processed += status.processed
+                if status.ended:
+                    part = self._ended(number, part, status)
                     failures += [part.failure] if part.step == "written" else []
             elif part.step == "done":
                 processed += part.records
             else:
-                counts["waiting for a place"] += 1
-        said = ", ".join(f"{count} {name}" for name, count in counts.items())
-        self.tell(f"batch jobs: {said or 'done'}", processed, sum(part.records for part in self.batch.parts))
+                counts["waiting for a free slot"] += 1
+        summary = ", ".join(f"{count} {name}" for name, count in counts.items())
+        self.tell(
+            f"batch jobs: {summary or 'done'}", processed, sum(part.records for part in self.batch.parts)
+        )
         if failures:
             raise EmbeddingError(
-                f"{'; '.join(failures)}: put that right, then `rag batch resume {self.folder}` starts it "
+                f"{'; '.join(failures)}: correct this, then `rag batch resume {self.folder}` starts it "
                 f"again; or `rag batch cancel {self.folder}`, and build without --batch"
             )
 
     def stop(self) -> None:
-        """Stop the jobs that are running."""
+        """Ask AWS to stop the jobs that are running."""
         for number, part in enumerate(self.batch.parts):
             arn = part.arn or (self.jobs.find(part.name) if part.step == "starting" else "")
             if arn and part.step != "done":
@@ -96,7 +98,7 @@ class Run:
                 self.jobs.stop(arn)
 
     def stopped(self) -> bool:
-        """Tell whether no job is running any more; what they have written is in the cache then."""
+        """Return whether all jobs have ended; their results are in the cache then."""
         for number, part in enumerate(self.batch.parts):
             if part.step == "running":
                 if not self.jobs.status(part.arn).ended:
@@ -105,13 +107,13 @@ class Run:
         return True
 
     def _started(self, number: int, part: Part) -> Part:
-        """Upload a job's file and start it, if that is yet to be done and there is a place for it."""
+        """Upload a job's file and start the job, if that has not been done and the quota allows it."""
         if part.step == "written":
             self.jobs.upload(self._file(part), part.name)
             part = self._keep(number, replace(part, step="uploaded"))
         if part.step not in ("uploaded", "starting"):
             return part
-        # AWS knows a token for a time only: a job that may have been started is looked for first.
+        # AWS remembers a token for a limited time: look first for a job that may have been started.
         arn = self.jobs.find(part.name) if part.step == "starting" else ""
         part = self._keep(number, replace(part, step="starting"))
         chosen = self.batch.settings
@@ -121,22 +123,24 @@ class Run:
                 timeout_hours=chosen.timeout_hours,
             )  # fmt: skip
         except EmbeddingError as error:
-            others = any(each.step == "running" for each in self.batch.parts)
+            others = any(other.step == "running" for other in self.batch.parts)
             if others and aws.fault_code(error) == "ServiceQuotaExceededException":
                 return part  # until one of the others is done
             raise
         return self._keep(number, replace(part, step="running", arn=arn))
 
-    def _ended(self, number: int, part: Part, found: JobStatus) -> Part:
-        """Read a job's results; one that has failed is made ready to be started again."""
+    def _ended(self, number: int, part: Part, status: JobStatus) -> Part:
+        """Read a job's results; prepare one that failed to be started again."""
         part = self._collected(part)
-        if found.status in aws.DONE:
+        if status.status in aws.DONE:
             return self._keep(number, replace(part, step="done"))
-        said = found.message.rstrip(". ") or "AWS gives no reason"
-        return self._keep(number, self._again(part, f"the batch job {part.name} is {found.status} ({said})"))
+        reason = status.message.rstrip(". ") or "AWS gives no reason"
+        return self._keep(
+            number, self._again(part, f"the batch job {part.name} is {status.status} ({reason})")
+        )
 
     def _again(self, part: Part, failure: str) -> Part:
-        """Return a job for the records that are still missing after one that failed."""
+        """Return a job for the records that a failed one left without a vector."""
         records = {text_of(item): item["modelInput"] for item in records_of(self._file(part))}
         missing = self._cache.missing([text for text in records if text is not None])
         if len(missing) < self.batch.settings.min_records:
@@ -148,7 +152,7 @@ class Run:
         )
 
     def _collected(self, part: Part) -> Part:
-        """Put a job's good results into the cache, count the others, and note what it cost."""
+        """Put a job's good results into the cache, count the others, and record what it cost."""
         ids = {item["recordId"] for item in records_of(self._file(part))}
         good: set[str] = set()
         bad: Counter[str] = Counter()
@@ -166,7 +170,7 @@ class Run:
         self._put(waiting)
         bad["missing"] = max(len(ids) - len(good) - bad.total() + bad["unknown"], 0)
         tokens = self.jobs.tokens(part.name, part.arn)
-        self._note_cost(tokens)
+        self._record_cost(tokens)
         return replace(part, good=len(good), tokens=tokens, bad={why: n for why, n in bad.items() if n})
 
     def _put(self, waiting: dict[str, npt.NDArray[np.float32]]) -> None:
@@ -174,22 +178,24 @@ class Run:
             self._cache.put(list(waiting), np.stack(list(waiting.values())))
             waiting.clear()
 
-    def _note_cost(self, tokens: int) -> None:
-        """Write what a job cost into the ledger; killed right after, it is written twice, never not."""
-        usd = embedders.cost_usd(self._cache.embedder, tokens) * BATCH_FACTOR
-        chosen = ledger_settings.settings(state.placed(self.batch).ledger)
-        meter = chosen.meter(self.folder)
+    def _record_cost(self, tokens: int) -> None:
+        """Record what a job cost; a process killed right after it records twice rather than never."""
+        if not tokens:
+            return
+        ledger = ledger_settings.settings(state.relocated(self.batch).ledger)
+        meter = ledger.meter(self.folder, self.batch.prices)
+        on_demand = embedding_usd(self._cache.embedder, tokens, meter.prices)
+        usd = None if on_demand is None else on_demand * BATCH_FACTOR
         call = Call(self.batch.model, "embed", Usage(input_tokens=tokens, cost_usd=usd))
-        if tokens:
-            meter.record(call, tag=chosen.tag or "batch")
+        meter.record(call, tag=ledger.tag or "batch")
 
     @property
     def _cache(self) -> CachedEmbeddings:
         if self._open is None:
-            arguments = state.placed(self.batch).arguments
+            arguments = state.relocated(self.batch).arguments
             embedder = stages.stage("embedder", arguments.get("embedder"))
-            path, _ = rag_toml.cache(arguments.get("cache"))
-            self._open = CachedEmbeddings(embedder, path or self.folder / "cache.sqlite")
+            cache = cache_settings.settings(arguments.get("cache"))
+            self._open = CachedEmbeddings(embedder, cache.file(self.folder))
         return self._open
 
     def _file(self, part: Part) -> Path:

@@ -1,4 +1,4 @@
-"""What a build with batch jobs knows of itself: ``INDEX/batch.json``, written before each step."""
+"""The state of a build by batch jobs: ``INDEX/batch.json``, written before each step."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from rag.bedrock.storage.batch_jobs import BatchSettings
+from rag.bedrock.storage.batch_settings import BatchSettings
 from rag.core.errors import ConfigError, StoreCorruptError, UsageError, cannot_write
 from rag.core.files import BATCH_STATE
 from rag.index.storage.manifest import fsync_folder, write_durably, writer_lock
@@ -21,22 +21,22 @@ from rag.index.storage.manifest import fsync_folder, write_durably, writer_lock
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One job: a file of records, and how far it is.
+    """One job: its file of records, and its progress.
 
     Attributes
     ----------
     stem : str
         The file's name, without ``.jsonl``.
     step : {"written", "uploaded", "starting", "running", "done"}
-        What has been done for it; "starting" is saved before the call that starts the job.
+        The last step that was done; "starting" is saved before the call that starts the job.
     attempt : int
-        Counts from 1; a job that failed is started again as another one.
+        From 1; a job that failed is started again under another name.
     failure : str
-        How the attempt before failed.
+        How the previous attempt failed.
     good, tokens : int
-        Of the results: records that hold a vector, and the tokens they cost.
-    bad : mapping of str to int
-        Why others do not, and how many.
+        Results that hold a vector, and the tokens they cost.
+    bad : dict of str to int
+        The number of other results, by what is wrong with them.
     """
 
     stem: str
@@ -57,31 +57,31 @@ class Part:
 
     @property
     def token(self) -> str:
-        """What makes AWS start the job once: its name and what it is to read."""
+        """The client token, which makes AWS start the job only once: its name and its file's hash."""
         return f"{self.name}-{self.sha256[:32]}"
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A build that waits for its jobs: all that another process needs to go on.
+    """A build that waits for its jobs: all that another process needs to resume it.
 
     Attributes
     ----------
     id, created : str
-        What the names of its jobs begin with, and when it was begun.
+        The beginning of its jobs' names, and the time at which it was started.
     place : str
-        The working directory that relative paths are of.
+        The working directory, to which paths are relative.
     source, arguments
-        What `rag.build` is called with in the end.
+        What `rag.build` is called with at the end.
     settings : BatchSettings
     model : str
         The embedder's.
     texts : int
-        How many were missing when it was begun.
-    ledger : optional
-        Settings of the ledger, as in rag.toml.
+        How many had no vector at the start.
+    ledger, prices : optional
+        ``[ledger]`` and ``[prices]``, as in rag.toml.
     warnings : tuple of str
-        What the user should know of its cost.
+        What the user should know about its cost.
     """
 
     id: str
@@ -94,6 +94,7 @@ class Batch:
     texts: int
     parts: tuple[Part, ...]
     ledger: Any = None
+    prices: Any = None
     warnings: tuple[str, ...] = ()
     format: Literal[1] = 1
 
@@ -104,21 +105,24 @@ class Batch:
 
     @property
     def notes(self) -> list[str]:
-        """What the user should know of the results."""
+        """What the user should know about the results."""
         if not self.texts:
             return []
         if not self.parts:
-            few = f"{self.texts} texts, a job takes {self.settings.min_records} at least"
-            return [*self.warnings, f"batch: no job ({few}): they were embedded on demand"]
+            few = f"{self.texts} texts, and a job takes at least {self.settings.min_records}"
+            return [*self.warnings, f"batch: no job ({few}): all were embedded on demand"]
         good, sent = sum(part.good for part in self.parts), sum(part.records for part in self.parts)
         bad = sum((Counter(part.bad) for part in self.parts), Counter[str]())
         why = ", ".join(f"{count} {reason}" for reason, count in bad.most_common())
-        rest = f"; left to be embedded on demand: {why}" if bad else ""
-        return [*self.warnings, f"batch: {good} of {sent} records came at half price{rest}"]
+        rest = f"; embedded on demand: {why}" if bad else ""
+        return [*self.warnings, f"batch: {good} of {sent} records were embedded at half price{rest}"]
+
+
+_ADAPTER = TypeAdapter(Batch)
 
 
 def read(folder: Path) -> Batch | None:
-    """Return the batch that is under way for an index, or None.
+    """Return the batch under way for an index, or None.
 
     Raises
     ------
@@ -127,29 +131,29 @@ def read(folder: Path) -> Batch | None:
     """
     path = folder / BATCH_STATE
     try:
-        return TypeAdapter(Batch).validate_json(path.read_bytes())
+        return _ADAPTER.validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:
         raise StoreCorruptError(
-            f"{path} cannot be read ({type(error).__name__}): look after its jobs in the Bedrock console, "
-            "delete it, and build again"
+            f"{path} cannot be read ({type(error).__name__}): stop its jobs in the Bedrock console, delete "
+            "the file, and build again"
         ) from None
 
 
 def drop(folder: Path) -> None:
-    """Forget the batch of an index; the files on S3 stay."""
+    """Delete the state and files of an index's batch; the files on S3 stay."""
     (folder / BATCH_STATE).unlink(missing_ok=True)
     shutil.rmtree(folder / "batch", ignore_errors=True)
 
 
 def save(folder: Path, batch: Batch) -> None:
-    """Write the state of a batch, so that it outlives whatever happens next."""
-    write_durably(folder / BATCH_STATE, json.dumps(asdict(batch), indent=1))
+    """Write the state of a batch durably, before its next step."""
+    write_durably(folder / BATCH_STATE, _ADAPTER.dump_json(batch, indent=1).decode())
 
 
-def known(folder: Path) -> Batch:
-    """Return the batch that is under way for an index.
+def current(folder: Path) -> Batch:
+    """Return the batch under way for an index.
 
     Raises
     ------
@@ -163,28 +167,28 @@ def known(folder: Path) -> Batch:
 
 
 def plain(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return arguments as JSON gives them back.
+    """Return arguments as they come back from JSON.
 
     Raises
     ------
     ConfigError
-        One is an object.
+        One is an object that JSON cannot hold.
     """
 
     def as_text(value: Any) -> str:
         if isinstance(value, Path):
             return str(value)
         raise ConfigError(
-            "a batch may have to be gone on with by another process: give names or mappings of settings, not "
-            f"a {type(value).__name__}"
+            "batch settings must be serialisable, so that another process can resume: pass names or "
+            f"mappings, not a {type(value).__name__}"
         )
 
-    found: dict[str, Any] = json.loads(json.dumps(arguments, default=as_text))
-    return found
+    values: dict[str, Any] = json.loads(json.dumps(arguments, default=as_text))
+    return values
 
 
-def placed(batch: Batch) -> Batch:
-    """Return the batch with paths that hold in this process's working directory, too."""
+def relocated(batch: Batch) -> Batch:
+    """Return the batch with its paths relative to this process's working directory."""
     place = Path(batch.place)
     if place == Path.cwd():
         return batch
@@ -198,7 +202,7 @@ def placed(batch: Batch) -> Batch:
 
 
 def _moved(place: Path, value: Any) -> Any:
-    """Return a path, or the one in a mapping of settings, as seen from another folder; others as they are."""
+    """Put a folder before a path, or before the one in a mapping of settings; leave other values alone."""
     if isinstance(value, dict) and value.get("path"):
         return {**value, "path": str(place / value["path"])}
     # A URL, or the name of a function, is no path.
@@ -207,16 +211,16 @@ def _moved(place: Path, value: Any) -> Any:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep other processes from the batch of an index.
+    """Lock the batch of an index against other processes.
 
     Raises
     ------
     StoreLockedError
-        Another process looks after it.
+        Another process holds the lock.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "LOCK").touch()  # tells an index that is yet to be made from a folder of other things
+        (folder / "LOCK").touch()  # marks the folder as an index's before there is a version
         (folder / "batch").mkdir(exist_ok=True)
         fsync_folder(folder)
     except OSError as error:

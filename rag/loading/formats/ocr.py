@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from rag.core.errors import ConfigError, LoadError
 from rag.core.extras import require
-from rag.loading.formats.registry import function_of
+from rag.core.imports import resolve
 
 #: A page as a PNG picture, to its text.
 Ocr = Callable[[bytes], str]
@@ -77,8 +77,7 @@ def ocr_of(value: str | Ocr | None) -> Ocr | None:
     if value == "tesseract":
         return Tesseract()
     if isinstance(value, str):
-        found: Ocr = function_of(value, "ocr")
-        return found
+        return resolve(value, "the loader's ocr")
     if value is not None and not callable(value):
         raise ConfigError(f"ocr is a function, 'tesseract' or 'module:function', not {value!r}")
     return value

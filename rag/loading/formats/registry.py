@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import mimetypes
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from rag.core.errors import ConfigError
+from rag.core.imports import resolve
 from rag.loading.structure import Options, Parsed
 
 #: (path, bytes, options) -> Parsed, or the text alone.
@@ -103,24 +102,6 @@ def parser_of(path: Path, head: bytes) -> Format:
 
 def parse(name: str, path: Path, data: bytes, options: Options) -> Parsed:
     """Parse a file's bytes with the parser of that name, ``module:function``."""
-    parser: Parser = function_of(name, "a parser")
-    found = parser(path, data, options)
-    return Parsed(found) if isinstance(found, str) else found
-
-
-def function_of(name: str, what: str) -> Callable[..., Any]:
-    """Import ``module:function``.
-
-    Raises
-    ------
-    ConfigError
-        There is no such module or function.
-    """
-    module, _, function = name.partition(":")
-    try:
-        found = getattr(import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"cannot import {name!r} for {what}: {error}") from None
-    if not callable(found):
-        raise ConfigError(f"{name!r}, given for {what}, is not a function")
-    return found  # type: ignore[no-any-return]
+    parser: Parser = resolve(name, "the parser")
+    parsed = parser(path, data, options)
+    return Parsed(parsed) if isinstance(parsed, str) else parsed

@@ -1,0 +1,122 @@
+"""What a build would do and cost, without embedding or writing anything."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from langchain_core.embeddings import Embeddings
+
+from rag.building.chunks import cut_files
+from rag.building.diff import Change, compare
+from rag.building.report import BuildPlan
+from rag.building.stages import Source, Stages, prepare
+from rag.chunking import estimate_tokens
+from rag.core import embedders
+from rag.core.answers import Usage
+from rag.embedding.cache import CachedEmbeddings
+from rag.index.storage.sources import quarantined
+from rag.usage.prices import PriceTable, stale
+
+
+def plan(
+    source: Source,
+    index: str | Path,
+    *,
+    rebuild: bool = False,
+    retry: bool = False,
+    **settings: Any,
+) -> BuildPlan:
+    """Return what `rag.build` would do and cost, without embedding or writing anything.
+
+    Parameters
+    ----------
+    source, index, rebuild, retry, **settings
+        As for `rag.build`.
+
+    Returns
+    -------
+    BuildPlan
+        `BuildPlan.cost_usd` is by the prices of ``prices`` and the built-in list.
+
+    Raises
+    ------
+    SourceError
+        The path does not exist, or holds nothing that can be indexed.
+    StoreMismatchError
+        The index was built with another embedder or chunker.
+
+    Examples
+    --------
+    >>> rag.plan("data/handbook", "indexes/handbook").cost_usd           # doctest: +SKIP
+    0.0
+    """
+    stages = prepare(source, index, rebuild=rebuild, settings=settings, allow_batch=True)
+    change = compare(stages, stages.previous, retry=retry)
+    count = token_counter(stages)
+    cache = CachedEmbeddings(stages.embedder, stages.cache) if stages.cache.exists() else None
+    chunks = texts = tokens = 0
+    with stages.reading(), contextlib.closing(cache) if cache else contextlib.nullcontext():
+        for missing, of_chunks in missing_texts(stages, change, cache):
+            texts += len(missing)
+            chunks += of_chunks
+            tokens += sum(count(missing))
+    prices = stages.meter.prices
+    usd = embedding_usd(stages.embedder, tokens, prices)
+    return BuildPlan(
+        source=stages.loader.name, index=str(index), embedder=stages.entry.fingerprint,
+        chunks=chunks, texts=texts, tokens=tokens, cost_usd=usd,
+        minutes=embedders.minutes(stages.embedder, tokens), rebuild=rebuild, **change.counts,
+        quarantined=quarantined(change.records.values()), notes=_price_notes(stages.embedder, usd, prices),
+    )  # fmt: skip
+
+
+def missing_texts(
+    stages: Stages, change: Change, cache: CachedEmbeddings | None
+) -> Iterator[tuple[list[str], int]]:
+    """Yield, file by file, the texts that have no vector yet, and how many of them are chunks.
+
+    The others are heading paths. Each text is yielded once.
+    """
+    seen: set[bytes] = set()
+    for cut in cut_files(stages, change):
+        texts = {_key(chunk.text): chunk.text for chunk in cut.chunks}
+        headings = {_key(chunk.heading): chunk.heading for chunk in cut.chunks}
+        new = [text for key, text in (texts | headings).items() if key not in seen]
+        seen |= texts.keys() | headings.keys()
+        missing = cache.missing(new) if cache else new
+        yield missing, sum(_key(text) in texts for text in missing)
+
+
+def token_counter(stages: Stages) -> embedders.CountTokens:
+    """Return the embedder's count of tokens, or an estimate that is rather too high."""
+    return embedders.token_counter(stages.embedder) or estimate_tokens
+
+
+def embedding_usd(embedder: Embeddings, tokens: int, prices: PriceTable) -> float | None:
+    """Return what embedding so many tokens costs on demand, in US dollars.
+
+    Returns
+    -------
+    float or None
+        0.0 for models on this machine and for no tokens; None where no price is known.
+    """
+    model = embedders.billed_model(embedder)
+    return 0.0 if model is None or not tokens else prices.cost_usd(model, Usage(tokens))
+
+
+def _price_notes(embedder: Embeddings, usd: float | None, prices: PriceTable) -> tuple[str, ...]:
+    """Return what to do about a price that is unknown or old."""
+    if usd is None:
+        advice = prices.advice(embedders.billed_model(embedder) or "", "embed")
+        third_party = not embedders.name(embedder)
+        return (f"{advice}; input = 0 if it runs on this machine" if third_party else advice,)
+    old = stale() if usd else None
+    return (old,) if old else ()
+
+
+def _key(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()

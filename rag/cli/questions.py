@@ -1,0 +1,227 @@
+"""``rag search | context | explain | ask``: one question, or a file of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rag.cli.options import (
+    BEDROCK,
+    CONFIG,
+    EMBEDDER,
+    INDEX,
+    JSON,
+    MODE,
+    UNIT,
+    Command,
+    print_json,
+    query_settings,
+    replacing,
+    with_options,
+)
+from rag.core.errors import RagError, SourceError, UsageError
+
+if TYPE_CHECKING:
+    from rag.core.answers import Answer
+    from rag.core.passages import Hit
+
+
+def _question_options(command: Command) -> Command:
+    return with_options(command, [
+        INDEX,
+        click.argument("question", metavar="QUERY", required=False),
+        click.option("-k", type=click.IntRange(min=1), metavar="N", help="How many chunks to retrieve."),
+        click.option("--where", metavar="FILTER", help="E.g. \"year >= 2024 and 'gdpr' in tags\"."),
+        MODE,
+        click.option("--questions", type=click.Path(path_type=Path), metavar="FILE.jsonl",
+                     help='In place of QUERY: {"id", "question", "where"?} lines.'),
+        click.option("--output", type=click.Path(path_type=Path), metavar="FILE.jsonl",
+                     help="Where to write the results of --questions."),
+        EMBEDDER, BEDROCK, CONFIG, JSON,
+    ])  # fmt: skip
+
+
+def _budget_options(command: Command) -> Command:
+    return with_options(command, [
+        click.option("--budget", type=click.IntRange(min=1), metavar="N", help="Largest context to send."),
+        UNIT,
+    ])  # fmt: skip
+
+
+@click.command(short_help="Find the chunks of INDEX that match QUERY best.")
+@_question_options
+def search(**options: Any) -> int:
+    """Find the chunks of INDEX that match QUERY best."""
+    from rag.cli.output import show_hits, show_warnings
+
+    pipe, as_json, answer_all = _open(options, _Retrieval)
+    retriever = pipe.retriever
+    if getattr(retriever, "reranker", None) is not None:
+        show_warnings(("these hits are not reranked: `rag context` shows what the reranker picks",), ())
+
+    def run(question: str, query: dict[str, Any]) -> Any:
+        from rag.retrieval.search import HybridSearch
+
+        if not isinstance(retriever, HybridSearch):
+            raise UsageError("rag search needs rag's retriever: leave `use` out of [retriever]")
+        query = {**query, "k": query["k"] or 8, "mode": query["mode"] or retriever.mode}
+        return pipe.index.search(question, **query, lexical_weight=retriever.lexical_weight)
+
+    return answer_all(
+        run, lambda hits: {"hits": _rows(hits)},
+        (lambda hits: print_json({"plan": str(hits.plan), "hits": [hit.to_dict() for hit in hits]}))
+        if as_json else show_hits,
+    )  # fmt: skip
+
+
+@click.command(short_help="Show the context that would be sent for QUERY.")
+@_question_options
+@_budget_options
+def context(budget: int | None, unit: str | None, **options: Any) -> int:
+    """Show the context that would be sent for QUERY, within --budget."""
+    from rag.cli.output import show_context
+
+    pipe, as_json, answer_all = _open(options)
+    return answer_all(
+        lambda question, query: pipe.context(question, **query, budget=budget, unit=unit),
+        lambda context: {"hits": _rows(context.hits), "used": context.used},
+        (lambda context: print_json(context.to_dict())) if as_json else show_context,
+    )
+
+
+@click.command(short_help="Show where a passage was lost.")
+@_question_options
+@_budget_options
+@click.option("--expect", required=True, metavar="PASSAGE", help="Lost passage: TEXT, or SOURCE[:START-END].")
+def explain(budget: int | None, unit: str | None, expect: str, **options: Any) -> int:
+    """Show at which stage a passage that QUERY should find was lost, and what would have kept it."""
+    from rag.cli.output import show_explanation
+
+    pipe, as_json, answer_all = _open(options)
+    return answer_all(
+        lambda question, query: pipe.explain(question, expect, **query, budget=budget, unit=unit),
+        lambda explanation: explanation.to_dict(),
+        (lambda explanation: print_json(explanation.to_dict())) if as_json else show_explanation,
+    )
+
+
+@click.command(short_help="Answer QUERY from INDEX, with citations.")
+@_question_options
+@_budget_options
+@click.option("--generator", metavar="NAME", help="local, claude, MODULE:CLASS, provider:model.")
+@click.option("--tag", metavar="LABEL", help="Recorded with the calls; see `rag cost --by tag`.")
+def ask(budget: int | None, unit: str | None, tag: str | None, **options: Any) -> int:
+    """Answer QUERY from INDEX, with citations."""
+    from rag.cli.output import show_answer
+
+    pipe, as_json, answer_all = _open(options)
+
+    def row(answer: Answer) -> dict[str, Any]:
+        return {
+            "answer": answer.text, "answered": answer.answered, "supported": answer.supported,
+            "stop_reason": answer.stop_reason, "notes": list(answer.notes),
+            "citations": [citation.to_dict() for citation in answer.citations],
+            "hits": _rows(answer.context.hits),
+        }  # fmt: skip
+
+    return answer_all(
+        lambda question, query: pipe.ask(question, **query, budget=budget, unit=unit, tag=tag), row,
+        (lambda answer: print_json(answer.to_dict())) if as_json else show_answer,
+    )  # fmt: skip
+
+
+class _Retrieval:
+    """An index and its retriever: all that a search needs, and faster to import than a pipeline."""
+
+    def __init__(self, index: str, settings: dict[str, Any]) -> None:
+        from rag.config import stages
+        from rag.config.open import open_index
+
+        self.index = open_index(index, settings.get("embedder"), plain=True)
+        self.retriever = stages.retriever(settings.get("retriever"), self.index, plain=True)
+
+
+def _pipeline(index: str, settings: dict[str, Any]) -> Any:
+    from rag.pipeline import Pipeline
+
+    return Pipeline(index, settings=settings, plain=True)
+
+
+def _open(
+    options: dict[str, Any], open_: Callable[[str, dict[str, Any]], Any] = _pipeline
+) -> tuple[Any, bool, Callable[..., int]]:
+    """Open what answers questions; return it, --json, and what runs one question or a file of them."""
+    settings = query_settings(
+        options["index"], options["config_path"], options["bedrock"], options["embedder"],
+        options.get("generator"),
+    )  # fmt: skip
+    question, questions, output = options["question"], options["questions"], options["output"]
+    if (question is None) == (questions is None):
+        raise UsageError("give either a QUERY or --questions FILE.jsonl")
+    if (questions is None) != (output is None):
+        raise UsageError("--questions and --output go together")
+    if output is not None and options["as_json"]:
+        raise UsageError("--json is for one QUERY; --output is JSON already")
+    query = {"where": options["where"], "k": options["k"], "mode": options["mode"]}
+    pipe = open_(options["index"], settings)
+
+    def answer_all(run: Command, row: Command, show: Command) -> int:
+        if question is not None:
+            show(run(question, query))
+            return 0
+        items = [  # all filters are checked before the first question costs anything
+            (item, _both(pipe.index, query["where"], item.get("where"), item["id"]))
+            for item in _read_questions(questions)
+        ]
+        with replacing(output) as sink:
+            for item, where in items:
+                result = run(item["question"], {**query, "where": where})
+                sink.write(json.dumps({"id": item["id"], **row(result)}, ensure_ascii=False) + "\n")
+        return 0
+
+    return pipe, options["as_json"], answer_all
+
+
+def _both(index: Any, where: Any, of_question: Any, name: Any) -> Any:
+    """Combine the filter of the command line with a question's."""
+    try:
+        return index.both(where, of_question)
+    except RagError as error:
+        raise type(error)(f"question {name!r}: {error}") from None
+
+
+def _read_questions(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(f"cannot read {path}: {error}") from None
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            item = json.loads(line)
+            if "id" not in item or not isinstance(item["question"], str):
+                raise KeyError("question")
+        except (ValueError, KeyError, TypeError):
+            raise SourceError(
+                f'{path}, line {number}: write {{"id": …, "question": "…"}}, "where" if needed'
+            ) from None
+        yield item
+
+
+def _rows(hits: Any) -> list[dict[str, Any]]:
+    def row(hit: Hit) -> dict[str, Any]:
+        return {
+            "source": hit.source, "start": hit.start, "end": hit.end,
+            "page_start": hit.page_start, "page_end": hit.page_end,
+            "score": hit.score, "text": hit.text,
+        }  # fmt: skip
+
+    return [row(hit) for hit in hits]
+
+
+COMMANDS: tuple[click.Command, ...] = (search, context, ask, explain)
