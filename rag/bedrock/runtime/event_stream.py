@@ -29,6 +29,11 @@ Event = Mapping[str, Any]
 
 
 @runtime_checkable
+class _ClientMeta(Protocol):
+    events: Any
+
+
+@runtime_checkable
 class _Boto3Client(Protocol):
     meta: Any
 
@@ -45,7 +50,7 @@ def join_text_events(client: object) -> None:
     --------
     >>> join_text_events(boto3.client("bedrock-runtime"))                  # doctest: +SKIP
     """
-    if isinstance(client, _Boto3Client):
+    if isinstance(client, _Boto3Client) and isinstance(client.meta, _ClientMeta):
         client.meta.events.register(
             "after-call.bedrock-runtime.ConverseStream", _received, unique_id="rag-join-text-events"
         )
