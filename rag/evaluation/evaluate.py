@@ -298,7 +298,7 @@ def retrieved(pipe: Any, question: str, **options: Any) -> list[Hit]:
 
 def _placed(hit: Hit) -> bool:
     """Return whether the hit's offsets hold in the index; a foreign retriever may not know them."""
-    return hit.metadata.get("placed") is not False
+    return hit.placed
 
 
 def _span(hit: Hit) -> Span:

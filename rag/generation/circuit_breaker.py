@@ -1,4 +1,4 @@
-"""A circuit breaker: a model that keeps failing is left alone for a while, then tried by one call."""
+"""A circuit breaker: a model that keeps failing gets no calls for a while, then one trial call."""
 
 from __future__ import annotations
 
@@ -10,27 +10,31 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from rag.core.errors import ConfigError
+from rag.core.jitter import Uniform, equal_jitter
 
 State = Literal["closed", "open", "half-open"]
 
 
 @dataclass(frozen=True)
 class Breaker:
-    """When a model counts as failing, and for how long it is left alone.
+    """When a model counts as failing, and for how long it then gets no calls.
 
     Parameters
     ----------
     failures : int
-        Strikes in a row that open the circuit, at least 1.
+        Consecutive strikes that open the circuit, at least 1.
     window_s : float
-        Seconds within which they must fall.
+        Seconds within which these strikes must occur.
     cooldown_s, longest_s : float
-        Seconds for which the circuit stays open: half of them, and a random part of the other half
-        (the "equal jitter" of the AWS Architecture Blog's "Exponential Backoff And Jitter"), so that
-        many processes do not come back at once. Doubled, up to `longest_s`, each time that the trial
-        behind it fails.
+        Seconds for which the circuit stays open, with equal jitter (`rag.core.jitter.equal_jitter`).
+        Each failed trial doubles `cooldown_s`, up to `longest_s`.
     clock, uniform : callable
-        What tells the time, and draws from an interval.
+        Returns the time in seconds; draws from an interval.
+
+    Raises
+    ------
+    ConfigError
+        A number is too small.
     """
 
     failures: int = 3
@@ -38,21 +42,24 @@ class Breaker:
     cooldown_s: float = 30.0
     longest_s: float = 600.0
     clock: Callable[[], float] = field(default=time.monotonic, repr=False, compare=False)
-    uniform: Callable[[float, float], float] = field(default=random.uniform, repr=False, compare=False)
+    uniform: Uniform = field(default=random.uniform, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        for name, least in (("failures", 1), ("window_s", 0), ("cooldown_s", 0), ("longest_s", 0)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"the breaker's {name} is {getattr(self, name)}: set it to {least} or more")
+        for name, value, least in (
+            ("failures", self.failures, 1), ("window_s", self.window_s, 0),
+            ("cooldown_s", self.cooldown_s, 0), ("longest_s", self.longest_s, 0),
+        ):  # fmt: skip
+            if value < least:
+                raise ConfigError(f"the breaker's {name} is {value}: set it to {least} or more")
 
 
 class Circuit:
-    """One model's circuit; may be used from many threads.
+    """One model's circuit; threads may share it.
 
-    Each call asks `enter`, and says to `leave` how it ended. Closed, all calls are let through. After
-    `failures` strikes in a row it opens, and lets none through. When it has been open long enough it
-    is half-open: one call at a time is let through as a trial; success closes the circuit, a strike
-    opens it for twice as long, and an end that says nothing of the model's health lets the next try.
+    A caller asks `enter` before each call and reports the outcome to `leave`. A closed circuit admits
+    all calls. `failures` consecutive strikes open it; then it admits none. After the cooldown it is
+    half-open and admits one call at a time as a trial: success closes it, a strike opens it for twice
+    as long, and an outcome that says nothing about the model's health admits the next trial.
 
     Examples
     --------
@@ -66,15 +73,15 @@ class Circuit:
         self.policy = policy
         self._lock = threading.Lock()
         self._strikes: list[float] = []
-        # Counts the times between which a call's end means the same: a call that was begun before the
-        # circuit last changed says nothing about the time behind the change.
+        # Incremented whenever the circuit changes: the outcome of a call that began before the change
+        # says nothing about the time after it.
         self._period = 0
         self._until: float | None = None
         self._trial = False
         self._cooldown_s = policy.cooldown_s
 
     def enter(self) -> int | None:
-        """Return the ticket of a call that may be made, or None where the model is left alone."""
+        """Return a ticket for one call, or None if the model gets no calls now."""
         with self._lock:
             state = self._state()
             if state == "open" or self._trial:
@@ -85,14 +92,14 @@ class Circuit:
             return self._period
 
     def leave(self, ticket: int, *, well: bool | None) -> None:
-        """Say how a call ended.
+        """Report how a call ended.
 
         Parameters
         ----------
         ticket : int
-            What `enter` returned.
+            As returned by `enter`.
         well : bool or None
-            Whether the model is well; None where the call's end does not tell.
+            Whether the model is healthy; None if the outcome does not show it.
         """
         with self._lock:
             if ticket != self._period:
@@ -112,25 +119,24 @@ class Circuit:
     def _open(self, now: float, again: bool) -> None:
         if again:
             self._cooldown_s = min(2 * self._cooldown_s, max(self.policy.longest_s, self.policy.cooldown_s))
-        half = self._cooldown_s / 2
-        self._until = now + half + self.policy.uniform(0.0, half)
+        self._until = now + equal_jitter(self._cooldown_s, uniform=self.policy.uniform)
         self._period += 1
 
     @property
     def state(self) -> State:
-        """Whether calls are let through, none, or one at a time."""
+        """Whether the circuit admits all calls, none, or one at a time."""
         with self._lock:
             return self._state()
 
     @property
     def strikes(self) -> int:
-        """Strikes in a row."""
+        """Consecutive strikes so far."""
         with self._lock:
             return len(self._strikes)
 
     @property
     def open_s(self) -> float:
-        """Seconds until a call may be made; 0 where one may, or where a trial is under way."""
+        """Seconds until the circuit admits a call; 0 if it already does or a trial is in progress."""
         with self._lock:
             return max(self._until - self.policy.clock(), 0.0) if self._until is not None else 0.0
 

@@ -45,12 +45,12 @@ class ExtractiveAnswerer(Quoting, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        said = ""
+        reply = ""
         for piece in self.pieces(str(messages[-1].text)):
-            said += piece
+            reply += piece
             yield ChatGenerationChunk(message=AIMessageChunk(content=piece))
         yield ChatGenerationChunk(message=AIMessageChunk(
-            content="", usage_metadata=_usage(messages, said), response_metadata={"stop_reason": "end_turn"},
+            content="", usage_metadata=_usage(messages, reply), response_metadata={"stop_reason": "end_turn"},
         ))  # fmt: skip
 
 

@@ -1,11 +1,11 @@
-"""A chat model that others stand in for: asks one after the other until one answers."""
+"""A chat model with fallbacks: it calls its models in order until one answers."""
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeVar, cast
+from typing import Any, NoReturn, Protocol, TypeVar, cast, runtime_checkable
 
 import pydantic
 from langchain_core.callbacks import CallbackManagerForLLMRun
@@ -23,38 +23,44 @@ from rag.usage.model_calls import METADATA, ModelFacts
 
 T = TypeVar("T")
 
-#: Mistakes in somebody's code, which another model's answer would only hide.
-_MISTAKES = (
+#: Bugs in code, which another model's answer would only hide.
+_BUGS = (
     TypeError, AttributeError, NameError, ImportError, AssertionError, NotImplementedError,
     pydantic.ValidationError,
 )  # fmt: skip
-# The callers' callbacks hear of the call once, from the run that is this model's own; a model's own
-# callbacks, cache and rate limiter are at work as always.
-_UNHEARD: RunnableConfig = {"callbacks": []}
+# The caller's callbacks see one call, this model's; a fallback's callbacks, cache and rate limiter
+# work as usual.
+_NO_CALLBACKS: RunnableConfig = {"callbacks": []}
+
+
+@runtime_checkable
+class _TakesTools(Protocol):
+    def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Runnable[Any, Any]: ...
 
 
 class Fallback(BaseChatModel):
-    """Asks its models in order, and gives the first answer.
+    """Calls its models in order, and returns the first answer.
 
-    The next model is asked only while nothing of an answer has been given out, and only after a
-    failure that another model may not have: `GenerationError.elsewhere`, or any exception of a foreign
-    model but a mistake in code (TypeError, ...). A model whose circuit is open (see
-    `rag.generation.circuit_breaker`) is passed over; where all are, the call fails at once and says how long.
+    The next model is called only if nothing of an answer has been delivered, and only after a failure
+    that another model may not have: `GenerationError.elsewhere`, or any exception of another library's
+    model except bugs in code (TypeError, ...). Models whose circuit is open (see
+    `rag.generation.circuit_breaker`) are skipped; if all are open, the call fails at once, with the time
+    at which they close.
 
-    The reply's `response_metadata` names the model that answered (``"model_name"``; ``"model_id"`` is
-    the one its price is known by) and says in ``"notes"`` why others did not.
+    The reply's `response_metadata` names the model that answered (``"model_name"``, and ``"model_id"``
+    for its price), and its ``"notes"`` say why others did not.
 
     Parameters
     ----------
     models : list of BaseChatModel
-        At least one, the best first; any Runnable over messages will do.
+        At least one, the preferred first; any Runnable over messages is accepted.
     breaker : Breaker
-        When a model counts as failing; each has a circuit of its own.
+        When a model counts as failing; each model has a circuit.
 
     Notes
     -----
-    Documents are sent in the one form that suits all models: those of a guarded or self-citing model
-    come as plain text where another of the models needs that.
+    Documents are sent in a form that suits all models: as plain text, unless all support the same other
+    form.
 
     Examples
     --------
@@ -68,7 +74,7 @@ class Fallback(BaseChatModel):
     _circuits: list[Circuit] = PrivateAttr(default_factory=list)
 
     def model_post_init(self, context: Any, /) -> None:
-        """Make a circuit for each model; a copy with tools bound shares them."""
+        """Create a circuit for each model; a copy with bound tools shares them."""
         super().model_post_init(context)
         self._circuits = [Circuit(self.breaker) for _ in self.models]
 
@@ -83,7 +89,7 @@ class Fallback(BaseChatModel):
 
     @property
     def description(self) -> str:
-        """What the user is told about the answer's making."""
+        """The models' names, for the user."""
         return ", else ".join(map(_name, self.models))
 
     @property
@@ -93,14 +99,14 @@ class Fallback(BaseChatModel):
         return forms.pop() if len(forms) == 1 else "text"
 
     def states(self) -> list[tuple[str, str, int]]:
-        """Return each model with its circuit's state, in words, and its strikes in a row."""
+        """Return each model's name, its circuit's state in words, and its consecutive strikes."""
         return [
             (_name(model), _in_words(circuit), circuit.strikes)
             for model, circuit in zip(self.models, self._circuits, strict=True)
         ]
 
     def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Runnable[Any, AIMessage]:
-        """Return the same with tools bound to each model.
+        """Return a copy with tools bound to each model.
 
         Raises
         ------
@@ -109,10 +115,13 @@ class Fallback(BaseChatModel):
         """
         bound = []
         for model in self.models:
+            refused = NotImplementedError(f"{_name(model)} cannot call tools: remove it from the fallback")
+            if not isinstance(model, _TakesTools):
+                raise refused
             try:
-                bound.append(getattr(model, "bind_tools")(tools, **kwargs))  # noqa: B009
-            except (AttributeError, NotImplementedError) as error:
-                raise NotImplementedError(f"{_name(model)} cannot call tools: leave it out here") from error
+                bound.append(model.bind_tools(tools, **kwargs))
+            except NotImplementedError as error:
+                raise refused from error
         return self.model_copy(update={"models": bound}).bind()
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
@@ -128,12 +137,12 @@ class Fallback(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        asked = {**kwargs, **({} if stop is None else {"stop": stop})}
-        message, turn = self._first(lambda model: model.invoke(list(messages), _UNHEARD, **asked))
+        options = {**kwargs, **({} if stop is None else {"stop": stop})}
+        message, turn = self._first(lambda model: model.invoke(list(messages), _NO_CALLBACKS, **options))
         turn.leave(well=True)
         if not isinstance(message, BaseMessage):
             message = AIMessage(content=str(message))
-        return ChatResult(generations=[ChatGeneration(message=_signed(message, turn.said([message])))])
+        return ChatResult(generations=[ChatGeneration(message=_signed(message, turn.origin([message])))])
 
     def _stream(
         self,
@@ -142,18 +151,18 @@ class Fallback(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        asked = {**kwargs, **({} if stop is None else {"stop": stop})}
+        options = {**kwargs, **({} if stop is None else {"stop": stop})}
         (pieces, first), turn = self._first(
-            lambda model: _until_shown(model.stream(list(messages), _UNHEARD, **asked))
+            lambda model: _until_shown(model.stream(list(messages), _NO_CALLBACKS, **options))
         )
         well: bool | None = None
         try:
-            said = turn.said(first)
+            origin = turn.origin(first)
             for number, piece in enumerate(first):
-                # Once: the metadata of pieces add up, and the same text twice would be no name.
-                yield ChatGenerationChunk(message=_signed(piece, {} if number else said))
+                # On the first piece only: LangChain concatenates equal metadata strings of the pieces.
+                yield ChatGenerationChunk(message=_signed(piece, {} if number else origin))
             while True:
-                try:  # only the model's own steps: what the reader of a piece throws is the reader's
+                try:  # around `next` alone: an exception of the reader is not the model's
                     piece = _chunk(next(pieces))
                 except StopIteration:
                     well = True
@@ -166,18 +175,18 @@ class Fallback(BaseChatModel):
             turn.leave(well=well)
             _close(pieces)
 
-    def _first(self, ask: Callable[[Any], T]) -> tuple[T, _Turn]:
-        """Return what `ask` returns of the first model that does not fail."""
+    def _first(self, call: Callable[[Any], T]) -> tuple[T, _Turn]:
+        """Return the result of `call` for the first model that does not fail."""
         failed: list[tuple[str, str]] = []
         last: Exception | None = None
         for model, circuit in zip(self.models, self._circuits, strict=True):
             ticket = circuit.enter()
             if ticket is None:
-                failed.append((_name(model), f"it is left alone: {_in_words(circuit)}"))
+                failed.append((_name(model), f"its circuit is {_in_words(circuit)}"))
                 continue
             turn = _Turn(model, circuit, ticket, tuple(failed))
             try:
-                return ask(model), turn
+                return call(model), turn
             except BaseException as error:
                 turn.leave(well=_well(error))
                 if not isinstance(error, Exception) or not _is_failure(error):
@@ -193,7 +202,7 @@ class Fallback(BaseChatModel):
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
-    """The model whose turn it is, its circuit's ticket, and why it is no other's: names and reasons."""
+    """The model being called, its circuit's ticket, and the models that failed before, with reasons."""
 
     model: Any
     circuit: Circuit
@@ -201,19 +210,19 @@ class _Turn:
     failed: tuple[tuple[str, str], ...]
 
     def leave(self, *, well: bool | None) -> None:
-        """Say how the model's call ended."""
+        """Report how the model's call ended."""
         self.circuit.leave(self.ticket, well=well)
 
-    def said(self, pieces: Sequence[BaseMessage]) -> dict[str, Any]:
-        """Return what an answer's metadata say of its origin; `pieces` may be of another Fallback."""
+    def origin(self, pieces: Sequence[BaseMessage]) -> dict[str, Any]:
+        """Return the metadata that name an answer's model; `pieces` may come from another Fallback."""
         inner = next((p.response_metadata for p in pieces if "model_id" in p.response_metadata), {})
         name = str(inner.get("model_name") or _name(self.model))
         notes = [f"{name} answered, as {other} failed: {reason}" for other, reason in self.failed]
-        said = {"model_name": name, "model_id": inner.get("model_id") or priced_as(self.model) or name}
-        return {**said, "notes": notes} if notes else said
+        names = {"model_name": name, "model_id": inner.get("model_id") or priced_as(self.model) or name}
+        return {**names, "notes": notes} if notes else names
 
     def cut(self, error: Exception) -> NoReturn:
-        """Raise what cut an answer that had begun."""
+        """Raise the failure that cut an answer."""
         if isinstance(error, GenerationError):
             error.started = True
             raise error
@@ -221,15 +230,15 @@ class _Turn:
             raise error
         name = _name(self.model)
         raise GenerationError(
-            f"{name}: {_reason(error, name)}; the answer is cut here, and is not begun again by itself: "
+            f"{name}: {_reason(error, name)}; the answer is cut here and not started again automatically: "
             "ask again",
             started=True,
         ) from error
 
 
 def _is_failure(error: BaseException) -> bool:
-    """Tell whether an error is a model's failure, not a mistake in code or a limit of ours."""
-    return isinstance(error, GenerationError) or not isinstance(error, (RagError, *_MISTAKES))
+    """Return whether an error is a model's failure, not a bug in code or a limit that `rag` enforces."""
+    return isinstance(error, GenerationError) or not isinstance(error, (RagError, *_BUGS))
 
 
 def _goes_on(error: Exception) -> bool:
@@ -239,26 +248,26 @@ def _goes_on(error: Exception) -> bool:
 
 
 def _well(error: BaseException) -> bool | None:
-    """Return False where an error says that the model is not well; None where it does not tell."""
+    """Return False if an error counts against the model's health, None if it says nothing about it."""
     if isinstance(error, GenerationError):
         return False if error.strike else None
     return False if isinstance(error, Exception) and _is_failure(error) else None
 
 
 def _all_failed(failed: Sequence[tuple[str, str]], last: Exception | None) -> GenerationError:
-    line = "; ".join(f"{name}: {reason}" for name, reason in failed)
+    line = "no model answered: " + "; ".join(f"{name}: {reason}" for name, reason in failed)
+    if not isinstance(last, GenerationError):
+        return GenerationError(line)
     return GenerationError(
-        f"no model answered: {line}",
-        code=getattr(last, "code", ""), elsewhere=getattr(last, "elsewhere", True),
-        strike=getattr(last, "strike", True), started=getattr(last, "started", False),
-    )  # fmt: skip
+        line, code=last.code, elsewhere=last.elsewhere, strike=last.strike, started=last.started
+    )
 
 
 def _reason(error: Exception, name: str) -> str:
-    said = " ".join(str(error).split())
+    message = " ".join(str(error).split())
     if isinstance(error, GenerationError):
-        return said.removeprefix(f"{name}: ")
-    return f"{type(error).__name__}: {said[:300]}"
+        return message.removeprefix(f"{name}: ")
+    return f"{type(error).__name__}: {message[:300]}"
 
 
 def _in_words(circuit: Circuit) -> str:
@@ -275,7 +284,7 @@ def _name(model: Any) -> str:
 
 
 def _chunk(piece: Any) -> AIMessageChunk:
-    """Return a piece of a stream as one that adds up; a model without streaming gives its message."""
+    """Return a piece of a stream as a chunk; a model without streaming yields a whole message."""
     if isinstance(piece, AIMessageChunk):
         return piece
     if isinstance(piece, AIMessage):
@@ -283,16 +292,16 @@ def _chunk(piece: Any) -> AIMessageChunk:
     return AIMessageChunk(content=str(piece))
 
 
-def _signed(message: Any, said: Mapping[str, Any]) -> Any:
-    """Return a message with what is said of its origin, in place of what its model said itself."""
-    own = {k: v for k, v in message.response_metadata.items() if k not in ("model_name", "model_id")}
-    notes = [*said.get("notes", ()), *own.get("notes", ())]
-    metadata = {**own, **said, **({"notes": notes} if notes else {})}
+def _signed(message: Any, origin: Mapping[str, Any]) -> Any:
+    """Return a message whose metadata name its model as `origin` does, with the notes of both."""
+    metadata = {k: v for k, v in message.response_metadata.items() if k not in ("model_name", "model_id")}
+    notes = [*origin.get("notes", ()), *metadata.get("notes", ())]
+    metadata = {**metadata, **origin, **({"notes": notes} if notes else {})}
     return message.model_copy(update={"response_metadata": metadata})
 
 
 def _until_shown(stream: Iterator[Any]) -> tuple[Iterator[Any], list[AIMessageChunk]]:
-    """Return a reply's stream, and its pieces up to the first that the user may see."""
+    """Return a reply's stream, and its pieces up to the first one that the user can see."""
     first: list[AIMessageChunk] = []
     try:
         for piece in stream:
@@ -305,8 +314,12 @@ def _until_shown(stream: Iterator[Any]) -> tuple[Iterator[Any], list[AIMessageCh
     return stream, first
 
 
-def _close(stream: Any) -> None:
-    """End a stream that is not read to its end, and so the connection behind it."""
-    close = getattr(stream, "close", None)
-    if callable(close):
-        close()
+@runtime_checkable
+class _Closeable(Protocol):
+    def close(self) -> None: ...
+
+
+def _close(stream: object) -> None:
+    """Close a stream before its end, and with it the connection that it reads."""
+    if isinstance(stream, _Closeable):
+        stream.close()

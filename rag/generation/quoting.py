@@ -36,17 +36,17 @@ class Quoting(BaseModel):
     Parameters
     ----------
     embedder : Embeddings
-        Compares the question with sentences.
+        Embeds the question and the sentences.
     threshold : float
-        The confidence, in [0, 1], below which it says that the documents hold no answer.
+        Confidence in [0, 1] below which it replies that the documents do not answer the question.
     max_sentences : int
         Most sentences to quote.
 
     Notes
     -----
-    Sentences are ranked by their cosine to the question, alone and with their neighbours and
-    headings, and by the share of the question's terms found there. Whether there is an answer at
-    all is decided for the context as a whole: see `confidence`.
+    Sentences are ranked by their cosine with the question, alone and together with their neighbours and
+    headings, and by the share of the question's terms that they contain. Whether there is an answer at
+    all is decided for the whole context: see `confidence`.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -80,25 +80,26 @@ class Quoting(BaseModel):
         Returns
         -------
         ranked : list of (float, int, str)
-            Score, passage's number and sentence, best first.
+            Score, passage number and sentence, best first.
         confidence : float
-            That they hold the answer, in [0, 1].
+            Confidence, in [0, 1], that the passages answer the question.
         """
-        found: list[tuple[int, str, str]] = []
+        candidates: list[tuple[int, str, str]] = []  # passage number, sentence, sentence with neighbours
         for passage in passages:
             text = passage.text
             spans = [text[a:b] for a, b in sentences(text) if not _HEADING.fullmatch(text[a:b])]
             for at, sentence in enumerate(spans):
-                near = " ".join([passage.heading, *spans[max(0, at - 1) : at + 2]])
-                found.append((passage.number, sentence, near))
-        if not found or not question.strip():
+                neighbours = " ".join([passage.heading, *spans[max(0, at - 1) : at + 2]])
+                candidates.append((passage.number, sentence, neighbours))
+        if not candidates or not question.strip():
             return [], 0.0
         bodies = [passage.text[:2000] for passage in passages]
-        texts = [*(s for _, s, _ in found), *(near for _, _, near in found), *bodies]
-        asked = np.asarray(self.embedder.embed_query(question), np.float64)
-        cosines = embed(self.embedder, texts).astype(np.float64) @ asked
-        alone, around, whole = np.split(cosines, [len(found), 2 * len(found)])
-        score = alone + around + 0.3 * _cover(question, [text for _, _, text in found])
+        surroundings = [neighbours for _, _, neighbours in candidates]
+        texts = [*(sentence for _, sentence, _ in candidates), *surroundings, *bodies]
+        query = np.asarray(self.embedder.embed_query(question), np.float64)
+        cosines = embed(self.embedder, texts).astype(np.float64) @ query
+        alone, around, whole = np.split(cosines, [len(candidates), 2 * len(candidates)])
+        score = alone + around + 0.3 * _cover(question, surroundings)
         order = np.argsort(-score, kind="stable").tolist()
         sizes: Counter[str] = Counter()
         for passage in passages:
@@ -106,14 +107,14 @@ class Quoting(BaseModel):
         sure = confidence(
             float(np.sort(around)[-5:].mean()), float(whole.max()), max(sizes.values()) / sizes.total()
         )
-        return [(float(score[i]), found[i][0], found[i][1]) for i in order], sure
+        return [(float(score[i]), candidates[i][0], candidates[i][1]) for i in order], sure
 
 
 def confidence(around: float, passage: float, share: float) -> float:
-    """Return how likely a context holds the answer.
+    """Return the estimated probability that a context answers the question.
 
     A logistic function, fitted by ``tests/benchmarks/calibrate_answerer.py`` on
-    ``data/golden.jsonl`` so that 0.5 lets about 86 % of its answerable questions through.
+    ``data/golden.jsonl``; about 86 % of its answerable questions score above 0.5.
 
     Parameters
     ----------
@@ -122,8 +123,8 @@ def confidence(around: float, passage: float, share: float) -> float:
     passage : float
         Highest cosine between the question and a passage.
     share : float
-        Part of the context, in [0, 1], that comes from the document it draws on most: where an
-        answer exists, the context gathers around it.
+        Share of the context, in [0, 1], from the document with the most text: if an answer exists, the
+        context concentrates on its document.
     """
     weights, bias = (4.14, 6.29, 2.83), -5.64
     logit = weights[0] * around + weights[1] * passage + weights[2] * share + bias
@@ -131,12 +132,12 @@ def confidence(around: float, passage: float, share: float) -> float:
 
 
 def _cover(question: str, texts: Sequence[str]) -> npt.NDArray[np.float64]:
-    """Return the share of the question's terms in each text, rare terms counting more."""
-    wanted = set(terms(question))
+    """Return the share of the question's terms in each text, weighted by rarity."""
+    query_terms = set(terms(question))
     bags = [set(terms(text)) for text in texts]
-    weight = {t: float(np.log(1 + len(bags) / (0.5 + sum(t in bag for bag in bags)))) for t in wanted}
+    weight = {t: float(np.log(1 + len(bags) / (0.5 + sum(t in bag for bag in bags)))) for t in query_terms}
     total = sum(weight.values()) or 1.0
-    return np.array([sum(weight[t] for t in wanted & bag) / total for bag in bags])
+    return np.array([sum(weight[t] for t in query_terms & bag) / total for bag in bags])
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +152,12 @@ class Passage:
 
 def read_prompt(text: str) -> tuple[str, list[Passage]]:
     """Read the question and the passages from a prompt (see `rag.generation.prompt`)."""
-    asked = _QUESTION.findall(text)
-    question = unescape(asked[-1]) if asked else text
+    questions = _QUESTION.findall(text)
+    question = unescape(questions[-1]) if questions else text
     passages = []
     for number, attributes, body in _DOCUMENT.findall(text):
         source = "".join(_SOURCE.findall(attributes)[:1])
-        heading = " ".join(unescape(found) for found in _SECTION.findall(attributes))
+        heading = " ".join(unescape(value) for value in _SECTION.findall(attributes))
         passages.append(Passage(int(number), source, heading, body))
     return question, passages
 

@@ -1,4 +1,4 @@
-"""What a generator's reply says: its text and citations, which model wrote it, and how it ended."""
+"""Read a generator's reply: its text and citations, its model, and how it ended."""
 
 from __future__ import annotations
 
@@ -11,28 +11,32 @@ from rag.generation.models import describe, model_of
 from rag.usage.messages import texts_of
 
 
+def metadata_of(message: Any) -> Mapping[str, Any]:
+    """Return a message's metadata; empty if a Runnable returned something else."""
+    return getattr(message, "response_metadata", None) or {}
+
+
 def made_by(generator: Any, message: Any) -> str:
-    """Return the model that made a reply: the one that the reply names, else the generator's own."""
-    said = getattr(message, "response_metadata", None) or {}
-    return str(said.get("model_id") or model_of(generator) or describe(generator))
+    """Return the model that wrote a reply: the one that the reply names, else the generator's."""
+    return str(metadata_of(message).get("model_id") or model_of(generator) or describe(generator))
 
 
 def speaker(generator: Any, message: Any) -> str:
-    """Return what the user is told of who answered; where another stood in, that is its name."""
-    made = made_by(generator, message)
-    return describe(generator) if made in (model_of(generator), describe(generator)) else made
+    """Return the answering model's description for the user; a fallback's is its name."""
+    model = made_by(generator, message)
+    return describe(generator) if model in (model_of(generator), describe(generator)) else model
 
 
 @dataclass(frozen=True, slots=True)
 class Quoted:
-    """A citation that comes beside the text: the words it rests on, and of which document (from 1)."""
+    """A native citation: the words it quotes, and the number of their document, from 1."""
 
     quote: str
     document: int | None
 
 
 def parts(message: Any) -> Iterator[str | Quoted]:
-    """Yield the text of a reply, or of a piece of it, and the citations that its model gives itself."""
+    """Yield the text and the native citations of a reply, or of a piece of it."""
     content = message.content
     if isinstance(content, str):
         yield content
@@ -47,10 +51,10 @@ def parts(message: Any) -> Iterator[str | Quoted]:
 
 
 def _quoted(citation: Mapping[str, Any]) -> Iterator[Quoted]:
-    """Read a citation as Bedrock gives it: the search result's number counts from 0."""
-    place = citation.get("location") or {}
-    found = place.get("search_result_location") or place.get("searchResultLocation") or {}
-    number = found.get("search_result_index", found.get("searchResultIndex"))
+    """Read a citation of Bedrock, which numbers search results from 0."""
+    location = citation.get("location") or {}
+    result = location.get("search_result_location") or location.get("searchResultLocation") or {}
+    number = result.get("search_result_index", result.get("searchResultIndex"))
     content = citation.get("source_content") or citation.get("sourceContent") or ()
     quote = "".join(str(item.get("text", "")) for item in content)
     if quote:
@@ -58,7 +62,7 @@ def _quoted(citation: Mapping[str, Any]) -> Iterator[Quoted]:
 
 
 def texts(messages: Sequence[Any]) -> list[str]:
-    """Return the texts of messages, of whatever blocks they are made."""
+    """Return the texts of messages, from all of their content blocks."""
     return [text for message in messages for text in texts_of(message.content)]
 
 
@@ -67,26 +71,25 @@ def tool_calls(message: Any) -> tuple[Mapping[str, Any], ...]:
     return tuple(getattr(message, "tool_calls", ()))
 
 
-#: What a stop reason means for the answer; a reason that is not here means that it is whole. Bedrock's
-#: names, and those of other makers that LangChain passes on.
+#: Notes for stop reasons, by the names of Bedrock and of other providers that LangChain passes on.
 _CUT = {
-    "max_tokens": "the answer is cut: it reached the most tokens it may have; allow more with max_tokens",
-    "length": "the answer is cut: it reached the most tokens it may have; allow more with max_tokens",
+    "max_tokens": "the answer is cut: it reached the limit of tokens; raise max_tokens",
+    "length": "the answer is cut: it reached the limit of tokens; raise max_tokens",
     "model_context_window_exceeded": "the answer is cut: the model's context window is full; lower the "
     "trimmer's budget",
 }
 _WITHHELD = {
-    "content_filtered": "the model's content filter held the answer back",
-    "content_filter": "the model's content filter held the answer back",
+    "content_filtered": "the model's content filter withheld the answer",
+    "content_filter": "the model's content filter withheld the answer",
     "refusal": "the model refused to answer",
 }
-_WHOLE = ("end_turn", "stop_sequence", "stop", "STOP", "eos", "complete", "COMPLETE")
+_COMPLETE = ("end_turn", "stop_sequence", "stop", "STOP", "eos", "complete", "COMPLETE")
 _MALFORMED = ("malformed_model_output", "malformed_tool_use")
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a reply ended: the model's own word, what the user is told, and what a guardrail did."""
+    """How a reply ended: the stop reason, notes for the user, and the guardrail's action."""
 
     reason: str
     notes: tuple[str, ...]
@@ -100,27 +103,25 @@ def ending(message: Any, generator: Any) -> Ending:
     Raises
     ------
     GenerationError
-        The model's output was malformed: it is no answer.
+        The model's output is malformed.
     """
-    said: Mapping[str, Any] = getattr(message, "response_metadata", None) or {}
+    metadata = metadata_of(message)
     keys = ("stop_reason", "stopReason", "finish_reason")
-    reason = next((str(said[key]) for key in keys if said.get(key)), "end_turn")
+    reason = next((str(metadata[key]) for key in keys if metadata.get(key)), "end_turn")
     if reason in _MALFORMED:
         raise GenerationError(
-            f"{describe(generator)}: {reason}: the model's output was malformed and is no answer: ask again",
+            f"{describe(generator)}: {reason}: the model's output is malformed: ask again",
             code=reason, started=True,
         )  # fmt: skip
-    guardrail = _guardrail(said, reason)
-    notes = [*map(str, said.get("notes") or ())]
+    guardrail = _guardrail(metadata, reason)
+    notes = [*map(str, metadata.get("notes") or ())]
     notes += [text for text in (_CUT.get(reason), _WITHHELD.get(reason)) if text]
     if reason in ("tool_use", "tool_calls"):
-        notes.append("the model asks for a tool before it answers: see tool_calls")
-    elif reason not in (*_WHOLE, *_CUT, *_WITHHELD, "guardrail_intervened"):
-        notes.append(
-            f"the model stopped for a reason that is not known here ({reason}): the answer may be cut"
-        )
+        notes.append("the model requests a tool before it answers: see tool_calls")
+    elif reason not in (*_COMPLETE, *_CUT, *_WITHHELD, "guardrail_intervened"):
+        notes.append(f"the model stopped for an unknown reason ({reason}): the answer may be cut")
     if guardrail == "blocked":
-        notes.append("a guardrail blocked the answer: its own message stands in its place")
+        notes.append("a guardrail blocked the answer: its message replaces the answer")
     elif guardrail == "masked":
         notes.append("a guardrail masked parts of the answer")
     withheld = guardrail == "blocked" or reason in _WITHHELD
@@ -128,11 +129,11 @@ def ending(message: Any, generator: Any) -> Ending:
 
 
 def _guardrail(metadata: Mapping[str, Any], reason: str) -> Literal["blocked", "masked"] | None:
-    """Return what a guardrail of Bedrock's did, as the trace in a reply's metadata says.
+    """Return the action of a Bedrock guardrail, from the trace in a reply's metadata.
 
-    A guardrail masks by replacing what it found (action ``ANONYMIZED``) and blocks by replacing the
-    whole reply; both end with the stop reason ``guardrail_intervened``. Without a trace, that counts
-    as blocked.
+    A guardrail masks by replacing parts of the reply (action ``ANONYMIZED``) and blocks by replacing the
+    whole reply; both end with the stop reason ``guardrail_intervened``. Without a trace, that reason
+    counts as blocked.
     """
     actions = set(_actions(metadata.get("trace") or {}))
     if "BLOCKED" in actions:
@@ -143,7 +144,7 @@ def _guardrail(metadata: Mapping[str, Any], reason: str) -> Literal["blocked", "
 
 
 def _actions(value: Any) -> Iterator[str]:
-    """Yield every policy's action in a trace, however deep."""
+    """Yield every policy's action in a trace, at any depth."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             if key == "action" and isinstance(inner, str):

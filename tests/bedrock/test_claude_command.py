@@ -81,7 +81,7 @@ def test_a_machine_that_is_not_set_up(environment: dict[str, Any], said: str, st
     ("AccessDeniedException", "allow bedrock:InvokeModel and bedrock:InvokeModelWithResponseStream", 1),
     ("ResourceNotFoundException", "check the model id, and that the region offers it", 1),
     ("ExpiredTokenException", "renew the credentials", 1),
-    ("ThrottlingException", "the account's quota is used up: try again, or ask AWS for a higher one (after 3", 3),
+    ("ThrottlingException", "the account's quota is exhausted: retry later, or request a higher quota from AWS (after 3", 3),
 ])  # fmt: skip
 def test_a_call_that_is_refused(
     code: str, advice: str, calls: int, start: Start, bedrock_emulator: Emulator
@@ -97,7 +97,7 @@ def test_a_stream_that_is_cut_prints_no_half_answer(start: Start, bedrock_emulat
     bedrock_emulator.fail_next("StreamCut", moment="stream", events=4)
     line = fails(start())
     assert line.startswith(f"rag: {SONNET}: StreamCut: ")
-    assert line.endswith("the answer is cut here, and is not begun again by itself: ask again\n")
+    assert line.endswith("the answer is cut here and not started again automatically: ask again\n")
     assert bedrock_emulator.counts["ConverseStream"] == 1
 
 
@@ -126,7 +126,7 @@ def test_what_is_to_be_known_of_an_answer_is_told_beside_it(
     assert (running.returncode, "28 days of annual leave. [1]" in out, HAIKU in out) == (0, True, True)
     stood_in, cut = err.splitlines()
     assert f"{HAIKU} answered, as {SONNET} failed: ThrottlingException" in stood_in
-    assert "the answer is cut: it reached the most tokens" in cut
+    assert "the answer is cut: it reached the limit of tokens" in cut
     (row,) = Ledger(tmp_path / "ledger.sqlite").rows(("model",))
     assert (row.group, row.calls) == ((HAIKU,), 1)
     assert bedrock_emulator.problems == []

@@ -1,16 +1,10 @@
-"""Titan, Cohere and Nova through unmodified boto3, against the emulator: order, limits, failures, money."""
+"""Titan, Cohere and Nova by unmodified boto3, against the emulator: requests, texts and costs."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import signal
-import subprocess
-import sys
 import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,46 +20,22 @@ from rag.bedrock.embeddings.cohere import CohereEmbeddings
 from rag.bedrock.embeddings.nova import NovaEmbeddings
 from rag.bedrock.embeddings.titan import MAX_CHARS, TitanEmbeddings
 from rag.bedrock.runtime.client import client, explain
-from rag.bedrock.runtime.dispatch import Patience
 from rag.core.errors import ConfigError, EmbeddingError, RagError
-from rag.embedding.cache import CachedEmbeddings
-from rag.emulator import Behaviour, Emulator
+from rag.emulator import Emulator
 from rag.usage.budget import Meter
 from rag.usage.collector import Collector
 from rag.usage.ledger import Ledger
-
-TEXTS = [f"text number {n} on leave, backups and the on-call rota" for n in range(240)]
-KINDS = [TitanEmbeddings, CohereEmbeddings, NovaEmbeddings]
-ALL_RETRIED = (
-    "ThrottlingException", "ModelNotReadyException", "InternalServerException",
-    "ServiceUnavailableException", "ModelTimeoutException", "ModelErrorException", "ConnectionClosedError",
-)  # fmt: skip
-
-
-@contextlib.contextmanager
-def running(monkeypatch: pytest.MonkeyPatch, **behaviour: Any) -> Iterator[Emulator]:
-    with Emulator(Behaviour(**behaviour)) as emulator:
-        for name, value in emulator.environment().items():
-            monkeypatch.setenv(name, value)
-        yield emulator
+from tests.bedrock.embedders import KINDS, TEXTS, bodies, running
 
 
 @pytest.fixture
-def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-    with running(monkeypatch) as found:
-        yield found
-        assert found.problems == []
-
-
-def bodies(emulator: Emulator) -> list[dict[str, Any]]:
-    return [json.loads(request.params["body"]) for request in emulator.requests]
-
-
-# --------------------------------------------------------------------------------- what is sent and got
+def emulator(fresh_emulator: Emulator) -> Emulator:
+    return fresh_emulator
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_vectors_come_in_the_order_of_the_texts(kind: type, emulator: Emulator) -> None:
+def test_order(kind: type, emulator: Emulator) -> None:
+    """Vectors have the order of the texts."""
     emulator.behaviour.latency_s = (0.003, 0.03)
     embedder = kind(256)
     made = np.array(embedder.embed_documents(TEXTS[:150]))
@@ -75,7 +45,8 @@ def test_vectors_come_in_the_order_of_the_texts(kind: type, emulator: Emulator) 
     assert embedder.embed_documents([]) == []
 
 
-def test_what_is_sent_is_what_the_models_take(emulator: Emulator) -> None:
+def test_requests(emulator: Emulator) -> None:
+    """Requests have the fields of each model."""
     TitanEmbeddings(512, normalize=False).embed_query("a")
     TitanEmbeddings(512, embedding_type="binary").embed_query("a")
     cohere, nova = CohereEmbeddings(1536), NovaEmbeddings(384)
@@ -99,7 +70,8 @@ def test_what_is_sent_is_what_the_models_take(emulator: Emulator) -> None:
     assert asked["singleEmbeddingParams"]["embeddingPurpose"] == "TEXT_RETRIEVAL"
 
 
-def test_binary_vectors_are_signs_of_length_one(emulator: Emulator) -> None:
+def test_binary(emulator: Emulator) -> None:
+    """Binary vectors are signs, scaled to length 1."""
     real = np.array(TitanEmbeddings(256).embed_query(TEXTS[0]))
     signs = np.array(TitanEmbeddings(256, embedding_type="binary").embed_query(TEXTS[0]))
     assert set(np.round(signs * 16, 5)) == {-1.0, 1.0}
@@ -107,7 +79,8 @@ def test_binary_vectors_are_signs_of_length_one(emulator: Emulator) -> None:
     assert np.mean((signs > 0) == (real > 0)) > 0.99
 
 
-def test_cohere_sends_up_to_96_texts_a_call(emulator: Emulator) -> None:
+def test_cohere_batches(emulator: Emulator) -> None:
+    """Cohere gets up to 96 texts per call."""
     CohereEmbeddings(256).embed_documents(TEXTS[:200])
     assert sorted(len(body["texts"]) for body in bodies(emulator)) == [8, 96, 96]
     emulator.requests.clear()
@@ -115,7 +88,8 @@ def test_cohere_sends_up_to_96_texts_a_call(emulator: Emulator) -> None:
     assert sorted(len(body["texts"]) for body in bodies(emulator)) == [2, 2]
 
 
-def test_a_fingerprint_names_all_that_decides_a_vector() -> None:
+def test_fingerprint() -> None:
+    """The fingerprint names everything that determines a vector."""
     assert TitanEmbeddings().fingerprint == "amazon.titan-embed-text-v2:0 dimensions=1024 normalize=true"
     same = CohereEmbeddings(model="global.cohere.embed-v4:0")
     assert same.fingerprint == CohereEmbeddings().fingerprint
@@ -133,15 +107,16 @@ def test_a_fingerprint_names_all_that_decides_a_vector() -> None:
     [
         ({"dimensions": 300}, "256, 512 or 1024"), ({"concurrency": 0}, "concurrency is 0"),
         ({"long": "cut"}, "'refuse' or 'pool'"), ({"embedding_type": "int8"}, "'float' or 'binary'"),
-        ({"requests_per_minute": 0}, "more than 0"),
+        ({"requests_per_minute": 0}, "above 0"),
     ],
 )  # fmt: skip
-def test_a_wrong_argument_is_named(wrong: dict[str, Any], said: str) -> None:
+def test_wrong_argument(wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         TitanEmbeddings(**wrong)
 
 
-def test_the_embedders_are_known_by_name(emulator: Emulator, folder: Path, tmp_path: Path) -> None:
+def test_names(emulator: Emulator, folder: Path, tmp_path: Path) -> None:
+    """Titan, Cohere and Nova are available by name."""
     for name in ("titan", "cohere", "nova"):
         report = rag.build(folder, tmp_path / name, embedder={"use": name, "dimensions": 256})
         assert report.embedded > 0
@@ -149,10 +124,8 @@ def test_the_embedders_are_known_by_name(emulator: Emulator, folder: Path, tmp_p
         assert "28 days" in pipe.ask("How many days of leave are there in Europe?").context.text
 
 
-# -------------------------------------------------------------------------------------- texts too long
-
-
-def test_a_text_over_the_limit_is_refused_before_anything_is_sent(emulator: Emulator) -> None:
+def test_long_text(emulator: Emulator) -> None:
+    """A text above the limit is refused before any call."""
     for embedder, text in (
         (TitanEmbeddings(), "word " * (MAX_CHARS // 5 + 1)),
         (TitanEmbeddings(), "🜚🝊🜞 " * 3000),  # few characters, many tokens
@@ -167,7 +140,8 @@ def test_a_text_over_the_limit_is_refused_before_anything_is_sent(emulator: Emul
     assert emulator.requests == []
 
 
-def test_a_pooled_text_is_the_weighted_mean_of_parts_that_hold_it_whole(emulator: Emulator) -> None:
+def test_pooled_text(emulator: Emulator) -> None:
+    """A pooled vector is the weighted mean of parts that contain the whole text."""
     text = " ".join(f"Sentence number {n} is about the leave of team {n % 7}." for n in range(2500))
     embedder = TitanEmbeddings(256, long="pool")
     short, pooled = embedder.embed_documents(["short", text])
@@ -184,7 +158,8 @@ def test_a_pooled_text_is_the_weighted_mean_of_parts_that_hold_it_whole(emulator
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.sampled_from(["a", "Ende. ", "\n\n", " ", "漢字。", "x" * 9000, "🜚" * 900]), max_size=40))
-def test_parts_of_any_text_hold_all_of_it_and_each_fits(pieces: list[str]) -> None:
+def test_parts(pieces: list[str]) -> None:
+    """The parts of any text contain all of it, and fit the limit."""
     text = "".join(pieces)
     embedder = NovaEmbeddings(long="pool")
     parts = list(embedder._parts(text))
@@ -192,71 +167,8 @@ def test_parts_of_any_text_hold_all_of_it_and_each_fits(pieces: list[str]) -> No
     assert all(embedder._fits(part) for part in parts)
 
 
-# ------------------------------------------------------------------------------------------- failures
-
-
-def test_all_texts_get_their_vectors_though_a_third_of_the_calls_fail(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    with running(monkeypatch, fail=0.3, fail_with=ALL_RETRIED) as emulator:
-        made = TitanEmbeddings(256, patience=Patience(base_s=0.01, cap_s=0.2)).vectors(TEXTS)
-        assert np.linalg.norm(made, axis=1) == pytest.approx(1.0, abs=1e-5)
-        assert emulator.counts["InvokeModel"] <= 1.6 * len(TEXTS)
-
-
-def test_a_call_of_several_texts_is_tried_again_whole(emulator: Emulator) -> None:
-    emulator.fail_next("InternalServerException")
-    assert len(CohereEmbeddings(256).embed_documents(TEXTS[:90])) == 90
-    assert [len(body["texts"]) for body in bodies(emulator)] == [90, 90]
-
-
-@pytest.mark.parametrize(
-    "code", ["AccessDeniedException", "ValidationException", "ServiceQuotaExceededException"]
-)
-def test_what_is_of_no_use_to_try_again_stops_everything(code: str, emulator: Emulator) -> None:
-    emulator.behaviour.latency_s = 0.05
-    emulator.fail_next(code)
-    with pytest.raises(EmbeddingError, match=rf"titan-embed-text-v2:0: {code}: .*: .*"):
-        TitanEmbeddings(256, concurrency=8).embed_documents(TEXTS)
-    assert emulator.counts["InvokeModel"] <= 8
-
-
-def test_it_gives_up_after_so_many_failures_and_says_how_many(emulator: Emulator) -> None:
-    emulator.fail_next("InternalServerException", times=99)
-    with pytest.raises(EmbeddingError, match=r"InternalServerException.*after 3 tries"):
-        TitanEmbeddings(256, patience=Patience(tries=3, base_s=0.001)).embed_query("a")
-    assert emulator.counts["InvokeModel"] == 3
-
-
-def test_it_gives_up_on_throttling_when_it_has_lasted_too_long(emulator: Emulator) -> None:
-    emulator.behaviour.fail, emulator.behaviour.fail_with = 1.0, ("ThrottlingException",)
-    with pytest.raises(EmbeddingError, match=r"ThrottlingException.*quota.*throttled for"):
-        TitanEmbeddings(256, patience=Patience(throttled_s=0.2, base_s=0.01)).embed_query("a")
-
-
-def test_without_a_connection_it_says_so_soon(monkeypatch: pytest.MonkeyPatch, emulator: Emulator) -> None:
-    embedder = TitanEmbeddings(256, endpoint_url="http://127.0.0.1:9", patience=Patience(base_s=0.001))
-    with pytest.raises(EmbeddingError, match=r"EndpointConnectionError.*check the network.*after 4 tries"):
-        embedder.embed_query("a")
-
-
-def test_a_reply_that_is_not_the_models_is_refused() -> None:
-    titan = TitanEmbeddings(256)
-    for reply in (
-        {},
-        {"embedding": [0.1] * 255},
-        {"embedding": ["x"] * 256},
-        {"embedding": [float("nan")] * 256},
-    ):
-        with pytest.raises(EmbeddingError, match="holds no 1 vectors of 256 dimensions"):
-            titan.read_vector(reply)
-    with pytest.raises(EmbeddingError, match="cut after 7 characters"):
-        NovaEmbeddings(256).read_vector(
-            {"embeddings": [{"embeddingType": "TEXT", "embedding": [0.1] * 256, "truncatedCharLength": 7}]}
-        )
-
-
-def test_a_batch_jobs_lines_are_made_and_read_by_the_embedder(emulator: Emulator) -> None:
+def test_batch_lines(emulator: Emulator) -> None:
+    """The embedder writes and reads a batch job's lines."""
     for embedder in (TitanEmbeddings(256), CohereEmbeddings(256), NovaEmbeddings(256)):
         body = embedder.request_body("leave of absence")
         sent = client("bedrock-runtime").invoke_model(modelId=embedder.MODEL, body=json.dumps(body))
@@ -266,7 +178,8 @@ def test_a_batch_jobs_lines_are_made_and_read_by_the_embedder(emulator: Emulator
         TitanEmbeddings().request_body("")
 
 
-def test_a_client_without_a_region_says_which_variable_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error without a region names the variable to set."""
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
@@ -277,130 +190,23 @@ def test_a_client_without_a_region_says_which_variable_to_set(monkeypatch: pytes
     assert "ValueError" in explain(ValueError("odd"), "model")
 
 
-# ------------------------------------------------------------------------------- as they come, and bounds
-
-
-@pytest.mark.parametrize("concurrency", [1, 7, 64])
-def test_what_is_under_way_and_not_stored_is_bounded(concurrency: int, emulator: Emulator) -> None:
-    emulator.behaviour.latency_s = 0.004
-    stored = 0
-    for group in TitanEmbeddings(256, concurrency=concurrency).embed_each(TEXTS[:200]):
-        time.sleep(0.002)
-        assert len(emulator.requests) <= stored + concurrency
-        assert len(group) <= concurrency
-        stored += len(group)
-    assert stored == 200
-    assert len(emulator.requests) == 200
-
-
-def test_who_stops_listening_stops_the_calls(emulator: Emulator) -> None:
-    emulator.behaviour.latency_s = 0.01
-    arriving = TitanEmbeddings(256, concurrency=8).embed_each(TEXTS)
-    next(arriving)
-    arriving.close()
-    time.sleep(0.1)
-    sent = len(emulator.requests)
-    assert sent <= 16
-    time.sleep(0.1)
-    assert len(emulator.requests) == sent
-    assert not [thread for thread in threading.enumerate() if thread.name == "rag-bedrock"]
-
-
-def test_an_error_in_the_middle_loses_nothing_that_was_paid_for(emulator: Emulator, tmp_path: Path) -> None:
-    embedder = TitanEmbeddings(256, concurrency=16)
-    with contextlib.closing(CachedEmbeddings(embedder, tmp_path / "cache.sqlite")) as cache:
-        emulator.behaviour.latency_s = 0.01
-        told: list[int] = []
-
-        def stop(done: int) -> None:
-            told.append(done)
-            if done >= 100 and not emulator.behaviour.fail:
-                emulator.behaviour.fail, emulator.behaviour.fail_with = 1.0, ("AccessDeniedException",)
-
-        with pytest.raises(EmbeddingError, match="AccessDenied"):
-            cache.vectors(TEXTS, stop)
-        paid = emulator.counts["InvokeModel"] - emulator.counts["failed"]
-        assert len(cache.missing(TEXTS)) == len(TEXTS) - paid == len(TEXTS) - cache.embedded
-        assert told == sorted(told)
-        emulator.behaviour.fail = 0.0
-        made = cache.vectors(TEXTS)
-        assert emulator.counts["InvokeModel"] - emulator.counts["failed"] == len(TEXTS)
-        assert made == pytest.approx(TitanEmbeddings(256).vectors(TEXTS), abs=1e-6)
-
-
-KILLED = """
-import sys
-from pathlib import Path
-from rag.bedrock.embeddings.titan import TitanEmbeddings
-from rag.embedding.cache import CachedEmbeddings
-cache = CachedEmbeddings(TitanEmbeddings(256, concurrency=32), Path(sys.argv[1]))
-cache.vectors([f"text number {n} on leave" for n in range(300)], lambda done: print(done, flush=True))
-"""
-
-
-@pytest.mark.parametrize("moment", [1, 200])
-def test_a_kill_loses_only_what_was_under_way(moment: int, emulator: Emulator, tmp_path: Path) -> None:
-    emulator.behaviour.latency_s = (0.02, 0.1)
-    command = [sys.executable, "-c", KILLED, str(tmp_path / "cache.sqlite")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    while int(process.stdout.readline()) < moment:
-        pass
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert emulator.counts["InvokeModel"] >= moment
-    subprocess.run(command, check=True, capture_output=True)
-    assert 300 <= emulator.counts["InvokeModel"] <= 300 + 32
-
-
-def test_an_interrupt_ends_it_at_once(emulator: Emulator, tmp_path: Path) -> None:
-    emulator.behaviour.latency_s = 30.0
-    command = [sys.executable, "-c", KILLED, str(tmp_path / "cache.sqlite")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert int(process.stdout.readline()) == 0
-    while not emulator.requests:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=15)  # the calls under way would take 30 s
-    assert process.returncode != 0
-    assert "KeyboardInterrupt" in said
-
-
-def test_vectors_from_elsewhere_are_put_in_as_unit_rows(tmp_path: Path, emulator: Emulator) -> None:
-    with contextlib.closing(CachedEmbeddings(TitanEmbeddings(256), tmp_path / "cache.sqlite")) as cache:
-        rows = np.random.default_rng(0).normal(size=(3, 256)) * 5
-        cache.put(TEXTS[:3], rows)
-        made = cache.vectors(TEXTS[:3])
-        assert made == pytest.approx(rows / np.linalg.norm(rows, axis=1, keepdims=True), abs=1e-6)
-        for wrong in (rows[:2], rows[:, :100], np.full((3, 256), np.inf)):
-            with pytest.raises(EmbeddingError):
-                cache.put(TEXTS[:3], wrong)
-        assert cache.embedded == 0
-    assert emulator.requests == []
-
-
-# ---------------------------------------------------------------------------------------- limits, money
-
-
-def test_a_quota_is_found_and_kept_to(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_quota(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The quota is measured and respected."""
     with running(monkeypatch, requests_per_minute=6000, latency_s=0.02) as emulator:
         made = TitanEmbeddings(256).vectors(TEXTS)
         assert made.shape == (240, 256)
         assert emulator.counts["throttled"] <= 120  # at the start, when nothing is known yet
 
 
-def test_a_rate_that_was_asked_for_is_the_paces() -> None:
-    assert TitanEmbeddings(requests_per_minute=600)._pace.rate == 10.0
+def test_requests_per_minute() -> None:
+    assert TitanEmbeddings(requests_per_minute=600)._limiter.rate == 10.0
 
 
 @pytest.mark.parametrize(
     ("kind", "price"), [(TitanEmbeddings, 0.02), (CohereEmbeddings, 0.12), (NovaEmbeddings, 0.135)]
 )
-def test_each_question_pays_for_its_own_texts(
-    kind: type, price: float, emulator: Emulator, tmp_path: Path
-) -> None:
-    """Twenty threads share an embedder; each collects what it spent, and the sum is the embedder's."""
+def test_cost_per_question(kind: type, price: float, emulator: Emulator, tmp_path: Path) -> None:
+    """Of twenty threads that share an embedder, every collector gets the cost of its texts."""
     embedder, meter = kind(256), Meter(Ledger(tmp_path / "ledger.sqlite"))
     collectors = [Collector(meter) for _ in range(20)]
     threads = [
@@ -417,9 +223,6 @@ def test_each_question_pays_for_its_own_texts(
     assert all(usage.cost_usd == pytest.approx(usage.input_tokens * price / 1e6) for usage in usages)
     assert meter.ledger.spent() == pytest.approx(embedder.input_tokens * price / 1e6)
     assert embedder.usd_per_million_tokens == price
-
-
-# ------------------------------------------------------------------------------ LangChain's own suites
 
 
 class TestTitanUnit(EmbeddingsUnitTests):

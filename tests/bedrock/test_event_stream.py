@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 import rag
 from rag.bedrock.runtime import event_stream
-from rag.bedrock.runtime.event_stream import Arriving, together
+from rag.bedrock.runtime.event_stream import JoinedEventStream, join_text
 from rag.core.errors import GenerationError
 from rag.emulator import Behaviour, Emulator, framing
 
@@ -79,7 +79,7 @@ def test_nothing_is_lost_or_moved_and_text_waits_only_while_more_is_there(
             if not there:
                 assert joined(found) == joined(came), "held back, though nothing was there to wait for"
 
-    for event in together(stream(), lambda: there, lambda: 0.0):
+    for event in join_text(stream(), lambda: there, lambda: 0.0):
         found.append(event)
     assert joined(found) == joined([event for event, _ in planned])
 
@@ -95,7 +95,7 @@ def test_what_came_before_an_error_is_given_before_it(planned: list[tuple[Any, b
         raise ConnectionResetError("cut")
 
     with pytest.raises(ConnectionResetError, match="cut"):
-        for event in together(stream(), lambda: there, lambda: 0.0):
+        for event in join_text(stream(), lambda: there, lambda: 0.0):
             found.append(event)
     assert joined(found) == joined([event for event, _ in planned])
 
@@ -105,7 +105,7 @@ def test_what_the_reader_takes_counts_as_pause(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(event_stream.time, "monotonic", lambda: now)
     monkeypatch.setattr(event_stream.time, "sleep", slept.append)
     for took, _ in zip(
-        (0.03, 0.2, 0.0), together([text(0, "a")] * 3, lambda: False, lambda: 0.1), strict=True
+        (0.03, 0.2, 0.0), join_text([text(0, "a")] * 3, lambda: False, lambda: 0.1), strict=True
     ):
         now += took
     assert slept == pytest.approx([0.07, 0.0, 0.1])
@@ -119,7 +119,7 @@ def test_a_body_of_many_events_is_few_pieces_however_it_is_parted(size: int, cut
     body = b"".join(events)
     response = urllib3.HTTPResponse(io.BytesIO(body[: len(body) - cut]), preload_content=False)
     response.stream = lambda: iter(lambda: response.read(size), b"")  # type: ignore[assignment]
-    found = list(Arriving(response, shape(), "ConverseStream"))
+    found = list(JoinedEventStream(response, shape(), "ConverseStream"))
     assert "".join(piece[2] for piece in joined(found)) == "".join(words[: 299 if cut else 300])
     if size >= 1000:
         assert len(found) <= len(body) / size + 1
@@ -133,7 +133,7 @@ def test_what_is_no_event_is_told_as_botocore_tells_it(at: int) -> None:
     response = urllib3.HTTPResponse(io.BytesIO(good + bytes(bad) + good), preload_content=False)
     found: list[Any] = []
     with pytest.raises(ChecksumMismatch):
-        for event in Arriving(response, shape(), "ConverseStream"):
+        for event in JoinedEventStream(response, shape(), "ConverseStream"):
             found.append(event)
     assert found == [text(0, "good")]
 
@@ -180,7 +180,7 @@ def test_a_client_that_is_not_of_boto3_is_left_alone() -> None:
         meta = SimpleNamespace(region_name="us-east-1")
 
     for client in (Own(), object()):
-        event_stream.put_together(client)
+        event_stream.join_text_events(client)
 
 
 def stream_of(client: Any) -> list[Any]:
@@ -193,8 +193,8 @@ def test_an_answer_that_is_there_at_once_takes_few_pieces_and_says_the_same(
 ) -> None:
     bedrock_emulator.behaviour = Behaviour(reply=SAID)
     plain, ours = boto3.client("bedrock-runtime"), boto3.client("bedrock-runtime")
-    event_stream.put_together(ours)
-    event_stream.put_together(ours)  # a client that two share
+    event_stream.join_text_events(ours)
+    event_stream.join_text_events(ours)  # a client that two share
     one_by_one, found = stream_of(plain), stream_of(ours)
     assert joined(found) == joined(one_by_one)
     assert "".join(piece[2] for piece in joined(found) if piece[0] == "text") == SAID
@@ -213,7 +213,7 @@ def test_text_does_not_wait_for_what_comes_later(bedrock_emulator: Emulator) -> 
                 break
     assert SAID.startswith("".join(pieces))
     assert len("".join(pieces)) < len(SAID) / 2
-    wait_until(lambda: event_stream._active == 0)
+    wait_until(lambda: event_stream._open_streams == 0)
 
 
 @pytest.mark.parametrize("code", ["StreamCut", "ModelStreamErrorException"])
@@ -223,7 +223,7 @@ def test_a_stream_that_breaks_is_under_way_no_more(bedrock_emulator: Emulator, c
     pieces: list[str] = []
     with pytest.raises(GenerationError, match="the answer is cut here"):
         pieces.extend(chunk.text for chunk in rag.ClaudeBedrock().stream("How many days?"))
-    assert event_stream._active == 0
+    assert event_stream._open_streams == 0
 
 
 def wait_until(true: Callable[[], bool]) -> None:
@@ -292,7 +292,7 @@ def test_a_connection_shows_what_has_come_in_and_is_not_waited_for(
     url, send = served
     with urllib3.PoolManager(ca_certs=str(tmp_path / "here.pem"), assert_hostname=False) as pool:
         response = pool.request("GET", url, preload_content=False, retries=False, timeout=30)
-        stream = Arriving(response)
+        stream = JoinedEventStream(response)
         assert not stream.has_more()
         send(b"one")
         wait_until(stream.has_more)
@@ -314,4 +314,4 @@ def test_a_connection_shows_what_has_come_in_and_is_not_waited_for(
 
 
 def test_a_response_that_shows_no_connection_has_nothing_more() -> None:
-    assert not Arriving(urllib3.HTTPResponse(io.BytesIO(b""), preload_content=False)).has_more()
+    assert not JoinedEventStream(urllib3.HTTPResponse(io.BytesIO(b""), preload_content=False)).has_more()

@@ -159,7 +159,7 @@ def test_a_fault_ends_as_the_table_says(world: World, code: str, moment: Moment,
     assert ("the answer is cut here" in str(error)) == expected.started
     assert expected.fault.code in str(error)
     assert expected.fault.advice in str(error)
-    assert (f"after {expected.tries} tries" in str(error)) == (expected.tries > 1)
+    assert (f"after {expected.tries} attempts" in str(error)) == (expected.tries > 1)
     assert "\n" not in str(error)
 
 
@@ -228,7 +228,7 @@ def test_an_endpoint_that_nobody_listens_at_is_another_models_chance(world: Worl
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
         nowhere = ClaudeBedrock(FIRST, endpoint_url=url, retry=RETRY)
-        with pytest.raises(GenerationError, match=r"check the network.*after 3 tries") as caught:
+        with pytest.raises(GenerationError, match=r"check the network.*after 3 attempts") as caught:
             nowhere.invoke("hello")
         message = Fallback(models=[nowhere, world.second]).invoke("hello")
     assert caught.value.code == "EndpointConnectionError"
@@ -246,7 +246,7 @@ def test_a_host_that_does_not_take_connections_is_tried_again(world: World) -> N
         patient = ClaudeBedrock(
             FIRST, endpoint_url=url, retry=Retry(attempts=2, base_s=0.001), config=Config(connect_timeout=0.2)
         )
-        with pytest.raises(GenerationError, match=r"check the network and the region.*2 tries") as caught:
+        with pytest.raises(GenerationError, match=r"check the network and the region.*2 attempts") as caught:
             patient.invoke("hello")
     assert caught.value.code == "ConnectTimeoutError"
 

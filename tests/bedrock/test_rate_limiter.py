@@ -1,4 +1,4 @@
-"""The pace of calls, as a controller alone: simulated services, and a clock that does not wait."""
+"""The limiter of calls, as a controller alone: simulated services, and a clock that does not wait."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rag.bedrock.runtime.rate_limiter import Pace, likeliest
+from rag.bedrock.runtime.rate_limiter import RateLimiter, likeliest
 
 CONCURRENCY = 64
 Latency = Callable[[random.Random], float]
@@ -118,7 +118,7 @@ def run(
     A throttled call is answered after `refusal_s`, or as late as any other.
     """
     now, chance, numbers = 0.0, random.Random(seed), itertools.count()
-    pace = Pace(requests_per_minute, clock=lambda: now, chance=random.Random(seed))
+    limiter = RateLimiter(requests_per_minute, clock=lambda: now, chance=random.Random(seed))
     fresh: Iterator[int] = iter(range(texts))
     left, again, under_way = texts, [], []
     first: dict[int, float] = {}
@@ -126,7 +126,7 @@ def run(
     out = Run([], [], [])
     while len(out.done) < texts:
         while len(under_way) < CONCURRENCY and (left or (again and again[0][0] <= now)):
-            call = pace.begin()
+            call = limiter.begin()
             if call is None:
                 break
             if again and again[0][0] <= now:
@@ -141,13 +141,13 @@ def run(
         moments = [under_way[0][0]] if under_way else []
         if len(under_way) < CONCURRENCY:
             if left or (again and again[0][0] <= now):
-                moments.append(now + max(pace.wait_s(), 1e-4))
+                moments.append(now + max(limiter.wait_s(), 1e-4))
             elif again:
                 moments.append(again[0][0])
         now = max(now, min(moments))
         while under_way and under_way[0][0] <= now:
             _, _, text, call, admitted = heapq.heappop(under_way)
-            pace.end(call, throttled=not admitted)
+            limiter.end(call, throttled=not admitted)
             if admitted:
                 out.done.append(now)
                 out.waited.append(now - first[text])
@@ -263,14 +263,14 @@ def test_it_never_sends_faster_than_it_was_told() -> None:
 
 def test_a_question_now_and_then_never_waits() -> None:
     now = 0.0
-    pace = Pace(clock=lambda: now, chance=random.Random(0))
+    limiter = RateLimiter(clock=lambda: now, chance=random.Random(0))
     for number in range(200):
-        call = pace.begin()
+        call = limiter.begin()
         assert call is not None
         now += 0.1
-        pace.end(call, throttled=number % 10 == 9)
+        limiter.end(call, throttled=number % 10 == 9)
         now += 1.5
-    assert pace.rate >= 5
+    assert limiter.rate >= 5
 
 
 def test_an_unlimited_service_is_at_full_speed_within_two_seconds() -> None:

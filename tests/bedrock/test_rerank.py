@@ -162,7 +162,7 @@ def test_on_failure_keep_leaves_the_order_and_says_so_and_costs_nothing(emulator
     kept, collector = collected(reranker.compress_documents, given_, QUESTION)
     assert kept == given_[:2]
     (note,) = collector.notes
-    assert "reranking failed: amazon.rerank-v1:0: ServiceUnavailableException" in note
+    assert "keep the order of retrieval: amazon.rerank-v1:0: ServiceUnavailableException" in note
     assert collector.calls == ()
 
 

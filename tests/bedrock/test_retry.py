@@ -75,7 +75,7 @@ def test_a_call_is_made_as_often_as_the_table_says(code: str) -> None:
     assert not error.started
     assert str(error).startswith(f"{MODEL}: {code}: ")
     assert "\n" not in str(error)
-    assert ("tries" in str(error)) == (script.calls > 1)
+    assert ("attempts" in str(error)) == (script.calls > 1)
 
 
 def test_a_model_that_recovers_answers_and_the_user_hears_nothing_of_it() -> None:
@@ -97,7 +97,7 @@ def test_what_is_retried_once_is_so_beside_other_failures() -> None:
 def test_an_error_says_how_many_tries_were_made_and_how_long_they_took() -> None:
     time = Time(each_call_s=2.0)
     script = Script(*[aws("ThrottlingException")] * 9, time=time)
-    with pytest.raises(GenerationError, match=r"ThrottlingException.*\(after 3 tries in 6.75 s\)"):
+    with pytest.raises(GenerationError, match=r"ThrottlingException.*\(after 3 attempts in 6.75 s\)"):
         time.retry(attempts=3).call(script, model=MODEL)
 
 
@@ -141,7 +141,7 @@ def test_no_try_begins_after_the_deadline(deadline: float, call_s: float, attemp
 def test_a_wait_that_would_pass_the_deadline_is_not_begun() -> None:
     time = Time()
     script = Script(aws("ThrottlingException", **{"retry-after": "90"}))
-    with pytest.raises(GenerationError, match="another try would pass the 60 s that it may take"):
+    with pytest.raises(GenerationError, match="another attempt would exceed the deadline of 60 s"):
         time.retry(deadline_s=60).call(script, model=MODEL)
     assert (script.calls, time.waits) == (1, [])
 
@@ -223,7 +223,7 @@ def test_a_stream_that_fails_before_its_first_text_is_begun_again_and_leaves_no_
 def test_a_stream_that_fails_after_text_is_cut_and_never_begun_again() -> None:
     streams = Streams(["-start", "a", "b", aws("throttlingException")], ["again"])
     out: list[str] = []
-    with pytest.raises(GenerationError, match="the answer is cut here, and is not begun again") as caught:
+    with pytest.raises(GenerationError, match="the answer is cut here and not started again") as caught:
         for item in Time().retry().stream(streams, model=MODEL, shown=shown):
             out.append(item)
     assert out == ["-start", "a", "b"]

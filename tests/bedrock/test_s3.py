@@ -146,7 +146,7 @@ def test_an_object_that_changes_under_the_build_is_quarantined_with_what_to_do(s
     [file] = place.list()
     put(s3, {"a.md": "New words, longer."})
     with (
-        pytest.raises(LoadError, match="changed or went while the build ran: build again"),
+        pytest.raises(LoadError, match="changed or disappeared during the build: build again"),
         place.local(file),
     ):
         pass

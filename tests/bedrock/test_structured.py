@@ -244,14 +244,14 @@ def test_claude_gives_structured_output_by_itself(emulator: Emulator) -> None:
 def test_wrong_schemas_models_and_numbers_are_told(emulator: Emulator) -> None:
     model = chat(emulator, NATIVE)
     for schema, said in (
-        ({"type": "object", "properties": {"a": {"type": "integr"}}}, "not valid"), ({"type": "array"}, "not that of an object"),
-        (3, "is no schema"),
+        ({"type": "object", "properties": {"a": {"type": "integr"}}}, "is invalid"), ({"type": "array"}, "does not describe an object"),
+        (3, "is not a schema"),
     ):  # fmt: skip
         with pytest.raises(ConfigError, match=said):
             structured(model, schema)
     with pytest.raises(ConfigError, match="repairs is -1"):
         structured(model, Leave, repairs=-1)
-    with pytest.raises(ConfigError, match="takes no tools"):
+    with pytest.raises(ConfigError, match="supports neither tools"):
         structured(FakeListChatModel(responses=["x"]), Leave)
 
 

@@ -1,4 +1,4 @@
-"""Guardrails of Amazon Bedrock: which one to apply, and what it did."""
+"""Guardrails of Amazon Bedrock: the setting as Converse takes it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 from rag.core.errors import ConfigError, near_miss
 
-#: The service model's patterns of a guardrail's identifier and version (botocore 1.44.5).
+#: Patterns of a guardrail's identifier and version, from botocore 1.44.5's service model.
 _IDENTIFIER = re.compile(r"[a-z0-9]+|arn:aws(-[^:]+)?:bedrock:[a-z0-9-]{1,20}:[0-9]{12}:guardrail/[a-z0-9]+")
 _VERSION = re.compile(r"[1-9][0-9]{0,7}|DRAFT")
-#: Members of ConverseStream's guardrailConfig; the first two are needed, Converse lacks the last.
+#: Members of ConverseStream's guardrailConfig. The first two are required; Converse lacks the last.
 _SETTINGS = ("guardrailIdentifier", "guardrailVersion", "trace", "streamProcessingMode")
 
 
@@ -22,13 +22,13 @@ def guardrail_config(guardrail: str | Mapping[str, Any]) -> dict[str, Any]:
     ----------
     guardrail : str or mapping
         ``"identifier:version"`` (or an ARN and version), or the configuration itself. The trace is
-        asked for unless the mapping says otherwise: without it, blocked and masked answers cannot be
-        told apart.
+        enabled unless the mapping disables it: without a trace, a masked answer cannot be distinguished
+        from a blocked one.
 
     Raises
     ------
     ConfigError
-        The identifier or the version is not one, or there is no such setting.
+        The identifier or version is invalid, or a setting is unknown.
 
     Examples
     --------
@@ -40,7 +40,7 @@ def guardrail_config(guardrail: str | Mapping[str, Any]) -> dict[str, Any]:
             if name not in _SETTINGS:
                 raise ConfigError(f"a guardrail has no setting {name!r}: {near_miss(name, _SETTINGS)}")
         if missing := [name for name in _SETTINGS[:2] if name not in guardrail]:
-            raise ConfigError(f"the guardrail has no {missing[0]}: name it")
+            raise ConfigError(f"the guardrail has no {missing[0]}: add it")
         return {"trace": "enabled", **guardrail}
     identifier, _, version = guardrail.rpartition(":")
     if not _IDENTIFIER.fullmatch(identifier) or not _VERSION.fullmatch(version):
@@ -52,5 +52,5 @@ def guardrail_config(guardrail: str | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def not_streamed(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a ``guardrailConfig`` without what only a streamed reply can have."""
+    """Return a ``guardrailConfig`` without the setting that only ConverseStream has."""
     return {name: value for name, value in settings.items() if name != _SETTINGS[-1]}

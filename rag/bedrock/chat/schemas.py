@@ -1,7 +1,7 @@
-"""A schema in its three uses: what the model is sent, what its reply is checked against, what comes out.
+"""Schemas of structured output: the part sent to the model, and the validation of its replies.
 
-Bedrock's structured output holds a model to the shape of a JSON schema, not to all of it: bounds,
-lengths and patterns are refused in a request. They are told to the model in words, and checked here.
+Bedrock's structured output enforces the shape of a JSON schema, but a request must not contain bounds,
+lengths or patterns. These are put into descriptions for the model, and checked here.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from pydantic import BaseModel, ValidationError
 
 from rag.core.errors import ConfigError
 
-#: Keywords that are sent as they are, of what the documentation of Anthropic's and Bedrock's structured
-#: output names as supported; those with schemas inside are walked, ``oneOf`` is sent as ``anyOf``.
+#: Keywords that are sent unchanged, of those that Anthropic's and Bedrock's documentation of structured
+#: output lists. Keywords with schemas inside are reduced recursively; ``oneOf`` is sent as ``anyOf``.
 _SENT = ("type", "enum", "const", "title", "description", "default", "required")
 _FORMATS = ("date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid")
-# What says nothing of the instances.
+# Keywords that do not restrict instances.
 _SILENT = ("$schema", "$id", "$comment", "examples", "discriminator", "deprecated", "readOnly", "writeOnly")
 _MOST_PROBLEMS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a reply has to become.
+    """The object that a reply must contain.
 
     Attributes
     ----------
     name, description : str
-        As the model is told; the name holds letters, digits, ``_`` and ``-``, at most 64.
+        Sent to the model; the name has at most 64 letters, digits, ``_`` and ``-``.
     schema : Mapping
-        JSON Schema of an object, whole.
+        The complete JSON Schema of an object.
     check : callable
-        Takes a parsed reply; returns the validated object and no problems, or None and what is wrong,
-        a line each: ``$.items[0].price: …``.
+        Takes a parsed reply; returns the validated object and no problems, or None and the problems,
+        one per line: ``$.items[0].price: …``.
     """
 
     name: str
@@ -57,7 +57,7 @@ def target(schema: Any) -> Target:
     Raises
     ------
     ConfigError
-        The schema is none, is not valid, or is not that of an object.
+        It is not a schema, is invalid, or does not describe an object.
     """
     if isinstance(schema, type) and issubclass(schema, BaseModel):
         whole, check = schema.model_json_schema(), _pydantic_check(schema)
@@ -67,20 +67,20 @@ def target(schema: Any) -> Target:
             whole = dict(schema) if isinstance(schema, Mapping) else convert_to_json_schema(schema)
         except (TypeError, ValueError) as error:
             raise ConfigError(
-                f"{schema!r} is no schema: give a pydantic model class or a JSON schema (a dict)"
+                f"{schema!r} is not a schema: pass a pydantic model class or a JSON schema (a dict)"
             ) from error
         check, about = _json_check(whole), str(whole.get("description", ""))
     root = _rooted(whole)
     if root.get("type") != "object":
         raise ConfigError(
-            'the schema is not that of an object: put {"type": "object", "properties": …} around it'
+            'the schema does not describe an object: wrap it in {"type": "object", "properties": …}'
         )
     name = re.sub(r"[^a-zA-Z0-9_-]", "_", str(root.get("title") or "answer"))[:64]
     return Target(name, about or name, root, check)
 
 
 def _rooted(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Put the definition that a schema refers to as a whole in its place, as for recursive models."""
+    """Replace a schema that is only a reference, as of recursive models, by its definition."""
     reference = re.fullmatch(r"#/(\$defs|definitions)/([^/]+)", str(schema.get("$ref", "")))
     if reference is None:
         return dict(schema)
@@ -92,8 +92,8 @@ def _pydantic_check(model: type[BaseModel]) -> Callable[[Any], tuple[Any, list[s
         try:
             return model.model_validate(value), []
         except ValidationError as error:
-            found = error.errors(include_url=False, include_input=False, include_context=False)
-            return None, _first(f"{_path(problem['loc'])}: {problem['msg']}" for problem in found)
+            problems = error.errors(include_url=False, include_input=False, include_context=False)
+            return None, _first(f"{_path(problem['loc'])}: {problem['msg']}" for problem in problems)
 
     return check
 
@@ -104,18 +104,18 @@ def _json_check(schema: Mapping[str, Any]) -> Callable[[Any], tuple[Any, list[st
         from jsonschema.validators import validator_for  # type: ignore[import-untyped]
     except ImportError as error:
         raise ConfigError(
-            "checking a JSON schema needs the package jsonschema: install it, or give a pydantic model class"
+            "validating a JSON schema needs the package jsonschema: install it, or pass a pydantic class"
         ) from error
     kind = validator_for(schema, default=Draft202012Validator)
     try:
         kind.check_schema(schema)
     except SchemaError as error:
-        raise ConfigError(f"the schema is not valid: {error.json_path}: {error.message}") from error
+        raise ConfigError(f"the schema is invalid: {error.json_path}: {error.message}") from error
     validator = kind(schema, format_checker=kind.FORMAT_CHECKER)
 
     def check(value: Any) -> tuple[Any, list[str]]:
         problems = sorted(validator.iter_errors(value), key=lambda error: error.json_path)
-        return (None if problems else value), _first(f"{each.json_path}: {each.message}" for each in problems)
+        return (None if problems else value), _first(f"{p.json_path}: {p.message}" for p in problems)
 
     return check
 
@@ -125,22 +125,22 @@ def _path(steps: tuple[int | str, ...]) -> str:
 
 
 def _first(problems: Any) -> list[str]:
-    """Return the first problems, a short line each."""
+    """Return the first problems, one short line per problem."""
     lines = [" ".join(problem.split())[:300] for problem in problems]
     more = len(lines) - _MOST_PROBLEMS
     return lines if more <= 0 else [*lines[: _MOST_PROBLEMS - 1], f"… and {more + 1} more"]
 
 
 class _NotSendableError(Exception):
-    """The schema says something that Bedrock's structured output cannot be held to."""
+    """Bedrock's structured output cannot express the schema."""
 
 
 def sendable(schema: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return what of a schema Bedrock's structured output takes; None if it cannot be made to.
+    """Reduce a schema to what Bedrock's structured output accepts; return None if that is impossible.
 
-    Objects get ``additionalProperties: false``, which it asks for; keywords that it does not take go
-    into the description in words. What has no fixed shape (objects with any keys, values of any type,
-    schemas that hold themselves, references to elsewhere) cannot be sent.
+    Objects get the required ``additionalProperties: false``; unsupported keywords go into the
+    description. Schemas without a fixed shape (objects with arbitrary keys, values of any type,
+    recursive schemas, external references) cannot be sent.
 
     Examples
     --------
@@ -150,7 +150,7 @@ def sendable(schema: Mapping[str, Any]) -> dict[str, Any] | None:
     """
     definitions = {**schema.get("$defs", {}), **schema.get("definitions", {})}
     try:
-        if any(_holds_itself(name, definitions) for name in definitions):
+        if any(_is_recursive(name, definitions) for name in definitions):
             return None
         return _reduced(schema)
     except _NotSendableError:
@@ -165,14 +165,14 @@ def _reduced(node: Any) -> dict[str, Any]:
             raise _NotSendableError
         return {"$ref": node["$ref"]}
     out: dict[str, Any] = {}
-    told: list[str] = []
+    in_words: list[str] = []
     for key, value in node.items():
         if key in ("properties", "$defs", "definitions"):
-            out[key] = {name: _reduced(each) for name, each in value.items()}
+            out[key] = {name: _reduced(part) for name, part in value.items()}
         elif key == "items":
             out[key] = _reduced(value)
         elif key in ("anyOf", "oneOf", "allOf"):
-            out["allOf" if key == "allOf" else "anyOf"] = [_reduced(each) for each in value]
+            out["allOf" if key == "allOf" else "anyOf"] = [_reduced(part) for part in value]
         elif key == "additionalProperties":
             if isinstance(value, Mapping):
                 raise _NotSendableError
@@ -181,12 +181,12 @@ def _reduced(node: Any) -> dict[str, Any]:
         ):
             out[key] = value
         elif key not in _SILENT:
-            told.append(f"{key}: {json.dumps(value, ensure_ascii=False)}")
-    return _closed(out, told)
+            in_words.append(f"{key}: {json.dumps(value, ensure_ascii=False)}")
+    return _closed(out, in_words)
 
 
-def _closed(out: dict[str, Any], told: list[str]) -> dict[str, Any]:
-    """Return a reduced schema with its objects closed, and what it could not keep in words."""
+def _closed(out: dict[str, Any], in_words: list[str]) -> dict[str, Any]:
+    """Forbid additional properties in a reduced schema, and add unsupported keywords to its description."""
     kinds = out.get("type", "object" if "properties" in out else None)
     kinds = kinds if isinstance(kinds, list) else [kinds]
     if "object" in kinds:
@@ -197,20 +197,20 @@ def _closed(out: dict[str, Any], told: list[str]) -> dict[str, Any]:
         out
     ):
         raise _NotSendableError
-    if told:
-        out["description"] = "; ".join(part for part in (out.get("description", ""), *told) if part)
+    if in_words:
+        out["description"] = "; ".join(part for part in (out.get("description", ""), *in_words) if part)
     return out
 
 
-def _holds_itself(name: str, definitions: Mapping[str, Any]) -> bool:
-    """Tell whether a definition refers to itself, straight or through others."""
+def _is_recursive(name: str, definitions: Mapping[str, Any]) -> bool:
+    """Return whether a definition refers to itself, directly or through others."""
     seen: set[str] = set()
     todo = [name]
     while todo:
-        written = json.dumps(definitions.get(todo.pop(), {}))
-        for found in set(re.findall(r'"\$ref": "#/(?:\$defs|definitions)/([^"/]+)"', written)) - seen:
-            if found == name:
+        definition = json.dumps(definitions.get(todo.pop(), {}))
+        for reference in set(re.findall(r'"\$ref": "#/(?:\$defs|definitions)/([^"/]+)"', definition)) - seen:
+            if reference == name:
                 return True
-            seen.add(found)
-            todo.append(found)
+            seen.add(reference)
+            todo.append(reference)
     return False

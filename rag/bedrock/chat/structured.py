@@ -1,8 +1,8 @@
-"""Answers in a given form: asked for in the way the model keeps to best, checked whole, and repaired.
+"""Structured output: request it by the model's most reliable mechanism, validate it, and repair it.
 
-Where the model has structured output (``outputConfig``), its reply is that; else it is made to call a
-tool whose input has the form. Either way the reply is validated here against the whole schema, and one
-that does not fit goes back to the model with what is wrong, a bounded number of times.
+A model with structured output (``outputConfig``) is sent the schema; any other model is made to call a
+tool whose input has the schema. Each reply is validated here against the whole schema. An invalid reply
+goes back to the model with its problems, a limited number of times.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any, Protocol, TypedDict, runtime_checkable
 
-from langchain_core.language_models import LanguageModelInput
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage, convert_to_messages
 from langchain_core.messages.ai import UsageMetadata, add_usage
 from langchain_core.prompt_values import PromptValue
@@ -27,33 +27,47 @@ from rag.generation.models import model_of
 from rag.usage.collector import calls_for, purpose
 
 _FENCE = re.compile(r"\s*```(?:json)?\s*\n(.*)\n\s*```\s*", re.DOTALL)
-# Why a reply is none: as Bedrock and other makers name it, and what to do. Asking again would not help.
+# Stop reasons, by Bedrock and other providers, after which a reply is unusable and a repair pointless.
 _NO_REPLY = {
     "max_tokens": "the reply is cut, so it is not read: raise max_tokens",
     "length": "the reply is cut, so it is not read: raise max_tokens",
-    "model_context_window_exceeded": "the reply is cut, as the context window is full: send less",
-    "refusal": "the model refused to reply: ask for something else",
-    "content_filtered": "a content filter held the reply back: ask for something else",
-    "content_filter": "a content filter held the reply back: ask for something else",
+    "model_context_window_exceeded": "the reply is cut because the context window is full: send less",
+    "refusal": "the model refused to reply: rephrase the request",
+    "content_filtered": "a content filter withheld the reply: rephrase the request",
+    "content_filter": "a content filter withheld the reply: rephrase the request",
     "guardrail_intervened": "a guardrail blocked the reply: see its trace",
 }
 
 
+@runtime_checkable
+class _TakesOutputConfig(Protocol):
+    """ChatBedrockConverse, in a version that knows structured output."""
+
+    output_config: dict[str, Any] | None
+
+
+@runtime_checkable
+class _NamesToolChoices(Protocol):
+    """ChatBedrockConverse: with thinking enabled, some models cannot be made to call a tool."""
+
+    supports_tool_choice_values: Sequence[str] | None
+
+
 class Raw(TypedDict):
-    """What comes with ``include_raw=True``.
+    """The result with ``include_raw=True``.
 
     Attributes
     ----------
     raw : AIMessage
         The last reply.
     parsed : Any
-        The validated object; None where there is none.
+        The validated object, or None.
     parsing_error : GenerationError or None
-        Why there is none.
+        Why there is no object.
     attempts : tuple of AIMessage
         All replies, in order.
     usage : UsageMetadata or None
-        The tokens of all of them; None where the model does not tell.
+        The tokens of all replies; None if the model does not report them.
     """
 
     raw: AIMessage
@@ -65,16 +79,16 @@ class Raw(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """A model that has been told the form, and whether it replies by a tool call."""
+    """A model bound to a schema, and whether it replies by a tool call."""
 
     model: Runnable[LanguageModelInput, Any]
-    wanted: Target
+    target: Target
     by_tool: bool
-    who: str
+    model_name: str
 
 
 class _Structured(RunnableLambda[LanguageModelInput, Any]):
-    """Asks a chat model inside; its calls are reported, so a budget need not know this by name."""
+    """Calls a chat model, which reports its calls, so budgets count them."""
 
     reports_calls = True
 
@@ -82,32 +96,32 @@ class _Structured(RunnableLambda[LanguageModelInput, Any]):
 def structured(
     llm: Any, schema: Any, *, repairs: int = 2, include_raw: bool = False
 ) -> Runnable[LanguageModelInput, Any]:
-    """Return a runnable that gives a validated object.
+    """Return a runnable that returns a validated object.
 
     Parameters
     ----------
     llm : BaseChatModel
-        Any chat model of LangChain's with structured output of Bedrock's, or with tools.
+        Any LangChain chat model with Bedrock's structured output, or with tools.
     schema : pydantic model class or JSON Schema
-        Of an object. A model class gives its instances; a JSON schema gives dicts. All of it is
-        checked, also what a request cannot say.
+        Schema of an object. A model class yields its instances, a JSON schema dicts. Replies are
+        validated against the whole schema, including keywords that a request cannot express.
     repairs : int
-        Most further calls for a reply that does not fit, at least 0. All calls are paid for.
+        Most further calls after an invalid reply, at least 0. All calls are paid for.
     include_raw : bool
-        Give a `Raw` dict instead of the object, and do not raise for a reply that does not fit.
+        Return a `Raw` dict instead of the object, and do not raise for an invalid reply.
 
     Raises
     ------
     ConfigError
-        The schema or `repairs` is wrong, or the model takes no tools.
+        The schema or `repairs` is invalid, or the model does not support tools.
     GenerationError
-        When it runs: the reply is cut or refused, or did not fit to the last.
+        When run: the reply is cut or refused, or still invalid after all repairs.
 
     Notes
     -----
-    The model cites nothing in such a reply: native citations and structured output exclude each other,
-    so send documents as text. Where a model that thinks cannot be made to call a tool, it is asked to,
-    and a reply without a call is repaired like any other.
+    Native citations and structured output exclude each other, so send documents as text. A thinking
+    model that cannot be forced to call a tool is asked to; a reply without a call is repaired like any
+    other invalid reply.
 
     Examples
     --------
@@ -118,132 +132,133 @@ def structured(
     """
     if repairs < 0:
         raise ConfigError(f"repairs is {repairs}: set it to 0 or more")
-    form = _told(llm, target(schema), schema)
+    form = _bound(llm, target(schema), schema)
 
     def run(messages: LanguageModelInput, config: RunnableConfig) -> Any:
-        result = _ask(form, _messages(messages), repairs, config)
+        result = _call(form, _messages(messages), repairs, config)
         if include_raw:
             return result
         if result["parsing_error"] is not None:
             raise result["parsing_error"]
         return result["parsed"]
 
-    return _Structured(run, name=f"structured {form.wanted.name}")
+    return _Structured(run, name=f"structured {form.target.name}")
 
 
-def _told(llm: Any, wanted: Target, schema: Any) -> _Form:
-    """Tell a model the form, by the first way that it has."""
-    who = model_of(llm) or type(llm).__name__
-    able = (getattr(llm, "profile", None) or {}).get("structured_output") and hasattr(llm, "output_config")
-    sent = sendable(wanted.schema) if able else None
-    if sent is not None:
-        described = {
-            "schema": json.dumps(sent, ensure_ascii=False), "name": wanted.name,
-            "description": wanted.description,
-        }  # fmt: skip
-        form = {"type": "json_schema", "structure": {"jsonSchema": described}}
-        bound = llm.bind(output_config={**(llm.output_config or {}), "textFormat": form})
-        return _Form(bound.bind(**_traced(schema, wanted, "json_schema")), wanted, False, who)
-    told = f"Give your answer by calling this tool. {wanted.description}"
-    function = {"name": wanted.name, "description": told, "parameters": dict(wanted.schema)}
-    # Those of ChatBedrockConverse; with thinking enabled, some models must not be made to call a tool.
-    choices = getattr(llm, "supports_tool_choice_values", ("tool",)) or ()
-    choice = wanted.name if "tool" in choices else "any" if "any" in choices else None
+def _bound(llm: Any, target: Target, schema: Any) -> _Form:
+    """Bind the schema to a model as structured output if possible, else as a tool."""
+    name = model_of(llm) or type(llm).__name__
+    if isinstance(llm, BaseChatModel) and isinstance(llm, _TakesOutputConfig):
+        supported = (llm.profile or {}).get("structured_output")
+        request_schema = sendable(target.schema) if supported else None
+        if request_schema is not None:
+            json_schema = {
+                "schema": json.dumps(request_schema, ensure_ascii=False), "name": target.name,
+                "description": target.description,
+            }  # fmt: skip
+            format_ = {"type": "json_schema", "structure": {"jsonSchema": json_schema}}
+            bound = llm.bind(output_config={**(llm.output_config or {}), "textFormat": format_})
+            return _Form(bound.bind(**_traced(schema, target, "json_schema")), target, False, name)
+    description = f"Give your answer by calling this tool. {target.description}"
+    function = {"name": target.name, "description": description, "parameters": dict(target.schema)}
+    choices = llm.supports_tool_choice_values or () if isinstance(llm, _NamesToolChoices) else ("tool",)
+    choice = target.name if "tool" in choices else "any" if "any" in choices else None
     try:
         bound = llm.bind_tools([{"type": "function", "function": function}], tool_choice=choice)
     except (NotImplementedError, AttributeError) as error:
         raise ConfigError(
-            f"{who} takes no tools and has no structured output: choose another model"
+            f"{name} supports neither tools nor structured output: choose another model"
         ) from error
-    return _Form(bound.bind(**_traced(schema, wanted, "function_calling")), wanted, True, who)
+    return _Form(bound.bind(**_traced(schema, target, "function_calling")), target, True, name)
 
 
-def _traced(schema: Any, wanted: Target, method: str) -> dict[str, Any]:
-    """Return what LangChain's tracers are told of the form; chat models do not send it."""
+def _traced(schema: Any, target: Target, method: str) -> dict[str, Any]:
+    """Return the schema for LangChain's tracers; chat models do not send it."""
     try:
-        told = convert_to_json_schema(schema)
-    except (TypeError, ValueError):  # one without a title, for instance
-        told = dict(wanted.schema)
-    return {"ls_structured_output_format": {"kwargs": {"method": method}, "schema": told}}
+        traced = convert_to_json_schema(schema)
+    except (TypeError, ValueError):  # for instance a schema without a title
+        traced = dict(target.schema)
+    return {"ls_structured_output_format": {"kwargs": {"method": method}, "schema": traced}}
 
 
-def _ask(form: _Form, messages: list[BaseMessage], repairs: int, config: RunnableConfig) -> Raw:
-    """Ask until a reply fits, or there are no more repairs."""
+def _call(form: _Form, messages: list[BaseMessage], repairs: int, config: RunnableConfig) -> Raw:
+    """Call the model until a reply is valid or the repairs are used up."""
     attempts: list[AIMessage] = []
     parsed, error = None, None
     for _ in range(repairs + 1):
         with calls_for("repair" if attempts else purpose()):
             reply = form.model.invoke(messages, config)
         attempts.append(reply)
-        ended = _NO_REPLY.get(_stop_reason(reply))
-        if ended:
-            parsed, error = None, GenerationError(f"{form.who}: {ended}", elsewhere=False, strike=False)
+        unusable = _NO_REPLY.get(_stop_reason(reply))
+        if unusable:
+            line = f"{form.model_name}: {unusable}"
+            parsed, error = None, GenerationError(line, elsewhere=False, strike=False)
             break
         parsed, problems = _read(reply, form)
         if not problems:
             error = None
             break
-        error = _misfit(form, len(attempts), problems)
-        messages = [*messages, *_returned(reply, form, problems)]
+        error = _invalid(form, len(attempts), problems)
+        messages = [*messages, *_repair_request(reply, problems)]
     usages = [reply.usage_metadata for reply in attempts]
     usage = functools.reduce(add_usage, usages) if any(usages) else None
     return Raw(raw=attempts[-1], parsed=parsed, parsing_error=error, attempts=tuple(attempts), usage=usage)
 
 
 def _read(reply: AIMessage, form: _Form) -> tuple[Any, list[str]]:
-    """Return what a reply says in the form, and what is wrong with it."""
+    """Return a reply's validated object, and the reply's problems."""
     if form.by_tool:
-        calls = [call for call in reply.tool_calls if call["name"] == form.wanted.name]
+        calls = [call for call in reply.tool_calls if call["name"] == form.target.name]
         if len(calls) > 1:
-            return None, [f"$: {len(calls)} calls of {form.wanted.name}: make one that holds all"]
+            return None, [f"$: {len(calls)} calls of {form.target.name}: make one call with everything"]
         if calls:
-            return form.wanted.check(calls[0]["args"])
+            return form.target.check(calls[0]["args"])
         if reply.invalid_tool_calls:
-            return None, [f"$: the input of {form.wanted.name} is no valid JSON"]
+            return None, [f"$: the input of {form.target.name} is not valid JSON"]
     text = str(reply.text)
     fenced = _FENCE.fullmatch(text)
     try:
         value = json.loads(fenced[1] if fenced else text, parse_constant=_refuse)
     except ValueError as error:
-        how = f"call the tool {form.wanted.name}" if form.by_tool else "reply with JSON alone"
+        how = f"call the tool {form.target.name}" if form.by_tool else "reply with JSON alone"
         return None, [f"$: {how} ({error})"]
-    return form.wanted.check(value)
+    return form.target.check(value)
 
 
 def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not JSON")
 
 
-def _returned(reply: AIMessage, form: _Form, problems: Sequence[str]) -> list[BaseMessage]:
-    """Return a reply that did not fit, and what is wrong with it, as messages to go on from."""
-    said = (
+def _repair_request(reply: AIMessage, problems: Sequence[str]) -> list[BaseMessage]:
+    """Return an invalid reply and its problems as messages that continue the conversation."""
+    request = (
         "This does not fit the schema:\n" + "\n".join(problems) + "\nGive the whole answer again, corrected."
     )
     calls = [*reply.tool_calls, *reply.invalid_tool_calls]
-    if calls:  # each must have its result
-        results = [ToolMessage(said, tool_call_id=str(call["id"]), status="error") for call in calls]
+    if calls:  # every tool call needs a result
+        results = [ToolMessage(request, tool_call_id=str(call["id"]), status="error") for call in calls]
         return [reply, *results]
-    if not str(reply.text).strip():  # an empty message would be refused: the same is asked again
+    if not str(reply.text).strip():  # Bedrock refuses empty messages: repeat the original request
         return []
-    return [reply, HumanMessage(said)]
+    return [reply, HumanMessage(request)]
 
 
-def _misfit(form: _Form, calls: int, problems: Sequence[str]) -> GenerationError:
+def _invalid(form: _Form, calls: int, problems: Sequence[str]) -> GenerationError:
     after = f"after {calls} calls " if calls > 1 else ""
     return GenerationError(
-        f"{form.who}: {after}the reply does not fit the schema {form.wanted.name}: "
-        f"{'; '.join(problems[:3])}: simplify the schema, say more in its descriptions, or raise repairs",
+        f"{form.model_name}: {after}the reply does not fit the schema {form.target.name}: "
+        f"{'; '.join(problems[:3])}: simplify the schema, add descriptions to it, or raise repairs",
         strike=False,
     )
 
 
 def _stop_reason(reply: AIMessage) -> str:
-    said = reply.response_metadata
+    metadata = reply.response_metadata
     names = ("stopReason", "stop_reason", "finish_reason")
-    return next((str(said[name]) for name in names if said.get(name)), "")
+    return next((str(metadata[name]) for name in names if metadata.get(name)), "")
 
 
-def _messages(given: LanguageModelInput) -> list[BaseMessage]:
-    if isinstance(given, PromptValue):
-        return given.to_messages()
-    return [HumanMessage(given)] if isinstance(given, str) else convert_to_messages(given)
+def _messages(value: LanguageModelInput) -> list[BaseMessage]:
+    if isinstance(value, PromptValue):
+        return value.to_messages()
+    return [HumanMessage(value)] if isinstance(value, str) else convert_to_messages(value)

@@ -1,4 +1,4 @@
-"""What the embedders on Bedrock have in common: limits, many calls at once, what it cost."""
+"""The base of the embedders on Bedrock: limits of texts, concurrent calls, and costs."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from langchain_core.embeddings import Embeddings
 from rag.bedrock import models
 from rag.bedrock.runtime.client import client as make_client
 from rag.bedrock.runtime.client import explain
-from rag.bedrock.runtime.dispatch import GivenUp, Patience, Sending
-from rag.bedrock.runtime.rate_limiter import Pace
+from rag.bedrock.runtime.dispatch import Dispatcher, GivenUp, Patience
+from rag.bedrock.runtime.rate_limiter import RateLimiter
 from rag.core.answers import Usage
 from rag.core.errors import ConfigError, EmbeddingError
 from rag.core.text import sentences
@@ -30,27 +30,27 @@ from rag.usage.tokens import estimate_all, estimate_tokens
 
 Vectors = npt.NDArray[np.float32]
 
-#: The embedders' tokenizers are not public; the earlier Claude models' takes no fewer (AWS's user guide
-#: speaks of 4.7 characters a token for Titan in English, November 2026; these have about 4).
-_LIKE = "anthropic.claude-3-haiku-20240307-v1:0"
+#: Model whose token estimates stand for the embedders', whose tokenizers are not public. It counts no
+#: fewer: about 4 characters per token, and Titan 4.7 in English (Bedrock User Guide, November 2026).
+_ESTIMATED_AS = "anthropic.claude-3-haiku-20240307-v1:0"
 _SPACE = re.compile(r"\s+")
 
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """A text that goes out whole, or a part of one: of which text, and the part's length."""
+    """A text or a part of one: the text's position in the request, and its number of parts."""
 
     position: int
     text: str
-    of: int = 1
+    parts: int = 1
 
 
 class BedrockEmbeddings(Embeddings):
-    """An embedding model behind bedrock-runtime's InvokeModel.
+    """An embedding model called by bedrock-runtime's InvokeModel.
 
-    Each kind of model says what its requests and replies look like; the rest is here. Calls go out
-    as fast as the account's quota admits, measured as it goes (`rag.bedrock.runtime.rate_limiter`), and a
-    failed one is tried again (`rag.bedrock.runtime.dispatch`), by nobody else.
+    A subclass defines the requests and replies of its model. Calls are sent as fast as the account's
+    quota admits, which `rag.bedrock.runtime.rate_limiter` measures; `rag.bedrock.runtime.dispatch` alone
+    retries failed calls.
 
     Parameters
     ----------
@@ -61,32 +61,31 @@ class BedrockEmbeddings(Embeddings):
     region, endpoint_url : str, optional
         As boto3 takes them; by default from the environment.
     concurrency : int
-        Calls under way at once, at the most; so many a kill can lose.
+        Maximum concurrent calls, hence the most that a crash can lose.
     requests_per_minute : float, optional
-        Never send faster than this. Not needed to keep within a quota; to leave room for others.
+        Most calls per minute. Not needed to respect a quota, but to leave part of it to others.
     long : {"refuse", "pool"}
-        What is done with a text over the model's limit: it is refused, or divided between sentences
-        or words, and its vector is the mean of its parts' vectors, weighted by their lengths, of
-        length 1. It is never cut.
+        How to treat a text above the model's limit: refuse it, or split it between sentences or words
+        and return the normalised mean of the parts' vectors, weighted by length. It is never truncated.
     patience : Patience, optional
-        When a failed call is given up.
+        When to give up a failing call.
     timeout_s : float
-        How long the service may be silent.
+        Most seconds between two reads of a reply.
     client : optional
-        A bedrock-runtime client to use instead of one of its own. One that tries again by itself
-        hides throttling from the pace.
+        A bedrock-runtime client; by default it creates one. A client with its own retries hides
+        throttling from the rate limiter.
 
     Raises
     ------
     ConfigError
-        An argument is wrong.
+        An argument is invalid.
 
     Attributes
     ----------
     model : str
-        What is called.
+        The id in each call.
     input_tokens : int
-        Of all calls so far.
+        Tokens of all calls so far.
     """
 
     name: ClassVar[str]
@@ -97,8 +96,8 @@ class BedrockEmbeddings(Embeddings):
     MAX_TOKENS: ClassVar[int]
     CALL_TEXTS: ClassVar[int] = 1
     CALL_CHARS: ClassVar[int] = 1
-    #: What a common quota of 6,000 calls a minute makes with chunks of 400 tokens.
     reports_calls = True
+    #: From a common quota of 6,000 calls a minute, with chunks of 400 tokens.
     tokens_per_second = 40_000.0
 
     def __init__(
@@ -119,9 +118,9 @@ class BedrockEmbeddings(Embeddings):
             *most, last = map(str, self.SIZES)
             raise ConfigError(f"{self._title} has {', '.join(most)} or {last} dimensions, not {dimensions}")
         if concurrency < 1:
-            raise ConfigError(f"concurrency is {concurrency}: give at least 1")
+            raise ConfigError(f"concurrency is {concurrency}: set it to 1 or more")
         if requests_per_minute is not None and not requests_per_minute > 0:
-            raise ConfigError(f"requests_per_minute is {requests_per_minute}: give more than 0, or none")
+            raise ConfigError(f"requests_per_minute is {requests_per_minute}: set it above 0, or omit it")
         if long not in ("refuse", "pool"):
             raise ConfigError(f"long is {long!r}: set it to 'refuse' or 'pool'")
         self.dimensions, self.concurrency, self.long = dimensions, concurrency, long
@@ -130,24 +129,26 @@ class BedrockEmbeddings(Embeddings):
         self.input_tokens = 0
         price = BUILT_IN.find(self.model)
         self.usd_per_million_tokens = price.input if price else 0.0
-        self._pace = Pace(requests_per_minute)
+        self._limiter = RateLimiter(requests_per_minute)
         self._patience = patience or Patience()
-        self._client, self._where, self._timeout_s = client, (region, endpoint_url), timeout_s
+        self._client, self._endpoint, self._timeout_s = client, (region, endpoint_url), timeout_s
         self._lock = threading.Lock()
 
     @classmethod
     def argument_names(cls) -> set[str]:
-        """Return the names of all arguments, those of the base class among them."""
-        makers = (vars(each)["__init__"] for each in cls.__mro__ if issubclass(each, BedrockEmbeddings)
-                  and "__init__" in vars(each))  # fmt: skip
-        found = {name: p.kind for make in makers for name, p in inspect.signature(make).parameters.items()}
-        return {name for name, kind in found.items() if name != "self" and kind is not Parameter.VAR_KEYWORD}
+        """Return the names of all arguments, including the base class's."""
+        kinds: dict[str, Any] = {}
+        for base in cls.__mro__:
+            if issubclass(base, BedrockEmbeddings) and "__init__" in vars(base):
+                parameters = inspect.signature(vars(base)["__init__"]).parameters
+                kinds |= {name: parameter.kind for name, parameter in parameters.items()}
+        return {name for name, kind in kinds.items() if name != "self" and kind is not Parameter.VAR_KEYWORD}
 
-    # ------------------------------------------------------------- what each model says of itself
+    # ------------------------------------------------------------------- what a subclass defines
 
     @property
     def fingerprint(self) -> str:
-        """Name all that decides a vector; a profile of the same model does not."""
+        """Everything that determines a vector; which inference profile is called does not."""
         known = models.find(self.model)
         pooled = " long=pool" if self.long == "pool" else ""
         return f"{known.id if known else self.model} {self._settings}{pooled}"
@@ -161,19 +162,19 @@ class BedrockEmbeddings(Embeddings):
         return self.name.capitalize()
 
     def _body(self, texts: Sequence[str], *, question: bool) -> dict[str, Any]:
-        """Return the request for some texts, `CALL_TEXTS` at the most."""
+        """Return the request for up to `CALL_TEXTS` texts."""
         raise NotImplementedError
 
     def _rows(self, reply: Mapping[str, Any]) -> Any:
-        """Return a reply's vectors, one for each text; a KeyError or TypeError says that it has none."""
+        """Return a reply's vectors, one per text; raise KeyError or TypeError if there are none."""
         raise NotImplementedError
 
     def _tokens(self, reply: Mapping[str, Any], headers: Mapping[str, str], texts: Sequence[str]) -> int:
-        """Return what is billed: as the reply says, or an estimate."""
-        said = headers.get("x-amzn-bedrock-input-token-count")
-        return int(said) if said else sum(self.count_tokens(texts))
+        """Return the billed tokens, from the reply or else estimated."""
+        count = headers.get("x-amzn-bedrock-input-token-count")
+        return int(count) if count else sum(self.count_tokens(texts))
 
-    # ----------------------------------------------------------------------------- LangChain's face
+    # ------------------------------------------------------------------------ LangChain's interface
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Return a vector per text, in order."""
@@ -182,11 +183,11 @@ class BedrockEmbeddings(Embeddings):
 
     def embed_query(self, text: str) -> list[float]:
         """Return a question's vector."""
-        [[(_, vector)]] = self._embed([text], question=True)
-        made: list[float] = vector.tolist()
-        return made
+        [[(_, row)]] = self._embed([text], question=True)
+        vector: list[float] = row.tolist()
+        return vector
 
-    # ------------------------------------------------------------------------------------- our face
+    # ------------------------------------------------------------------------------ rag's interface
 
     def vectors(self, texts: Sequence[str]) -> Vectors:
         """Return the texts' vectors, ``(len(texts), dimensions)`` float32, in order."""
@@ -197,11 +198,11 @@ class BedrockEmbeddings(Embeddings):
         return out
 
     def embed_each(self, texts: Sequence[str]) -> Iterator[list[tuple[int, Vectors]]]:
-        """Embed texts, and give their vectors as they come.
+        """Embed texts, and yield their vectors as they arrive.
 
-        While a group is being worked on, nothing new is sent beyond `concurrency` calls, that group
-        included: what is stored before the next group is asked for is never paid for again, and a
-        kill loses `concurrency` calls at the most.
+        Calls in progress and the group last yielded are together never more than `concurrency` calls.
+        So a caller that stores each group before it requests the next one never pays for it again, and
+        a crash loses at most `concurrency` calls.
 
         Parameters
         ----------
@@ -216,8 +217,8 @@ class BedrockEmbeddings(Embeddings):
         Raises
         ------
         EmbeddingError
-            A text is blank or too long, before anything is sent; or a call failed for good, after
-            all that was paid for has been given out.
+            A text is blank or too long, raised before any call; or a call failed permanently, raised
+            after all vectors that were paid for.
 
         Examples
         --------
@@ -227,11 +228,11 @@ class BedrockEmbeddings(Embeddings):
         return self._embed(texts, question=False)
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Estimate tokens, high rather than low; the model's tokenizer is not public."""
-        return estimate_all(texts, _LIKE)
+        """Estimate tokens, on the high side; the model's tokenizer is not public."""
+        return estimate_all(texts, _ESTIMATED_AS)
 
     def request_body(self, text: str) -> dict[str, Any]:
-        """Return InvokeModel's body for one document, as a line of a batch job holds it."""
+        """Return InvokeModel's body for one document, also used in a batch job's lines."""
         self._check(0, text)
         return self._body([text], question=False)
 
@@ -241,7 +242,7 @@ class BedrockEmbeddings(Embeddings):
         Raises
         ------
         EmbeddingError
-            It holds none, or one of another length, or one that is not finite.
+            It holds no vector, or one of another length, or numbers that are not finite.
         """
         row: Vectors = self._read(output, 1)[0]
         return row
@@ -255,18 +256,18 @@ class BedrockEmbeddings(Embeddings):
         if self._client is None:
             self._connect()
         calls = list(self._calls(pieces))
-        billed: list[int] = []  # tokens of each call that was answered; threads append to it
-        sending = Sending(
-            calls, lambda call: self._invoke([piece.text for piece in call], question, billed), self._pace,
-            concurrency=self.concurrency, patience=self._patience,
+        billed: list[int] = []  # tokens of each answered call; several threads append to it
+        dispatcher = Dispatcher(
+            calls, lambda call: self._invoke([piece.text for piece in call], question, billed),
+            self._limiter, concurrency=self.concurrency, patience=self._patience,
         )  # fmt: skip
         parts: dict[int, list[tuple[int, Vectors]]] = {}
         with paid_call(self.model, "embed", input_tokens=lambda: sum(self.count_tokens(texts))) as paid:
             try:
-                with contextlib.closing(sending.results()) as arriving:
-                    for results in arriving:
+                with contextlib.closing(dispatcher.results()) as groups:
+                    for results in groups:
                         pairs = [pair for call, rows in results for pair in zip(call, rows, strict=True)]
-                        group = list(_whole(pairs, parts))
+                        group = list(_complete(pairs, parts))
                         if group:
                             yield group
             except GivenUp as failure:
@@ -293,11 +294,11 @@ class BedrockEmbeddings(Embeddings):
         )  # fmt: skip
         headers = reply["ResponseMetadata"]["HTTPHeaders"]
         try:
-            found: dict[str, Any] = json.loads(reply["body"].read())
+            body: dict[str, Any] = json.loads(reply["body"].read())
         except ValueError as error:
-            raise EmbeddingError(f"{self.model}: the reply is not JSON: try again") from error
-        rows = self._read(found, len(texts))
-        tokens = self._tokens(found, headers, texts)
+            raise EmbeddingError(f"{self.model}: the reply is not JSON: retry") from error
+        rows = self._read(body, len(texts))
+        tokens = self._tokens(body, headers, texts)
         billed.append(tokens)
         with self._lock:
             self.input_tokens += tokens
@@ -310,15 +311,15 @@ class BedrockEmbeddings(Embeddings):
             rows = np.zeros(0, np.float32)
         if rows.shape != (count, self.dimensions) or not np.isfinite(rows).all():
             raise EmbeddingError(
-                f"{self.model}: the reply holds no {count} vectors of {self.dimensions} dimensions: "
-                "check that the model is the one that is meant"
+                f"{self.model}: the reply does not hold {count} vectors of {self.dimensions} dimensions: "
+                "check the model id"
             )
         return rows
 
     def _connect(self) -> None:
         with self._lock:
             if self._client is None:
-                region, endpoint_url = self._where
+                region, endpoint_url = self._endpoint
                 self._client = make_client(
                     "bedrock-runtime", region=region, endpoint_url=endpoint_url, validate=False,
                     connections=self.concurrency, timeout_s=self._timeout_s,
@@ -336,47 +337,47 @@ class BedrockEmbeddings(Embeddings):
 
     def _check(self, position: int, text: str) -> None:
         if not text.strip():
-            raise EmbeddingError(f"text {position} is blank: leave it out, as it has no meaning to embed")
+            raise EmbeddingError(f"text {position} is blank: omit it")
         if not self._fits(text):
             raise EmbeddingError(
                 f"text {position} ({text[:40]!r}…) has {len(text)} characters, about "
-                f"{estimate_tokens(text, _LIKE)} tokens: "
+                f"{estimate_tokens(text, _ESTIMATED_AS)} tokens: "
                 f"{self._title} takes up to {self.MAX_CHARS} characters and {self.MAX_TOKENS} tokens; "
-                "let the chunker make smaller chunks, or set long = 'pool'"
+                "configure smaller chunks, or set long = 'pool'"
             )
 
     def _fits(self, text: str) -> bool:
-        # No character is more than four tokens, so most texts need not be estimated.
+        # A character is at most four tokens, so most texts need no estimate.
         if len(text) > self.MAX_CHARS:
             return False
-        return 4 * len(text) <= self.MAX_TOKENS or estimate_tokens(text, _LIKE) <= self.MAX_TOKENS
+        return 4 * len(text) <= self.MAX_TOKENS or estimate_tokens(text, _ESTIMATED_AS) <= self.MAX_TOKENS
 
     def _parts(self, text: str) -> Iterator[str]:
-        """Divide a text that is too long, between sentences where it can, else between words."""
+        """Split a text that is too long between sentences if possible, else between words."""
         if self._fits(text):
             yield text
             return
         cut = middle = len(text) // 2
         for borders in ([start for start, _ in sentences(text)], [m.end() for m in _SPACE.finditer(text)]):
-            near = [at for at in borders if 0.1 < at / len(text) < 0.9]
-            if near:
-                cut = min(near, key=lambda at: abs(at - middle))
+            central = [at for at in borders if 0.1 < at / len(text) < 0.9]
+            if central:
+                cut = min(central, key=lambda at: abs(at - middle))
                 break
         yield from self._parts(text[:cut])
         yield from self._parts(text[cut:])
 
 
-def _whole(
+def _complete(
     arrived: Sequence[tuple[_Piece, Vectors]], parts: dict[int, list[tuple[int, Vectors]]]
 ) -> Iterator[tuple[int, Vectors]]:
-    """Yield the vectors of whole texts; keep those of parts in `parts` until the last has come."""
+    """Yield the vectors of complete texts; collect vectors of parts in `parts` until the last arrives."""
     for piece, row in arrived:
-        if piece.of == 1:
+        if piece.parts == 1:
             yield piece.position, row
             continue
-        beside = parts.setdefault(piece.position, [])
-        beside.append((len(piece.text), row))
-        if len(beside) == piece.of:
+        collected = parts.setdefault(piece.position, [])
+        collected.append((len(piece.text), row))
+        if len(collected) == piece.parts:
             yield piece.position, _pooled(parts.pop(piece.position))
 
 

@@ -1,4 +1,4 @@
-"""Cohere Embed v4: up to 96 texts a call, documents and questions told apart."""
+"""Cohere Embed v4: up to 96 texts per call, with different vectors for documents and questions."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from rag.bedrock.embeddings.base import BedrockEmbeddings
 
 
 class CohereEmbeddings(BedrockEmbeddings):
-    """Cohere Embed v4 through bedrock-runtime's InvokeModel.
+    """Cohere Embed v4 by bedrock-runtime's InvokeModel.
 
-    Several texts go in one call, and a call that fails is tried again whole.
+    A call holds several texts, and is retried as a whole.
 
     Parameters
     ----------
     dimensions : {256, 512, 1024, 1536}
     concurrency : int
-        Calls under way at once, at the most, of up to 96 texts each.
+        Maximum concurrent calls, of up to 96 texts.
     **more
-        As in `rag.bedrock.embeddings.base.BedrockEmbeddings`: model (many regions have it as the profile
-        ``global.cohere.embed-v4:0`` only), region, endpoint_url, requests_per_minute, long, patience,
+        As in `rag.bedrock.embeddings.base.BedrockEmbeddings`: model (many regions offer only the profile
+        ``global.cohere.embed-v4:0``), region, endpoint_url, requests_per_minute, long, patience,
         timeout_s, client.
 
     Examples
@@ -29,8 +29,8 @@ class CohereEmbeddings(BedrockEmbeddings):
     'cohere.embed-v4:0 dimensions=512 input_type=search_document'
     """
 
-    # Fields and limits: Bedrock User Guide, "Cohere Embed v4", read November 2026; the tokens are those
-    # of one text. That a call has no more than one text may have is our caution: no limit is named.
+    # Fields and limits: Bedrock User Guide, "Cohere Embed v4", November 2026; the tokens are those of
+    # one text. The guide names no limit for a call; CALL_CHARS is a cautious choice.
     name = "cohere"
     MODEL = "cohere.embed-v4:0"
     SIZES = (256, 512, 1024, 1536)
@@ -51,5 +51,5 @@ class CohereEmbeddings(BedrockEmbeddings):
         }  # fmt: skip
 
     def _rows(self, reply: Mapping[str, Any]) -> Any:
-        found = reply["embeddings"]
-        return found["float"] if isinstance(found, Mapping) else found
+        embeddings = reply["embeddings"]
+        return embeddings["float"] if isinstance(embeddings, Mapping) else embeddings

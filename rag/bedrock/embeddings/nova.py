@@ -1,4 +1,4 @@
-"""Amazon Nova Multimodal Embeddings, for text: one text a call, documents and questions told apart."""
+"""Amazon Nova Multimodal Embeddings for text: one text per call, with a purpose for each use."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from rag.core.errors import EmbeddingError
 
 
 class NovaEmbeddings(BedrockEmbeddings):
-    """Amazon Nova Multimodal Embeddings through bedrock-runtime's InvokeModel.
+    """Amazon Nova Multimodal Embeddings by bedrock-runtime's InvokeModel.
 
-    Its replies do not say how many tokens they cost: where there is no header of them, they are
-    estimated, high rather than low.
+    Its replies do not state their tokens; if the header with them is missing, too, they are estimated
+    on the high side.
 
     Parameters
     ----------
@@ -51,10 +51,10 @@ class NovaEmbeddings(BedrockEmbeddings):
         }
 
     def _rows(self, reply: Mapping[str, Any]) -> Any:
-        found = reply["embeddings"][0]
-        if found.get("truncatedCharLength"):  # which "NONE" should rule out
+        result = reply["embeddings"][0]
+        if result.get("truncatedCharLength"):  # truncationMode NONE should prevent it
             raise EmbeddingError(
-                f"{self.model}: the text was cut after {found['truncatedCharLength']} characters: let the "
-                "chunker make smaller chunks"
+                f"{self.model}: the text was truncated after {result['truncatedCharLength']} characters: "
+                "configure smaller chunks"
             )
-        return [found["embedding"]]
+        return [result["embedding"]]

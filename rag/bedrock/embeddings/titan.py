@@ -1,4 +1,4 @@
-"""Titan Text Embeddings v2: one text a call."""
+"""Titan Text Embeddings v2: one text per call."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ MAX_TOKENS = 8_192
 
 
 class TitanEmbeddings(BedrockEmbeddings):
-    """Amazon Titan Text Embeddings v2 through bedrock-runtime's InvokeModel.
+    """Amazon Titan Text Embeddings v2 by bedrock-runtime's InvokeModel.
 
     Parameters
     ----------
     dimensions : {256, 512, 1024}
     normalize : bool
-        Whether Titan gives vectors of length 1. An index makes them so in any case.
+        Whether Titan returns vectors of length 1. An index normalises them in any case.
     embedding_type : {"float", "binary"}
-        Binary vectors come as the sign of each number; here they are -1 and +1, divided by the
-        square root of `dimensions`, so that they have length 1 and their cosine is 1 - 2 h / d, with
-        h of d signs unlike. They are held as any others: room is saved by the index, not here.
+        Titan returns binary vectors as the sign of each number. Here they become -1 and +1 divided by
+        the square root of `dimensions`: of length 1, with cosine 1 - 2 h / d if h of d signs differ.
+        They are stored like any others; the index saves the space.
     **more
         As in `rag.bedrock.embeddings.base.BedrockEmbeddings`: model, region, endpoint_url, concurrency,
         requests_per_minute, long, patience, timeout_s, client.
@@ -35,9 +35,9 @@ class TitanEmbeddings(BedrockEmbeddings):
     Raises
     ------
     ConfigError
-        An argument is wrong.
+        An argument is invalid.
     EmbeddingError
-        When embedding: a call failed for good, or a text is blank or over Titan's limit of 50,000
+        When embedding: a call failed permanently, or a text is blank or above Titan's limits of 50,000
         characters and 8,192 tokens.
 
     Examples
@@ -81,5 +81,5 @@ class TitanEmbeddings(BedrockEmbeddings):
         return np.where(signs > 0, 1.0, -1.0)[None] / np.sqrt(self.dimensions)
 
     def _tokens(self, reply: Mapping[str, Any], headers: Mapping[str, str], texts: Sequence[str]) -> int:
-        said = reply.get("inputTextTokenCount")
-        return int(said) if said is not None else super()._tokens(reply, headers, texts)
+        count = reply.get("inputTextTokenCount")
+        return int(count) if count is not None else super()._tokens(reply, headers, texts)

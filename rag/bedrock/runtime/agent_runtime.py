@@ -1,4 +1,4 @@
-"""What calls of bedrock-agent-runtime have in common: a client, and tries within a time."""
+"""The base of stages that call bedrock-agent-runtime: a client, and retries within a deadline."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from rag.core.errors import RagError
 
 
 class AgentRuntime(BaseModel):
-    """A stage that asks bedrock-agent-runtime.
+    """A stage that calls bedrock-agent-runtime.
 
     Parameters
     ----------
     region, endpoint_url : str, optional
         As boto3 takes them; by default from the environment.
     timeout_s : float
-        Seconds that a call may take, tries and waiting together.
+        Seconds that a call may take, including retries and waits.
     retry : Retry, optional
-        When a failed call is tried again; by default 4 tries within `timeout_s`.
+        When to retry a failed call; by default 4 attempts within `timeout_s`.
     client : optional
-        A bedrock-agent-runtime client to use instead of one of its own.
+        A bedrock-agent-runtime client; by default it creates one.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
@@ -47,7 +47,7 @@ class AgentRuntime(BaseModel):
                 )  # fmt: skip
             return self.client
 
-    def _tried(self, ask: Callable[[], Any], name: str, advice: Mapping[str, str]) -> Any:
-        """Return a call's reply; an error names whom was asked, and has this advice for its code."""
+    def _retried(self, call: Callable[[], Any], name: str, advice: Mapping[str, str]) -> Any:
+        """Return a call's reply; an error begins with `name` and gives this advice for its code."""
         retry = self.retry or Retry(attempts=4, deadline_s=self.timeout_s)
-        return retry.call(ask, model=name, error=RagError, advice=advice)
+        return retry.call(call, model=name, error=RagError, advice=advice)

@@ -1,4 +1,4 @@
-"""Clients of Amazon Bedrock, and its errors as ours."""
+"""Clients of Amazon Bedrock, and one-line explanations of its errors."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from rag.bedrock.runtime.faults import code_of, fault_of
+from rag.bedrock.runtime.faults import code_of, fault_of, response_of
 from rag.core.errors import RagError
 
-# boto3's default session is not made for threads: it may be made, and asked for clients, by one at a time.
-_MAKING = threading.Lock()
+# boto3's default session is not thread-safe: one thread at a time may create it or create clients.
+_CREATION = threading.Lock()
 
 
 def client(
@@ -22,7 +22,7 @@ def client(
     timeout_s: float = 60.0,
     validate: bool = True,
 ) -> Any:
-    """Make a client that tries nothing again by itself; trying again is ours (`rag.bedrock.runtime.retry`).
+    """Create a client without botocore's retries; `rag.bedrock.runtime.retry` retries instead.
 
     Parameters
     ----------
@@ -31,17 +31,16 @@ def client(
     region, endpoint_url : str, optional
         As boto3 takes them; by default from the environment.
     connections : int
-        Calls that may be under way at once; more wait for a connection.
+        Connections in the pool; further concurrent calls wait for one.
     timeout_s : float
-        How long the service may be silent.
+        Most seconds between two reads of a reply.
     validate : bool
-        Whether boto3 looks through the arguments of each call. Not needed where they are always the
-        same and right.
+        Whether boto3 validates the arguments of each call; unnecessary if their form never varies.
 
     Raises
     ------
     RagError
-        There is no region, or the profile that is named does not exist.
+        No region is set, or the named profile does not exist.
     """
     import boto3
     from botocore.config import Config
@@ -53,16 +52,16 @@ def client(
         tcp_keepalive=True,
     )  # fmt: skip
     try:
-        with _MAKING:
+        with _CREATION:
             return boto3.client(service, region_name=region, endpoint_url=endpoint_url, config=config)
-    except (BotoCoreError, ValueError) as error:  # ValueError: an endpoint that is no URL
+    except (BotoCoreError, ValueError) as error:  # ValueError: the endpoint is not a URL
         raise RagError(explain(error, service)) from error
 
 
 def explain(error: BaseException, model: str, advice: Mapping[str, str] | None = None) -> str:
-    """Return one line: what happened, with which model, and what to do.
+    """Return one line: the model, what happened, and what to do.
 
-    The table's advice is that of models that are invoked; `advice` has what to say instead, by code.
+    The table's advice suits model invocations; `advice` replaces it by fault code.
 
     Examples
     --------
@@ -75,6 +74,5 @@ def explain(error: BaseException, model: str, advice: Mapping[str, str] | None =
         return f"{model}: there are no AWS credentials: {fault.advice}"
     if code == "NoRegionError":
         return f"{model}: no AWS region is set: {fault.advice}"
-    response: Any = getattr(error, "response", None) or {}
-    said = str(response.get("Error", {}).get("Message", "") or error)
-    return f"{model}: {code}: {' '.join(said.split())[:300]}: {(advice or {}).get(code, fault.advice)}"
+    message = str(response_of(error).get("Error", {}).get("Message", "") or error)
+    return f"{model}: {code}: {' '.join(message.split())[:300]}: {(advice or {}).get(code, fault.advice)}"

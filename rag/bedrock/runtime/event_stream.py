@@ -1,9 +1,9 @@
-"""Streamed answers as they come in: what is there already is given out in one piece.
+"""Streamed answers with fewer events: text that has already arrived is joined into one event.
 
-A model sends its answer in pieces of a word or two. Each by itself wakes a thread and goes its whole
-way through botocore and LangChain; with hundreds of answers at a time that is most of the processor's
-work. So pieces of text that have come in are put together, and the more streams are under way, the
-less often each is looked at. The first text of an answer never waits.
+A model streams its answer in pieces of a word or two. Each piece wakes a thread and passes through
+botocore and LangChain; with hundreds of concurrent answers that dominates the CPU time. So text that has
+already arrived is joined, and the more streams are open, the less often each is read. The first text of
+an answer is never delayed.
 """
 
 from __future__ import annotations
@@ -14,49 +14,64 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from botocore.eventstream import EventStream
 from botocore.parsers import EventStreamJSONParser
 
-#: How often the streams of this process are looked at a second, all together; and the longest that
-#: text lies there unread, in seconds.
+#: Reads per second of all streams of this process together, and the longest delay of text in seconds.
 LOOKS_PER_S, LONGEST_S = 250, 0.1
-#: Bytes of a message's beginning (its length, that of its headers, and their checksum), and of the
-#: shortest message: the framing of ``application/vnd.amazon.eventstream``.
+#: Bytes of a message's prelude (length, header length, checksum) and of the shortest message, in the
+#: framing of ``application/vnd.amazon.eventstream``.
 _PRELUDE, _SHORTEST = 12, 16
 
 Event = Mapping[str, Any]
 
 
-def put_together(client: Any) -> None:
-    """Let the streams that a bedrock-runtime client of boto3's returns be `Arriving` ones.
+@runtime_checkable
+class _ClientMeta(Protocol):
+    events: Any
+
+
+@runtime_checkable
+class _Boto3Client(Protocol):
+    meta: Any
+
+
+@runtime_checkable
+class _Peekable(Protocol):
+    def peek(self, size: int, /) -> bytes: ...
+
+
+def join_text_events(client: object) -> None:
+    """Make a boto3 client of bedrock-runtime return `JoinedEventStream`; other objects are unchanged.
 
     Examples
     --------
-    >>> put_together(boto3.client("bedrock-runtime"))                      # doctest: +SKIP
+    >>> join_text_events(boto3.client("bedrock-runtime"))                  # doctest: +SKIP
     """
-    events = getattr(getattr(client, "meta", None), "events", None)
-    if events is not None:  # else it is no client of boto3's
-        events.register("after-call.bedrock-runtime.ConverseStream", _received, unique_id="rag-put-together")
+    if isinstance(client, _Boto3Client) and isinstance(client.meta, _ClientMeta):
+        client.meta.events.register(
+            "after-call.bedrock-runtime.ConverseStream", _received, unique_id="rag-join-text-events"
+        )
 
 
 def _received(parsed: dict[str, Any], http_response: Any, model: Any, **_: Any) -> None:
     if "stream" in parsed:
-        parsed["stream"] = Arriving(http_response.raw, model.get_event_stream_output(), model.name)
+        parsed["stream"] = JoinedEventStream(http_response.raw, model.get_event_stream_output(), model.name)
 
 
-class Arriving(EventStream):  # type: ignore[misc]
-    """The events of a stream, in order; of text that has come in together there is one event.
+class JoinedEventStream(EventStream):  # type: ignore[misc]
+    """The events of a stream, in order, with text that arrived together joined into one event.
 
     Parameters
     ----------
     response : urllib3.response.HTTPResponse
-        What the stream is read from.
+        The reply to read.
     shape : botocore.model.Shape, optional
-        Of its events.
+        Shape of its events.
     operation : str
-        Its name, for errors.
+        Name of the operation, for errors.
     """
 
     def __init__(self, response: Any, shape: Any = None, operation: str = "") -> None:
@@ -64,34 +79,35 @@ class Arriving(EventStream):  # type: ignore[misc]
         super().__init__(self._messages, shape, _Parser(), operation)
 
     def __iter__(self) -> Iterator[Event]:
-        with _under_way():
-            yield from together(super().__iter__(), self.has_more, _pause_s)
+        with _open_stream():
+            yield from join_text(super().__iter__(), self.has_more, _pause_s)
 
     def has_more(self) -> bool:
-        """Tell, without waiting, whether more has come in; no where the connection does not show it."""
+        """Return, without waiting, whether more has arrived; False if the connection does not show it."""
         if self._messages.size:
             return True
+        # Of urllib3 and http.client: a closed or replaced connection lacks one of these.
         connection: Any = getattr(self._response.connection, "sock", None)
-        file: Any = getattr(getattr(self._response, "_fp", None), "fp", None)
-        if connection is None or not hasattr(file, "peek"):
+        file: object = getattr(getattr(self._response, "_fp", None), "fp", None)
+        if connection is None or not isinstance(file, _Peekable):
             return False
-        patience = connection.gettimeout()
+        timeout = connection.gettimeout()
         connection.settimeout(0)
         try:
             return bool(file.peek(1))
-        except OSError:  # nothing has come in, or over TLS nothing whole
+        except OSError:  # nothing has arrived, or no complete TLS record
             return False
         finally:
-            connection.settimeout(patience)
+            connection.settimeout(timeout)
 
 
-def together(
+def join_text(
     events: Iterable[Event], has_more: Callable[[], bool], pause_s: Callable[[], float]
 ) -> Iterator[Event]:
-    """Yield events, text that follows text of the same block with it for as long as more is there.
+    """Yield events; join consecutive text of the same block while more has arrived.
 
-    Where no more is there, the next look is `pause_s` seconds later; what the reader of an event takes
-    counts.
+    When no more has arrived, the next read happens `pause_s` seconds after the text is yielded; the
+    reader's own time counts towards them.
     """
     held: _Text | None = None
     try:
@@ -113,7 +129,7 @@ def together(
                 held = None
                 time.sleep(max(0.0, due - time.monotonic()))
     except Exception:
-        if held is not None:  # it came before what went wrong
+        if held is not None:  # it arrived before the failure
             yield held.event
         raise
     if held is not None:
@@ -121,9 +137,9 @@ def together(
 
 
 class _Messages:
-    """What botocore reads a stream from: its messages one by one, however they come in.
+    """Splits a stream into messages for botocore, whatever the sizes of the network reads.
 
-    What is no message is passed on as it is: botocore says what is wrong with it.
+    Bytes that are not a message are passed on unchanged: botocore reports the error.
     """
 
     def __init__(self, response: Any) -> None:
@@ -142,21 +158,21 @@ class _Messages:
 
     @property
     def size(self) -> int:
-        """The size of the next message, if all of it is there; 0 if not."""
-        there = len(self._data) - self._at
-        if there < _PRELUDE:
+        """The size of the next message if it has arrived completely, else 0."""
+        available = len(self._data) - self._at
+        if available < _PRELUDE:
             return 0
         prelude = self._data[self._at : self._at + _PRELUDE]
         size = int.from_bytes(prelude[:4])
         if size < _SHORTEST or zlib.crc32(prelude[:8]) != int.from_bytes(prelude[8:]):
-            return there
-        return size if size <= there else 0
+            return available
+        return size if size <= available else 0
 
 
 class _Parser:
-    """Botocore's parser of events, which goes through the service model for every word or two of text."""
+    """Parses text deltas directly; botocore's parser would traverse the service model for every word."""
 
-    _every = EventStreamJSONParser()
+    _general = EventStreamJSONParser()
 
     def parse(self, response: Mapping[str, Any], shape: Any) -> Any:
         if response["headers"].get(":event-type") == "contentBlockDelta" and response["status_code"] == 200:
@@ -165,48 +181,48 @@ class _Parser:
                 block, delta = body["contentBlockIndex"], body["delta"]
                 if delta.keys() == {"text"} and isinstance(delta["text"], str) and type(block) is int:
                     return {"contentBlockDelta": {"delta": delta, "contentBlockIndex": block}}
-        return self._every.parse(response, shape)
+        return self._general.parse(response, shape)
 
 
 class _Text:
-    """Text of one of a message's blocks, in the pieces that it came in."""
+    """Text of one content block, in the pieces that arrived."""
 
     def __init__(self, block: int, text: str) -> None:
         self.block, self.pieces = block, [text]
 
     @classmethod
     def of(cls, event: Event) -> _Text | None:
-        """Return the text of an event that brings nothing else."""
-        found = event.get("contentBlockDelta", {})
-        delta = found.get("delta", {})
-        if delta.keys() != {"text"} or "contentBlockIndex" not in found:
+        """Return an event's text; None if the event holds anything else."""
+        block = event.get("contentBlockDelta", {})
+        delta = block.get("delta", {})
+        if delta.keys() != {"text"} or "contentBlockIndex" not in block:
             return None
-        return cls(found["contentBlockIndex"], delta["text"])
+        return cls(block["contentBlockIndex"], delta["text"])
 
     @property
     def event(self) -> Event:
-        """The event that brings it all."""
+        """One event with all the text."""
         delta = {"delta": {"text": "".join(self.pieces)}, "contentBlockIndex": self.block}
         return {"contentBlockDelta": delta}
 
 
-_active = 0
-_counting = threading.Lock()
+_open_streams = 0
+_lock = threading.Lock()
 
 
 @contextlib.contextmanager
-def _under_way() -> Iterator[None]:
-    """Count a stream as under way."""
-    global _active
-    with _counting:
-        _active += 1
+def _open_stream() -> Iterator[None]:
+    """Count a stream as open."""
+    global _open_streams
+    with _lock:
+        _open_streams += 1
     try:
         yield
     finally:
-        with _counting:
-            _active -= 1
+        with _lock:
+            _open_streams -= 1
 
 
 def _pause_s() -> float:
-    """Return how long a stream is left alone, with as many under way as there are."""
-    return min(_active / LOOKS_PER_S, LONGEST_S)
+    """Return the seconds between two reads of a stream; more open streams mean longer pauses."""
+    return min(_open_streams / LOOKS_PER_S, LONGEST_S)

@@ -1,17 +1,17 @@
-"""How Bedrock's calls fail, and what is done about each: one table for clients, emulator and tests.
+"""How calls of Bedrock fail and how to react: one table for clients, emulator and tests.
 
-Codes and HTTP statuses are those of botocore 1.44.5's service models. What is retried: the four that
-botocore retries, the agent runtime's 502, and network failures. The model's own failures
+Codes and HTTP statuses are from botocore 1.44.5's service models. Retried are the four codes that
+botocore retries, the agent runtime's 502, and network failures. Failures of the model
 (`ModelErrorException`, `ModelTimeoutException`, and in mid-stream `modelStreamErrorException`, for which
-AWS's API reference says to retry) are tried once more, as each try takes a minute of the user's time and
-the model's; so is a stream that was cut. None is tried again once text has been given out.
+AWS's API reference says to retry) are retried once, because each attempt may take a minute; so is a
+broken stream. Nothing is retried once part of an answer has been delivered.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 Again = Literal["yes", "once", "no"]
 
@@ -25,19 +25,19 @@ class Fault:
     Attributes
     ----------
     code : str
-        As the ``x-amzn-ErrorType`` header or botocore's exception class names it.
+        As in the ``x-amzn-ErrorType`` header, or the name of botocore's exception class.
     status : int
-        HTTP status; 0 where there is no reply.
+        HTTP status; 0 if there is no reply.
     again : {"yes", "once", "no"}
-        Whether the same call is tried again. An embedder, whose calls are short, takes "once" as "yes".
+        Whether to retry the call. An embedder, whose calls are short, treats "once" as "yes".
     slower : bool
-        Whether it says that calls come too fast.
+        Whether it means that calls are sent too fast.
     elsewhere : bool
-        Whether another model may answer where this one failed; decides about fallback.
+        Whether another model may succeed; the fallback uses it.
     strike : bool
-        Whether it says that the model is not well; decides about the circuit breaker.
+        Whether it counts against the model's health; the circuit breaker uses it.
     advice : str
-        What to do.
+        What the user should do.
     """
 
     code: str
@@ -51,15 +51,16 @@ class Fault:
 
 _TABLE = (
     Fault("ThrottlingException", 429, "yes", True, True, True,
-          "the account's quota is used up: try again, or ask AWS for a higher one"),
-    Fault("ModelNotReadyException", 429, "yes", False, True, True, "the model is starting: try again"),
-    Fault("InternalServerException", 500, "yes", False, True, True, "AWS failed: try again"),
-    Fault("ServiceUnavailableException", 503, "yes", True, True, True, "AWS is busy: try again"),
+          "the account's quota is exhausted: retry later, or request a higher quota from AWS"),
+    Fault("ModelNotReadyException", 429, "yes", False, True, True, "the model is starting: retry later"),
+    Fault("InternalServerException", 500, "yes", False, True, True, "AWS failed: retry later"),
+    Fault("ServiceUnavailableException", 503, "yes", True, True, True, "AWS is busy: retry later"),
     Fault("ModelTimeoutException", 408, "once", False, True, True,
-          "the model took too long: ask for less, or try again"),
-    Fault("ModelErrorException", 424, "once", False, True, True, "the model failed: try again"),
-    Fault("ModelStreamErrorException", 424, "once", False, True, True, "the model failed: try again"),
-    Fault("ServiceQuotaExceededException", 400, "no", False, True, True, "ask AWS for a higher quota"),
+          "the model took too long: request a shorter answer, or retry"),
+    Fault("ModelErrorException", 424, "once", False, True, True, "the model failed: retry"),
+    Fault("ModelStreamErrorException", 424, "once", False, True, True, "the model failed: retry"),
+    Fault("ServiceQuotaExceededException", 400, "no", False, True, True,
+          "request a higher quota from AWS"),
     Fault("ValidationException", 400, "no", False, False, False,
           f"check the model id and its arguments; {_PROFILE}"),
     Fault("ContextOverflow", 400, "no", False, True, False,
@@ -70,17 +71,17 @@ _TABLE = (
     Fault("ResourceNotFoundException", 404, "no", False, True, True,
           f"check the model id, and that the region offers it; {_PROFILE}"),
     Fault("ConflictException", 409, "no", False, False, False,
-          "something of this name is there: name another"),
+          "the name is taken: choose another"),
     Fault("DependencyFailedException", 424, "once", False, True, True,
-          "what it depends on failed: try again"),
-    Fault("BadGatewayException", 502, "yes", False, True, True, "AWS failed: try again"),
+          "a service that this call depends on failed: retry"),
+    Fault("BadGatewayException", 502, "yes", False, True, True, "AWS failed: retry later"),
     Fault("ReadTimeoutError", 0, "once", False, True, True,
-          "no reply came in time: try again, or allow more with timeout_s"),
+          "no reply arrived in time: retry, or raise timeout_s"),
     Fault("ConnectTimeoutError", 0, "yes", False, True, True, "check the network and the region"),
     Fault("EndpointConnectionError", 0, "yes", False, True, True,
-          "check the network, the region, and the endpoint if you gave one"),
-    Fault("ConnectionClosedError", 0, "yes", False, True, True, "the connection was cut: try again"),
-    Fault("StreamCut", 0, "once", False, True, True, "the reply's stream was cut: ask again"),
+          "check the network, the region, and endpoint_url if it is set"),
+    Fault("ConnectionClosedError", 0, "yes", False, True, True, "the connection broke: retry"),
+    Fault("StreamCut", 0, "once", False, True, True, "the reply's stream broke: ask again"),
     Fault("ExpiredTokenException", 403, "no", False, False, False, "renew the credentials"),
     Fault("UnrecognizedClientException", 403, "no", False, False, False,
           "the credentials are not valid: check them"),
@@ -96,14 +97,14 @@ _TABLE = (
           "check AWS_PROFILE, and the profiles in ~/.aws/config"),
 )  # fmt: skip
 FAULTS = {fault.code: fault for fault in _TABLE}
-#: A proxy, or a newer service, may answer with a code of its own.
+#: For codes that are not in the table: a proxy or a newer service may send one.
 _BY_STATUS = {
     429: FAULTS["ThrottlingException"], 500: FAULTS["InternalServerException"],
     502: FAULTS["BadGatewayException"], 503: FAULTS["ServiceUnavailableException"],
     504: FAULTS["ModelTimeoutException"],
 }  # fmt: skip
 _UNKNOWN = Fault("", 0, "no", False, True, True, "see the AWS documentation of this error")
-#: Other names of the same: botocore's, urllib3's, Python's, and older ones of AWS.
+#: Other names of these faults: in botocore, urllib3 and Python, and older codes of AWS.
 _ALIKE = {
     "PartialCredentialsError": "NoCredentialsError", "CredentialRetrievalError": "NoCredentialsError",
     "ExpiredToken": "ExpiredTokenException", "TokenRetrievalError": "ExpiredTokenException",
@@ -119,25 +120,25 @@ _ALIKE = {
     "BrokenPipeError": "ConnectionClosedError", "ResponseStreamingError": "StreamCut",
     "IncompleteReadError": "StreamCut", "ProtocolError": "StreamCut", "ChecksumMismatch": "StreamCut",
     "InvalidHeadersLength": "StreamCut", "InvalidPayloadLength": "StreamCut",
-    # What langchain_aws raises where a stream ends without a messageStop; and botocore, without a code,
-    # where an exception comes that the stream's service model does not have.
+    # langchain_aws raises the first if a stream ends without messageStop; botocore raises the second,
+    # without a code, for an exception that the stream's service model does not define.
     "ConnectionError": "StreamCut", "EventStreamError": "StreamCut",
 }  # fmt: skip
 
 
 def code_of(error: BaseException) -> str:
-    """Return an error's code as the table spells it; in mid-stream it comes in lower camel case."""
-    # langchain_aws makes classes of many names for it, all with LangChain's among their bases.
+    """Return an error's code as the table spells it; in mid-stream AWS writes it in lower camel case."""
+    # langchain_aws has several classes for it, all derived from LangChain's.
     if any(base.__name__ == "ContextOverflowError" for base in type(error).__mro__):
         return "ContextOverflow"
-    response = _response(error)
+    response = response_of(error)
     code = str(response.get("Error", {}).get("Code", "") or type(error).__name__)
     code = code[:1].upper() + code[1:]
     return _ALIKE.get(code, code)
 
 
 def fault_of(error: BaseException) -> Fault:
-    """Return the table's row for an error; for a code that it does not know, that of the HTTP status.
+    """Return the table's row for an error's code; for an unknown code, the row for its HTTP status.
 
     Examples
     --------
@@ -145,30 +146,38 @@ def fault_of(error: BaseException) -> Fault:
     >>> fault_of(ClientError({"Error": {"Code": "ThrottlingException"}}, "Converse")).again
     'yes'
     """
-    status = _response(error).get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    status = response_of(error).get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     return FAULTS.get(code_of(error)) or _BY_STATUS.get(status, _UNKNOWN)
 
 
 def is_fault(error: BaseException) -> bool:
-    """Tell whether an error is AWS's or the network's, not a mistake in somebody's code."""
+    """Return whether an error is a failure of AWS or the network, not a bug in code."""
     kinds = type(error).__mro__
     return (
         code_of(error) in FAULTS
-        or bool(_response(error))
+        or bool(response_of(error))
         or any(kind.__module__.split(".")[0] in ("botocore", "urllib3") for kind in kinds)
     )
 
 
-def _response(error: BaseException) -> Mapping[str, Any]:
-    """Return what botocore keeps of a reply; other libraries' errors keep other things by this name."""
-    response = getattr(error, "response", None)
+@runtime_checkable
+class _WithResponse(Protocol):
+    """botocore's ClientError, or another library's error with an attribute of that name."""
+
+    @property
+    def response(self) -> object: ...
+
+
+def response_of(error: BaseException) -> Mapping[str, Any]:
+    """Return the reply that botocore's errors hold; empty for any other error."""
+    response = error.response if isinstance(error, _WithResponse) else None
     return response if isinstance(response, Mapping) else {}
 
 
 def table() -> str:
     """Return the table as Markdown; ``python -m rag.bedrock.runtime.faults`` prints it."""
     lines = [
-        "| What fails | HTTP | Tried again | Another model is asked | Strike | What to do |",
+        "| Fault | HTTP | Retried | Next model tried | Strike | What to do |",
         "|---|---|---|---|---|---|",
     ]
     for fault in FAULTS.values():

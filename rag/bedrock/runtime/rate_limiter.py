@@ -1,23 +1,22 @@
-"""How fast calls may be sent to a service whose limit nobody tells, found out from its answers.
+"""Measure how fast a service with an unknown limit admits calls, and send no faster.
 
-A rate of calls a second is raised while calls are admitted and lowered to what is admitted when they
-are throttled: as TCP does it with its window (RFC 5681), after a slow start that doubles. Three things
-are done otherwise:
+The rate of calls per second rises while calls are admitted and falls to the admitted rate when they are
+throttled, as TCP's congestion window does (RFC 5681), after a slow start that doubles it. Three things
+differ from TCP:
 
-- Time goes in *rounds*. A round has one rate, and is judged by the calls that were sent in it alone,
-  however late they end; so nothing is decided on what an earlier, faster rate has caused, nor on the
-  first answers alone, which are those of the throttled calls.
-- Some services throttle at random, and lowering the rate is of no use against that: 30 % of it would
-  push any such control to the floor. So what is lowered to is not guessed from the last round: of all
-  pairs of a *noise*, a share that is throttled at any rate, and a *limit*, a rate above which the rest
-  is throttled, the one is taken that makes the last rounds likeliest. The rate's own ups and downs
-  tell the two apart.
-- Where nothing at all is admitted (a quota of calls a minute that is used up) one call a second or so
-  finds out when it is over, and the rate comes back by doubling to what it was.
+- Time is divided into *rounds*. A round has one rate and is judged only by the calls sent in it, however
+  late they end. So no decision rests on the effects of an earlier, faster rate, or on the first replies
+  alone, which are those of throttled calls.
+- Some services throttle at random, and a lower rate does not help against that: 30 % random throttling
+  would push a TCP-like controller to its floor. So the new rate is estimated by maximum likelihood from
+  the last rounds: the *noise* is the share of calls that is throttled at any rate, the *limit* the rate
+  above which the remainder is throttled. The rate's variation distinguishes the two.
+- When nothing is admitted (an exhausted quota of calls per minute), about one call per second probes for
+  the end of the outage; then the rate doubles until it is back.
 
-The longer all is calm, the larger are the steps upwards (as in CUBIC, RFC 9438), so that a limit that
-was raised is found soon. The constants were chosen by simulation (``tests/test_pace.py`` holds the
-services).
+The longer calls are admitted without throttling, the larger the upward steps become (as in CUBIC, RFC
+9438), so that a raised limit is soon reached. The constants were chosen by simulating the services in
+``tests/bedrock/test_rate_limiter.py``.
 """
 
 from __future__ import annotations
@@ -33,41 +32,41 @@ from typing import Literal
 
 import numpy as np
 
-#: Calls a second at the start, and at the least while anything is admitted.
+#: Calls per second at the start, and the lowest rate while anything is admitted.
 START, FLOOR = 20.0, 0.5
-#: Calls under way before the first has ended; each that is admitted makes room for two.
+#: Calls in progress before the first reply; each admitted call then allows two more.
 FIRST = 16
-#: A round is of so many calls and seconds, in a slow start and later.
+#: Fewest calls and seconds of a round, in a slow start and later.
 SLOW_START_ROUND, ROUND = (12, 0.1), (16, 0.4)
-#: With noise it takes more calls to tell, but no longer than so many seconds.
+#: Above this noise a round needs more calls, but lasts no longer than this many seconds.
 NOISY, NOISY_ROUND, LONG_S = 0.05, 48, 2.0
-#: It is judged when this share of its calls have ended: the last may take very long.
+#: A round is judged once this share of its calls has ended: the last may take very long.
 JUDGED = 0.95
-#: So many throttled calls in a row end a round at once: nothing, or nearly nothing, is admitted. While
-#: a call is under way that is older than they are, and may be admitted yet, it takes more of them.
+#: This many consecutive throttled calls end a round at once: almost nothing is admitted. The larger
+#: number applies while an older call, which may still be admitted, is in progress.
 IN_A_ROW, IN_A_ROW_ALONE = 16, 48
-#: Where less than this share of the rate was sent, something else holds it back, and it is not raised.
+#: If less than this share of the rate was sent, something else limits it, and it is not raised.
 HELD_BACK = 0.7
-#: Of the limit, what is tried when it was passed.
+#: Share of the limit to which the rate falls after the limit was exceeded.
 BELOW = 0.98
-#: With noise, one round of so many is sent at this share of what is admitted, and one at once where
-#: there is so much more of it than the last such round has shown: noise is what stays.
+#: When throttling looks random, every 15th round probes at a reduced rate; throttling that persists is
+#: noise. The round probes at once if noise has grown by MORE_NOISE since the last probe.
 DIP_EVERY, DIP, DEEPEST, MORE_NOISE = 15, 0.9, 0.1, 0.1
-#: So much noise is unusual: where it was not shown before it ends a slow start, and a dip comes oftener.
+#: This much noise is unusual: unless a probe confirmed it, it ends a slow start, and probes come more often.
 DOUBTFUL, DOUBTFUL_DIP_EVERY = 0.4, 5
-#: The first step upwards, how much larger each further one is, and the largest.
+#: The first upward step, the factor from one step to the next, and the largest step.
 STEP, FASTER, LONGEST = 0.02, 1.5, 0.1
-#: What is not sent in time is made up for, up to so many seconds' worth.
+#: Delayed calls are made up for, up to this many seconds' worth.
 SLACK_S = 0.05
-#: After so many seconds without a call a round is begun anew.
+#: After this many seconds without a call a new round begins.
 IDLE_S = 0.5
 
-#: Rounds that are remembered, and the weight of each beside that of the one after it.
+#: Rounds in memory, and the weight of each relative to the next.
 MEMORY, FADING = 20, 0.9
-#: A round so many standard deviations off what was expected says that the service has changed.
+#: A round this many standard deviations from its expectation means that the service has changed.
 CHANGED = 4.0
-#: What a limit must add to the logarithm of the likelihood to be believed, in a slow start (where the
-#: next round, at twice the rate, will tell) and later; the standard deviation of how noise changes.
+#: Gain in log-likelihood that a limit needs, in a slow start (where the next round, at twice the rate,
+#: gives more evidence) and later; the standard deviation of changes in noise.
 LIMIT_COSTS, NOISE_CHANGES = (4.0, 1.5), 0.25
 
 _NOISES = np.concatenate([[0.0, 0.01, 0.02, 0.03], np.linspace(0.05, 0.9, 35)])
@@ -77,34 +76,34 @@ Mode = Literal["start", "steady", "outage"]
 @dataclass(slots=True)
 class _Round:
     number: int
-    first: int  # of its calls
+    first: int  # number of its first call
     began: float
     sent: int = 0
     ended: int = 0
     throttled: int = 0
-    rate: float = 0.0  # calls a second that were really sent; 0 until all are
+    rate: float = 0.0  # calls per second actually sent; 0 until the last is sent
 
 
 def likeliest(
     rounds: Sequence[tuple[float, int, int]], noise: float = 0.0, limit_costs: float = LIMIT_COSTS[1]
 ) -> tuple[float, float]:
-    """Find the noise and the limit that explain best what was throttled.
+    """Estimate the noise and the limit by maximum likelihood.
 
-    Of calls at a rate r the share ``1 - (1 - noise) * min(1, limit / r)`` is expected to be.
+    At rate r the expected share of throttled calls is ``1 - (1 - noise) * min(1, limit / r)``.
 
     Parameters
     ----------
     rounds : sequence of (float, int, int)
-        Calls a second, calls, and those of them that were throttled; the last counts most.
+        Calls per second, calls, and throttled calls; the last round weighs most.
     noise : float
-        What it was before.
+        The previous estimate.
     limit_costs : float
-        What a limit must add to the logarithm of the likelihood.
+        Gain in log-likelihood that a limit needs.
 
     Returns
     -------
     (float, float)
-        The noise in [0, 0.9], and the limit in calls a second; infinite where there is none below
+        The noise in [0, 0.9], and the limit in calls per second; infinite if there is no limit below
         the highest rate.
 
     Examples
@@ -124,23 +123,24 @@ def likeliest(
     return float(_NOISES[best[0]]), float(limits[best[1]])
 
 
-class Pace:
+class RateLimiter:
     """The rate of calls of one embedder, shared by all its threads.
 
     Parameters
     ----------
     requests_per_minute : float, optional
-        Never faster than this.
+        The highest rate.
     clock : callable
-        Seconds, never going back.
+        Returns monotonic seconds.
     chance : random.Random, optional
-        For the jitter: several processes must not send in step.
+        Source of jitter, so that several processes do not send in step. It varies the interval between
+        calls; it is not a wait before a retry, which is `rag.core.jitter`'s.
 
     Examples
     --------
-    >>> pace = Pace(requests_per_minute=3000)
-    >>> call = pace.begin()          # None where it is not time yet: ask again in `pace.wait_s()`
-    >>> pace.end(call, throttled=False)
+    >>> limiter = RateLimiter(requests_per_minute=3000)
+    >>> call = limiter.begin()          # None if it is too early: try again in `limiter.wait_s()`
+    >>> limiter.end(call, throttled=False)
     """
 
     def __init__(
@@ -156,7 +156,7 @@ class Pace:
         self._mode: Mode = "start"
         self._rate = min(START, self._most)
         self._noise, self._limit = 0.0, math.inf
-        self._fast = math.inf  # the rate before it was lowered; up to it the rate is doubled
+        self._fast = math.inf  # the rate before it was lowered, up to which it may double
         self._after_dip = self._shown = 0.0
         self._memory: deque[tuple[float, int, int]] = deque(maxlen=MEMORY)
         self._calls = self._in_a_row = self._row_began = self._calm = 0
@@ -167,33 +167,33 @@ class Pace:
 
     @property
     def rate(self) -> float:
-        """Calls a second at present."""
+        """The current rate in calls per second."""
         return self._rate
 
     @property
     def noise(self) -> float:
-        """The share of calls that is throttled at any rate, in [0, 0.9], as far as is known."""
+        """The estimated share of calls that is throttled at any rate, in [0, 0.9]."""
         return self._noise
 
     def wait_s(self) -> float:
-        """Return in how many seconds it is worth asking again; 0.0 is now."""
+        """Return the seconds until `begin` may succeed; 0.0 means now."""
         with self._lock:
             wait = max(self._next - self._clock(), 0.0)
             return wait if wait or not self._is_full() else SLACK_S
 
     def begin(self) -> int | None:
-        """Take leave to send a call now; None where it is not time yet.
+        """Request permission to send a call now.
 
         Returns
         -------
         int or None
-            What `end` must be told when the call has ended.
+            The call's number, to pass to `end`; None if it is too early.
         """
         with self._lock:
             now = self._clock()
             if now < self._next or self._is_full():
                 return None
-            if now - self._last > IDLE_S + 2 / self._rate:  # what was begun says nothing of a rate
+            if now - self._last > IDLE_S + 2 / self._rate:  # the old round no longer measures a rate
                 self._begin_round()
             round_ = self._round
             if not round_.sent:
@@ -209,7 +209,7 @@ class Pace:
             return self._calls
 
     def end(self, call: int, *, throttled: bool) -> None:
-        """Note that a call has ended, and whether the service said that it came too fast."""
+        """Record that a call has ended, and whether the service throttled it."""
         with self._lock:
             round_ = self._round
             self._under_way.discard(call)
@@ -228,17 +228,17 @@ class Pace:
                 self._begin_round()
 
     def _is_shut(self) -> bool:
-        """Tell whether nothing is admitted any more."""
+        """Return whether the service has stopped admitting calls."""
         if self._in_a_row < IN_A_ROW:
             return False
         return self._in_a_row >= IN_A_ROW_ALONE or min(self._under_way, default=math.inf) > self._row_began
 
     def _is_full(self) -> bool:
-        """Tell whether a slow start has as much under way as its outcomes allow: a slow service."""
+        """Return whether a slow start has as many calls in progress as its replies allow."""
         return self._mode == "start" and len(self._under_way) >= FIRST + self._admitted
 
     def _is_sent(self, now: float) -> bool:
-        """Tell whether a round has calls enough."""
+        """Return whether a round has enough calls."""
         sent, lasted = self._round.sent, now - self._round.began
         if self._mode == "start":
             return sent >= SLOW_START_ROUND[0] and lasted >= SLOW_START_ROUND[1]
@@ -246,9 +246,9 @@ class Pace:
         return sent >= least and lasted >= ROUND[1]
 
     def _judge(self) -> None:
-        """Choose the rate of the next round by what came of this one."""
+        """Choose the next round's rate from this round's outcome."""
         round_ = self._round
-        if not round_.rate or not round_.ended:  # ended before its time
+        if not round_.rate or not round_.ended:  # it ended early
             lasted = max(self._clock() - round_.began, 1e-3)
             round_.rate, round_.ended = min(round_.sent / lasted, self._rate), max(round_.ended, 1)
         if self._mode == "outage":
@@ -270,10 +270,10 @@ class Pace:
             self._dip(round_)
 
     def _remember(self, round_: _Round) -> None:
-        """Fit noise and limit anew; forget what was before the service changed.
+        """Estimate noise and limit again; forget the rounds before a change of the service.
 
-        That it did is not concluded from a round that came after a lower one was chosen: if that was
-        of no use, what is wrong is the notion of a limit.
+        A round just after the rate was lowered is no evidence of a change: if the lower rate did not
+        help, the estimated limit was wrong.
         """
         expected = 1 - (1 - self._noise) * min(1.0, self._limit / round_.rate)
         spread = math.sqrt(max(expected * (1 - expected), 0.01) / round_.ended)
@@ -288,7 +288,7 @@ class Pace:
     def _lower(self) -> None:
         limit = self._limit
         if self._mode == "start":
-            # A bucket that was full lets more through than it is filled with: all of the start says more.
+            # A full token bucket admits more than its refill rate at first: average over the whole start.
             seconds = max(self._clock() - self._began, 0.1)
             limit = min(limit, self._admitted / seconds / (1 - self._noise))
             self._memory.clear()
@@ -300,12 +300,12 @@ class Pace:
         self._rate = min(self._rate, BELOW * limit)
 
     def _dip(self, round_: _Round) -> None:
-        """Lower the rate for one round to see whether what is taken for noise stays."""
+        """Lower the rate for one round to see whether the throttling persists, so is noise."""
         more = self._noise > self._shown + MORE_NOISE
         if self._after_dip:
             self._rate, self._after_dip = min(self._after_dip, BELOW * self._limit), 0.0
             self._shown = self._noise
-            if more and self._limit == math.inf:  # so far it was taken for a limit
+            if more and self._limit == math.inf:  # it had been mistaken for a limit
                 self._fast = math.inf
             return
         every = DIP_EVERY if self._noise < DOUBTFUL else DOUBTFUL_DIP_EVERY
@@ -323,7 +323,7 @@ class Pace:
                 self._rate = min(self._rate, max(START, 1.5 * round_.rate))
             return
         if self._mode == "start" and self._noise > self._shown + DOUBTFUL:
-            self._mode = "steady"  # a dip shows whether it is noise
+            self._mode = "steady"  # a probe will show whether it is noise
         elif self._rate < self._fast and self._limit == math.inf:
             self._rate = min(2 * self._rate, self._fast)
         else:

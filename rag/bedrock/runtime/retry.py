@@ -1,7 +1,7 @@
-"""Trying a call of Bedrock again: once over, here, and never after text has been given out.
+"""Retry calls of Bedrock, but never after part of an answer has been delivered.
 
-botocore's own retries are off in our clients, so what is tried, and how often, is decided here alone,
-by the table in `rag.bedrock.runtime.faults`.
+botocore's retries are disabled in our clients, so this module alone decides what is retried and how
+often, by the table in `rag.bedrock.runtime.faults`.
 """
 
 from __future__ import annotations
@@ -13,34 +13,39 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, NoReturn, TypeVar
+from typing import NoReturn, Protocol, TypeVar, runtime_checkable
 
 from rag.bedrock.runtime.client import explain
-from rag.bedrock.runtime.faults import code_of, fault_of, is_fault
+from rag.bedrock.runtime.faults import code_of, fault_of, is_fault, response_of
 from rag.core.errors import ConfigError, GenerationError, RagError
+from rag.core.jitter import Uniform, full_jitter
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Retry:
-    """When a failed call is tried again; holds no state, so one serves all threads.
+    """When to retry a failed call; stateless, so threads may share one.
 
-    Before the n-th further try it waits a time drawn evenly from [0, min(`cap_s`, `base_s` * 2**(n-1))]:
-    the "full jitter" of the AWS Architecture Blog's "Exponential Backoff And Jitter". A reply's
-    ``Retry-After`` header is waited for where that is longer.
+    Each retry waits with full jitter (`rag.core.jitter.full_jitter`), or as long as the reply's
+    ``Retry-After`` header demands if that is longer.
 
     Parameters
     ----------
     attempts : int
-        Calls in all, at least 1. A failure that the table calls "once" is tried again once.
+        Most calls in total, at least 1. A fault that the table marks "once" is retried once.
     base_s, cap_s : float
-        Seconds.
+        Longest wait before the first retry, and before any retry, in seconds.
     deadline_s : float
-        Seconds that the whole call may take, waiting included: no try begins after them, and none is
-        waited for that would. A try that is under way is ended by the client's time-outs, not here.
+        Seconds that all attempts and waits may take together. No attempt starts after the deadline; one
+        in progress is ended by the client's timeouts, not by this deadline.
     clock, sleep, uniform : callable
-        What tells the time, waits, and draws from an interval.
+        Returns the time in seconds; waits; draws from an interval.
+
+    Raises
+    ------
+    ConfigError
+        A number is too small.
 
     Examples
     --------
@@ -54,12 +59,15 @@ class Retry:
     deadline_s: float = 120.0
     clock: Callable[[], float] = field(default=time.monotonic, repr=False, compare=False)
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False, compare=False)
-    uniform: Callable[[float, float], float] = field(default=random.uniform, repr=False, compare=False)
+    uniform: Uniform = field(default=random.uniform, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        for name, least in (("attempts", 1), ("base_s", 0), ("cap_s", 0), ("deadline_s", 0)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name} is {getattr(self, name)}: set it to {least} or more")
+        for name, value, least in (
+            ("attempts", self.attempts, 1), ("base_s", self.base_s, 0), ("cap_s", self.cap_s, 0),
+            ("deadline_s", self.deadline_s, 0),
+        ):  # fmt: skip
+            if value < least:
+                raise ConfigError(f"{name} is {value}: set it to {least} or more")
 
     def call(
         self,
@@ -69,63 +77,63 @@ class Retry:
         error: type[RagError] = GenerationError,
         advice: Mapping[str, str] | None = None,
     ) -> T:
-        """Return what `do` returns, trying again as the table of faults says.
+        """Return what `do` returns, and retry as the table of faults says.
 
         Parameters
         ----------
         do : callable
             Makes one call.
         model : str
-            Whom to name in an error.
+            Name of the model in error messages.
         error : type of RagError
-            What a failure is raised as.
+            Type of the error raised for a failure.
         advice : mapping, optional
-            What to do about a code, where the table's advice does not fit.
+            Advice by fault code, instead of the table's.
 
         Raises
         ------
         RagError
-            Of type `error`, in one line; a `GenerationError` holds the fault's code. What is no
-            failure of AWS or the network, such as a TypeError, passes unchanged.
+            Of type `error`, in one line; a `GenerationError` holds the fault's code. Exceptions that are
+            not failures of AWS or the network, such as TypeError, propagate unchanged.
         """
-        return _Tries(self, model, error, advice).run(do)
+        return _Attempts(self, model, error, advice).run(do)
 
     def stream(self, do: Callable[[], Iterator[T]], *, model: str, shown: Callable[[T], bool]) -> Iterator[T]:
-        """Yield what `do`'s iterator yields, trying again until something was given out that shows.
+        """Yield what `do`'s iterator yields, and retry until the reader has seen something.
 
-        What comes before the first item that `shown` holds true of is kept back until then, and
-        dropped with a try that fails.
+        Items before the first one for which `shown` is true are held back until then, and dropped if
+        the attempt fails.
 
         Raises
         ------
         GenerationError
-            With `started` set where an answer was cut: it is never begun a second time.
+            With `started` set if an answer was cut; it is not started again.
         """
-        tries = _Tries(self, model, GenerationError)
-        pieces, first = tries.run(lambda: _until_shown(do, shown))
+        attempts = _Attempts(self, model, GenerationError)
+        pieces, first = attempts.run(lambda: _until_shown(do, shown))
         try:
             yield from first
             while True:
-                try:  # only the model's own steps: what the reader of a piece throws is the reader's
+                try:  # around `next` alone: an exception of the reader is not the model's
                     piece = next(pieces)
                 except StopIteration:
                     return
                 except Exception as failure:
-                    tries.cut(failure)
+                    attempts.cut(failure)
                 yield piece
         finally:
             _close(pieces)
 
 
-class _Tries:
-    """The tries of one call."""
+class _Attempts:
+    """The attempts of one call."""
 
     def __init__(
         self, policy: Retry, model: str, error: type[RagError], advice: Mapping[str, str] | None = None
     ) -> None:
         self.policy, self.model, self.error, self.advice = policy, model, error, advice
         self.began = policy.clock()
-        self.failed = self.costly = 0
+        self.failed = self.failed_once = 0  # all failures; those whose fault is marked "once"
 
     def run(self, do: Callable[[], T]) -> T:
         while True:
@@ -139,33 +147,33 @@ class _Tries:
             raise failure
         again = fault_of(failure).again
         self.failed += 1
-        self.costly += again == "once"
-        tired = self.failed >= self.policy.attempts or self.costly > 1
-        if again == "no" or tired:
+        self.failed_once += again == "once"
+        exhausted = self.failed >= self.policy.attempts or self.failed_once > 1
+        if again == "no" or exhausted:
             raise self._explained(failure) from failure
         wait = self._wait_s(failure)
         if self.policy.clock() - self.began + wait > self.policy.deadline_s:
-            late = f"; another try would pass the {self.policy.deadline_s:g} s that it may take"
+            late = f"; another attempt would exceed the deadline of {self.policy.deadline_s:g} s"
             raise self._explained(failure, late) from failure
         self.policy.sleep(wait)
 
     def _wait_s(self, failure: Exception) -> float:
-        # 2.0 ** 1100 overflows, and nothing waits longer than the cap anyway.
-        longest = min(self.policy.cap_s, self.policy.base_s * 2.0 ** min(self.failed - 1, 60))
-        return max(self.policy.uniform(0.0, longest), _asked_s(failure))
+        policy = self.policy
+        wait = full_jitter(self.failed, policy.base_s, policy.cap_s, uniform=policy.uniform)
+        return max(wait, _retry_after_s(failure))
 
     def cut(self, failure: Exception) -> NoReturn:
-        """Raise what cut an answer that had begun."""
+        """Raise the failure that cut an answer."""
         if not is_fault(failure):
             raise failure
         self.failed += 1
-        said = "; the answer is cut here, and is not begun again by itself: ask again"
-        raise self._explained(failure, said, started=True) from failure
+        more = "; the answer is cut here and not started again automatically: ask again"
+        raise self._explained(failure, more, started=True) from failure
 
     def _explained(self, failure: Exception, more: str = "", started: bool = False) -> RagError:
         fault, spent = fault_of(failure), self.policy.clock() - self.began
-        tries = f" (after {self.failed} tries in {spent:.3g} s)" if self.failed > 1 else ""
-        line = f"{explain(failure, self.model, self.advice)}{tries}{more}"
+        count = f" (after {self.failed} attempts in {spent:.3g} s)" if self.failed > 1 else ""
+        line = f"{explain(failure, self.model, self.advice)}{count}{more}"
         if not issubclass(self.error, GenerationError):
             return self.error(line)
         return self.error(
@@ -174,7 +182,7 @@ class _Tries:
 
 
 def _until_shown(do: Callable[[], Iterator[T]], shown: Callable[[T], bool]) -> tuple[Iterator[T], list[T]]:
-    """Return an iterator, and what it gave up to the first item that shows."""
+    """Return an iterator, and its items up to the first one that the reader can see."""
     pieces, first = iter(do()), []
     try:
         for piece in pieces:
@@ -187,19 +195,23 @@ def _until_shown(do: Callable[[], Iterator[T]], shown: Callable[[T], bool]) -> t
     return pieces, first
 
 
-def _close(pieces: Any) -> None:
-    """End an iterator that is not read to its end, and so the connection behind it."""
-    close = getattr(pieces, "close", None)
-    if callable(close):
-        close()
+@runtime_checkable
+class _Closeable(Protocol):
+    def close(self) -> None: ...
 
 
-def _asked_s(failure: Any) -> float:
-    """Return the seconds that a reply's ``Retry-After`` asks for; it holds a number or a date."""
-    response = getattr(failure, "response", None) or {}
-    said = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("retry-after", "")
+def _close(pieces: object) -> None:
+    """Close an iterator before its end, and with it the connection that it reads."""
+    if isinstance(pieces, _Closeable):
+        pieces.close()
+
+
+def _retry_after_s(failure: Exception) -> float:
+    """Return the seconds in a reply's ``Retry-After`` header, which holds a number or a date."""
+    headers = response_of(failure).get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    value = headers.get("retry-after", "")
     with contextlib.suppress(ValueError):
-        return max(float(said), 0.0)
+        return max(float(value), 0.0)
     with contextlib.suppress(TypeError, ValueError):
-        return max((parsedate_to_datetime(said) - datetime.now(UTC)).total_seconds(), 0.0)
+        return max((parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds(), 0.0)
     return 0.0

@@ -1,44 +1,59 @@
-"""Where passages of another store stand in an index's documents, white space aside."""
+"""Find the offsets of another store's passages in an index's documents, ignoring white space."""
 
 from __future__ import annotations
 
 import functools
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from rag.core.passages import Hit, joined
 
-_TEXTS = 128  # documents whose texts are remembered
+_CACHED_DOCUMENTS = 128
+
+
+@runtime_checkable
+class IndexedDocuments(Protocol):
+    """The part of `rag.Index` that locating passages and checking filters need."""
+
+    @property
+    def schema(self) -> Mapping[str, Any]:
+        """The type of each field that a filter can use."""
+
+    def check(self, where: Any) -> Any:
+        """Return a filter bound to the schema."""
+
+    def scan(self, where: Any = None) -> Iterator[Hit]:
+        """Yield all chunks that match a filter."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """A piece of a document that the index holds without a break.
+    """A part of a document that the index holds without a gap.
 
     Attributes
     ----------
     whole : Hit
-        The piece as one.
+        The part as one hit.
     chunks : sequence of Hit
-        What it is made of.
+        Its chunks, in order.
     letters : str
         Its text without white space.
-    places : array of int
-        For each letter its place in the text.
+    offsets : array of int
+        For each letter its offset in the text.
     """
 
     whole: Hit
     chunks: Sequence[Hit]
     letters: str
-    places: array[int]
+    offsets: array[int]
 
     def find(self, letters: str) -> Iterator[Hit]:
-        """Yield where letters stand, in order."""
+        """Yield every occurrence of the letters, in order."""
         at = self.letters.find(letters)
         while at >= 0:
-            start, end = self.places[at], self.places[at + len(letters) - 1] + 1
+            start, end = self.offsets[at], self.offsets[at + len(letters) - 1] + 1
             yield self._part(start, end)
             at = self.letters.find(letters, at + 1)
 
@@ -54,22 +69,22 @@ class _Run:
         )  # fmt: skip
 
 
-class Texts:
-    """The texts of an index's documents, to find passages in.
+class PassageLocator:
+    """Finds passages in an index's documents; caches the texts of the last 128.
 
     Parameters
     ----------
-    index : Index
+    index : IndexedDocuments
     """
 
-    def __init__(self, index: Any) -> None:
+    def __init__(self, index: IndexedDocuments) -> None:
         self._index = index
-        self._runs = functools.lru_cache(maxsize=_TEXTS)(self._read)
+        self._runs = functools.lru_cache(maxsize=_CACHED_DOCUMENTS)(self._read)
 
     def find(self, source: str, text: str, page: int | None = None) -> Hit | None:
-        """Return a passage as a slice of its document, white space aside; None where it is not there.
+        """Return the slice of the document that equals the passage, or None if there is none.
 
-        Of several places, the first on its page is taken, or the first.
+        Of several occurrences the first on the passage's page is returned, or else the first.
         """
         letters = "".join(text.split())
         if not letters:
@@ -90,13 +105,13 @@ class Texts:
             if last is None or chunk.start > last.end + len(last.gap or ""):
                 runs.append([chunk])
             elif chunk.end > last.end:
-                begun = max(chunk.start, last.end)
-                runs[-1][-1] = replace(last, gap=(last.gap or "")[: begun - last.end])
-                runs[-1].append(chunk.narrowed(begun, chunk.end))
+                start = max(chunk.start, last.end)
+                runs[-1][-1] = replace(last, gap=(last.gap or "")[: start - last.end])
+                runs[-1].append(chunk.narrowed(start, chunk.end))
         return [_run(pieces) for pieces in runs]
 
 
 def _run(chunks: Sequence[Hit]) -> _Run:
     whole = joined(chunks)
-    places = array("I", (at for at, letter in enumerate(whole.text) if not letter.isspace()))
-    return _Run(whole, chunks, "".join(whole.text.split()), places)
+    offsets = array("I", (at for at, letter in enumerate(whole.text) if not letter.isspace()))
+    return _Run(whole, chunks, "".join(whole.text.split()), offsets)

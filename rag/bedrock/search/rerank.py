@@ -1,4 +1,4 @@
-"""Amazon Bedrock's rerankers as a LangChain compressor, over bedrock-agent-runtime's Rerank."""
+"""Rerankers on Amazon Bedrock as a LangChain compressor, by Rerank of bedrock-agent-runtime."""
 
 from __future__ import annotations
 
@@ -19,40 +19,40 @@ from rag.core.passages import Hit
 from rag.usage.collector import note, paid_call
 from rag.usage.tokens import estimate_all
 
-#: Limits of Rerank (botocore 1.44.5's model of bedrock-agent-runtime): a call's sources, and the
+#: Limits of Rerank (botocore 1.44.5's model of bedrock-agent-runtime): sources per call, and
 #: characters of a source and of the query.
 MAX_SOURCES = 1000
 MAX_CHARS = 32_000
-#: A document with more tokens than this, the question's included, is billed as several (Amazon Bedrock's
-#: pricing page, Rerank, November 2026).
+#: Tokens of document and question together above which a document is billed as several (Amazon
+#: Bedrock's pricing page, Rerank, November 2026).
 BILLED_TOKENS = 512
 _ADVICE = {
     "AccessDeniedException": "allow bedrock:Rerank, and bedrock:InvokeModel on this model, and request "
     "access to it in the Bedrock console"
 }
 
-Piece = tuple[int, str]  # a document's number, and a text of it that a call can take
+Piece = tuple[int, str]  # a document's number, and a part of its text that fits into a call
 
 
 class BedrockReranker(BaseDocumentCompressor, AgentRuntime):
-    """Sorts documents by what a reranker on Amazon Bedrock makes of them and the question.
+    """Sorts documents by their relevance to the question, as a reranker on Amazon Bedrock scores it.
 
-    Documents come back with their score in [0, 1] as ``relevance_score`` and as ``score``; those of
-    one score stay in their order. A text above 32,000 characters, which a call does not take, is
-    never cut: its parts are scored, and the best part's score is the document's. Above 1,000 texts
-    there are several calls. Documents without text are not sent, and come last with score 0.
+    Each document returns with its score in [0, 1] as ``relevance_score`` and ``score``; documents with
+    equal scores keep their order. A text above the limit of 32,000 characters is never truncated: its
+    parts are scored, and the best score counts. More than 1,000 texts take several calls. Documents
+    without text are not sent; they come last, with score 0.
 
     Parameters
     ----------
     model : str
         ``"amazon.rerank-v1:0"``, ``"cohere.rerank-v3-5:0"``, or the ARN of a model.
     top : int, optional
-        How many documents to return; by default all.
+        Documents to return; by default all.
     on_failure : {"raise", "keep"}
-        Where the call fails: raise a `RagError`, or return the documents as they came (and cut at
-        `top`), and say so in the answer's notes.
+        If the call fails: raise a `RagError`, or return the first `top` documents in their original
+        order and add a note to the answer.
     region, endpoint_url, timeout_s, retry, client
-        As `rag.bedrock.runtime.agent_runtime.AgentRuntime` has them.
+        As in `rag.bedrock.runtime.agent_runtime.AgentRuntime`.
 
     Examples
     --------
@@ -66,12 +66,12 @@ class BedrockReranker(BaseDocumentCompressor, AgentRuntime):
     def compress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
     ) -> list[Document]:
-        """Return the documents, the most relevant first, with their scores; see `rerank`."""
+        """Return the documents with their scores, most relevant first; see `rerank`."""
         ranked = self._ranked([document.page_content for document in documents], query)
         return [_scored(documents[number], score) for number, score in ranked]
 
     def rerank(self, hits: Sequence[Hit], question: str) -> list[Hit]:
-        """Return the hits, the most relevant first, each with its score.
+        """Return the hits with their scores, most relevant first.
 
         Raises
         ------
@@ -84,9 +84,9 @@ class BedrockReranker(BaseDocumentCompressor, AgentRuntime):
         ]
 
     def _ranked(self, texts: Sequence[str], query: str) -> list[tuple[int, float | None]]:
-        """Return the numbers of the texts, the most relevant first, with their scores.
+        """Return the texts' numbers and scores, most relevant first.
 
-        The scores are None where the call failed and the order stays.
+        The scores are None if the call failed; the texts then keep their order.
 
         Raises
         ------
@@ -105,7 +105,7 @@ class BedrockReranker(BaseDocumentCompressor, AgentRuntime):
         except RagError as error:
             if self.on_failure == "raise":
                 raise
-            note(f"the passages are in the order of retrieval, as reranking failed: {error}")
+            note(f"reranking failed, so the passages keep the order of retrieval: {error}")
             unranked: list[tuple[int, float | None]] = [(number, None) for number in range(len(texts))]
             return unranked[: self.top]
         order = sorted(range(len(texts)), key=lambda number: -scores.get(number, 0.0))
@@ -122,22 +122,22 @@ class BedrockReranker(BaseDocumentCompressor, AgentRuntime):
         return out
 
     def _call(self, query: str, texts: Sequence[str]) -> list[tuple[int, float]]:
-        """Return each text's place and score, of one call and the further pages of its reply."""
+        """Return each text's position and score, from one call and the further pages of its reply."""
         request = self._request(query, texts)
         scores: dict[int, float] = {}
         billed = billed_documents(query, texts)
         with paid_call(self.model, "rerank", documents=billed) as call:
             while True:
-                reply = self._tried(functools.partial(self._client().rerank, **request), self.model, _ADVICE)
+                reply = self._retried(
+                    functools.partial(self._client().rerank, **request), self.model, _ADVICE
+                )
                 call.usage = call.query_usage(billed) or Usage()
                 scores |= {int(one["index"]): float(one["relevanceScore"]) for one in reply["results"]}
                 if not reply.get("nextToken"):
                     break
                 request["nextToken"] = reply["nextToken"]
         if sorted(scores) != list(range(len(texts))):
-            raise RagError(
-                f"{self.model}: the reply scores {len(scores)} of {len(texts)} documents: try again"
-            )
+            raise RagError(f"{self.model}: the reply scores {len(scores)} of {len(texts)} documents: retry")
         return sorted(scores.items())
 
     def _request(self, query: str, texts: Sequence[str]) -> dict[str, Any]:
@@ -163,7 +163,7 @@ class BedrockReranker(BaseDocumentCompressor, AgentRuntime):
 
 
 def parts(text: str) -> Iterator[str]:
-    """Yield a text in parts that a call takes, cut at white space if there is some; no blank ones.
+    """Yield a text in parts that fit into a call, split at white space if possible; skip blank parts.
 
     Examples
     --------
@@ -182,17 +182,17 @@ def parts(text: str) -> Iterator[str]:
 
 
 def billed_documents(query: str, texts: Sequence[str]) -> int:
-    """Return how many documents a call is billed for, by estimated tokens, which are high rather than low.
+    """Return how many documents AWS bills for a call, by token estimates that err on the high side.
 
     Examples
     --------
     >>> billed_documents("How long?", ["28 days."] * 350)
     350
     """
-    asked, *each = estimate_all([query, *texts])
-    # What a question that leaves no room for a document costs is not said: a quarter is assumed free.
-    room = max(BILLED_TOKENS - asked, BILLED_TOKENS // 4)
-    return sum(max(1, math.ceil(tokens / room)) for tokens in each)
+    question_tokens, *document_tokens = estimate_all([query, *texts])
+    # AWS does not document a question that leaves no room for a document: assume that a quarter remains.
+    room = max(BILLED_TOKENS - question_tokens, BILLED_TOKENS // 4)
+    return sum(max(1, math.ceil(tokens / room)) for tokens in document_tokens)
 
 
 def _scored(document: Document, score: float | None) -> Document:

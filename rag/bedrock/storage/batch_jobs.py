@@ -1,45 +1,43 @@
-"""Batch inference on Amazon Bedrock: files of records on S3, jobs that work them off at half price.
+"""Batch inference on Amazon Bedrock: jobs that process files of records on S3 at half price.
 
-Facts, all of November 2026: the calls and the forms of their arguments are those of botocore
-1.44.5's service model of ``bedrock``; the lines' form, and that their order is not kept, of the
-Bedrock User Guide, "Format and upload your batch inference data" and "View the results of a batch
-inference job"; the limits of its quotas for batch inference (the least number of records is a quota
-of each model, 100 in recent accounts and 1,000 in 2024).
+Sources, all of November 2026: calls and arguments are from botocore 1.44.5's service model of
+``bedrock``; the line format, and that the output is unordered, from the Bedrock User Guide, "Format and
+upload your batch inference data" and "View the results of a batch inference job"; limits from the quotas
+for batch inference. The minimum number of records is a quota per model: 100 in recent accounts, 1,000 in
+2024.
 """
 
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from rag.bedrock.runtime.client import explain
 from rag.bedrock.runtime.faults import code_of, fault_of
 from rag.bedrock.runtime.retry import Retry
+from rag.bedrock.storage.ranged_read import ObjectVersion, read_object
 from rag.core.errors import EmbeddingError
 
-#: The most records of one job (quota "Records per batch inference job").
+#: Most records in one job (quota "Records per batch inference job").
 MAX_RECORDS = 50_000
-#: The most bytes of one file: well below the quota "Batch inference input file size" of 1 GB.
+#: Most bytes in one file: well below the quota "Batch inference input file size" of 1 GB.
 MAX_BYTES = 200_000_000
-#: Statuses that a job does not leave.
+#: Final statuses of a job.
 ENDED = ("Completed", "PartiallyCompleted", "Failed", "Stopped", "Expired")
-#: Of these, what says that there is nothing to complain about.
+#: Final statuses of a successful job.
 DONE = ("Completed", "PartiallyCompleted")
 
-_PIECE = 1 << 18
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """How far a job is: its status as AWS names it, counts of records, and what AWS says of it."""
+    """A job's progress: its status in AWS's terms, counts of records, and AWS's message."""
 
     status: str
     records: int = 0
@@ -49,15 +47,15 @@ class JobStatus:
 
     @property
     def ended(self) -> bool:
-        """Whether it does not change any more."""
+        """Whether the status is final."""
         return self.status in ENDED
 
 
 def record_id(text: str) -> str:
-    """Return a text's name in a job: 11 letters and digits, as AWS's own have, made from its hash.
+    """Return a text's id in a job: 11 letters and digits, like AWS's ids, derived from its hash.
 
-    55 bits: two of a million texts have the same with a probability of 1e-5, and as a result is
-    checked against its text, too, one of them would only be embedded on demand.
+    With 55 bits, any two of a million texts collide with a probability of 1e-5. Results are also
+    checked against their texts, so after a collision one text is merely embedded on demand.
 
     Examples
     --------
@@ -74,23 +72,23 @@ def record(text: str, body: Mapping[str, Any]) -> str:
 
 
 def fault_code(error: BaseException) -> str:
-    """Return the code of the AWS error that an error of ours was raised from; empty if there is none."""
+    """Return the code of the AWS error that caused an error; empty if there is none."""
     return code_of(error.__cause__) if error.__cause__ is not None else ""
 
 
 class BatchJobs:
-    """Jobs of one account and region, and the bucket of their files.
+    """The jobs of one account and region, and the bucket of their files.
 
     Parameters
     ----------
     s3 : str
         ``s3://bucket/prefix``.
     region : str, optional
-        By default that of the environment.
+        By default the environment's.
     control, storage : optional
-        Clients of ``bedrock`` and ``s3`` to use instead of its own.
+        Clients of ``bedrock`` and ``s3``; by default it creates them.
     retry : Retry
-        When a call of Bedrock's is tried again; S3's client has botocore's own retries.
+        When to retry a call of Bedrock; the S3 client uses botocore's retries.
     """
 
     def __init__(
@@ -113,8 +111,8 @@ class BatchJobs:
         self._on_s3("upload", lambda s3: s3.upload_file(str(path), self.bucket, self._key(f"{name}.jsonl")))
 
     def start(self, name: str, token: str, *, model: str, role_arn: str, timeout_hours: int) -> str:
-        """Start the job `name` and return its ARN; the same token never starts a second one."""
-        found = self._call(
+        """Start the job `name` and return its ARN; the same token never starts a second job."""
+        reply = self._call(
             "CreateModelInvocationJob", "create_model_invocation_job",
             jobName=name, clientRequestToken=token, roleArn=role_arn, modelId=model,
             inputDataConfig={"s3InputDataConfig": {
@@ -123,34 +121,34 @@ class BatchJobs:
             outputDataConfig={"s3OutputDataConfig": {"s3Uri": f"s3://{self.bucket}/{self._key(name)}/"}},
             timeoutDurationInHours=timeout_hours,
         )  # fmt: skip
-        return str(found["jobArn"])
+        return str(reply["jobArn"])
 
     def find(self, name: str) -> str:
-        """Return the ARN of the job `name`; empty where there is none, or jobs may not be listed."""
+        """Return the ARN of the job `name`; empty if there is none or jobs may not be listed."""
         try:
-            found = self._call("ListModelInvocationJobs", "list_model_invocation_jobs", nameContains=name)
+            reply = self._call("ListModelInvocationJobs", "list_model_invocation_jobs", nameContains=name)
         except EmbeddingError as error:
-            if fault_code(error) == "AccessDeniedException":  # then the token alone must do
+            if fault_code(error) == "AccessDeniedException":  # the token alone prevents a second job
                 return ""
             raise
-        jobs = found.get("invocationJobSummaries", ())
+        jobs = reply.get("invocationJobSummaries", ())
         return next((str(job["jobArn"]) for job in jobs if job["jobName"] == name), "")
 
     def status(self, arn: str) -> JobStatus:
-        """Return how far a job is."""
+        """Return a job's progress."""
         try:
-            found = self._call("GetModelInvocationJob", "get_model_invocation_job", jobIdentifier=arn)
+            job = self._call("GetModelInvocationJob", "get_model_invocation_job", jobIdentifier=arn)
         except EmbeddingError as error:
             if fault_code(error) != "ResourceNotFoundException":
                 raise
-            return JobStatus("Failed", message="AWS does not know it any more")
+            return JobStatus("Failed", message="AWS no longer knows this job")
         return JobStatus(
-            found.get("status", ""), found.get("totalRecordCount", 0), found.get("processedRecordCount", 0),
-            found.get("errorRecordCount", 0), " ".join(found.get("message", "").split()),
+            job.get("status", ""), job.get("totalRecordCount", 0), job.get("processedRecordCount", 0),
+            job.get("errorRecordCount", 0), " ".join(job.get("message", "").split()),
         )  # fmt: skip
 
     def stop(self, arn: str) -> None:
-        """Stop a job; one that has ended is left as it is."""
+        """Stop a job, unless it has ended."""
         try:
             self._call("StopModelInvocationJob", "stop_model_invocation_job", jobIdentifier=arn)
         except EmbeddingError as error:
@@ -160,46 +158,39 @@ class BatchJobs:
                 raise
 
     def results(self, name: str, arn: str) -> Iterator[bytes]:
-        """Yield the lines of a job's output, in no order; none where it has written none."""
-        for key, etag, size in self._output(name, arn, ".jsonl.out"):
-            yield from self._lines(key, etag, size)
+        """Yield the lines of a job's output, unordered; nothing if there is no output."""
+        for file in self._output(name, arn, ".jsonl.out"):
+            yield from self._lines(file)
 
     def tokens(self, name: str, arn: str) -> int:
-        """Return the tokens that a job has read, by its manifest; 0 where it has written none."""
+        """Return the input tokens in a job's manifest; 0 if there is no valid manifest."""
         try:
-            lines = [self._lines(*file) for file in self._output(name, arn, "manifest.json.out")]
-            return sum(int(json.loads(b"\n".join(each))["inputTokenCount"]) for each in lines)
+            manifests = [self._lines(file) for file in self._output(name, arn, "manifest.json.out")]
+            return sum(int(json.loads(b"\n".join(lines))["inputTokenCount"]) for lines in manifests)
         except (ValueError, KeyError, TypeError):
             return 0
 
-    def _output(self, name: str, arn: str, end: str) -> list[tuple[str, str, int]]:
-        """Return key, ETag and size of a job's files of results."""
+    def _output(self, name: str, arn: str, end: str) -> list[ObjectVersion]:
+        """Return a job's output files whose names have this end."""
         folder = f"{self._key(name)}/{arn.rsplit('/', 1)[-1]}/"
 
         def listed(s3: Any) -> list[dict[str, Any]]:
             pages = s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=folder)
             return [item for page in pages for item in page.get("Contents", ())]
 
-        found = self._on_s3("list", listed)
-        return [(item["Key"], item["ETag"], item["Size"]) for item in found if item["Key"].endswith(end)]
+        items = self._on_s3("list", listed)
+        return [
+            ObjectVersion(self.bucket, item["Key"], item["ETag"], item["Size"])
+            for item in items if item["Key"].endswith(end)
+        ]  # fmt: skip
 
-    def _lines(self, key: str, etag: str, size: int) -> Iterator[bytes]:
-        """Yield an object's lines; where the connection is cut it goes on behind the last byte it got.
-
-        A job's results are hundreds of megabytes: 25 kB a record.
-        """
-        at, rest = 0, b""
-        while at < size:
-            before, asked = at, {"Bucket": self.bucket, "Key": key, "IfMatch": etag, "Range": f"bytes={at}-"}
-            answer = self._on_s3("read", partial(_get, asked=asked))
-            pieces = answer["Body"].iter_chunks(_PIECE)
-            with contextlib.suppress(*_cut()):
-                for piece in pieces:
-                    at += len(piece)
-                    *lines, rest = (rest + piece).split(b"\n")
-                    yield from lines
-            if at == before:
-                raise EmbeddingError(f"s3://{self.bucket}/{key} cannot be read: run the same again")
+    def _lines(self, file: ObjectVersion) -> Iterator[bytes]:
+        """Yield a file's lines; a job's output has hundreds of megabytes, at 25 kB per record."""
+        rest = b""
+        pieces = self._on_s3("read", lambda s3: read_object(s3, file))
+        while piece := self._on_s3("read", lambda _: next(pieces, b"")):
+            *lines, rest = (rest + piece).split(b"\n")
+            yield from lines
         if rest:
             yield rest
 
@@ -214,51 +205,41 @@ class BatchJobs:
         return self._control
 
     def _call(self, action: str, method: str, **arguments: Any) -> Any:
-        do = getattr(self._bedrock(), method)
+        call = getattr(self._bedrock(), method)
         try:
-            return self._retry.call(lambda: do(**arguments), model=f"bedrock:{action}", error=EmbeddingError)
+            return self._retry.call(
+                lambda: call(**arguments), model=f"bedrock:{action}", error=EmbeddingError
+            )
         except EmbeddingError as error:
             if fault_code(error) != "AccessDeniedException":
                 raise
-            # The table's advice is that of models: here it is about jobs.
+            # The table's advice is about models, not about jobs.
             raise EmbeddingError(
                 f"bedrock:{action} is not allowed ({error.__cause__}): you need bedrock:"
                 "CreateModelInvocationJob, GetModelInvocationJob, ListModelInvocationJobs and "
                 "StopModelInvocationJob, and iam:PassRole on the job's role"
             ) from error.__cause__
 
-    def _on_s3(self, what: str, do: Callable[[Any], T]) -> T:
+    def _on_s3(self, action: str, call: Callable[[Any], T]) -> T:
         from boto3.exceptions import Boto3Error
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
             if self._storage is None:
                 self._storage = self._s3()
-            return do(self._storage)
+            return call(self._storage)
         except (BotoCoreError, ClientError, Boto3Error) as error:
-            known = fault_of(error).code  # S3's own errors are none of the table's
-            said = explain(error, "Amazon S3") if known else f"Amazon S3: {' '.join(str(error).split())}"
+            in_table = fault_of(error).code  # errors of S3 alone are not
+            reason = explain(error, "Amazon S3") if in_table else f"Amazon S3: {' '.join(str(error).split())}"
             raise EmbeddingError(
-                f"cannot {what} in s3://{self.bucket}/{self.prefix} ({said}): check "
+                f"cannot {action} in s3://{self.bucket}/{self.prefix} ({reason}): check "
                 "the bucket, and that you are allowed s3:GetObject, s3:PutObject and s3:ListBucket there"
             ) from error
 
     def _s3(self) -> Any:
-        """Make a client; S3's faults are no model's, so botocore itself tries again."""
+        """Create a client with botocore's retries; the table of faults is about Bedrock, not S3."""
         import boto3
         from botocore.config import Config
 
         retries = {"mode": "standard", "max_attempts": 6}
         return boto3.client("s3", region_name=self._region, config=Config(retries=retries))
-
-
-def _get(s3: Any, asked: Mapping[str, Any]) -> Any:
-    return s3.get_object(**asked)
-
-
-def _cut() -> tuple[type[Exception], ...]:
-    """Return how a connection breaks while a body is read."""
-    from botocore.exceptions import HTTPClientError, IncompleteReadError
-    from urllib3.exceptions import HTTPError
-
-    return HTTPClientError, IncompleteReadError, HTTPError, OSError

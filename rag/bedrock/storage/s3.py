@@ -1,4 +1,4 @@
-"""Files of a bucket on Amazon S3, as a place that `rag.Loader` reads from."""
+"""The objects of a bucket on Amazon S3 as a source of files for `rag.Loader`."""
 
 from __future__ import annotations
 
@@ -13,30 +13,31 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rag.bedrock.runtime.client import explain
+from rag.bedrock.runtime.faults import response_of
+from rag.bedrock.storage.ranged_read import ObjectVersion, read_object
 from rag.core.errors import LoadError, SourceError
 from rag.core.files import SIDECAR, SourceFile
 
-_PIECE = 1 << 20
 _ARCHIVED = ("GLACIER", "DEEP_ARCHIVE")
 
 
 class S3Files:
-    """The objects below ``s3://bucket/prefix``, told apart by their ETags.
+    """The objects below ``s3://bucket/prefix``; the ETag identifies an object's version.
 
-    Sources are keys relative to the prefix, as a folder's files are paths relative to it: an index
-    of a bucket equals that of its copy on disk. Keys that end in ``/`` and those with a part that
-    begins with a dot are left out; ``.metadata.json`` sidecars are read, as Bedrock Knowledge Bases
-    does; ignore files are not looked for. What was fetched is kept until a build is done, so that a
-    killed one goes on where it was; an object that was cut off half-way is fetched from there.
+    Sources are keys relative to the prefix, as files of a folder have paths relative to it, so an index
+    of a bucket equals an index of its copy on disk. Keys that end in ``/`` or contain a part that begins
+    with a dot are skipped. ``.metadata.json`` sidecars are read, as by Bedrock Knowledge Bases; ignore
+    files are not. Downloads are kept until a build is complete, so a killed build continues where it
+    stopped, even inside an object.
 
     Parameters
     ----------
     url : str
-        ``s3://bucket/prefix``; a prefix without a slash at its end also names a single object.
+        ``s3://bucket/prefix``; a prefix without a trailing slash may also name a single object.
     client : optional
-        A boto3 S3 client; by default one of the usual AWS environment.
+        A boto3 S3 client; by default one configured by the AWS environment.
     parallel : int
-        Objects fetched at once.
+        Objects to fetch concurrently.
 
     Raises
     ------
@@ -51,57 +52,54 @@ class S3Files:
         self.bucket, self.prefix = parts.netloc, url.split("/", 3)[3] if url.count("/") > 2 else ""
         self.name, self.parallel = url, parallel
         self.notes: list[str] = []
-        self._given = client
-        self._made: Any = None
-        self._sidecars: dict[str, str] = {}
+        self._client_or_none = client
+        self._sidecars: dict[str, tuple[str, int]] = {}  # ETag and size, by the source beside it
         self._folder: Path | None = None
         self._temporary: Path | None = None
         self._lock = threading.Lock()
 
     @property
     def _client(self) -> Any:
-        if self._given is not None:
-            return self._given
-        if self._made is None:
+        if self._client_or_none is None:
             import boto3
             from botocore.config import Config
 
             retries = {"mode": "standard", "max_attempts": 6}
             config = Config(max_pool_connections=self.parallel + 2, retries=retries)
-            self._made = boto3.client("s3", config=config)
-        return self._made
+            self._client_or_none = boto3.client("s3", config=config)
+        return self._client_or_none
 
     def list(self) -> Iterator[SourceFile]:
-        """Yield the objects, sidecars left out.
+        """Yield the objects except sidecars.
 
         Raises
         ------
         SourceError
-            The bucket cannot be listed, or holds nothing below the prefix.
+            The bucket cannot be listed, or has no objects below the prefix.
         """
         self.notes, self._sidecars = [], {}
-        found: list[SourceFile] = []
-        listed = list(self._listed())
-        if any(item["Key"] == self.prefix for item in listed):  # the URL of one object
-            listed = [item for item in listed if item["Key"] in (self.prefix, self.prefix + SIDECAR)]
-        for item in listed:
+        files: list[SourceFile] = []
+        items = list(self._items())
+        if any(item["Key"] == self.prefix for item in items):  # the URL names one object
+            items = [item for item in items if item["Key"] in (self.prefix, self.prefix + SIDECAR)]
+        for item in items:
             source = self._relative(item["Key"])
             if source is None or any(part.startswith(".") for part in source.split("/")):
                 continue
             if source.endswith(SIDECAR):
-                self._sidecars[source.removesuffix(SIDECAR)] = item["ETag"]
+                self._sidecars[source.removesuffix(SIDECAR)] = (item["ETag"], item["Size"])
                 continue
             problem = None
             if item.get("StorageClass") in _ARCHIVED:
-                problem = (f"is archived ({item['StorageClass']})", "restore it first, or leave it out")
-            found.append(SourceFile(
+                problem = (f"is archived ({item['StorageClass']})", "restore it first, or exclude it")
+            files.append(SourceFile(
                 source, item["Size"], modified=item["LastModified"], etag=item["ETag"], problem=problem,
             ))  # fmt: skip
-        if not found:
+        if not files:
             raise SourceError(f"{self.name} holds no objects: check the bucket and the prefix")
-        yield from found
+        yield from files
 
-    def _listed(self) -> Iterator[dict[str, Any]]:
+    def _items(self) -> Iterator[dict[str, Any]]:
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
@@ -115,7 +113,7 @@ class S3Files:
             ) from None
 
     def _relative(self, key: str) -> str | None:
-        """Return a key as a source; None for a folder's own key, or one of a name that goes on."""
+        """Return a key as a source; None for a folder's key, or if the prefix ends inside a name."""
         if key.endswith("/"):
             return None
         if not self.prefix or self.prefix.endswith("/"):
@@ -139,64 +137,61 @@ class S3Files:
 
     def sidecar_identity(self, file: SourceFile) -> str | None:
         """Return the sidecar's ETag."""
-        return self._sidecars.get(file.source)
+        etag, _ = self._sidecars.get(file.source, (None, 0))
+        return etag
 
     def sidecar(self, file: SourceFile) -> bytes | None:
-        """Return the bytes of the object's sidecar."""
-        etag = self._sidecars.get(file.source)
-        if etag is None:
+        """Return the content of the object's sidecar."""
+        if file.source not in self._sidecars:
             return None
-        with self._fetched(file.source + SIDECAR, etag) as path:
+        etag, size = self._sidecars[file.source]
+        with self._fetched(file.source + SIDECAR, etag, size) as path:
             return path.read_bytes()
 
     @contextlib.contextmanager
     def local(self, file: SourceFile) -> Iterator[Path]:
-        """Fetch the object, unless it is here already."""
-        with self._fetched(file.source, file.etag) as path:
+        """Download the object unless that is done already."""
+        with self._fetched(file.source, file.etag, file.bytes) as path:
             yield path
 
     @contextlib.contextmanager
-    def _fetched(self, source: str, etag: str) -> Iterator[Path]:
-        name = hashlib.sha256(f"{self.bucket}/{self._key(source)}\0{etag}".encode()).hexdigest()
-        path = self._keep() / name[:2] / name
+    def _fetched(self, source: str, etag: str, size: int) -> Iterator[Path]:
+        version = ObjectVersion(self.bucket, self._key(source), etag, size)
+        name = hashlib.sha256(f"{version.bucket}/{version.key}\0{etag}".encode()).hexdigest()
+        path = self._downloads() / name[:2] / name
         if not path.exists():
-            self._fetch(self._key(source), etag, path)
+            self._fetch(version, path)
         yield path
         if self._folder is None:
             path.unlink(missing_ok=True)
 
-    def _fetch(self, key: str, etag: str, path: Path) -> None:
-        """Fetch an object to a file that is there only once it is whole."""
+    def _fetch(self, version: ObjectVersion, path: Path) -> None:
+        """Download an object to a file that appears only once it is complete."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")
-        have = part.stat().st_size if part.exists() else 0
-        asked: dict[str, Any] = {"Bucket": self.bucket, "Key": key, "IfMatch": etag}
+        start = part.stat().st_size if part.exists() else 0
+        if start >= version.size:  # complete, yet not accepted: its checksum was wrong
+            start = 0
         try:
-            try:
-                answer = self._client.get_object(**asked, **({"Range": f"bytes={have}-"} if have else {}))
-            except ClientError as error:
-                if error.response["Error"]["Code"] not in ("InvalidRange", "416"):
-                    raise
-                have, answer = 0, self._client.get_object(**asked)
-            with part.open("ab" if have else "wb") as sink:
-                for piece in answer["Body"].iter_chunks(_PIECE):
+            with part.open("ab" if start else "wb") as sink:
+                for piece in read_object(self._client, version, start=start):
                     sink.write(piece)
             part.replace(path)
         except (BotoCoreError, ClientError) as error:
-            code = getattr(error, "response", {}).get("Error", {}).get("Code", "")
+            code = response_of(error).get("Error", {}).get("Code", "")
             if code in ("PreconditionFailed", "412", "NoSuchKey", "404"):
-                raise LoadError("changed or went while the build ran", "build again") from None
+                raise LoadError("changed or disappeared during the build", "build again") from None
             raise LoadError(
                 f"cannot be fetched ({explain(error, 'Amazon S3')})", "build again with --retry"
             ) from None
 
     def keep_in(self, folder: Path) -> None:
-        """Keep what is fetched in a folder until `close` says that it is done with."""
+        """Keep downloads in a folder until `close` deletes them."""
         self._folder = folder
 
-    def _keep(self) -> Path:
+    def _downloads(self) -> Path:
         if self._folder is not None:
             return self._folder
         with self._lock:
@@ -205,7 +200,7 @@ class S3Files:
             return self._temporary
 
     def close(self, *, done: bool) -> None:
-        """Delete what was fetched, if it is not needed again."""
+        """Delete the downloads; those in the folder of `keep_in` only if the build is done."""
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)
             self._temporary = None
