@@ -1,12 +1,20 @@
 # Two commands matter: `make demo` and `make test`. Both need Python >= 3.11 and make, nothing else.
+# While working: `make check`, in under a minute.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test soak bench corpus clean
+.PHONY: demo check test coverage soak bench corpus clean
 
 demo: $(VENV)/.installed
 	$(BIN)/rag demo
+
+check: $(VENV)/.tested
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 test: $(VENV)/.tested
 	$(BIN)/ruff check .
@@ -14,6 +22,10 @@ test: $(VENV)/.tested
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m pytest -n 2
+
+coverage: $(VENV)/.tested
+	$(BIN)/python -m pytest -n 2 --cov --cov-report=json:coverage.json
+	$(BIN)/python -m tests.room_coverage coverage.json
 
 soak: $(VENV)/.tested
 	$(BIN)/python -m pytest -n 2 --soak -m soak
@@ -39,4 +51,4 @@ $(VENV)/.tested: $(VENV)/bin/python pyproject.toml constraints.txt
 	touch $@ $(VENV)/.installed
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage coverage.json

@@ -21,6 +21,25 @@ from tests import scale
 ROOT = Path(__file__).parents[1]
 HANDBOOK = ROOT / "data" / "handbook"
 SHARED = ROOT.parent / "shared"
+#: What `make check` leaves out, below this folder: servers and processes, builds of the handbook, and
+#: random examples by the hundred. A test with one of the fixtures is slow wherever it stands.
+SLOW = (
+    "bedrock", "building", "cli", "emulator", "evaluation", "notebook", "generation/test_fallback.py",
+    "index/test_equality.py", "index/test_filters.py", "index/test_hostile.py", "index/test_hybrid_score.py",
+    "index/test_isolation.py", "index/test_langchain.py", "index/test_lexical_balance.py",
+    "index/test_maintenance.py", "index/test_rabitq.py", "loading/test_contract.py", "loading/test_fidelity.py",
+    "loading/test_formats.py", "loading/test_loader.py", "retrieval/test_explain.py", "test_import.py",
+    "testing/test_embedder.py", "testing/test_retriever.py", "usage/test_cost_command.py", "usage/test_ledger.py",
+    "usage/test_reservations.py", "usage/test_sqlite.py", "usage/test_tokens.py",
+)  # fmt: skip
+SLOW_FIXTURES = {
+    "bedrock_emulator",
+    "bedrock_recording",
+    "emulator",
+    "handbook_index",
+    "handbook_texts",
+    "moto",
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -30,6 +49,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     scale.SOAK = config.getoption("--soak")
+
+
+def is_slow(path: Path) -> bool:
+    """Tell whether a test file, or a folder of some, is in `SLOW`."""
+    below = path.relative_to(ROOT / "tests").as_posix() if path.is_relative_to(ROOT / "tests") else ""
+    return any(below == slow or below.startswith(f"{slow}/") for slow in SLOW)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not so much as import the slow files for ``-m "not slow"``."""
+    return True if config.getoption("markexpr") == "not slow" and is_slow(collection_path) else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if is_slow(item.path) or not SLOW_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)

@@ -20,6 +20,12 @@ MOST_LEVELS = 18
 Graph = Mapping[str, Mapping[str, int]]  # file -> what it imports, and on which line
 
 
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    """Return a file's syntax tree, read once for all tests."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def modules(package: Path) -> dict[str, Path]:
     """Return a package's files by the names of their modules."""
     found = {}
@@ -39,7 +45,7 @@ def graph_of(package: Path) -> Graph:
 
 
 def _targets(name: str, path: Path, files: Mapping[str, Path]) -> Iterator[tuple[str, int]]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -121,7 +127,7 @@ def test_only_the_contract_suites_and_the_plugin_of_pytest_import_it() -> None:
     importing = {
         path.relative_to(PACKAGE).as_posix()
         for path in modules(PACKAGE).values()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(parsed(path))
         for name in _libraries(node)
         if name == "pytest"
     }

@@ -20,6 +20,7 @@ from rag.usage.collector import paid_call
 from tests.testing.suites import failures
 
 
+@pytest.mark.slow
 class TestBedrock(RerankerSuite):
     purposes = ("rerank",)
 
