@@ -79,7 +79,7 @@ def test_fallback_without_guardrail(emulator: Emulator) -> None:
     """A fallback without the first model's guardrail is refused."""
     guarded = {"use": "claude", "guardrail": "gr1a2b3c:2"}
     for others in ([HAIKU], ["local"], [{**guarded, "model": HAIKU}, "local"]):
-        with pytest.raises(ConfigError, match="has no guardrail, and would pass by the first model's"):
+        with pytest.raises(ConfigError, match="has no guardrail and would bypass the first model's"):
             stages.generator({**guarded, "fallback": others})
     both = stages.generator({**guarded, "fallback": [{**guarded, "model": HAIKU}]})
     assert both.context_form == "guarded"
