@@ -15,7 +15,7 @@ import pptx
 import pytest
 import xlsxwriter
 from packaging.requirements import Requirement
-from tests.absent import ROOT, python
+from tests.loading.absent import ROOT, python
 
 import rag
 from rag.core.errors import LoadError, MissingExtraError, UsageError

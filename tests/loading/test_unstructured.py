@@ -14,7 +14,7 @@ import pptx
 import pytest
 import xlsxwriter
 from langchain_core.documents import Document
-from tests.absent import python
+from tests.loading.absent import python
 
 import rag
 from rag.core.errors import ConfigError, LoadError

@@ -12,7 +12,7 @@ import rag
 from rag.core.answers import Call, Usage
 from rag.usage.ledger import Ledger
 
-from ..test_cli import error_of, run
+from tests.cli.test_main import error_of, run
 
 SONNET = "global.anthropic.claude-sonnet-5-5"
 NOON = dt.datetime(2026, 11, 21, 12, tzinfo=dt.UTC)
