@@ -49,16 +49,16 @@ def test_two_retry_policies() -> None:
             rag.ClaudeBedrock(max_retries=2, **options)
 
 
-@pytest.mark.parametrize(("argument", "value", "said"), [
+@pytest.mark.parametrize(("argument", "value", "message"), [
     ("temprature", 0.1, "did you mean 'temperature'"), ("model", "", "is the id of a model"),
     ("model", 7, "is the id of a model, not 7"), ("timeout_s", "x", "timeout_s: .*valid number"),
     ("timeout_s", -1, "timeout_s: .*greater than 0"), ("prompt_cache", "2h", "'5m' or '1h'"),
     ("max_retries", "3", "whole number"), ("connections", 0, "greater than or equal to 1"),
     ("retry", {"attempt": 1}, "retry.attempt"), ("retry", {"attempts": 0}, "attempts is 0"),
 ])  # fmt: skip
-def test_wrong_argument(argument: str, value: Any, said: str, emulator: Emulator) -> None:
+def test_wrong_argument(argument: str, value: Any, message: str, emulator: Emulator) -> None:
     """A wrong argument is a one-line error that names it."""
-    with pytest.raises(ConfigError, match=said) as raised:
+    with pytest.raises(ConfigError, match=message) as raised:
         stages.generator({"use": "claude", argument: value})
     assert "\n" not in str(raised.value)
 
@@ -71,9 +71,9 @@ def test_copies(emulator: Emulator) -> None:
         secret in repr(model) + str(model) + str(model.model_dump()) for secret in secrets.values()
     )
     model = claude()
-    for made in (copy.copy(model), copy.deepcopy(model), model.model_copy(update={"max_tokens": 9})):
-        assert made.client is model.client
-        assert made.invoke(QUESTION).text
+    for copied in (copy.copy(model), copy.deepcopy(model), model.model_copy(update={"max_tokens": 9})):
+        assert copied.client is model.client
+        assert copied.invoke(QUESTION).text
     assert last(emulator)["inferenceConfig"] == {"maxTokens": 9}
     chosen = model.configurable_fields(max_tokens=ConfigurableField("most"))
     chosen.with_config(configurable={"most": 7}).invoke(QUESTION)
@@ -95,10 +95,10 @@ def test_profile(emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyP
         claude(credentials_profile_name="nosuch")
 
 
-@pytest.mark.parametrize(("options", "said"), [
+@pytest.mark.parametrize(("options", "message"), [
     ({"region": "not a region"}, "'not a region'"), ({"endpoint_url": "nonsense"}, "Invalid endpoint: nonsense"),
 ])  # fmt: skip
-def test_wrong_endpoint(options: dict[str, Any], said: str, emulator: Emulator) -> None:
+def test_wrong_endpoint(options: dict[str, Any], message: str, emulator: Emulator) -> None:
     """A wrong region or endpoint is named."""
-    with pytest.raises(GenerationError, match=f"{SONNET}: .*{said}"):
+    with pytest.raises(GenerationError, match=f"{SONNET}: .*{message}"):
         claude(**options)

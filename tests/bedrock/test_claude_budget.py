@@ -58,9 +58,9 @@ FALLBACK = ["global.anthropic.claude-haiku-5-5", "local"]
 
 def test_fallback_price(emulator: Emulator, pipe: Callable[..., rag.Pipeline]) -> None:
     """A fallback that answers is named, priced and recorded."""
-    asking = pipe({"use": "claude", "fallback": FALLBACK, "retry": {"attempts": 1}}, ledger={"stop_usd": 1})
+    pipeline = pipe({"use": "claude", "fallback": FALLBACK, "retry": {"attempts": 1}}, ledger={"stop_usd": 1})
     emulator.fail_next("ThrottlingException")
-    answer = asking.ask(QUESTION)
+    answer = pipeline.ask(QUESTION)
     (note,) = answer.notes
     assert note.startswith(f"{HAIKU} answered, as {SONNET} failed: ThrottlingException: ")
     used = answer.usage
@@ -68,10 +68,10 @@ def test_fallback_price(emulator: Emulator, pipe: Callable[..., rag.Pipeline]) -
     assert (answer.generator, answer.calls[-1].model) == (HAIKU, HAIKU)
     emulator.fail_next("AccessDeniedException")
     emulator.fail_next("ResourceNotFoundException")
-    local = asking.ask(QUESTION)
+    local = pipeline.ask(QUESTION)
     assert (local.usage.cost_usd, len(local.notes)) == (0.0, 2)
     assert local.citations[0].source == "leave.md"
-    rows = asking.meter.ledger.rows(("model",))
+    rows = pipeline.meter.ledger.rows(("model",))
     assert [(row.group, row.calls) for row in rows] == [((HAIKU,), 1)]
 
 

@@ -1,4 +1,4 @@
-"""What a person sees of ``rag ask`` with Claude where something is wrong: one line that says what to do."""
+"""The one-line errors and notes of ``rag ask`` with Claude."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def start(index: Path, tmp_path: Path, bedrock_emulator: Emulator) -> Start:
     def started(settings: str = QUICK, ledger: str = "", **environment: str | None) -> subprocess.Popen[str]:
         kept = f'\n[ledger]\npath = "ledger.sqlite"\n{ledger}\n'
         (tmp_path / "rag.toml").write_text(settings + kept)
-        own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        own |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
-        given = {**own, **bedrock_emulator.environment(), **environment, "PYTHONPATH": str(Path.cwd())}
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        clean |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+        variables = {**clean, **bedrock_emulator.environment(), **environment, "PYTHONPATH": str(Path.cwd())}
         return subprocess.Popen(
             [sys.executable, "-m", "rag", "ask", str(index), QUESTION],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
-            env={name: value for name, value in given.items() if value is not None},
+            env={name: value for name, value in variables.items() if value is not None},
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # may be ignored by the parent
         )  # fmt: skip
 
@@ -63,7 +63,7 @@ def fails(running: subprocess.Popen[str]) -> str:
     return err
 
 
-@pytest.mark.parametrize(("environment", "said"), [
+@pytest.mark.parametrize(("environment", "message"), [
     ({"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None},
      "there are no AWS credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
     ({"AWS_REGION": None, "AWS_DEFAULT_REGION": None}, "no AWS region is set: set AWS_DEFAULT_REGION, or region"),
@@ -71,10 +71,10 @@ def fails(running: subprocess.Popen[str]) -> str:
     ({"AWS_ENDPOINT_URL_BEDROCK_RUNTIME": "http://127.0.0.1:9"},
      'Could not connect to the endpoint URL: "http://127.0.0.1:9/model/'),
 ], ids=["credentials", "region", "profile", "endpoint"])  # fmt: skip
-def test_a_machine_that_is_not_set_up(environment: dict[str, Any], said: str, start: Start) -> None:
+def test_machine_without_setup(environment: dict[str, Any], message: str, start: Start) -> None:
     line = fails(start(QUICK, **environment))
     assert line.startswith(f"rag: {SONNET}: ")
-    assert said in line
+    assert message in line
 
 
 @pytest.mark.parametrize(("code", "advice", "calls"), [
@@ -83,9 +83,7 @@ def test_a_machine_that_is_not_set_up(environment: dict[str, Any], said: str, st
     ("ExpiredTokenException", "renew the credentials", 1),
     ("ThrottlingException", "the account's quota is exhausted: retry later, or request a higher quota from AWS (after 3", 3),
 ])  # fmt: skip
-def test_a_call_that_is_refused(
-    code: str, advice: str, calls: int, start: Start, bedrock_emulator: Emulator
-) -> None:
+def test_refused_call(code: str, advice: str, calls: int, start: Start, bedrock_emulator: Emulator) -> None:
     bedrock_emulator.fail_next(code, times=calls)
     line = fails(start())
     assert line.startswith(f"rag: {SONNET}: {code}: ")
@@ -93,7 +91,8 @@ def test_a_call_that_is_refused(
     assert bedrock_emulator.counts["ConverseStream"] == calls
 
 
-def test_a_stream_that_is_cut_prints_no_half_answer(start: Start, bedrock_emulator: Emulator) -> None:
+def test_cut_stream(start: Start, bedrock_emulator: Emulator) -> None:
+    """A cut stream prints no partial answer."""
     bedrock_emulator.fail_next("StreamCut", moment="stream", events=4)
     line = fails(start())
     assert line.startswith(f"rag: {SONNET}: StreamCut: ")
@@ -106,7 +105,7 @@ def test_a_malformed_reply(start: Start, bedrock_emulator: Emulator) -> None:
     assert "malformed_model_output: the model's output was malformed and is no answer" in fails(start())
 
 
-def test_an_interrupted_question_ends_at_once(start: Start, bedrock_emulator: Emulator) -> None:
+def test_interrupt(start: Start, bedrock_emulator: Emulator) -> None:
     bedrock_emulator.behaviour = Behaviour(reply="word " * 1_000, token_s=0.05)
     running = start()
     while not bedrock_emulator.counts["ConverseStream"] and running.poll() is None:
@@ -115,9 +114,8 @@ def test_an_interrupted_question_ends_at_once(start: Start, bedrock_emulator: Em
     assert fails(running).startswith("rag: interrupted")
 
 
-def test_what_is_to_be_known_of_an_answer_is_told_beside_it(
-    start: Start, bedrock_emulator: Emulator, tmp_path: Path
-) -> None:
+def test_notes(start: Start, bedrock_emulator: Emulator, tmp_path: Path) -> None:
+    """An answer's notes are printed with it."""
     bedrock_emulator.behaviour = Behaviour(stop_reason="max_tokens")
     bedrock_emulator.fail_next("ThrottlingException")
     fallback = f'retry = {{attempts = 1}}\nfallback = ["{HAIKU}", "local"]\n[trimmer]\nbudget = 900\n'
@@ -132,7 +130,8 @@ def test_what_is_to_be_known_of_an_answer_is_told_beside_it(
     assert bedrock_emulator.problems == []
 
 
-def test_a_budget_that_is_used_up_stops_before_the_call(start: Start, bedrock_emulator: Emulator) -> None:
+def test_spent_budget(start: Start, bedrock_emulator: Emulator) -> None:
+    """An exhausted budget stops before the call."""
     line = fails(start(ledger="stop_usd = 0.001"))
     assert "above stop_usd ($0.0010) in ledger.sqlite: wait for tomorrow (UTC), raise stop_usd" in line
     assert bedrock_emulator.counts == {}

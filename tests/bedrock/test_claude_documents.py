@@ -102,17 +102,17 @@ def test_guardrail_qualifiers(emulator: Emulator, pipe: Callable[..., rag.Pipeli
 
 def test_guardrail_stream_mode(emulator: Emulator) -> None:
     """streamProcessingMode is sent only with streams; wrong guardrails are refused."""
-    own = {"guardrailIdentifier": "gr1", "guardrailVersion": "DRAFT", "streamProcessingMode": "async"}
-    model = rag.ClaudeBedrock(guardrail=own)
+    config = {"guardrailIdentifier": "gr1", "guardrailVersion": "DRAFT", "streamProcessingMode": "async"}
+    model = rag.ClaudeBedrock(guardrail=config)
     model.invoke("Hello?")
     assert "streamProcessingMode" not in last(emulator)["guardrailConfig"]
     streamed(model, "Hello?")
     assert last(emulator)["guardrailConfig"]["streamProcessingMode"] == "async"
-    for wrong, said in (
+    for wrong, line in (
         ({"identifier": "gr1"}, "did you mean 'guardrailIdentifier'"),
         ({"guardrailIdentifier": "gr1"}, "has no guardrailVersion"), ("gr1", "is not identifier:version"),
     ):  # fmt: skip
-        with pytest.raises(ConfigError, match=said):
+        with pytest.raises(ConfigError, match=line):
             rag.ClaudeBedrock(guardrail=wrong)
 
 
@@ -143,8 +143,8 @@ def test_invoke_keeps_citations(emulator: Emulator) -> None:
     )
     message = claude().invoke(messages)
     assert (message.text, type(message)) == ("It is 28 days.", AIMessage)
-    found = [citation for block in message.content for citation in block.get("citations") or ()]
-    assert [citation["source_content"] for citation in found] == [[{"text": "Leave is 28 days."}]]
+    cited = [citation for block in message.content for citation in block.get("citations") or ()]
+    assert [citation["source_content"] for citation in cited] == [[{"text": "Leave is 28 days."}]]
     assert message.usage_metadata["output_tokens"] > 0
     assert claude().invoke(QUESTION).content == 'It is 28 days.<cite doc="1">28 days</cite>'
     assert emulator.counts == {"ConverseStream": 1, "Converse": 1}

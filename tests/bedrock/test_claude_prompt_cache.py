@@ -71,8 +71,8 @@ def test_cache_without_effect(emulator: Emulator, pipe: Callable[..., rag.Pipeli
 @pytest.mark.parametrize(("ttl", "price"), [("5m", 2.5), ("1h", 4.0)])
 def test_cache_prices(ttl: str, price: float, emulator: Emulator, pipe: Callable[..., rag.Pipeline]) -> None:
     """The first call pays for writing the cache, the second for reading it."""
-    asking = pipe(claude(prompt_cache=ttl), prompt=rag.Prompt("mine", system=LONG))
-    first, second = asking.ask(QUESTION).usage, asking.ask(QUESTION).usage
+    pipeline = pipe(claude(prompt_cache=ttl), prompt=rag.Prompt("mine", system=LONG))
+    first, second = pipeline.ask(QUESTION).usage, pipeline.ask(QUESTION).usage
     kept = first.cache_write_input_tokens
     assert kept > 512
     assert (first.cache_read_input_tokens, second.cache_read_input_tokens) == (0, kept)
@@ -81,7 +81,7 @@ def test_cache_prices(ttl: str, price: float, emulator: Emulator, pipe: Callable
     rest = 2 * first.input_tokens + 10 * first.output_tokens
     assert first.cost_usd == pytest.approx((rest + price * kept) / 1e6)
     assert second.cost_usd == pytest.approx((rest + 0.10 * kept) / 1e6)
-    spent = asking.meter.ledger.rows()[0]
+    spent = pipeline.meter.ledger.rows()[0]
     assert (spent.cache_read_tokens, spent.cache_write_tokens) == (kept, kept)
     assert spent.usd == pytest.approx(first.cost_usd + second.cost_usd)
 

@@ -27,12 +27,12 @@ from tests.bedrock.claude_calls import (
 
 def test_request_metadata(emulator: Emulator, pipe: Callable[..., rag.Pipeline], tmp_path: Path) -> None:
     """A request carries the user's tags, and the prompt's name and version."""
-    own = tmp_path / "support desk\u00a0(é).md"
-    own.write_text("Answer in one word.", encoding="utf-8")
-    asking = pipe({"use": "claude", "request_metadata": {"team": "hr"}}, prompt=str(own))
-    asking.ask(QUESTION)
+    path = tmp_path / "support desk\u00a0(é).md"
+    path.write_text("Answer in one word.", encoding="utf-8")
+    pipeline = pipe({"use": "claude", "request_metadata": {"team": "hr"}}, prompt=str(path))
+    pipeline.ask(QUESTION)
     assert last(emulator)["requestMetadata"] == {
-        "team": "hr", "prompt": "support desk____", "version": asking.prompt.version,
+        "team": "hr", "prompt": "support desk____", "version": pipeline.prompt.version,
     }  # fmt: skip
     pipe().ask(QUESTION)
     assert last(emulator)["requestMetadata"]["prompt"] == "answer-native-v1"
@@ -40,10 +40,10 @@ def test_request_metadata(emulator: Emulator, pipe: Callable[..., rag.Pipeline],
     assert last(emulator)["requestMetadata"]["prompt"] == "mine"
 
 
-@pytest.mark.parametrize("given", [14, 15, 16])
-def test_sixteen_tags(given: int, emulator: Emulator) -> None:
+@pytest.mark.parametrize("count", [14, 15, 16])
+def test_sixteen_tags(count: int, emulator: Emulator) -> None:
     """Of at most sixteen tags the user's come first."""
-    tags = {f"tag{n}": "x" for n in range(given)}
+    tags = {f"tag{n}": "x" for n in range(count)}
     rag.ClaudeBedrock(request_metadata=tags).invoke(rag.Prompt()(QUESTION, []))
     sent = last(emulator)["requestMetadata"]
     assert len(sent) == 16

@@ -1,4 +1,4 @@
-"""LangChain's own suites for chat models, on Claude against the emulator."""
+"""LangChain's suites for chat models, on Claude against the emulator."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def tool_input(request: Request) -> Mapping[str, Any]:
     """What a model would understand of the suite's own tools; else an instance of the tool's schema."""
     schema = request.params["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"]
     known = {"input": 3, "customer_name": "你好啊集团 こんにちは株式会社"}
-    made = instance(schema)
-    return {name: known.get(name, value) for name, value in made.items()}
+    values = instance(schema)
+    return {name: known.get(name, value) for name, value in values.items()}
 
 
 @pytest.fixture(scope="module", autouse=True)

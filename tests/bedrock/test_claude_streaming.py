@@ -78,19 +78,19 @@ def test_abandoned_stream(emulator: Emulator) -> None:
 def test_thirty_concurrent_questions(emulator: Emulator, pipe: Callable[..., rag.Pipeline]) -> None:
     """Threads that share a model get the answers to their questions."""
 
-    def asked(request: Request) -> str:
+    def echo(request: Request) -> str:
         text = request.params["messages"][-1]["content"][-1]["text"]
         return f"{text.removeprefix('<question>').removesuffix('</question>')} " * 8
 
-    emulator.behaviour = Behaviour(reply=asked, token_s=0.001)
-    asking = pipe(claude(connections=30))
+    emulator.behaviour = Behaviour(reply=echo, token_s=0.001)
+    pipeline = pipe(claude(connections=30))
     questions = [f"What of leave number {n}?" for n in range(30)]
     with ThreadPoolExecutor(30) as pool:
-        answers = list(pool.map(asking.ask, questions))
+        answers = list(pool.map(pipeline.ask, questions))
     assert [answer.text for answer in answers] == [" ".join([question] * 8) for question in questions]
     assert [answer.question for answer in answers] == questions
     assert emulator.problems == []
-    assert asking.meter.ledger.rows()[0].calls == 30
+    assert pipeline.meter.ledger.rows()[0].calls == 30
 
 
 WHOLE = (True, (), None)
@@ -112,18 +112,18 @@ def test_stop_reasons(reason: str, emulator: Emulator, pipe: Callable[..., rag.P
     answered, notes, guardrail = ENDINGS[reason]
     assert (answer.text, answer.stop_reason) == ("It is 28 days.", reason)
     assert (answer.answered, answer.guardrail, len(answer.notes)) == (answered, guardrail, len(notes))
-    assert all(said.startswith(begins) for said, begins in zip(answer.notes, notes, strict=True))
+    assert all(noted.startswith(begins) for noted, begins in zip(answer.notes, notes, strict=True))
 
 
 @pytest.mark.parametrize("reason", ["malformed_model_output", "malformed_tool_use"])
 def test_malformed_reply(reason: str, emulator: Emulator, pipe: Callable[..., rag.Pipeline]) -> None:
     """A malformed reply is an error, and is recorded as paid for."""
     emulator.behaviour = Behaviour(reply="It is", stop_reason=reason)
-    asking = pipe()
+    pipeline = pipe()
     with pytest.raises(GenerationError, match=f"{SONNET}: {reason}: .*: ask again") as raised:
-        asking.ask(QUESTION)
+        pipeline.ask(QUESTION)
     assert (raised.value.code, raised.value.started) == (reason, True)
-    (spent,) = asking.meter.ledger.rows(("model",))
+    (spent,) = pipeline.meter.ledger.rows(("model",))
     assert (spent.group, spent.calls) == ((SONNET,), 1)
     assert spent.usd > 0
 
@@ -155,9 +155,9 @@ def test_reply_without_usage(
         def stream(self, messages: Any) -> Any:
             yield AIMessageChunk("It is 28 days.")
 
-    asking = pipe(Silent())
-    assert asking.ask(QUESTION).usage.cost_usd is None
-    assert asking.meter.ledger.rows()[0].unpriced == 1
+    pipeline = pipe(Silent())
+    assert pipeline.ask(QUESTION).usage.cost_usd is None
+    assert pipeline.meter.ledger.rows()[0].unpriced == 1
 
 
 def test_empty_filter(emulator: Emulator, pipe: Callable[..., rag.Pipeline]) -> None:

@@ -39,8 +39,8 @@ def test_random_failures(
 ) -> None:
     """All texts get vectors although a third of the calls fail."""
     with running(monkeypatch, fail=0.3, fail_with=ALL_RETRIED) as emulator:
-        made = TitanEmbeddings(256, patience=Patience(base_s=0.01, cap_s=0.2)).vectors(TEXTS)
-        assert np.linalg.norm(made, axis=1) == pytest.approx(1.0, abs=1e-5)
+        stored_rows = TitanEmbeddings(256, patience=Patience(base_s=0.01, cap_s=0.2)).vectors(TEXTS)
+        assert np.linalg.norm(stored_rows, axis=1) == pytest.approx(1.0, abs=1e-5)
         assert emulator.counts["InvokeModel"] <= 1.6 * len(TEXTS)
 
 
@@ -135,10 +135,10 @@ def test_failure_keeps_vectors(emulator: Emulator, tmp_path: Path) -> None:
     embedder = TitanEmbeddings(256, concurrency=16)
     with contextlib.closing(CachedEmbeddings(embedder, tmp_path / "cache.sqlite")) as cache:
         emulator.behaviour.latency_s = 0.01
-        told: list[int] = []
+        progress: list[int] = []
 
         def stop(done: int) -> None:
-            told.append(done)
+            progress.append(done)
             if done >= 100 and not emulator.behaviour.fail:
                 emulator.behaviour.fail, emulator.behaviour.fail_with = 1.0, ("AccessDeniedException",)
 
@@ -146,11 +146,11 @@ def test_failure_keeps_vectors(emulator: Emulator, tmp_path: Path) -> None:
             cache.vectors(TEXTS, stop)
         paid = emulator.counts["InvokeModel"] - emulator.counts["failed"]
         assert len(cache.missing(TEXTS)) == len(TEXTS) - paid == len(TEXTS) - cache.embedded
-        assert told == sorted(told)
+        assert progress == sorted(progress)
         emulator.behaviour.fail = 0.0
-        made = cache.vectors(TEXTS)
+        stored_rows = cache.vectors(TEXTS)
         assert emulator.counts["InvokeModel"] - emulator.counts["failed"] == len(TEXTS)
-        assert made == pytest.approx(TitanEmbeddings(256).vectors(TEXTS), abs=1e-6)
+        assert stored_rows == pytest.approx(TitanEmbeddings(256).vectors(TEXTS), abs=1e-6)
 
 
 KILLED = """
@@ -189,9 +189,9 @@ def test_interrupt(emulator: Emulator, tmp_path: Path) -> None:
     while not emulator.requests:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=15)  # the calls under way would take 30 s
+    _, errors = process.communicate(timeout=15)  # the calls under way would take 30 s
     assert process.returncode != 0
-    assert "KeyboardInterrupt" in said
+    assert "KeyboardInterrupt" in errors
 
 
 def test_foreign_vectors(tmp_path: Path, emulator: Emulator) -> None:
@@ -199,8 +199,8 @@ def test_foreign_vectors(tmp_path: Path, emulator: Emulator) -> None:
     with contextlib.closing(CachedEmbeddings(TitanEmbeddings(256), tmp_path / "cache.sqlite")) as cache:
         rows = np.random.default_rng(0).normal(size=(3, 256)) * 5
         cache.put(TEXTS[:3], rows)
-        made = cache.vectors(TEXTS[:3])
-        assert made == pytest.approx(rows / np.linalg.norm(rows, axis=1, keepdims=True), abs=1e-6)
+        stored_rows = cache.vectors(TEXTS[:3])
+        assert stored_rows == pytest.approx(rows / np.linalg.norm(rows, axis=1, keepdims=True), abs=1e-6)
         for wrong in (rows[:2], rows[:, :100], np.full((3, 256), np.inf)):
             with pytest.raises(EmbeddingError):
                 cache.put(TEXTS[:3], wrong)

@@ -38,10 +38,10 @@ def test_order(kind: type, emulator: Emulator) -> None:
     """Vectors have the order of the texts."""
     emulator.behaviour.latency_s = (0.003, 0.03)
     embedder = kind(256)
-    made = np.array(embedder.embed_documents(TEXTS[:150]))
-    assert made.shape == (150, 256)
-    assert np.linalg.norm(made, axis=1) == pytest.approx(1.0, abs=1e-5)
-    assert made[77] == pytest.approx(np.array(kind(256).embed_documents([TEXTS[77]]))[0], abs=1e-6)
+    array = np.array(embedder.embed_documents(TEXTS[:150]))
+    assert array.shape == (150, 256)
+    assert np.linalg.norm(array, axis=1) == pytest.approx(1.0, abs=1e-5)
+    assert array[77] == pytest.approx(np.array(kind(256).embed_documents([TEXTS[77]]))[0], abs=1e-6)
     assert embedder.embed_documents([]) == []
 
 
@@ -54,7 +54,7 @@ def test_requests(emulator: Emulator) -> None:
     cohere.embed_query("d")
     nova.embed_documents(["e"])
     nova.embed_query("f")
-    plain, binary, documents, question, indexed, asked = bodies(emulator)
+    plain, binary, documents, question, indexed, query = bodies(emulator)
     assert plain == {"inputText": "a", "dimensions": 512, "normalize": False}
     assert binary["embeddingTypes"] == ["binary"]
     assert documents == {
@@ -67,7 +67,7 @@ def test_requests(emulator: Emulator) -> None:
         "embeddingPurpose": "GENERIC_INDEX", "embeddingDimension": 384,
         "text": {"truncationMode": "NONE", "value": "e"},
     }  # fmt: skip
-    assert asked["singleEmbeddingParams"]["embeddingPurpose"] == "TEXT_RETRIEVAL"
+    assert query["singleEmbeddingParams"]["embeddingPurpose"] == "TEXT_RETRIEVAL"
 
 
 def test_binary(emulator: Emulator) -> None:
@@ -103,15 +103,15 @@ def test_fingerprint() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         ({"dimensions": 300}, "256, 512 or 1024"), ({"concurrency": 0}, "concurrency is 0"),
         ({"long": "cut"}, "'refuse' or 'pool'"), ({"embedding_type": "int8"}, "'float' or 'binary'"),
         ({"requests_per_minute": 0}, "above 0"),
     ],
 )  # fmt: skip
-def test_wrong_argument(wrong: dict[str, Any], said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
+def test_wrong_argument(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         TitanEmbeddings(**wrong)
 
 
@@ -193,8 +193,8 @@ def test_no_region(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_quota(monkeypatch: pytest.MonkeyPatch) -> None:
     """The quota is measured and respected."""
     with running(monkeypatch, requests_per_minute=6000, latency_s=0.02) as emulator:
-        made = TitanEmbeddings(256).vectors(TEXTS)
-        assert made.shape == (240, 256)
+        array = TitanEmbeddings(256).vectors(TEXTS)
+        assert array.shape == (240, 256)
         assert emulator.counts["throttled"] <= 120  # at the start, when nothing is known yet
 
 

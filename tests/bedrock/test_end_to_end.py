@@ -32,9 +32,8 @@ def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[s
     )  # fmt: skip
 
 
-def test_a_build_that_fails_midway_pays_only_for_what_is_missing(
-    bedrock_emulator: Emulator, folder: Path, tmp_path: Path
-) -> None:
+def test_failed_build(bedrock_emulator: Emulator, folder: Path, tmp_path: Path) -> None:
+    """A build that fails midway pays only for missing vectors."""
     embedder = {**TITAN, "concurrency": 1}
     rag.build(folder / "old", tmp_path / "ix", embedder=embedder)
     paid = texts(bedrock_emulator)
@@ -50,9 +49,8 @@ def test_a_build_that_fails_midway_pays_only_for_what_is_missing(
     assert len(texts(bedrock_emulator)) == asked
 
 
-def test_the_pipeline_answers_with_claude_and_sends_nothing_that_is_filtered_out(
-    bedrock_emulator: Emulator, folder: Path, tmp_path: Path
-) -> None:
+def test_filtered_answer(bedrock_emulator: Emulator, folder: Path, tmp_path: Path) -> None:
+    """Claude never receives filtered documents."""
     rag.build(folder, tmp_path / "ix", embedder=TITAN)
     assert rag.Index.open(tmp_path / "ix").embedder is None  # an index never chooses a paid embedder
     pipe = rag.Pipeline(tmp_path / "ix", embedder=TITAN, generator="claude")
@@ -66,9 +64,8 @@ def test_the_pipeline_answers_with_claude_and_sends_nothing_that_is_filtered_out
     assert bedrock_emulator.problems == []
 
 
-def test_bedrock_builds_with_titan_and_asks_claude_with_the_same_dimensions(
-    bedrock_emulator: Emulator, folder: Path, tmp_path: Path
-) -> None:
+def test_bedrock_option(bedrock_emulator: Emulator, folder: Path, tmp_path: Path) -> None:
+    """--bedrock builds with Titan, and asks Claude with the same dimensions."""
     built = run("build", folder, tmp_path / "ix", "--bedrock")
     assert (built.returncode, built.stderr) == (0, "")
     asked = run("ask", tmp_path / "ix", "How many days of annual leave in Europe?", "--bedrock", "--json")
@@ -78,18 +75,16 @@ def test_bedrock_builds_with_titan_and_asks_claude_with_the_same_dimensions(
     assert bedrock_emulator.problems == []
 
 
-def test_bedrock_on_an_index_of_local_vectors_asks_claude_alone(
-    bedrock_emulator: Emulator, folder: Path, tmp_path: Path
-) -> None:
+def test_local_vectors(bedrock_emulator: Emulator, folder: Path, tmp_path: Path) -> None:
+    """--bedrock on an index of local vectors calls Claude alone."""
     rag.build(folder, tmp_path / "ix", embedder="static")
     done = run("ask", tmp_path / "ix", "How many days of leave in Europe?", "--bedrock")
     assert "[1] leave.md" in done.stdout
     assert bedrock_emulator.counts == {"ConverseStream": 1}
 
 
-def test_answers_that_were_paid_for_before_one_failed_are_kept(
-    bedrock_emulator: Emulator, folder: Path, tmp_path: Path
-) -> None:
+def test_kept_answers(bedrock_emulator: Emulator, folder: Path, tmp_path: Path) -> None:
+    """Answers paid for before a failure are kept."""
     rag.build(folder, tmp_path / "ix", embedder="static")
     questions, output = tmp_path / "q.jsonl", tmp_path / "out.jsonl"
     one = {"question": "How many days of leave in Europe?"}
@@ -113,9 +108,8 @@ def test_answers_that_were_paid_for_before_one_failed_are_kept(
 
 
 @pytest.mark.parametrize("name", ["cohere", "nova"])
-def test_bedrock_asks_with_the_embedder_that_the_index_was_built_with(
-    bedrock_emulator: Emulator, folder: Path, tmp_path: Path, name: str
-) -> None:
+def test_same_embedder(bedrock_emulator: Emulator, folder: Path, tmp_path: Path, name: str) -> None:
+    """Questions use the embedder of the index."""
     rag.build(folder, tmp_path / "ix", embedder={"use": name, "dimensions": 256})
     for chosen in (("--bedrock",), ("--embedder", name, "--generator", "claude")):
         done = run("ask", tmp_path / "ix", "How many days of annual leave in Europe?", *chosen, "--json")
@@ -126,7 +120,7 @@ def test_bedrock_asks_with_the_embedder_that_the_index_was_built_with(
     assert bedrock_emulator.problems == []
 
 
-def test_without_credentials_a_build_says_which_variables_to_set(
+def test_no_credentials(
     bedrock_emulator: Emulator, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):

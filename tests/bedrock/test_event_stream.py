@@ -1,4 +1,4 @@
-"""Streams as they come in: what is there goes on together, in order, and nothing waits for the next."""
+"""Streams with joined text: every event in order, and no delay of what has arrived."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ ASKED: dict[str, Any] = {
 SAID = "Staff take 28 days of leave. Backups run at two, and restores are tested each quarter."
 
 
-def text(block: int, said: str) -> dict[str, Any]:
-    return {"contentBlockDelta": {"delta": {"text": said}, "contentBlockIndex": block}}
+def text(block: int, content: str) -> dict[str, Any]:
+    return {"contentBlockDelta": {"delta": {"text": content}, "contentBlockIndex": block}}
 
 
 texts = st.builds(text, st.integers(0, 1), st.text(max_size=4))
@@ -55,38 +55,40 @@ def joined(events: list[Any]) -> list[Any]:
     for event in events:
         delta = event.get("contentBlockDelta", {})
         if "text" in delta.get("delta", ()):
-            block, said = delta["contentBlockIndex"], delta["delta"]["text"]
+            block, content = delta["contentBlockIndex"], delta["delta"]["text"]
             if out and out[-1][0] == "text" and out[-1][1] == block:
-                out[-1] = ("text", block, out[-1][2] + said)
+                out[-1] = ("text", block, out[-1][2] + content)
             else:
-                out.append(("text", block, said))
+                out.append(("text", block, content))
         else:
             out.append(("other", event))
     return out
 
 
 @given(st.lists(st.tuples(texts | others, st.booleans()), max_size=30))
-def test_nothing_is_lost_or_moved_and_text_waits_only_while_more_is_there(
+def test_join_text(
     planned: list[tuple[Any, bool]],
 ) -> None:
-    there, came, found = False, list[Any](), list[Any]()
+    """No event is lost or moved, and text is held only while more has arrived."""
+    there, arrived, received = False, list[Any](), list[Any]()
 
     def stream() -> Iterator[Any]:
         nonlocal there
         for event, there in planned:
-            came.append(event)
+            arrived.append(event)
             yield event
             if not there:
-                assert joined(found) == joined(came), "held back, though nothing was there to wait for"
+                assert joined(received) == joined(arrived), "held back, though nothing was there to wait for"
 
     for event in join_text(stream(), lambda: there, lambda: 0.0):
-        found.append(event)
-    assert joined(found) == joined([event for event, _ in planned])
+        received.append(event)
+    assert joined(received) == joined([event for event, _ in planned])
 
 
 @given(st.lists(st.tuples(texts, st.booleans()), min_size=1, max_size=10))
-def test_what_came_before_an_error_is_given_before_it(planned: list[tuple[Any, bool]]) -> None:
-    there, found = False, list[Any]()
+def test_error_order(planned: list[tuple[Any, bool]]) -> None:
+    """Text that arrived before an error is yielded before it."""
+    there, received = False, list[Any]()
 
     def stream() -> Iterator[Any]:
         nonlocal there
@@ -96,11 +98,12 @@ def test_what_came_before_an_error_is_given_before_it(planned: list[tuple[Any, b
 
     with pytest.raises(ConnectionResetError, match="cut"):
         for event in join_text(stream(), lambda: there, lambda: 0.0):
-            found.append(event)
-    assert joined(found) == joined([event for event, _ in planned])
+            received.append(event)
+    assert joined(received) == joined([event for event, _ in planned])
 
 
-def test_what_the_reader_takes_counts_as_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reader_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reader's time counts towards the pause."""
     now, slept = 0.0, list[float]()
     monkeypatch.setattr(event_stream.time, "monotonic", lambda: now)
     monkeypatch.setattr(event_stream.time, "sleep", slept.append)
@@ -113,34 +116,37 @@ def test_what_the_reader_takes_counts_as_pause(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("cut", [0, 1, 11, 12, 15, 40])
 @pytest.mark.parametrize("size", [1, 7, 1000, 1 << 20])
-def test_a_body_of_many_events_is_few_pieces_however_it_is_parted(size: int, cut: int) -> None:
+def test_message_boundaries(size: int, cut: int) -> None:
+    """Many events become few pieces, whatever the network reads."""
     words = [f"word {n} " for n in range(300)]
     events = [framing.event("contentBlockDelta", text(0, word)["contentBlockDelta"]) for word in words]
     body = b"".join(events)
     response = urllib3.HTTPResponse(io.BytesIO(body[: len(body) - cut]), preload_content=False)
     response.stream = lambda: iter(lambda: response.read(size), b"")  # type: ignore[assignment]
-    found = list(JoinedEventStream(response, shape(), "ConverseStream"))
-    assert "".join(piece[2] for piece in joined(found)) == "".join(words[: 299 if cut else 300])
+    received = list(JoinedEventStream(response, shape(), "ConverseStream"))
+    assert "".join(piece[2] for piece in joined(received)) == "".join(words[: 299 if cut else 300])
     if size >= 1000:
-        assert len(found) <= len(body) / size + 1
+        assert len(received) <= len(body) / size + 1
 
 
 @pytest.mark.parametrize("at", [0, 5, 9])  # the length, that of the headers, the checksum
-def test_what_is_no_event_is_told_as_botocore_tells_it(at: int) -> None:
+def test_invalid_bytes(at: int) -> None:
+    """Invalid bytes raise botocore's errors."""
     good = framing.event("contentBlockDelta", text(0, "good")["contentBlockDelta"])
     bad = bytearray(good)
     bad[at] ^= 1
     response = urllib3.HTTPResponse(io.BytesIO(good + bytes(bad) + good), preload_content=False)
-    found: list[Any] = []
+    received: list[Any] = []
     with pytest.raises(ChecksumMismatch):
         for event in JoinedEventStream(response, shape(), "ConverseStream"):
-            found.append(event)
-    assert found == [text(0, "good")]
+            received.append(event)
+    assert received == [text(0, "good")]
 
 
 @given(st.integers(0, 9), st.text(), st.booleans())
-def test_text_is_parsed_as_botocore_parses_it(block: int, said: str, padded: bool) -> None:
-    body = {"contentBlockIndex": block, "delta": {"text": said}, **({"p": "abcde"} if padded else {})}
+def test_parsed_text(block: int, content: str, padded: bool) -> None:
+    """Text is parsed to botocore's result."""
+    body = {"contentBlockIndex": block, "delta": {"text": content}, **({"p": "abcde"} if padded else {})}
     assert parsed(event_stream._Parser(), json.dumps(body)) == parsed(
         EventStreamJSONParser(), json.dumps(body)
     )
@@ -152,7 +158,8 @@ def test_text_is_parsed_as_botocore_parses_it(block: int, said: str, padded: boo
     '{"delta": {"text": 3}, "contentBlockIndex": 0}', '{"delta": {"other": "a"}, "contentBlockIndex": 0}',
     '{"delta": {"text": "a", "more": 1}, "contentBlockIndex": 0}', '{"delta": "a", "contentBlockIndex": 0}',
 ])  # fmt: skip
-def test_a_malformed_delta_is_parsed_or_refused_as_botocore_does(body: str) -> None:
+def test_malformed_delta(body: str) -> None:
+    """Malformed deltas are parsed or refused as by botocore."""
     assert parsed(event_stream._Parser(), body) == parsed(EventStreamJSONParser(), body)
 
 
@@ -175,7 +182,9 @@ def shape() -> Any:
     return client.meta.service_model.operation_model("ConverseStream").get_event_stream_output()
 
 
-def test_a_client_that_is_not_of_boto3_is_left_alone() -> None:
+def test_other_client() -> None:
+    """Clients of other libraries are unchanged."""
+
     class Own:
         meta = SimpleNamespace(region_name="us-east-1")
 
@@ -188,22 +197,24 @@ def stream_of(client: Any) -> list[Any]:
     return [event for event in client.converse_stream(**ASKED)["stream"] if "metadata" not in event]
 
 
-def test_an_answer_that_is_there_at_once_takes_few_pieces_and_says_the_same(
+def test_whole_answer(
     bedrock_emulator: Emulator,
 ) -> None:
+    """An answer that arrives at once has few pieces and the same text."""
     bedrock_emulator.behaviour = Behaviour(reply=SAID)
     plain, ours = boto3.client("bedrock-runtime"), boto3.client("bedrock-runtime")
     event_stream.join_text_events(ours)
     event_stream.join_text_events(ours)  # a client that two share
-    one_by_one, found = stream_of(plain), stream_of(ours)
-    assert joined(found) == joined(one_by_one)
-    assert "".join(piece[2] for piece in joined(found) if piece[0] == "text") == SAID
+    one_by_one, received = stream_of(plain), stream_of(ours)
+    assert joined(received) == joined(one_by_one)
+    assert "".join(piece[2] for piece in joined(received) if piece[0] == "text") == SAID
     assert isinstance(ours.converse_stream(**ASKED)["stream"], EventStream)
     assert len(one_by_one) > 12
-    assert len(found) < len(one_by_one) / 2
+    assert len(received) < len(one_by_one) / 2
 
 
-def test_text_does_not_wait_for_what_comes_later(bedrock_emulator: Emulator) -> None:
+def test_no_delay(bedrock_emulator: Emulator) -> None:
+    """Text is not delayed by later text."""
     bedrock_emulator.behaviour = Behaviour(reply=SAID, token_s=0.3)
     pieces: list[str] = []
     for chunk in rag.ClaudeBedrock().stream("How many days?"):
@@ -217,7 +228,8 @@ def test_text_does_not_wait_for_what_comes_later(bedrock_emulator: Emulator) -> 
 
 
 @pytest.mark.parametrize("code", ["StreamCut", "ModelStreamErrorException"])
-def test_a_stream_that_breaks_is_under_way_no_more(bedrock_emulator: Emulator, code: str) -> None:
+def test_broken_stream(bedrock_emulator: Emulator, code: str) -> None:
+    """A broken stream no longer counts as open."""
     bedrock_emulator.behaviour = Behaviour(reply=SAID)
     bedrock_emulator.fail_next(code, moment="stream")
     pieces: list[str] = []
@@ -264,8 +276,8 @@ def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str
     scheme = "https" if request.param == "tls" else "http"
     yield f"{scheme}://127.0.0.1:{listener.getsockname()[1]}/", send
     thread.join(20)
-    for each in (*accepted, listener):
-        each.close()
+    for opened in (*accepted, listener):
+        opened.close()
 
 
 def certificate(folder: Path) -> None:
@@ -276,19 +288,18 @@ def certificate(folder: Path) -> None:
 
     key, now = ec.generate_private_key(ec.SECP256R1()), dt.datetime.now(dt.UTC)
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    made = x509.CertificateBuilder(
+    built = x509.CertificateBuilder(
         name, name, key.public_key(), 1, now - dt.timedelta(1), now + dt.timedelta(1)
     ).sign(key, hashes.SHA256())
     plain = serialization.NoEncryption()
     (folder / "here.pem").write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
-        + made.public_bytes(serialization.Encoding.PEM)
+        + built.public_bytes(serialization.Encoding.PEM)
     )
 
 
-def test_a_connection_shows_what_has_come_in_and_is_not_waited_for(
-    served: tuple[str, Callable[[bytes], None]], tmp_path: Path
-) -> None:
+def test_has_more(served: tuple[str, Callable[[bytes], None]], tmp_path: Path) -> None:
+    """has_more does not wait, with and without TLS."""
     url, send = served
     with urllib3.PoolManager(ca_certs=str(tmp_path / "here.pem"), assert_hostname=False) as pool:
         response = pool.request("GET", url, preload_content=False, retries=False, timeout=30)
@@ -313,5 +324,5 @@ def test_a_connection_shows_what_has_come_in_and_is_not_waited_for(
         response.close()
 
 
-def test_a_response_that_shows_no_connection_has_nothing_more() -> None:
+def test_no_connection() -> None:
     assert not JoinedEventStream(urllib3.HTTPResponse(io.BytesIO(b""), preload_content=False)).has_more()

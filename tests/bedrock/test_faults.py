@@ -1,7 +1,7 @@
-"""What happens when: every fault of the table, at every moment of a call, with and without a stand-in.
+"""Every fault of the table, at every moment of a call, with and without a fallback.
 
-What is expected is derived from the table by `Expected`; what happens goes through `rag.Pipeline`,
-unmodified AWS clients and the emulator.
+`Expected` derives the expectation from the table; the calls go through `rag.Pipeline`, unmodified AWS
+clients and the emulator.
 """
 
 from __future__ import annotations
@@ -141,7 +141,8 @@ def listened(pipeline: rag.Pipeline) -> tuple[str, Any, GenerationError | None]:
 @pytest.mark.parametrize("stand_in", [False, True], ids=["alone", "with a stand-in"])
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("code", ON_THE_WIRE)
-def test_a_fault_ends_as_the_table_says(world: World, code: str, moment: Moment, stand_in: bool) -> None:
+def test_fault(world: World, code: str, moment: Moment, stand_in: bool) -> None:
+    """A call that meets a fault ends as the table says."""
     expected = Expected(code, moment, stand_in)
     world.fail(code, expected.tries, moment)
     text, answer, error = listened(world.pipeline(code, stand_in))
@@ -165,7 +166,8 @@ def test_a_fault_ends_as_the_table_says(world: World, code: str, moment: Moment,
 
 @pytest.mark.parametrize("moment", ["before", "opened"])
 @pytest.mark.parametrize("code", [code for code in ON_THE_WIRE if FAULTS[code].again != "no"])
-def test_a_fault_that_passes_is_not_noticed(world: World, code: str, moment: Moment) -> None:
+def test_transient_fault(world: World, code: str, moment: Moment) -> None:
+    """A transient fault has no visible effect."""
     expected = Expected(code, moment, stand_in=True)
     world.fail(code, expected.tries - 1, moment)
     text, answer, error = listened(world.pipeline(code, stand_in=True))
@@ -176,7 +178,8 @@ def test_a_fault_that_passes_is_not_noticed(world: World, code: str, moment: Mom
     assert answer.usage.output_tokens > 0
 
 
-def test_the_stand_ins_answer_costs_what_the_stand_in_costs(world: World) -> None:
+def test_fallback_cost(world: World) -> None:
+    """A fallback's answer has the fallback's price."""
     world.fail("AccessDeniedException", 1, "before")
     _, answer, _ = listened(world.pipeline("AccessDeniedException", stand_in=True))
     _, dear, _ = listened(world.pipeline("", stand_in=False))
@@ -184,7 +187,8 @@ def test_the_stand_ins_answer_costs_what_the_stand_in_costs(world: World) -> Non
     assert 0 < answer.usage.cost_usd < dear.usage.cost_usd
 
 
-def test_a_call_without_streaming_is_tried_again_and_stood_in_for_just_so(world: World) -> None:
+def test_without_streaming(world: World) -> None:
+    """Calls without streaming are retried and fall back in the same way."""
     model = Fallback(models=[world.first, world.second])
     world.fail("ServiceUnavailableException", 2, "before")
     assert model.invoke("hello").text == REPLY
@@ -196,7 +200,8 @@ def test_a_call_without_streaming_is_tried_again_and_stood_in_for_just_so(world:
     assert world.asked() == [FIRST, FIRST, SECOND]
 
 
-def test_under_random_failures_from_many_threads_no_answer_is_spliced_or_given_twice(world: World) -> None:
+def test_random_failures(world: World) -> None:
+    """Under random failures in many threads no answer is spliced or repeated."""
     replies = {FIRST: f"The first model speaks. {REPLY}", SECOND: f"It is the other one now. {REPLY}"}
     before = world.emulator.behaviour
     world.emulator.behaviour = Behaviour(
@@ -223,7 +228,8 @@ def test_under_random_failures_from_many_threads_no_answer_is_spliced_or_given_t
     assert set(ends) == {"whole", "stood in", "cut", "failed"}
 
 
-def test_an_endpoint_that_nobody_listens_at_is_another_models_chance(world: World) -> None:
+def test_unreachable_endpoint(world: World) -> None:
+    """An unreachable endpoint triggers the fallback."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
@@ -235,7 +241,8 @@ def test_an_endpoint_that_nobody_listens_at_is_another_models_chance(world: Worl
     assert message.response_metadata["model_name"] == SECOND
 
 
-def test_a_host_that_does_not_take_connections_is_tried_again(world: World) -> None:
+def test_connect_timeout(world: World) -> None:
+    """A host that accepts no connections is retried."""
     with socket.socket() as full, socket.socket() as one, socket.socket() as two:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -251,9 +258,8 @@ def test_a_host_that_does_not_take_connections_is_tried_again(world: World) -> N
     assert caught.value.code == "ConnectTimeoutError"
 
 
-def test_without_credentials_nothing_is_tried_again_nor_elsewhere(
-    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_no_credentials(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without credentials there is neither a retry nor a fallback."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
@@ -267,7 +273,7 @@ def test_without_credentials_nothing_is_tried_again_nor_elsewhere(
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=list(FAULTS))
-def test_a_row_of_the_table_does_not_contradict_itself(fault: Fault) -> None:
+def test_consistent_rows(fault: Fault) -> None:
     assert fault.advice
     assert "\n" not in fault.advice
     if fault.again != "no":  # what may pass by itself may pass elsewhere, and says the model is unwell
@@ -279,6 +285,7 @@ def test_a_row_of_the_table_does_not_contradict_itself(fault: Fault) -> None:
         assert fault.again == "yes"
 
 
-def test_the_readmes_table_is_the_one_that_is_used() -> None:
+def test_readme_table() -> None:
+    """The README holds the current table."""
     readme = (Path(__file__).parents[2] / "rag" / "bedrock" / "README.md").read_text(encoding="utf-8")
     assert table() in readme, "print it with `python -m rag.bedrock.runtime.faults`"

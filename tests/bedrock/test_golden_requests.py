@@ -36,18 +36,17 @@ def emulator(knowledge_base: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 
 @pytest.mark.parametrize("feature", FEATURES)
-def test_a_feature_sends_what_it_always_sent(
-    feature: str, emulator: Emulator, request: pytest.FixtureRequest
-) -> None:
-    found, path = sent(emulator, feature), FOLDER / f"{feature}.json"
-    assert json.loads(found), "nothing was sent"
+def test_golden_request(feature: str, emulator: Emulator, request: pytest.FixtureRequest) -> None:
+    """Every feature sends its recorded request."""
+    actual, path = sent(emulator, feature), FOLDER / f"{feature}.json"
+    assert json.loads(actual), "nothing was sent"
     assert emulator.problems == []
     if request.config.getoption("--update-golden"):
         FOLDER.mkdir(exist_ok=True)
-        path.write_text(found, encoding="utf-8")
+        path.write_text(actual, encoding="utf-8")
     assert path.is_file(), "there is no golden request: write it with --update-golden"
-    assert found == path.read_text(encoding="utf-8")
+    assert actual == path.read_text(encoding="utf-8")
 
 
-def test_there_are_no_golden_requests_of_features_that_are_gone() -> None:
+def test_no_stale_requests() -> None:
     assert sorted(path.stem for path in FOLDER.glob("*.json")) == sorted(FEATURES)

@@ -41,10 +41,12 @@ def test_located_passages(
     emulator: Emulator, handbook_index: rag.Index, handbook_texts: dict[str, str]
 ) -> None:
     """Passages have the index's sources, offsets, pages and sections."""
-    found = retriever(handbook_index, k=150).invoke(QUESTION, where="status == 'current'")
-    own = handbook_index.search(QUESTION, 150, where="status == 'current'", spread=False)
-    assert [place(document) for document in found] == [(hit.source, hit.start, hit.end) for hit in own]
-    for document, hit in zip(found, own, strict=True):
+    passages = retriever(handbook_index, k=150).invoke(QUESTION, where="status == 'current'")
+    expected = handbook_index.search(QUESTION, 150, where="status == 'current'", spread=False)
+    assert [place(document) for document in passages] == [
+        (hit.source, hit.start, hit.end) for hit in expected
+    ]
+    for document, hit in zip(passages, expected, strict=True):
         source, start, end = place(document)
         assert document.page_content == handbook_texts[source][start:end]
         for name in ("page_start", "chunk_id", "doc_id", "score", "gap"):
@@ -57,11 +59,11 @@ def test_located_passages(
 def test_pages_of_results(emulator: Emulator, handbook_index: rag.Index) -> None:
     """More than a hundred passages take several calls."""
     before = len(emulator.requests)
-    found = retriever(handbook_index).invoke(QUESTION, k=230)
-    assert len(found) == 230 and len({document.metadata["chunk_id"] for document in found}) == 230
-    asked = [request.params for request in emulator.requests[before:]]
-    assert len(asked) == 3
-    assert {a["retrievalConfiguration"]["vectorSearchConfiguration"]["numberOfResults"] for a in asked} == {
+    passages = retriever(handbook_index).invoke(QUESTION, k=230)
+    assert len(passages) == 230 and len({document.metadata["chunk_id"] for document in passages}) == 230
+    calls = [request.params for request in emulator.requests[before:]]
+    assert len(calls) == 3
+    assert {a["retrievalConfiguration"]["vectorSearchConfiguration"]["numberOfResults"] for a in calls} == {
         100
     }
     assert len(retriever(handbook_index).invoke(QUESTION, where="year == 2021", k=500)) < 500
@@ -71,18 +73,18 @@ def test_without_index(
     emulator: Emulator,
 ) -> None:
     """Without an index passages have sources and pages, but are not placed."""
-    found = retriever().invoke(QUESTION, k=30, where="doc_type == 'policy'")
-    assert len(found) == 30
-    assert all("start" not in document.metadata for document in found)
+    passages = retriever().invoke(QUESTION, k=30, where="doc_type == 'policy'")
+    assert len(passages) == 30
+    assert all("start" not in document.metadata for document in passages)
     assert not any(hit.placed for hit in retriever().hits(QUESTION, k=30))
-    pdf = [document for document in found if document.metadata["source"].endswith(".pdf")]
+    pdf = [document for document in passages if document.metadata["source"].endswith(".pdf")]
     assert pdf and all(document.metadata["page_start"] >= 1 for document in pdf)
 
 
 def test_unknown_passages(emulator: Emulator, handbook_index: rag.Index, rows: rag.Index) -> None:
     """A passage that the index does not contain is not placed."""
-    found = retriever(handbook_index, knowledge_base_id=ROWS_ID).invoke("text")
-    assert len(found) == len(ROWS) and not any(Hit.from_document(document).placed for document in found)
+    passages = retriever(handbook_index, knowledge_base_id=ROWS_ID).invoke("text")
+    assert len(passages) == len(ROWS) and not any(Hit.from_document(document).placed for document in passages)
 
 
 def test_other_chunks(handbook_index: rag.Index, handbook_texts: dict[str, str]) -> None:
@@ -146,9 +148,11 @@ def test_source_of(location: str, prefix: str, source: str) -> None:
 
 def test_modes(emulator: Emulator, handbook_index: rag.Index) -> None:
     """The mode is sent; lexical is refused."""
-    found = retriever(handbook_index, mode="dense").invoke(QUESTION, k=5)
-    own = handbook_index.search(QUESTION, 5, mode="dense")
-    assert [place(document) for document in found] == [(hit.source, hit.start, hit.end) for hit in own]
+    passages = retriever(handbook_index, mode="dense").invoke(QUESTION, k=5)
+    expected = handbook_index.search(QUESTION, 5, mode="dense")
+    assert [place(document) for document in passages] == [
+        (hit.source, hit.start, hit.end) for hit in expected
+    ]
     sent = emulator.requests[-1].params["retrievalConfiguration"]["vectorSearchConfiguration"]
     assert sent["overrideSearchType"] == "SEMANTIC"
     retriever(handbook_index).invoke(QUESTION, k=5)

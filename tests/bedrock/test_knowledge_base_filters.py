@@ -68,10 +68,10 @@ def test_any_filter(emulator: Emulator, rows: rag.Index, where: Where) -> None:
     expected = sorted(hit.source for hit in rows.scan(where))
     asker = retriever(rows, knowledge_base_id=ROWS_ID, prefix="s3://rowsrows01/")
     try:
-        found = asker.invoke("text", where=where)
+        results = asker.invoke("text", where=where)
     except WhereError:
         return
-    assert sorted(document.metadata["source"] for document in found) == expected
+    assert sorted(document.metadata["source"] for document in results) == expected
 
 
 @pytest.mark.parametrize(
@@ -114,8 +114,8 @@ def test_filters(emulator: Emulator, rows: rag.Index, where: str, sources: list[
             asker.invoke("text", where=where)
         assert len(emulator.requests) == before
         return
-    found = asker.invoke("text", where=where)
-    assert sorted(document.metadata["source"] for document in found) == [f"{n}.md" for n in sources]
+    results = asker.invoke("text", where=where)
+    assert sorted(document.metadata["source"] for document in results) == [f"{n}.md" for n in sources]
     assert emulator.problems == [] or "ROWS" not in emulator.problems[-1]
 
 
@@ -147,7 +147,7 @@ def test_filter_keys() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given_", "sources"),
+    ("filter_", "sources"),
     [
         ({"notEquals": {"key": "nowhere", "value": "x"}}, [0, 1, 2, 3, 4, 5]),
         ({"equals": {"key": "nowhere", "value": "x"}}, []),
@@ -159,19 +159,19 @@ def test_filter_keys() -> None:
         ({"equals": {"key": "source", "value": "0.md"}}, []),  # rag's own name is no attribute there
     ],
 )
-def test_emulated_filters(emulator: Emulator, given_: dict[str, Any], sources: list[int]) -> None:
+def test_emulated_filters(emulator: Emulator, filter_: dict[str, Any], sources: list[int]) -> None:
     """The emulator filters as the service is documented to do."""
     client = boto3.client("bedrock-agent-runtime")
-    found = client.retrieve(
+    results = client.retrieve(
         knowledgeBaseId=ROWS_ID, retrievalQuery={"text": "text"},
-        retrievalConfiguration={"vectorSearchConfiguration": {"filter": given_, "numberOfResults": 100}},
+        retrievalConfiguration={"vectorSearchConfiguration": {"filter": filter_, "numberOfResults": 100}},
     )["retrievalResults"]  # fmt: skip
-    keys = sorted(one["location"]["s3Location"]["uri"] for one in found)
+    keys = sorted(one["location"]["s3Location"]["uri"] for one in results)
     assert keys == [f"s3://rowsrows01/{n}.md" for n in sources]
 
 
 @pytest.mark.parametrize(
-    "given_",
+    "filter_",
     [
         {"in": {"key": "year", "value": [2021]}},
         {"greaterThan": {"key": "name", "value": "a"}},
@@ -181,7 +181,7 @@ def test_emulated_filters(emulator: Emulator, given_: dict[str, Any], sources: l
         {"equals": {"key": "k" * 101, "value": "a"}},
     ],
 )
-def test_emulated_refusals(emulator: Emulator, given_: dict[str, Any]) -> None:
+def test_emulated_refusals(emulator: Emulator, filter_: dict[str, Any]) -> None:
     """The emulator refuses filters that the service refuses."""
     from botocore.config import Config
 
@@ -189,7 +189,7 @@ def test_emulated_refusals(emulator: Emulator, given_: dict[str, Any]) -> None:
     with pytest.raises(ClientError) as caught:
         client.retrieve(
             knowledgeBaseId=ROWS_ID, retrievalQuery={"text": "text"},
-            retrievalConfiguration={"vectorSearchConfiguration": {"filter": given_}},
+            retrievalConfiguration={"vectorSearchConfiguration": {"filter": filter_}},
         )  # fmt: skip
     assert caught.value.response["Error"]["Code"] == "ValidationException"
 
@@ -197,13 +197,13 @@ def test_emulated_refusals(emulator: Emulator, given_: dict[str, Any]) -> None:
 def test_emulated_pages(emulator: Emulator) -> None:
     """The emulator returns five results and a token for more."""
     client = boto3.client("bedrock-agent-runtime")
-    asked = {"knowledgeBaseId": ROWS_ID, "retrievalQuery": {"text": "text"}}
-    first = client.retrieve(**asked)
-    rest = client.retrieve(**asked, nextToken=first["nextToken"])
+    request = {"knowledgeBaseId": ROWS_ID, "retrievalQuery": {"text": "text"}}
+    first = client.retrieve(**request)
+    rest = client.retrieve(**request, nextToken=first["nextToken"])
     assert (len(first["retrievalResults"]), len(rest["retrievalResults"])) == (5, 1)
     assert "nextToken" not in rest
     for name in ("ABCDEFGHIJ", "arn:aws:bedrock:us-east-1:123456789012:knowledge-base/ABCDEFGHIJ"):
         with pytest.raises(ClientError, match="ABCDEFGHIJ does not exist"):
-            client.retrieve(**{**asked, "knowledgeBaseId": name})
+            client.retrieve(**{**request, "knowledgeBaseId": name})
     with pytest.raises(ClientError, match="nextToken is not valid"):
-        client.retrieve(**asked, nextToken="!")
+        client.retrieve(**request, nextToken="!")

@@ -51,14 +51,14 @@ def run(*words: str | Path) -> dict[str, Any]:
 
 def test_eval(emulator: Emulator, handbook_index: rag.Index, toml: Path, few: Path) -> None:
     """rag eval compares a knowledge base with the index on the same questions."""
-    found = run(
+    report = run(
         "eval", handbook_index.path, few, "--budgets", "1000,4000", "--against-config", toml, "--json"
     )
-    ours, change = found["metrics"]["recall"]["mean"], found["comparison"]["differences"]["recall"]
-    assert ours > 0.6 and found["comparison"]["b"].endswith("kb.toml")
+    ours, change = report["metrics"]["recall"]["mean"], report["comparison"]["differences"]["recall"]
+    assert ours > 0.6 and report["comparison"]["b"].endswith("kb.toml")
     # The same chunks under the same scores; only how many are retrieved differs.
-    assert change["count"] == found["metrics"]["recall"]["count"] and abs(change["mean"]) < 0.1
-    assert not any("not in the index as they stand" in note for note in found["comparison"]["notes"])
+    assert change["count"] == report["metrics"]["recall"]["count"] and abs(change["mean"]) < 0.1
+    assert not any("not in the index as they stand" in note for note in report["comparison"]["notes"])
     alone = run("eval", handbook_index.path, few, "--budgets", "1000,4000", "--config", toml, "--json")
     assert alone["metrics"]["recall"]["mean"] == pytest.approx(ours - change["mean"])
 
@@ -68,9 +68,9 @@ def test_eval_without_offsets(emulator: Emulator, handbook_index: rag.Index, few
     from rag.evaluation import evaluate
 
     pipe = rag.Pipeline(handbook_index, retriever=retriever())
-    found = evaluate(pipe, few, budgets=(4000,))
-    assert found.metrics["recall"].mean == 0
-    assert any("not in the index as they stand" in note for note in found.notes)
+    report = evaluate(pipe, few, budgets=(4000,))
+    assert report.metrics["recall"].mean == 0
+    assert any("not in the index as they stand" in note for note in report.notes)
 
 
 def test_commands(
@@ -103,8 +103,8 @@ def test_sweep(emulator: Emulator, toml: Path, few: Path, tmp_path: Path) -> Non
     source = ROOT / "data" / "handbook" / json.loads(first)["evidence"][0]["source"].split("/")[0]
     docs = tmp_path / "docs"
     shutil.copytree(source, docs / source.name)
-    found = run(
+    report = run(
         "sweep", docs, one, tmp_path / "sweep", "--config", toml, "--budgets", "4000",
         "--set", "retriever.use=knowledge-base,hybrid", "--json",
     )  # fmt: skip
-    assert {trial["settings"]["retriever.use"] for trial in found["trials"]} == {"knowledge-base", "hybrid"}
+    assert {trial["settings"]["retriever.use"] for trial in report["trials"]} == {"knowledge-base", "hybrid"}

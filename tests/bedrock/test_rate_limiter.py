@@ -166,37 +166,41 @@ def spread(median: float, highest: float) -> Latency:
 
 
 @pytest.mark.parametrize("latency", [lambda chance: 0.08, spread(0.08, 0.4), spread(0.3, 2.0)])
-def test_a_quota_of_3000_a_minute_is_used_up_and_hardly_ever_passed(latency: Latency) -> None:
-    found = run(Bucket(lambda now: 50), 4000, latency=latency)
-    assert found.used(50) >= 0.95
-    assert found.calls_per_text <= 1.15
-    assert max(found.waited) < 20
+def test_constant_quota(latency: Latency) -> None:
+    """A quota of 3,000 calls a minute is used fully and hardly exceeded."""
+    outcome = run(Bucket(lambda now: 50), 4000, latency=latency)
+    assert outcome.used(50) >= 0.95
+    assert outcome.calls_per_text <= 1.15
+    assert max(outcome.waited) < 20
 
 
 @pytest.mark.parametrize("window", [FixedWindow, SlidingWindow])
-def test_a_quota_by_the_minute_is_used_up_in_each(window: Callable[[int], Service]) -> None:
+def test_minute_quota(window: Callable[[int], Service]) -> None:
     # Nothing is admitted once it is used up; all of the next is taken, though.
-    found = run(window(3000), 11_900, latency=spread(0.08, 0.4))
-    assert found.done[-1] <= 180 + 30
+    """A quota that resets every minute is used in every minute."""
+    outcome = run(window(3000), 11_900, latency=spread(0.08, 0.4))
+    assert outcome.done[-1] <= 180 + 30
     for minute in range(3):
-        assert found.used(50, 60 * minute, 60 * minute + 60) >= 0.9
-    assert found.calls_per_text <= 1.15
+        assert outcome.used(50, 60 * minute, 60 * minute + 60) >= 0.9
+    assert outcome.calls_per_text <= 1.15
 
 
-def test_after_a_minute_without_anything_the_pace_is_back_in_seconds() -> None:
-    found = run(Bucket(lambda now: 0 if 10 <= now < 70 else 100), 4000)
-    assert found.used(100, 73) >= 0.9
-    probes = sum(15 <= at < 70 for at in found.sent)
+def test_outage() -> None:
+    """After an outage of a minute the rate recovers in seconds."""
+    outcome = run(Bucket(lambda now: 0 if 10 <= now < 70 else 100), 4000)
+    assert outcome.used(100, 73) >= 0.9
+    probes = sum(15 <= at < 70 for at in outcome.sent)
     assert 20 <= probes <= 120
 
 
-def test_a_limit_that_halves_and_comes_back_is_followed() -> None:
-    found = run(Bucket(lambda now: 25 if 40 <= now < 80 else 50), 50 * 40 + 25 * 40 + 50 * 40)
-    assert found.used(50, 2, 40) >= 0.95
-    assert found.used(25, 42, 80) >= 0.95
-    assert found.used(50, 90, 115) >= 0.95
-    assert found.done[-1] <= 125
-    assert found.calls_per_text <= 1.15
+def test_changing_limit() -> None:
+    """The rate follows a limit that halves and recovers."""
+    outcome = run(Bucket(lambda now: 25 if 40 <= now < 80 else 50), 50 * 40 + 25 * 40 + 50 * 40)
+    assert outcome.used(50, 2, 40) >= 0.95
+    assert outcome.used(25, 42, 80) >= 0.95
+    assert outcome.used(50, 90, 115) >= 0.95
+    assert outcome.done[-1] <= 125
+    assert outcome.calls_per_text <= 1.15
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)
@@ -205,15 +209,16 @@ def test_a_limit_that_halves_and_comes_back_is_followed() -> None:
     latency=st.floats(math.log(0.05), math.log(2)).map(math.exp),
     seed=st.integers(0, 99),
 )
-def test_any_limit_at_any_latency_is_used_up(limit: float, latency: float, seed: int) -> None:
+def test_any_limit(limit: float, latency: float, seed: int) -> None:
+    """Any limit is used fully at any latency."""
     capacity = min(limit, CONCURRENCY / latency)
     texts = int(min(max(60 * capacity, 150), 6000))
-    found = run(
+    outcome = run(
         Bucket(lambda now: limit), texts, seed=seed, latency=lambda chance: latency * chance.uniform(0.8, 1.2)
     )
     # The last ones wait for their replies; a slow service is found out more slowly.
-    assert found.used(capacity, 2 + 2 * latency, found.done[-1] - 1.2 * latency) >= 0.9
-    assert len(found.sent) <= 1.3 * texts + 250
+    assert outcome.used(capacity, 2 + 2 * latency, outcome.done[-1] - 1.2 * latency) >= 0.9
+    assert len(outcome.sent) <= 1.3 * texts + 250
 
 
 # -------------------------------------------------------------------------------------------- noise
@@ -221,26 +226,27 @@ def test_any_limit_at_any_latency_is_used_up(limit: float, latency: float, seed:
 
 @pytest.mark.parametrize("refusal_s", [0.01, None])
 @pytest.mark.parametrize("seed", range(3))
-def test_throttling_at_random_does_not_slow_it_down(seed: int, refusal_s: float | None) -> None:
-    found = run(Noisy(Free(), 0.3, random.Random(seed)), 8000, seed=seed, refusal_s=refusal_s)
-    assert found.calls_per_text <= 1.6
+def test_noise(seed: int, refusal_s: float | None) -> None:
+    """Random throttling does not lower the rate."""
+    outcome = run(Noisy(Free(), 0.3, random.Random(seed)), 8000, seed=seed, refusal_s=refusal_s)
+    assert outcome.calls_per_text <= 1.6
     most = CONCURRENCY / 0.08 * 0.7
     # Noise takes a few seconds to tell, and the last texts are those that were throttled most often.
-    assert found.used(most, 5, found.done[7600]) >= 0.9
-    assert max(found.waited) < 15
+    assert outcome.used(most, 5, outcome.done[7600]) >= 0.9
+    assert max(outcome.waited) < 15
 
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(("noise", "calls"), [(0.1, 1.25), (0.3, 1.75)])
-def test_a_limit_is_used_up_though_calls_are_throttled_at_random_too(
-    noise: float, calls: float, seed: int
-) -> None:
-    found = run(Noisy(Bucket(lambda now: 50), noise, random.Random(seed)), 4000, seed=seed)
-    assert found.used(50) >= 0.9
-    assert found.calls_per_text <= calls
+def test_limit_with_noise(noise: float, calls: float, seed: int) -> None:
+    """A limit is used fully despite random throttling."""
+    outcome = run(Noisy(Bucket(lambda now: 50), noise, random.Random(seed)), 4000, seed=seed)
+    assert outcome.used(50) >= 0.9
+    assert outcome.calls_per_text <= calls
 
 
-def test_noise_and_limit_are_told_apart_by_the_rates() -> None:
+def test_likeliest() -> None:
+    """Rates distinguish noise from a limit."""
     noise, limit = likeliest([(rate, 60, 18) for rate in (40.0, 20.0, 30.0, 40.0)])
     assert noise == pytest.approx(0.3, abs=0.05)
     assert limit == math.inf
@@ -252,16 +258,18 @@ def test_noise_and_limit_are_told_apart_by_the_rates() -> None:
 # ------------------------------------------------------------------------------------- what is asked
 
 
-def test_it_never_sends_faster_than_it_was_told() -> None:
-    found = run(Free(), 900, requests_per_minute=1200)
-    assert found.calls_per_text == 1
-    for at in range(0, int(found.sent[-1])):
-        sent = bisect_left(found.sent, at + 1.0) - bisect_left(found.sent, float(at))
+def test_requests_per_minute() -> None:
+    """It never exceeds the configured rate."""
+    outcome = run(Free(), 900, requests_per_minute=1200)
+    assert outcome.calls_per_text == 1
+    for at in range(0, int(outcome.sent[-1])):
+        sent = bisect_left(outcome.sent, at + 1.0) - bisect_left(outcome.sent, float(at))
         assert sent <= 20 * 1.15 + 1
-    assert found.used(20) >= 0.95
+    assert outcome.used(20) >= 0.95
 
 
-def test_a_question_now_and_then_never_waits() -> None:
+def test_occasional_calls() -> None:
+    """Occasional calls never wait."""
     now = 0.0
     limiter = RateLimiter(clock=lambda: now, chance=random.Random(0))
     for number in range(200):
@@ -273,6 +281,7 @@ def test_a_question_now_and_then_never_waits() -> None:
     assert limiter.rate >= 5
 
 
-def test_an_unlimited_service_is_at_full_speed_within_two_seconds() -> None:
-    found = run(Free(), 4000)
-    assert found.used(CONCURRENCY / 0.08, 2) >= 0.9
+def test_unlimited() -> None:
+    """An unlimited service is used at full speed within two seconds."""
+    outcome = run(Free(), 4000)
+    assert outcome.used(CONCURRENCY / 0.08, 2) >= 0.9

@@ -1,4 +1,4 @@
-"""Trying again: how often, after which waits, and never after text has been given out."""
+"""When calls and streams are retried, how long they wait, and how they fail."""
 
 from __future__ import annotations
 
@@ -65,7 +65,8 @@ class Script:
 
 
 @pytest.mark.parametrize("code", [code for code, fault in FAULTS.items() if fault.status])
-def test_a_call_is_made_as_often_as_the_table_says(code: str) -> None:
+def test_attempts(code: str) -> None:
+    """A call is made as often as the table says."""
     script = Script(*[aws(code)] * 9)
     with pytest.raises(GenerationError) as caught:
         Time().retry(attempts=4).call(script, model=MODEL)
@@ -78,7 +79,8 @@ def test_a_call_is_made_as_often_as_the_table_says(code: str) -> None:
     assert ("attempts" in str(error)) == (script.calls > 1)
 
 
-def test_a_model_that_recovers_answers_and_the_user_hears_nothing_of_it() -> None:
+def test_recovery() -> None:
+    """A model that recovers answers without an error."""
     time = Time()
     script = Script(aws("ThrottlingException"), aws("InternalServerException"))
     assert time.retry().call(script, model=MODEL) == "answer"
@@ -86,7 +88,8 @@ def test_a_model_that_recovers_answers_and_the_user_hears_nothing_of_it() -> Non
     assert time.waits == [0.25, 0.5]
 
 
-def test_what_is_retried_once_is_so_beside_other_failures() -> None:
+def test_once_among_others() -> None:
+    """A fault marked "once" is retried once even among others."""
     busy, broken = aws("ThrottlingException"), aws("ModelErrorException")
     recovers = Script(busy, busy, broken)
     assert Time().retry().call(recovers, model=MODEL) == "answer"
@@ -94,22 +97,23 @@ def test_what_is_retried_once_is_so_beside_other_failures() -> None:
         Time().retry().call(Script(busy, broken, busy, broken), model=MODEL)
 
 
-def test_an_error_says_how_many_tries_were_made_and_how_long_they_took() -> None:
+def test_error_counts() -> None:
+    """The error states the number of attempts and the time."""
     time = Time(each_call_s=2.0)
     script = Script(*[aws("ThrottlingException")] * 9, time=time)
     with pytest.raises(GenerationError, match=r"ThrottlingException.*\(after 3 attempts in 6.75 s\)"):
         time.retry(attempts=3).call(script, model=MODEL)
 
 
-def test_an_embedders_failure_is_raised_as_an_embedding_error() -> None:
+def test_error_type() -> None:
+    """An embedder's failure is an EmbeddingError."""
     with pytest.raises(EmbeddingError, match="AccessDeniedException"):
         Time().retry().call(Script(aws("AccessDeniedException")), model="titan", error=EmbeddingError)
 
 
 @given(tries=st.integers(2, 80), base=st.floats(0.001, 5), cap=st.floats(0.001, 60), seed=st.integers())
-def test_each_wait_is_drawn_from_zero_to_the_doubled_base_and_never_above_the_cap(
-    tries: int, base: float, cap: float, seed: int
-) -> None:
+def test_waits(tries: int, base: float, cap: float, seed: int) -> None:
+    """Waits are drawn from zero to the doubled base, at most the cap."""
     time = Time()
     retry = time.retry(
         attempts=tries, base_s=base, cap_s=cap, deadline_s=1e9, uniform=random.Random(seed).uniform
@@ -122,7 +126,8 @@ def test_each_wait_is_drawn_from_zero_to_the_doubled_base_and_never_above_the_ca
 
 
 @given(deadline=st.floats(0, 200), call_s=st.floats(0, 50), attempts=st.integers(1, 30))
-def test_no_try_begins_after_the_deadline(deadline: float, call_s: float, attempts: int) -> None:
+def test_deadline(deadline: float, call_s: float, attempts: int) -> None:
+    """No attempt starts after the deadline."""
     time = Time(each_call_s=call_s)
     begun: list[float] = []
 
@@ -138,7 +143,8 @@ def test_no_try_begins_after_the_deadline(deadline: float, call_s: float, attemp
     assert len(begun) <= attempts
 
 
-def test_a_wait_that_would_pass_the_deadline_is_not_begun() -> None:
+def test_wait_beyond_deadline() -> None:
+    """A wait that would exceed the deadline is skipped."""
     time = Time()
     script = Script(aws("ThrottlingException", **{"retry-after": "90"}))
     with pytest.raises(GenerationError, match="another attempt would exceed the deadline of 60 s"):
@@ -146,7 +152,8 @@ def test_a_wait_that_would_pass_the_deadline_is_not_begun() -> None:
     assert (script.calls, time.waits) == (1, [])
 
 
-def test_retry_after_is_waited_for_as_seconds_and_as_a_date() -> None:
+def test_retry_after() -> None:
+    """Retry-After is respected, as seconds and as a date."""
     time = Time()
     later = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
     script = Script(
@@ -163,7 +170,8 @@ def test_retry_after_is_waited_for_as_seconds_and_as_a_date() -> None:
 @pytest.mark.parametrize(
     "error", [TypeError("a bug"), KeyError("a bug"), ConfigError("wrong"), ValueError("x")]
 )
-def test_what_is_no_failure_of_aws_passes_unchanged(error: Exception) -> None:
+def test_other_exceptions(error: Exception) -> None:
+    """Exceptions that are not failures of AWS propagate unchanged."""
     script = Script(error)
     with pytest.raises(type(error)) as caught:
         Time().retry().call(script, model=MODEL)
@@ -172,14 +180,14 @@ def test_what_is_no_failure_of_aws_passes_unchanged(error: Exception) -> None:
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, GeneratorExit, SystemExit])
-def test_an_interrupt_passes_at_once(kind: type[BaseException]) -> None:
+def test_interrupt(kind: type[BaseException]) -> None:
     script = Script(kind())
     with pytest.raises(kind):
         Time().retry().call(script, model=MODEL)
     assert script.calls == 1
 
 
-def test_settings_that_make_no_sense_are_refused() -> None:
+def test_invalid_settings() -> None:
     with pytest.raises(ConfigError, match="attempts is 0: set it to 1 or more"):
         Retry(attempts=0)
     with pytest.raises(ConfigError, match="base_s"):
@@ -213,14 +221,16 @@ def shown(item: str) -> bool:
     return not item.startswith("-")
 
 
-def test_a_stream_that_fails_before_its_first_text_is_begun_again_and_leaves_no_trace() -> None:
+def test_stream_retry() -> None:
+    """A stream that fails before its first text is retried without a trace."""
     streams = Streams(["-start", aws("throttlingException")], ["-start", "-", "a", "-", "b", "-stop"])
     out = list(Time().retry().stream(streams, model=MODEL, shown=shown))
     assert out == ["-start", "-", "a", "-", "b", "-stop"]
     assert (streams.begun, streams.closed) == (2, 2)
 
 
-def test_a_stream_that_fails_after_text_is_cut_and_never_begun_again() -> None:
+def test_stream_cut() -> None:
+    """A stream that fails after text is cut, and not retried."""
     streams = Streams(["-start", "a", "b", aws("throttlingException")], ["again"])
     out: list[str] = []
     with pytest.raises(GenerationError, match="the answer is cut here and not started again") as caught:
@@ -232,12 +242,14 @@ def test_a_stream_that_fails_after_text_is_cut_and_never_begun_again() -> None:
     assert streams.begun == 1
 
 
-def test_a_stream_that_shows_nothing_is_passed_on_whole() -> None:
+def test_invisible_stream() -> None:
+    """A stream without visible items is passed on completely."""
     streams = Streams(["-start", "-stop"])
     assert list(Time().retry().stream(streams, model=MODEL, shown=shown)) == ["-start", "-stop"]
 
 
-def test_a_stream_that_is_left_is_closed() -> None:
+def test_abandoned_stream() -> None:
+    """An abandoned stream is closed."""
     streams = Streams(["a", "b", "c"])
     stream = Time().retry().stream(streams, model=MODEL, shown=shown)
     assert next(stream) == "a"
@@ -245,7 +257,8 @@ def test_a_stream_that_is_left_is_closed() -> None:
     assert (streams.begun, streams.closed) == (1, 1)
 
 
-def test_what_the_reader_of_a_stream_throws_is_not_taken_for_the_models_failure() -> None:
+def test_reader_exception() -> None:
+    """An exception of the reader is not the model's failure."""
     streams = Streams(["a", "b"], ["again"])
     stream = Time().retry().stream(streams, model=MODEL, shown=shown)
     next(stream)
@@ -254,7 +267,7 @@ def test_what_the_reader_of_a_stream_throws_is_not_taken_for_the_models_failure(
     assert (streams.begun, streams.closed) == (1, 1)
 
 
-def test_a_bug_in_mid_stream_passes_unchanged() -> None:
+def test_bug_in_stream() -> None:
     with pytest.raises(TypeError, match="a bug"):
         list(Time().retry().stream(Streams(["a", TypeError("a bug")]), model=MODEL, shown=shown))
 
@@ -265,9 +278,10 @@ def test_a_bug_in_mid_stream_passes_unchanged() -> None:
         min_size=1, max_size=6,
     )
 )  # fmt: skip
-def test_what_was_given_out_is_always_the_beginning_of_one_try(
+def test_no_spliced_stream(
     tries: list[tuple[list[str], bool]],
 ) -> None:
+    """The delivered items are always the beginning of one attempt."""
     streams = Streams(*[[*items, *([aws("throttlingException")] if fails else [])] for items, fails in tries])
     out: list[str] = []
     failed: GenerationError | None = None
@@ -301,13 +315,15 @@ KNOWN: list[tuple[Exception, str]] = [
 
 
 @pytest.mark.parametrize(("error", "code"), KNOWN, ids=[code for _, code in KNOWN])
-def test_an_error_is_known_by_whatever_name_it_comes(error: Exception, code: str) -> None:
+def test_error_names(error: Exception, code: str) -> None:
+    """Errors are recognised by all of their names."""
     assert code_of(error) == code
     assert fault_of(error) is FAULTS[code]
     assert is_fault(error)
 
 
-def test_a_context_that_is_too_long_says_to_lower_the_budget() -> None:
+def test_context_overflow() -> None:
+    """The advice for a long context is to lower the budget."""
     overflow = BedrockContextOverflowError(
         {"Error": {"Code": "ValidationException", "Message": "prompt is too long: 210000 tokens"}}, "Converse"
     )
@@ -320,17 +336,20 @@ def test_a_context_that_is_too_long_says_to_lower_the_budget() -> None:
     ("status", "like"),
     [(429, "ThrottlingException"), (500, "InternalServerException"), (503, "ServiceUnavailableException")],
 )
-def test_an_unknown_code_is_judged_by_its_http_status(status: int, like: str) -> None:
+def test_unknown_code(status: int, like: str) -> None:
+    """An unknown code is classified by its HTTP status."""
     assert fault_of(aws("SomethingNew", status=status)) is FAULTS[like]
     assert fault_of(aws("SomethingNew", status=418)).again == "no"
 
 
-def test_a_bug_is_no_fault() -> None:
+def test_bug_is_no_fault() -> None:
     assert not is_fault(TypeError("a bug"))
     assert not is_fault(KeyError("a bug"))
 
 
-def test_another_librarys_error_that_keeps_a_response_is_no_fault() -> None:
+def test_foreign_response() -> None:
+    """Another library's error with a response is not a fault."""
+
     class ForeignError(Exception):
         response = object()
 

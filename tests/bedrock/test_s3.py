@@ -54,7 +54,8 @@ FILES = {
 }
 
 
-def test_an_index_of_a_bucket_equals_that_of_its_copy_on_disk(s3: Any, tmp_path: Path) -> None:
+def test_bucket_and_copy(s3: Any, tmp_path: Path) -> None:
+    """An index of a bucket equals an index of its copy on disk."""
     put(
         s3,
         {f"kb/{key}": text for key, text in FILES.items()}
@@ -67,7 +68,7 @@ def test_an_index_of_a_bucket_equals_that_of_its_copy_on_disk(s3: Any, tmp_path:
     one, two = rag.Index.open(tmp_path / "one"), rag.Index.open(tmp_path / "two")
     drop = {"file_mtime"}
     for query in ("leave", "backups"):
-        found = [
+        hits = [
             [
                 (
                     h.source,
@@ -81,14 +82,15 @@ def test_an_index_of_a_bucket_equals_that_of_its_copy_on_disk(s3: Any, tmp_path:
             ]
             for index in (one, two)
         ]
-        assert found[0] == found[1] and found[0]
+        assert hits[0] == hits[1] and hits[0]
     assert [h.source for h in one.search("leave", where="region == 'eu' and top == 'eu'")] == ["eu/leave.md"]
     assert one.info()["root"] == "s3://docs/kb"
     assert not (tmp_path / "one" / "downloads").exists()
     assert rag.Store(tmp_path / "one").verify().sound
 
 
-def test_only_objects_with_another_etag_or_sidecar_are_fetched_again(s3: Any, tmp_path: Path) -> None:
+def test_incremental(s3: Any, tmp_path: Path) -> None:
+    """Only objects whose ETag or sidecar changed are fetched again."""
     put(s3, FILES)
     rag.build("s3://docs", tmp_path / "ix", embedder="static")
     got: list[str] = []
@@ -106,9 +108,8 @@ def test_only_objects_with_another_etag_or_sidecar_are_fetched_again(s3: Any, tm
     assert rag.Index.open(tmp_path / "ix").search("leave", where="region == 'uk'")[0].source == "eu/leave.md"
 
 
-def test_a_build_that_was_stopped_fetches_nothing_twice_and_goes_on_inside_an_object(
-    s3: Any, tmp_path: Path
-) -> None:
+def test_stopped_build(s3: Any, tmp_path: Path) -> None:
+    """A stopped build fetches nothing twice and continues inside an object."""
     put(s3, {f"{n:02d}.md": f"Page {n} " + "of words. " * 50 for n in range(20)})
     kept = tmp_path / "downloads"
     first = S3Files("s3://docs", client=s3)
@@ -125,22 +126,23 @@ def test_a_build_that_was_stopped_fetches_nothing_twice_and_goes_on_inside_an_ob
     part.write_bytes(cut.read_bytes()[:100])
     text = cut.read_bytes()
     cut.unlink()
-    asked: list[str | None] = []
+    ranges: list[str | None] = []
     s3.meta.events.register(
-        "before-call.s3.GetObject", lambda params, **_: asked.append(params["headers"].get("Range"))
+        "before-call.s3.GetObject", lambda params, **_: ranges.append(params["headers"].get("Range"))
     )
     second = S3Files("s3://docs", client=s3)
     second.keep_in(kept)
     for file in second.list():
         with second.local(file) as path:
             assert path.stat().st_size == file.bytes
-    assert len(asked) == 14 and asked.count("bytes=100-") == 1
+    assert len(ranges) == 14 and ranges.count("bytes=100-") == 1
     assert cut.read_bytes() == text
     second.close(done=True)
     assert not kept.exists()
 
 
-def test_an_object_that_changes_under_the_build_is_quarantined_with_what_to_do(s3: Any) -> None:
+def test_changing_object(s3: Any) -> None:
+    """An object that changes during the build is quarantined."""
     put(s3, {"a.md": "Old words."})
     place = S3Files("s3://docs", client=s3)
     [file] = place.list()
@@ -156,7 +158,8 @@ def test_an_object_that_changes_under_the_build_is_quarantined_with_what_to_do(s
     place.close(done=True)
 
 
-def test_a_single_object_and_a_prefix_with_a_slash(s3: Any, tmp_path: Path) -> None:
+def test_prefixes(s3: Any, tmp_path: Path) -> None:
+    """A prefix names one object, or all objects below it."""
     put(s3, {"kb/a.md": "Words of a.", "kb/a.md.metadata.json": '{"n": 1}', "kb/ab.md": "Words of ab."})
     [document] = rag.Loader("s3://docs/kb/a.md").load()
     assert (document.page_content, document.metadata["source"], document.metadata["n"]) == (
@@ -169,21 +172,22 @@ def test_a_single_object_and_a_prefix_with_a_slash(s3: Any, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "message"),
     [
         ("s3://", "names no bucket: write s3://bucket/prefix"),
         ("s3://nowhere/kb", "cannot be listed: Amazon S3: NoSuchBucket"),
         ("s3://docs/empty", "holds no objects: check the bucket and the prefix"),
     ],
 )
-def test_a_wrong_url_is_one_line_that_says_what_to_do(s3: Any, tmp_path: Path, url: str, said: str) -> None:
+def test_wrong_url(s3: Any, tmp_path: Path, url: str, message: str) -> None:
+    """A wrong URL is a one-line error that says what to do."""
     with pytest.raises(SourceError) as caught:
         rag.build(url, tmp_path / "ix", embedder="static")
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert not (tmp_path / "ix" / "manifests").exists()
 
 
-def test_without_credentials_the_error_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
@@ -194,7 +198,8 @@ def test_without_credentials_the_error_says_so(monkeypatch: pytest.MonkeyPatch, 
         rag.Loader("s3://docs").load()
 
 
-def test_objects_are_fetched_side_by_side(s3: Any) -> None:
+def test_concurrency(s3: Any) -> None:
+    """Objects are fetched concurrently."""
     import threading
     import time
 

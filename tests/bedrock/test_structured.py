@@ -1,4 +1,4 @@
-"""A reply in a given form is validated whole, repaired a bounded number of times, and never read when cut."""
+"""Structured output: validated against the whole schema, repaired a limited number of times."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def says(emulator: Emulator, *replies: Any, **more: Any) -> None:
         return replies[min(len(emulator.requests) - first, len(replies)) - 1]
 
     def text(request: Any) -> str:
-        said = nth(request)
-        return said if isinstance(said, str) else json.dumps(said)
+        content = nth(request)
+        return content if isinstance(content, str) else json.dumps(content)
 
     emulator.behaviour = Behaviour(reply=text, tool_input=nth, **more)
 
@@ -72,28 +72,31 @@ def chat(emulator: Emulator, model: str, **more: Any) -> ClaudeBedrock:
 
 
 @MODELS
-def test_a_model_class_gives_its_instance(emulator: Emulator, model: str) -> None:
+def test_model_class(emulator: Emulator, model: str) -> None:
+    """A model class yields its instance."""
     says(emulator, GOOD)
-    found = structured(chat(emulator, model), Leave).invoke("How much leave?")
-    assert found == Leave(days=28, region="eu", places=[Place(source="a.md", page=2)])
+    leave = structured(chat(emulator, model), Leave).invoke("How much leave?")
+    assert leave == Leave(days=28, region="eu", places=[Place(source="a.md", page=2)])
     sent = emulator.requests[-1].params
     assert ("outputConfig" in sent, "toolConfig" in sent) == (model == NATIVE, model == TOOLS)
     assert emulator.problems == []
 
 
 @MODELS
-def test_a_json_schema_gives_a_dict_and_any_form_of_input_is_taken(emulator: Emulator, model: str) -> None:
+def test_json_schema(emulator: Emulator, model: str) -> None:
+    """A JSON schema yields a dict, for any form of input."""
     says(emulator, {"days": 28})
-    asked = structured(chat(emulator, model), SCHEMA)
-    assert asked.invoke([("system", "Be short."), ("human", "How much?")]) == {"days": 28}
-    assert (ChatPromptTemplate.from_messages([("human", "{q}")]) | asked).invoke({"q": "How much?"}) == {
+    runnable = structured(chat(emulator, model), SCHEMA)
+    assert runnable.invoke([("system", "Be short."), ("human", "How much?")]) == {"days": 28}
+    assert (ChatPromptTemplate.from_messages([("human", "{q}")]) | runnable).invoke({"q": "How much?"}) == {
         "days": 28
     }
-    assert asked.batch(["a", "b"]) == [{"days": 28}] * 2
+    assert runnable.batch(["a", "b"]) == [{"days": 28}] * 2
 
 
 @MODELS
-def test_a_reply_that_does_not_fit_goes_back_with_what_is_wrong(emulator: Emulator, model: str) -> None:
+def test_repair(emulator: Emulator, model: str) -> None:
+    """An invalid reply goes back with its problems."""
     says(emulator, BAD, GOOD)
     first = len(emulator.requests)
     result = structured(chat(emulator, model), Leave, include_raw=True).invoke("How much leave?")
@@ -113,15 +116,14 @@ def test_a_reply_that_does_not_fit_goes_back_with_what_is_wrong(emulator: Emulat
         "$.places[0].source:",
     ):
         assert line in block["text"]
-    each = [reply.usage_metadata["total_tokens"] for reply in result["attempts"]]
-    assert result["usage"]["total_tokens"] == sum(each) > max(each)
+    tokens = [reply.usage_metadata["total_tokens"] for reply in result["attempts"]]
+    assert result["usage"]["total_tokens"] == sum(tokens) > max(tokens)
 
 
 @MODELS
 @pytest.mark.parametrize("repairs", [0, 1, 2])
-def test_repairs_are_bounded_and_the_error_says_what_did_not_fit(
-    emulator: Emulator, model: str, repairs: int
-) -> None:
+def test_repair_limit(emulator: Emulator, model: str, repairs: int) -> None:
+    """Repairs are limited; the error names the problems."""
     says(emulator, BAD)
     first = len(emulator.requests)
     with pytest.raises(GenerationError, match=r"does not fit the schema Leave: \$\.days: "):
@@ -134,7 +136,8 @@ def test_repairs_are_bounded_and_the_error_says_what_did_not_fit(
 
 
 @MODELS
-def test_a_json_schema_is_checked_whole_formats_too(emulator: Emulator, model: str) -> None:
+def test_formats(emulator: Emulator, model: str) -> None:
+    """All of a JSON schema is checked, including formats."""
     says(emulator, {"days": 0, "until": "soon"}, {"days": 1, "until": "2026-03-01"})
     result = structured(chat(emulator, model), SCHEMA, include_raw=True).invoke("?")
     assert len(result["attempts"]) == 2
@@ -144,35 +147,36 @@ def test_a_json_schema_is_checked_whole_formats_too(emulator: Emulator, model: s
 
 
 @pytest.mark.parametrize("odd", ["", "no JSON", '{"days": 28', '{"days": NaN}', "[1]", "```json\n{}\n```"])
-def test_text_that_is_no_such_json_is_repaired(emulator: Emulator, odd: str) -> None:
+def test_invalid_json(emulator: Emulator, odd: str) -> None:
+    """Text that is not JSON is repaired."""
     says(emulator, odd or " ", {"days": 3})
     result = structured(chat(emulator, NATIVE), SCHEMA, include_raw=True).invoke("?")
     assert (result["parsed"], len(result["attempts"])) == ({"days": 3}, 2)
     assert emulator.problems == []
 
 
-def test_fenced_json_is_read(emulator: Emulator) -> None:
+def test_fenced_json(emulator: Emulator) -> None:
     says(emulator, '```json\n{"days": 28}\n```')
     assert structured(chat(emulator, NATIVE), SCHEMA, repairs=0).invoke("?") == {"days": 28}
 
 
 @MODELS
 @pytest.mark.parametrize(
-    ("reason", "said"),
+    ("reason", "content"),
     [("max_tokens", "raise max_tokens"), ("model_context_window_exceeded", "send less"), ("content_filtered", "content filter"),
      ("guardrail_intervened", "guardrail")],
 )  # fmt: skip
-def test_a_reply_that_is_cut_or_refused_is_not_read_nor_asked_for_again(
-    emulator: Emulator, model: str, reason: str, said: str
-) -> None:
+def test_cut_reply(emulator: Emulator, model: str, reason: str, content: str) -> None:
+    """A cut or refused reply is neither read nor repaired."""
     says(emulator, GOOD, stop_reason=reason)
     first = len(emulator.requests)
-    with pytest.raises(GenerationError, match=said):
+    with pytest.raises(GenerationError, match=content):
         structured(chat(emulator, model), Leave).invoke("?")
     assert len(emulator.requests) - first == 1
 
 
-def test_what_bedrock_does_not_take_is_told_in_words_and_objects_are_closed(emulator: Emulator) -> None:
+def test_sendable(emulator: Emulator) -> None:
+    """Unsupported keywords become descriptions, and objects are closed."""
     says(emulator, GOOD)
     structured(chat(emulator, NATIVE), Leave).invoke("?")
     sent = json.loads(
@@ -209,9 +213,8 @@ class Anything(BaseModel):
 @pytest.mark.parametrize(
     ("schema", "reply"), [(Node, {"name": "a", "parts": [{"name": "b"}]}), (Anything, {"values": {"x": 1}})]
 )
-def test_a_schema_that_cannot_be_sent_is_asked_for_by_a_tool(
-    emulator: Emulator, schema: type[BaseModel], reply: Any
-) -> None:
+def test_tool_instead(emulator: Emulator, schema: type[BaseModel], reply: Any) -> None:
+    """A schema that cannot be sent is requested by a tool."""
     assert sendable(schema.model_json_schema()) is None
     says(emulator, reply)
     assert structured(chat(emulator, NATIVE), schema).invoke("?") == schema.model_validate(reply)
@@ -219,35 +222,36 @@ def test_a_schema_that_cannot_be_sent_is_asked_for_by_a_tool(
     assert emulator.problems == []
 
 
-def test_a_model_that_thinks_is_not_made_to_call_and_a_reply_without_a_call_is_repaired(
+def test_thinking_model(
     emulator: Emulator,
 ) -> None:
+    """A thinking model is not forced to call, and repaired if it does not."""
     thinking = {"thinking": {"type": "enabled", "budget_tokens": 1024}}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        asked = structured(
+        runnable = structured(
             chat(emulator, "anthropic.claude-3-7-sonnet-20250219-v1:0", additional_model_request_fields=thinking, max_tokens=4096),
             Leave, include_raw=True,
         )  # fmt: skip
     says(emulator, "It is 28 days.", GOOD)
-    result = asked.invoke("?")
+    result = runnable.invoke("?")
     assert "toolChoice" not in emulator.requests[-1].params["toolConfig"]
     assert result["parsed"].days == 28
     assert "call the tool Leave" in json.dumps(emulator.requests[-1].params["messages"])
 
 
-def test_claude_gives_structured_output_by_itself(emulator: Emulator) -> None:
+def test_claude_method(emulator: Emulator) -> None:
     says(emulator, BAD, GOOD)
     assert chat(emulator, NATIVE).with_structured_output(Leave).invoke("?").days == 28
 
 
-def test_wrong_schemas_models_and_numbers_are_told(emulator: Emulator) -> None:
+def test_wrong_arguments(emulator: Emulator) -> None:
     model = chat(emulator, NATIVE)
-    for schema, said in (
+    for schema, content in (
         ({"type": "object", "properties": {"a": {"type": "integr"}}}, "is invalid"), ({"type": "array"}, "does not describe an object"),
         (3, "is not a schema"),
     ):  # fmt: skip
-        with pytest.raises(ConfigError, match=said):
+        with pytest.raises(ConfigError, match=content):
             structured(model, schema)
     with pytest.raises(ConfigError, match="repairs is -1"):
         structured(model, Leave, repairs=-1)
@@ -255,7 +259,7 @@ def test_wrong_schemas_models_and_numbers_are_told(emulator: Emulator) -> None:
         structured(FakeListChatModel(responses=["x"]), Leave)
 
 
-def test_problems_are_at_most_ten_lines() -> None:
+def test_ten_problems() -> None:
     schema = {"type": "object", "properties": {"a": {"type": "array", "items": {"type": "integer"}}}}
     _, problems = target(schema).check({"a": ["x"] * 30})
     assert len(problems) == 10
@@ -269,15 +273,17 @@ LEAVES = st.sampled_from([
 SCHEMAS = st.recursive(
     LEAVES,
     lambda inner: st.one_of(
-        st.dictionaries(st.sampled_from("abc"), inner, max_size=3).map(lambda found: {"type": "object", "properties": found}),
-        inner.map(lambda found: {"type": "array", "items": found, "maxItems": 3}),
-        st.lists(inner, min_size=1, max_size=2).map(lambda found: {"oneOf": found}),
+        st.dictionaries(st.sampled_from("abc"), inner, max_size=3).map(lambda part: {"type": "object", "properties": part}),
+        inner.map(lambda part: {"type": "array", "items": part, "maxItems": 3}),
+        st.lists(inner, min_size=1, max_size=2).map(lambda part: {"oneOf": part}),
     ), max_leaves=6,
 )  # fmt: skip
 
 
 @given(SCHEMAS)
-def test_what_is_sent_is_closed_and_holds_only_what_bedrock_takes(schema: dict[str, Any]) -> None:
+def test_any_sendable(schema: dict[str, Any]) -> None:
+    """Any schema sent is closed and has supported keywords only."""
+
     def look(node: dict[str, Any]) -> None:
         assert not {"maxLength", "minimum", "pattern", "multipleOf", "maxItems", "oneOf"} & set(node)
         if node.get("type") == "object":
