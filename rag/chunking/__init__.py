@@ -1,4 +1,4 @@
-"""Documents to chunks that are slices of them: by meaning, and two plain ways to compare with."""
+"""Chunkers: cut documents into slices, by meaning or in two simpler ways for comparison."""
 
 from rag.chunking.base import Chunker, CountTokens, estimate_tokens
 from rag.chunking.fixed import FixedChunker, RecursiveChunker

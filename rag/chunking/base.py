@@ -1,21 +1,21 @@
-"""What a build asks of a chunker, and how long a text is where the embedder cannot tell."""
+"""The interface of a chunker, and an estimate of tokens for embedders that cannot count them."""
 
 from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from langchain_core.documents import BaseDocumentTransformer, Document
 
-CountTokens = Callable[[Sequence[str]], list[int]]
+from rag.core.embedders import CountTokens as CountTokens
 
 
 def estimate_tokens(texts: Sequence[str]) -> list[int]:
-    """Count tokens without a tokenizer: every word's start, every 4 more letters, every sign.
+    """Estimate tokens without a tokenizer: one per 4 letters of a word begun, per digit and per sign.
 
-    High on purpose: on English prose about 1.3 times what WordPiece counts.
+    High on purpose: on English prose about 1.3 times WordPiece's count.
     """
     return [len(_PIECE.findall(text)) for text in texts]
 
@@ -24,7 +24,7 @@ _PIECE = re.compile(r"[^\W\d_]{1,4}|\d|[^\w\s]|_")
 
 
 class SlicingChunker(BaseDocumentTransformer, ABC):
-    """A chunker of our own: LangChain's two faces over one that yields a document's slices."""
+    """Base of `rag`'s chunkers: LangChain's two methods over one that yields a document's slices."""
 
     def transform_documents(self, documents: Sequence[Document], **kwargs: Any) -> Sequence[Document]:
         """Return the documents' chunks, in order."""
@@ -40,7 +40,7 @@ class SlicingChunker(BaseDocumentTransformer, ABC):
 
 
 class Chunker(Protocol):
-    """What a build needs of a chunker; LangChain's TextSplitters satisfy it."""
+    """What a build needs from a chunker; LangChain's TextSplitters satisfy it."""
 
     def transform_documents(self, documents: Sequence[Document], **kwargs: Any) -> Sequence[Document]:
         """Return the documents' chunks."""

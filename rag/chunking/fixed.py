@@ -1,4 +1,4 @@
-"""Plain chunkers, as other libraries have them: pieces packed up to a size, with an overlap."""
+"""Simple chunkers, as in other libraries: pieces packed up to a size, with an overlap."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class _PackingChunker(SlicingChunker):
     count_tokens : callable, optional
         Texts to their numbers of tokens; by default a high estimate.
     max_tokens : int
-        Most tokens of a chunk, always kept.
+        Most tokens of a chunk, never exceeded.
     overlap_percentage : float
-        How much of a chunk's tokens its successor may begin with again, in [0, 90].
+        Most of a chunk's tokens that the next chunk repeats, in percent, in [0, 90].
     """
 
     name: str
@@ -41,13 +41,16 @@ class _PackingChunker(SlicingChunker):
         overlap_percentage: float = 20.0,
     ) -> None:
         if max_tokens < 8 or not 0 <= overlap_percentage <= 90:
-            raise ConfigError("max_tokens is at least 8, overlap_percentage between 0 and 90")
+            raise ConfigError(
+                f"max_tokens is {max_tokens} and overlap_percentage {overlap_percentage:g}: give at least 8, "
+                "and between 0 and 90"
+            )
         self._count = count_tokens or estimate_tokens
         self.max_tokens, self.overlap_percentage = max_tokens, overlap_percentage
 
     @property
     def fingerprint(self) -> str:
-        """Name the settings that decide where cuts fall."""
+        """The settings that decide where cuts fall."""
         return (
             f"{self.name}/{self.version} max_tokens={self.max_tokens} "
             f"overlap_percentage={self.overlap_percentage:g}"
@@ -74,12 +77,12 @@ class _PackingChunker(SlicingChunker):
 
     @abstractmethod
     def _groups(self, text: str, start: int, end: int) -> Iterator[list[tuple[Span, int]]]:
-        """Yield pieces with their tokens, none above the cap; a chunk holds pieces of one group."""
+        """Yield groups of pieces with their tokens, none above `max_tokens`; chunks do not cross groups."""
 
     def _pack(self, pieces: Sequence[tuple[Span, int]]) -> Iterator[Span]:
-        """Yield the spans of the chunks: as many pieces as fit, some of the last ones again."""
+        """Yield the spans of the chunks: as many pieces as fit, the overlap first."""
         first = 0
-        again = self.max_tokens * self.overlap_percentage / 100
+        overlap = self.max_tokens * self.overlap_percentage / 100
         while first < len(pieces):
             total, end = 0, first
             while end < len(pieces) and (end == first or total + pieces[end][1] <= self.max_tokens):
@@ -89,17 +92,17 @@ class _PackingChunker(SlicingChunker):
             if end == len(pieces):
                 return
             kept, back = 0, end
-            while back - 1 > first and kept + pieces[back - 1][1] <= again:
+            while back - 1 > first and kept + pieces[back - 1][1] <= overlap:
                 back -= 1
                 kept += pieces[back][1]
-            # What comes again must leave room for what is new.
+            # The overlap must leave room for the next piece.
             while back < end and kept + pieces[end][1] > self.max_tokens:
                 kept -= pieces[back][1]
                 back += 1
             first = back
 
     def _words(self, text: str, start: int, end: int) -> list[tuple[Span, int]]:
-        """Return the words of a span, those above the cap in halves."""
+        """Return the words of a span; those above `max_tokens` are halved until they fit."""
         waiting = [match.span() for match in _WORD.finditer(text, start, end)][::-1]
         counts = self._count([text[a:b] for a, b in reversed(waiting)])[::-1]
         todo = list(zip(waiting, counts, strict=True))
@@ -116,9 +119,9 @@ class _PackingChunker(SlicingChunker):
 
 
 class FixedChunker(_PackingChunker):
-    """Chunks of one size, cut between words wherever that falls; Knowledge Bases' "fixed-size".
+    """Cuts chunks of one size, between any two words; Knowledge Bases' "fixed-size".
 
-    Parameters are those of Knowledge Bases' fixed-size chunking, with its defaults of 300 tokens and
+    The parameters are those of Knowledge Bases' fixed-size chunking, with its defaults of 300 tokens and
     20 % (FixedSizeChunkingConfiguration, Bedrock API reference, November 2026).
 
     Examples
@@ -138,9 +141,9 @@ class FixedChunker(_PackingChunker):
 
 
 class RecursiveChunker(_PackingChunker):
-    r"""Paragraphs packed up to a size; those above it by lines, then sentences' ends, then words.
+    r"""Packs paragraphs up to a size; splits larger ones at lines, then sentence ends, then words.
 
-    What LangChain's RecursiveCharacterTextSplitter does, on spans.
+    It works as LangChain's RecursiveCharacterTextSplitter, on spans.
 
     Examples
     --------
@@ -155,10 +158,12 @@ class RecursiveChunker(_PackingChunker):
     _separators = (re.compile(r"\n[ \t]*\n\s*"), re.compile(r"\n"), re.compile(r"(?<=[.!?])\s+"))
 
     def _groups(self, text: str, start: int, end: int) -> Iterator[list[tuple[Span, int]]]:
-        yield from self._parted(text, [(start, end)], 0)
+        yield from self._split_at(text, [(start, end)], 0)
 
-    def _parted(self, text: str, spans: Sequence[Span], level: int) -> Iterator[list[tuple[Span, int]]]:
-        spans = [span for span in (stripped(text, *each) for each in spans) if span[0] < span[1]]
+    def _split_at(self, text: str, spans: Sequence[Span], level: int) -> Iterator[list[tuple[Span, int]]]:
+        """Yield groups of pieces, splitting spans above `max_tokens` at the next separator."""
+        trimmed = (stripped(text, *span) for span in spans)
+        spans = [span for span in trimmed if span[0] < span[1]]
         group: list[tuple[Span, int]] = []
         for span, count in zip(spans, self._count([text[a:b] for a, b in spans]), strict=True):
             if count <= self.max_tokens:
@@ -167,7 +172,7 @@ class RecursiveChunker(_PackingChunker):
             yield group
             group = []
             if level < len(self._separators):
-                yield from self._parted(text, _between(self._separators[level], text, *span), level + 1)
+                yield from self._split_at(text, _between(self._separators[level], text, *span), level + 1)
             else:
                 yield self._words(text, *span)
         yield group

@@ -1,4 +1,4 @@
-"""Where things stand in a document: the spans between headings, pages, and any chunker's chunks."""
+"""Offsets in a document: of sections, of pages, and of any chunker's chunks."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from rag.core.errors import LoadError
 from rag.core.passages import STRUCTURE
 from rag.core.text import Span
 
-#: A span of the text and the titles that it stands under.
+#: A span of the text, and the titles of the headings above it.
 Section = tuple[int, int, list[str]]
 
 
 def structure_of(document: Document) -> dict[str, Any]:
-    """Return what the loader knows of a document; of one without, that it is all body."""
-    found: dict[str, Any] = document.metadata.get(STRUCTURE) or {"body": 0, "pages": [], "headings": []}
-    return found
+    """Return a document's structure as the loader recorded it; without one, all is body."""
+    structure: dict[str, Any] = document.metadata.get(STRUCTURE) or {"body": 0, "pages": [], "headings": []}
+    return structure
 
 
 def sections(text: str, structure: dict[str, Any]) -> list[Section]:
-    """Return the spans between headings, each with its path of titles.
+    """Return the spans between headings, with their paths of titles.
 
-    A heading with nothing below it but a deeper heading opens that one's section.
+    A heading followed only by a deeper heading belongs to that heading's section.
     """
     headings = structure["headings"]
     out: list[Section] = []
@@ -45,7 +45,7 @@ def sections(text: str, structure: dict[str, Any]) -> list[Section]:
 
 
 def without_margins(margins: Sequence[Span], sections: Iterable[Section]) -> Iterator[Section]:
-    """Cut page headers and footers out of sections: a chunk never holds one, nor spans one."""
+    """Cut page headers and footers out of sections, so that no chunk holds or spans one."""
     at = 0
     for start, end, path in sections:
         while at < len(margins) and margins[at][1] <= end:
@@ -57,7 +57,7 @@ def without_margins(margins: Sequence[Span], sections: Iterable[Section]) -> Ite
 
 
 def _below(text: str, at: int, end: int) -> str:
-    """Return what stands below the heading line (and its underline) at an offset."""
+    """Return the text below the heading line (and its underline) at an offset."""
     line_end = text.find("\n", at, end)
     return "" if line_end < 0 else text[line_end:end].strip(" \t\r\n=-")
 
@@ -68,7 +68,7 @@ def locate(document: Document, chunks: Sequence[Document]) -> list[Document]:
     Raises
     ------
     LoadError
-        A chunk is no slice of the document (LangChain's splitters that rewrite white space).
+        A chunk is not a slice of the document, e.g. of a LangChain splitter that rewrites white space.
     """
     text = document.page_content
     structure = structure_of(document)
@@ -80,15 +80,15 @@ def locate(document: Document, chunks: Sequence[Document]) -> list[Document]:
             start = text.find(wanted, after)
         if start < 0 or not wanted:
             raise LoadError(
-                f"was cut into chunks that do not stand in it ({wanted[:40]!r}…)",
-                "use a chunker that keeps the text as it is (strip_whitespace, add_start_index)",
+                f"was cut into chunks that are not in its text ({wanted[:40]!r}…)",
+                "use a chunker that does not change the text (strip_whitespace, add_start_index)",
             )
         after = start + 1
-        own = {"start": start, "end": start + len(wanted)}
+        location = {"start": start, "end": start + len(wanted)}
         if "section" not in meta:
-            own["section"] = _path_at(structure["headings"], start)
-            own |= place(text, structure, start, start + len(wanted))
-        out.append(Document(page_content=wanted, metadata={**meta, **own}))
+            location["section"] = _path_at(structure["headings"], start)
+            location |= place(text, structure, start, start + len(wanted))
+        out.append(Document(page_content=wanted, metadata={**meta, **location}))
     for chunk, following in itertools.pairwise(out):
         gap = text[chunk.metadata["end"] : max(following.metadata["start"], chunk.metadata["end"])]
         if not gap.strip() and following.metadata["start"] >= chunk.metadata["end"]:
@@ -105,12 +105,12 @@ def _path_at(headings: Sequence[tuple[int, int, str]], offset: int) -> list[str]
     return [name for _, name in path]
 
 
-#: A table's head is kept with its rows up to so many characters.
+#: Most characters of a table's head that is kept with its rows.
 LONGEST_HEAD = 600
 
 
 def place(text: str, structure: dict[str, Any], start: int, end: int) -> dict[str, Any]:
-    """Return where a span stands: its pages, and the head of the table that it holds rows of."""
+    """Return a span's pages, and the head of the table whose rows it holds."""
     return {**pages(structure["pages"], start, end), **_table_head(text, structure, start)}
 
 
@@ -126,7 +126,7 @@ def _table_head(text: str, structure: dict[str, Any], start: int) -> dict[str, A
 
 
 def pages(starts: Sequence[int], start: int, end: int) -> dict[str, Any]:
-    """Return the pages of a span: 1-based, inclusive, and the offsets inside at which one begins.
+    """Return the pages of a span (1-based, inclusive), and the offsets in it at which a page begins.
 
     Examples
     --------

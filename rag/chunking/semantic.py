@@ -1,7 +1,7 @@
-"""Chunkers: a Document to chunks that are slices of it.
+"""The semantic chunker: cut a document into slices where its meaning shifts.
 
-A chunk never crosses a heading, is never longer than a hard number of tokens, and begins and ends
-where a sentence does (a sentence that is too long by itself is cut at the best place inside it).
+A chunk never crosses a heading, never exceeds a number of tokens, and begins and ends where a sentence
+does (a sentence above the limit is cut at the best place inside it).
 """
 
 from __future__ import annotations
@@ -16,41 +16,42 @@ from langchain_core.embeddings import Embeddings
 
 from rag.chunking.base import CountTokens, SlicingChunker, estimate_tokens
 from rag.chunking.offsets import place, sections, structure_of, without_margins
+from rag.core import embedders
 from rag.core.errors import ConfigError
 from rag.core.passages import STRUCTURE
 from rag.core.text import Span, sentences, stripped
 from rag.core.vectors import embed
 
 _FENCE = re.compile(r"^[ \t]{0,3}(```+|~~~+)[^\n]*$", re.MULTILINE)
-# Where to cut a sentence that is too long by itself: behind the closest of the best kind.
-_LOOK_BACK = 500  # characters before the middle in which a cut is looked for
+# Where to cut a sentence above the limit: after the closest match of the best kind that there is.
+_LOOK_BACK = 500  # most characters before the goal that are searched for a cut
 _CUTS = (re.compile(r"[;:]\s+|\n"), re.compile(r"[,)\]}>|]\s+"), re.compile(r"\s+"))
 
 
 class SemanticChunker(SlicingChunker):
-    r"""Cuts where the meaning shifts, inside headings and below a hard cap.
+    r"""Cuts where the meaning shifts, within headings and a limit of tokens.
 
-    A section that fits is one chunk. In a longer one, sentences are taken up to `max_tokens`, and
-    the cut falls at the largest shift of meaning behind `min_tokens`; a shift above the document's
-    `breakpoint_percentile` cuts wherever it is. Repeated page headers and footers are in no chunk.
+    A section that fits is one chunk. In a longer one, sentences are taken up to `max_tokens`, and the
+    cut falls at the largest shift of meaning after `min_tokens`; a shift above the document's
+    `breakpoint_percentile` cuts anywhere. Chunks leave out repeated page headers and footers.
 
     Parameters
     ----------
     embedder : Embeddings, optional
-        Gives the sentences' vectors; without one, every shift counts the same.
+        Embeds sentences; without one, all shifts count the same.
     count_tokens : callable, optional
-        Texts to their numbers of tokens; by default a high estimate. Give the embedding model's
-        own, so that nothing is cut off when a chunk is embedded.
+        Texts to their numbers of tokens; by default a high estimate. Pass the embedding model's
+        count, so that it truncates no chunk.
     max_tokens, min_tokens : int
-        Most tokens of a chunk, always kept; and fewest, where the section is long enough.
+        Most tokens of a chunk, never exceeded, and fewest, where the section is long enough.
     buffer_size : int
-        Sentences on either side that are compared at each boundary.
+        Sentences on each side of a boundary that are compared.
     breakpoint_percentile : float
         In [0, 100].
     overlap_percentage : float
-        How much of a chunk's tokens its successor in the section may begin with again, in whole
-        sentences, in [0, 50]. Off, as a row of the index is scored with what stands around it
-        anyway (`rag.index.search.hybrid_score`); for other stores and retrievers.
+        Most of a chunk's tokens that the next chunk of the section repeats, in whole sentences, in
+        percent, in [0, 50]. 0 by default, since the index scores a chunk with its neighbours
+        (`rag.index.search.hybrid_score`); useful with other stores and retrievers.
 
     Examples
     --------
@@ -62,7 +63,7 @@ class SemanticChunker(SlicingChunker):
     [['Leave'], ['Pay']]
     """
 
-    #: Changes when the same settings cut otherwise than before.
+    #: Incremented when the same settings cut differently.
     version = 3
 
     def __init__(
@@ -82,7 +83,10 @@ class SemanticChunker(SlicingChunker):
                 "give at least 8, and min_tokens not above max_tokens"
             )
         if buffer_size < 1 or not 0 <= breakpoint_percentile <= 100:
-            raise ConfigError("buffer_size is at least 1, breakpoint_percentile between 0 and 100")
+            raise ConfigError(
+                f"buffer_size is {buffer_size} and breakpoint_percentile {breakpoint_percentile:g}: give at "
+                "least 1, and between 0 and 100"
+            )
         if not 0 <= overlap_percentage <= 50:
             raise ConfigError(f"overlap_percentage is {overlap_percentage}: give one between 0 and 50")
         self._embedder = embedder
@@ -93,8 +97,8 @@ class SemanticChunker(SlicingChunker):
 
     @property
     def fingerprint(self) -> str:
-        """Name the settings that decide where cuts fall."""
-        model = getattr(self._embedder, "fingerprint", type(self._embedder).__name__)
+        """The settings that decide where cuts fall."""
+        model = "NoneType" if self._embedder is None else embedders.fingerprint(self._embedder)
         return (
             f"semantic/{self.version} max_tokens={self.max_tokens} min_tokens={self.min_tokens} "
             f"buffer_size={self.buffer_size} breakpoint_percentile={self.breakpoint_percentile:g} "
@@ -131,7 +135,7 @@ class SemanticChunker(SlicingChunker):
             first = last
 
     def _units(self, text: str, start: int, end: int) -> list[tuple[Span, int]]:
-        """Return the pieces of a section that are not cut, with their tokens: sentences, code."""
+        """Return a section's sentences and code blocks, with their tokens, none above `max_tokens`."""
         spans: list[Span] = []
         at = start
         for whole in _fenced(text, start, end):
@@ -148,7 +152,7 @@ class SemanticChunker(SlicingChunker):
         return out
 
     def _cut(self, text: str, span: Span, count: int) -> list[tuple[Span, int]]:
-        """Cut a span into pieces within the cap: in two, and those again."""
+        """Cut a span in two, and the halves again, until all pieces fit `max_tokens`."""
         pieces: list[tuple[Span, int]] = []
         waiting = [(span, count)]
         while waiting:
@@ -166,7 +170,7 @@ class SemanticChunker(SlicingChunker):
         return pieces
 
     def _shifts(self, text: str, units: Sequence[Span]) -> npt.NDArray[np.float64]:
-        """Return the cosine distance between what stands before and behind each inner boundary."""
+        """Return the cosine distance between the sentences before and after each inner boundary."""
         count = len(units)
         if self._embedder is None or count < 2:
             return np.zeros(max(count - 1, 0))
@@ -188,16 +192,16 @@ class SemanticChunker(SlicingChunker):
         first: int,
         last: int,
     ) -> Iterator[Span]:
-        """Yield the chunks of the units ``first`` to ``last`` (exclusive) of one section."""
+        """Yield the chunks of one section's units, ``first`` to ``last`` (exclusive)."""
         begin = first
-        fresh = self.max_tokens * (1 - self.overlap_percentage / 100)  # the rest is for what comes again
+        fresh = self.max_tokens * (1 - self.overlap_percentage / 100)  # the rest is for the overlap
         while first < last:
             total, end = counts[first], first + 1
             best, best_shift = 0, -1.0
             while end < last:
                 if total >= self.min_tokens:
                     shift = float(shifts[end - 1])
-                    if shift >= best_shift:  # of equals the later: fuller chunks
+                    if shift >= best_shift:  # the later of equals: fuller chunks
                         best, best_shift = end, shift
                     rest = last - end > 3 or sum(counts[end:last]) >= self.min_tokens
                     if self._embedder is not None and shift > limit and rest:
@@ -211,7 +215,7 @@ class SemanticChunker(SlicingChunker):
             first = cut
 
     def _with_overlap(self, counts: Sequence[int], first: int, end: int, begin: int) -> int:
-        """Return the unit that a chunk begins with: some of those before it, where they fit."""
+        """Return the unit that a chunk begins with, including the overlap that fits."""
         most = min(self.max_tokens * self.overlap_percentage / 100, self.max_tokens - sum(counts[first:end]))
         while first > begin and counts[first - 1] <= most:
             first -= 1
@@ -220,7 +224,7 @@ class SemanticChunker(SlicingChunker):
 
 
 def _fenced(text: str, start: int, end: int) -> Iterator[Span]:
-    """Yield the spans of fenced code that is closed."""
+    """Yield the spans of closed code fences."""
     opened: tuple[int, str] | None = None
     for line in _FENCE.finditer(text, start, end):
         if opened is None:

@@ -67,7 +67,7 @@ _BEHAVIOUR: list[Callable[..., Any]] = [
 _SERVER: list[Callable[..., Any]] = [
     click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True,
                  help="0 for a free one."),
-    click.option("--host", default="127.0.0.1", show_default=True),
+    click.option("--host", default="127.0.0.1", show_default=True, metavar="NAME", help="To listen on."),
     click.option("--knowledge-base", "knowledge_bases", multiple=True, metavar="ID=INDEX",
                  help="Answer Retrieve for a knowledge base's id from an index of rag's."),
     click.option("--s3-endpoint", metavar="URL", help="Where batch jobs read and write."),

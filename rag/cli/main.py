@@ -49,7 +49,9 @@ def cli() -> None:
 
 
 @click.command(short_help="Build the sample handbook's index and ask it.")
-@click.option("--index", default="indexes/handbook", show_default=True, metavar="INDEX")
+@click.option(
+    "--index", default="indexes/handbook", show_default=True, metavar="INDEX", help="Where to build it."
+)
 def demo(index: str) -> int:
     """Build an index of the sample handbook and ask it three questions."""
     from rag.cli.demo import run

@@ -1,8 +1,8 @@
-"""Turns on the processor: more questions at once than processors only slow each other down.
+"""Slots for CPU-bound work: as many questions compute at once as there are processors.
 
-With hundreds of questions at a time every thread takes a little of the processor, and all finish late.
-Work that needs it all the while (a search, a choice of passages) waits for its turn instead, so that the
-first questions are done first, and threads do not push each other aside.
+With hundreds of threads computing at the same time, each gets a small share of a processor, and all
+finish late. CPU-bound work (a search, choosing passages) waits for a slot instead, so that the first
+questions finish first.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import os
 import threading
 from collections.abc import Iterator
 
-_MINE = threading.local()
+_THIS_THREAD = threading.local()
 
 
 @contextlib.contextmanager
 def turn() -> Iterator[None]:
-    """Hold one of the process's turns, of which there are as many as processors.
+    """Hold one of the process's slots, of which there are as many as processors.
 
-    Never for work that waits for a network. A thread that holds a turn takes no second one.
+    Not for work that waits for a network. A thread that holds a slot does not take a second one.
 
     Examples
     --------
@@ -28,18 +28,18 @@ def turn() -> Iterator[None]:
     ...     sum(range(5))
     10
     """
-    if getattr(_MINE, "held", False):
+    if getattr(_THIS_THREAD, "holds_slot", False):
         yield
         return
-    with _turns(os.getpid()):
-        _MINE.held = True
+    with _slots(os.getpid()):
+        _THIS_THREAD.holds_slot = True
         try:
             yield
         finally:
-            _MINE.held = False
+            _THIS_THREAD.holds_slot = False
 
 
 @functools.lru_cache(maxsize=1)
-def _turns(process: int) -> threading.BoundedSemaphore:
-    """Return this process's turns: a fork must not wait for its parent's."""
+def _slots(process: int) -> threading.BoundedSemaphore:
+    """Return this process's slots: a fork must not wait for those of its parent."""
     return threading.BoundedSemaphore(os.cpu_count() or 1)

@@ -1,6 +1,6 @@
-"""What a sentence and what a word is: the one place that decides, for every stage.
+"""Split text into sentences and words; the only place that does, for every stage.
 
-Sentences are spans into the text they were found in; nothing is rewritten.
+Sentences are spans into their text; nothing is rewritten.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import Stemmer
 
 Span = tuple[int, int]
 
-# Where a line begins something of its own, whatever the line above it was: a list item, heading,
-# table row, quote, fence, rule or indented code.
+# A line that begins a new block, whatever the line above it: a list item, heading, table row, quote,
+# fence or rule.
 _OPENS = r"[ \t]*(?:[-*+•◦▪–][ \t]|\(?\d{1,3}[.)][ \t]|\(?[a-zA-Z][.)][ \t]|#{1,6}[ \t]|\||>|```|~~~|---)"
-# Hard breaks: blank lines, and line ends before an opening line or behind a row, heading or fence.
+# Hard breaks: blank lines, and line ends before such a line or after a row, heading or fence.
 _HARD = re.compile(
     r"(?:\r?\n[ \t]*){2,}"
     rf"|\r?\n(?={_OPENS}|[ ]{{4}}|\t)"
@@ -23,9 +23,9 @@ _HARD = re.compile(
     r"|\f"
 )
 _HEADING = re.compile(r"^[ \t]*#{1,6}[ \t].*$", re.MULTILINE)
-# A sentence's end: closing punctuation (with quotes and brackets behind it) and white space before
-# something that can open a sentence; the ideographic full stops need no white space.
-# Nothing in it is tried twice: a page of dots takes no longer than one of words.
+# A sentence's end: closing punctuation (with quotes and brackets after it) and white space before a
+# character that can begin a sentence; ideographic full stops need no white space. The quantifiers are
+# possessive, so that a page of dots takes no longer than one of words.
 _END = re.compile(
     r"(?<![.!?…])[.!?…]++[\"'”’)\]*_]*+(?=\s++[\"'“‘(\[*_`]*+[^\Wa-z_])|[。！？｡؟۔।]++[”’」』）]*+"
 )
@@ -43,16 +43,16 @@ def sentences(text: str, start: int = 0, end: int | None = None) -> list[Span]:
     Parameters
     ----------
     text : str
-        Any text; only ``text[start:end]`` is looked at.
+        Any text; only ``text[start:end]`` is read.
     start, end : int
         Offsets in characters, end exclusive.
 
     Returns
     -------
     list of (int, int)
-        Spans in order, disjoint, without white space at either side; together they hold every
-        character of ``text[start:end]`` that is not white space. An end of line breaks a sentence
-        only where the next line opens an item, or a blank line stands between.
+        Spans in order, disjoint, without white space at either end; together they hold every
+        character of ``text[start:end]`` that is not white space. A line end breaks a sentence only
+        before a line that begins a block, or before a blank line.
 
     Examples
     --------
@@ -92,7 +92,7 @@ def _blocks(text: str, start: int, stop: int) -> list[Span]:
 
 
 def stripped(text: str, start: int, end: int) -> Span:
-    """Return a span without the white space at either side; empty where there is nothing else."""
+    """Return a span without the white space at either end; empty if it is all white space."""
     while start < end and text[start].isspace():
         start += 1
     while end > start and text[end - 1].isspace():
@@ -142,15 +142,15 @@ def term(word: str) -> str:
 
 
 def words(text: str) -> list[str]:
-    """Return the words of a text in lower case, stop words among them.
+    """Return the words of a text in lower case, including stop words.
 
     Scripts without spaces between words (Han, kana, Thai) give overlapping pairs of characters.
     """
-    found: list[str] = _WORD.findall(text.lower())
+    matches: list[str] = _WORD.findall(text.lower())
     if text.isascii():
-        return found
+        return matches
     out: list[str] = []
-    for word in found:
+    for word in matches:
         if word.isascii() or not _UNSPACED.search(word):
             out.append(word)
             continue
@@ -174,11 +174,11 @@ def terms(text: str) -> list[str]:
     >>> terms("Who declares a SEV-1?")
     ['declar', 'sev', '1']
     """
-    return [found for word in words(text) if (found := term(word))]
+    return [stem for word in words(text) if (stem := term(word))]
 
 
 def fold(text: str) -> tuple[str, list[int]]:
-    """Fold white space, case and typographic quotes, keeping where each character came from.
+    """Fold white space, case and typographic quotes, and map each character to its origin.
 
     Returns
     -------

@@ -165,7 +165,7 @@ class CachedEmbeddings(Embeddings):
             self._file.execute("COMMIT")
         except sqlite3.Error as error:
             raise EmbeddingError(
-                f"cannot write the embedding cache {self.path} ({error}): free some disk space and build "
+                f"cannot write the embedding cache {self.path} ({error}): make room on the disk and build "
                 "again; what was embedded before is kept"
             ) from None
 
@@ -296,6 +296,6 @@ def _size(path: Path) -> int:
 
 def _unusable(path: Path, error: Exception) -> EmbeddingError:
     return EmbeddingError(
-        f"the embedding cache {path} cannot be used ({error}): free some disk space if the disk is "
+        f"the embedding cache {path} cannot be used ({error}): make room if the disk is "
         "full; if the file is damaged, delete it to start afresh"
     )

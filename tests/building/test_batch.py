@@ -11,8 +11,9 @@ import rag
 from rag.bedrock.storage import batch_jobs as aws
 from rag.building import batch as batching
 from rag.building.batch.results import text_of
+from rag.core.errors import BudgetError
 from rag.usage.ledger import Ledger
-from tests.building.batch_world import PLACE, ROLE, TITAN, World, begin, build, quick, whole
+from tests.building.batch_world import BATCH, PLACE, ROLE, TITAN, World, begin, build, quick, whole
 
 
 def test_a_batch_build_embeds_nothing_on_demand_and_equals_one_on_demand(world: World) -> None:
@@ -47,7 +48,27 @@ def test_the_ledger_has_the_jobs_at_half_price(world: World) -> None:
     assert row.usd == pytest.approx(tokens * 0.02 / 2 / 1e6)
 
 
-def test_the_plan_says_half_the_price(world: World) -> None:
+def test_the_ledger_has_the_jobs_at_half_the_users_price(world: World) -> None:
+    """The prices are part of the state: the process that reads the results has no rag.toml."""
+    prices = {"amazon.titan-embed-text-v2:0": {"input": 8.0}}
+    batching.start(world.docs, world.index, batch=BATCH, embedder=TITAN, prices=prices)
+    assert batching.resume(world.index, sleep=quick)
+    [row] = Ledger(world.index / "ledger.sqlite").rows(("purpose",))
+    assert row.usd == pytest.approx(row.input_tokens * 4.0 / 1e6) and row.input_tokens > 132
+    assert batching.finish(world.index).embedded == 0
+
+
+def test_a_model_without_a_price_is_recorded_without_one(world: World) -> None:
+    embedder = {**TITAN, "model": "my.titan"}
+    begun = batching.start(world.docs, world.index, batch=BATCH, embedder=embedder, ledger={"warn_usd": 1})
+    assert begun.warnings[0].startswith("warn_usd does not count my.titan: no price is known for my.titan")
+    with pytest.raises(BudgetError, match="a budget with stop_usd refuses a model without a price"):
+        batching.start(
+            world.docs, world.index.with_name("other"), batch=BATCH, embedder=embedder, ledger={"stop_usd": 1}
+        )
+
+
+def test_the_plan_shows_half_the_price(world: World) -> None:
     command = ("plan", *world.command()[1:])
     plan = json.loads(world.rag(*command, "--batch", "--json"))
     assert plan["texts"] == 132 and plan["batch_cost_usd"] == plan["cost_usd"] / 2 > 0

@@ -194,21 +194,6 @@ def test_any_langchain_embedder_and_splitter_can_stand_in(folder: Path, tmp_path
         rag.Index.open(tmp_path / "ix", embedder="static")
 
 
-def test_a_plan_counts_what_the_build_then_does_and_writes_nothing(folder: Path, tmp_path: Path) -> None:
-    plan = rag.plan(folder, tmp_path / "ix", embedder="static")
-    assert not (tmp_path / "ix").exists()
-    assert (plan.added, plan.cost_usd) == (3, 0.0)
-    report = rag.build(folder, tmp_path / "ix", embedder="static")
-    assert (plan.chunks, plan.texts) == (report.chunks, report.embedded)
-    assert plan.tokens > 40
-    assert rag.plan(folder, tmp_path / "ix").chunks == 0
-
-
-def test_a_plan_for_titan_says_the_price_without_aws(folder: Path, tmp_path: Path) -> None:
-    plan = rag.plan(folder, tmp_path / "ix", embedder="titan")
-    assert plan.cost_usd == pytest.approx(plan.tokens * 0.02 / 1e6)
-
-
 def test_a_source_without_text_leaves_the_old_index_as_it_was(folder: Path, tmp_path: Path) -> None:
     rag.build(folder, tmp_path / "ix", embedder="static")
     before = found(tmp_path / "ix")

@@ -169,5 +169,5 @@ def test_an_index_is_built_by_any_of_them_by_name_and_refuses_another(
 
 def test_settings_that_cannot_be_are_refused() -> None:
     for wrong in ({"max_tokens": 7}, {"overlap_percentage": 91}, {"overlap_percentage": -1}):
-        with pytest.raises(ConfigError, match="max_tokens is at least 8"):
+        with pytest.raises(ConfigError, match="give at least 8"):
             FixedChunker(**wrong)

@@ -128,7 +128,7 @@ def test_langchains_splitter_is_located_in_the_text() -> None:
 
 
 def test_a_chunk_that_does_not_stand_in_the_text_is_refused() -> None:
-    with pytest.raises(LoadError, match="do not stand in it"):
+    with pytest.raises(LoadError, match="are not in its text"):
         locate(document("One  two."), [Document(page_content="One two.")])
 
 

@@ -18,7 +18,7 @@ import rag
 from rag.core.errors import ConfigError, SourceError
 from rag.core.passages import STRUCTURE
 from rag.loading.documents import DocumentLoader
-from tests.loading.test_loader import pdf
+from tests.loading.files import pdf
 
 
 def build(source: Any, path: Path, **settings: Any) -> rag.Index:

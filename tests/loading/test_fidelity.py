@@ -21,7 +21,7 @@ from langchain_core.documents import Document
 import rag
 from rag.core.errors import LoadError
 from rag.core.passages import STRUCTURE
-from tests.loading.test_loader import workers_alive
+from tests.loading.files import workers_alive
 from tests.scale import scale
 
 _WORD = re.compile(r"\w+")
