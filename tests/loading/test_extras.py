@@ -15,12 +15,12 @@ import pptx
 import pytest
 import xlsxwriter
 from packaging.requirements import Requirement
-from tests.loading.absent import ROOT, python
 
 import rag
 from rag.core.errors import LoadError, MissingExtraError, UsageError
 from rag.core.extras import can_be_read_now, ensure, installed, require
 from rag.loading.formats.archive import OLE
+from tests.loading.absent import ROOT, python
 
 OFFICE = ("docx", "pptx", "python_calamine", "oxmsg", "msoffcrypto")
 INSTALL = "pip install 'bedrock-rag[office]'"

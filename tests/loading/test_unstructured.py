@@ -14,7 +14,6 @@ import pptx
 import pytest
 import xlsxwriter
 from langchain_core.documents import Document
-from tests.loading.absent import python
 
 import rag
 from rag.core.errors import ConfigError, LoadError
@@ -22,6 +21,7 @@ from rag.core.passages import STRUCTURE
 from rag.loading import engines
 from rag.loading.engines import Engines
 from rag.loading.formats import unstructured_engine
+from tests.loading.absent import python
 
 MARKDOWN = (
     "---\nregion: eu\n---\n# Leave\n\nStaff take 28 days.\n\n## Sickness\n\nTell your manager.\n\n"

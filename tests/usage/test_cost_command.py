@@ -11,7 +11,6 @@ import pytest
 import rag
 from rag.core.answers import Call, Usage
 from rag.usage.ledger import Ledger
-
 from tests.cli.test_main import error_of, run
 
 SONNET = "global.anthropic.claude-sonnet-5-5"
