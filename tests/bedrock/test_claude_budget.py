@@ -38,7 +38,7 @@ def test_local_is_free(pipe: Callable[..., rag.Pipeline], tmp_path: Path) -> Non
 
 
 def test_failed_answer_cost(emulator: Emulator, built: Path, tmp_path: Path) -> None:
-    """The ledger holds what a question cost that no model answered."""
+    """The ledger holds the cost of a question that no model answers, but not of a refused call."""
     rag.build(built / "docs", tmp_path / "ix", embedder="titan")
     ledger = Ledger(tmp_path / "mine.sqlite")
     pipe = rag.Pipeline(tmp_path / "ix", embedder="titan", generator="claude", ledger=ledger.path)
@@ -50,7 +50,7 @@ def test_failed_answer_cost(emulator: Emulator, built: Path, tmp_path: Path) -> 
     emulator.fail_next("ModelStreamErrorException", moment="stream")
     with pytest.raises(GenerationError, match="the answer is cut here"):
         pipe.ask(QUESTION)
-    # A stream that breaks off was billed all the same.
+    # The cut answer counts, too: its tokens are not known, so its cost is estimated.
     assert sorted(row.group for row in ledger.rows(("purpose",))) == [("embed",), ("generate",)]
 
 

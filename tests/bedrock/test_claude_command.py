@@ -102,7 +102,7 @@ def test_cut_stream(start: Start, bedrock_emulator: Emulator) -> None:
 
 def test_a_malformed_reply(start: Start, bedrock_emulator: Emulator) -> None:
     bedrock_emulator.behaviour = Behaviour(stop_reason="malformed_model_output")
-    assert "malformed_model_output: the model's output was malformed and is no answer" in fails(start())
+    assert "malformed_model_output: the model's output is malformed: ask again" in fails(start())
 
 
 def test_interrupt(start: Start, bedrock_emulator: Emulator) -> None:

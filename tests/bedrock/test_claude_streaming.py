@@ -15,6 +15,7 @@ from rag.core.answers import Answer
 from rag.core.errors import GenerationError
 from rag.emulator import Behaviour, Emulator, Request
 from rag.generation import reply as replies
+from rag.generation.citations import UNSUPPORTED
 from rag.usage.ledger import Ledger
 from tests.bedrock.claude_calls import (
     QUESTION,
@@ -93,12 +94,15 @@ def test_thirty_concurrent_questions(emulator: Emulator, pipe: Callable[..., rag
     assert pipeline.meter.ledger.rows()[0].calls == 30
 
 
-WHOLE = (True, (), None)
+# The replies cite nothing, so an answer that is shown gets a note about that, too.
+WHOLE = (True, (UNSUPPORTED,), None)
 ENDINGS = {
     "end_turn": WHOLE, "stop_sequence": WHOLE,
-    "tool_use": (True, ("the model requests a tool before it answers",), None),
-    "max_tokens": (True, ("the answer is cut: it reached the limit of tokens",), None),
-    "model_context_window_exceeded": (True, ("the answer is cut: the model's context window is full",), None),
+    "tool_use": (True, ("the model requests a tool before it answers", UNSUPPORTED), None),
+    "max_tokens": (True, ("the answer is cut: it reached the limit of tokens", UNSUPPORTED), None),
+    "model_context_window_exceeded": (
+        True, ("the answer is cut: the model's context window is full", UNSUPPORTED), None,
+    ),
     "content_filtered": (False, ("the model's content filter withheld the answer",), None),
     "guardrail_intervened": (False, ("a guardrail blocked the answer",), "blocked"),
 }  # fmt: skip
@@ -140,8 +144,9 @@ def test_blocked_and_masked(
     answer = pipe(claude(guardrail="gr1a2b3c:2")).ask(QUESTION)
     assert (answer.text, answer.guardrail, answer.answered) == (text, does, answered)
     assert answer.stop_reason == "guardrail_intervened"
-    (note,) = answer.notes
+    note, *others = answer.notes
     assert note.startswith(f"a guardrail {does}")
+    assert others == ([UNSUPPORTED] if answered else [])
 
 
 def test_reply_without_usage(

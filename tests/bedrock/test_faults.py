@@ -25,6 +25,7 @@ from rag.bedrock.runtime.retry import Retry
 from rag.core.errors import GenerationError
 from rag.emulator import Behaviour, Emulator
 from rag.generation.circuit_breaker import Breaker
+from rag.generation.citations import UNSUPPORTED
 from rag.generation.fallback import Fallback
 
 FIRST, SECOND = "global.anthropic.claude-sonnet-5-5", "global.anthropic.claude-haiku-5-5"
@@ -174,7 +175,7 @@ def test_transient_fault(world: World, code: str, moment: Moment) -> None:
     assert error is None
     assert text == answer.text == REPLY
     assert world.asked() == [FIRST] * expected.tries
-    assert answer.notes == ()
+    assert answer.notes == (UNSUPPORTED,)  # the reply cites nothing
     assert answer.usage.output_tokens > 0
 
 
