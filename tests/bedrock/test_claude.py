@@ -422,12 +422,15 @@ def test_a_cache_point_adds_no_words_to_a_message_that_only_calls_a_tool(emulato
 
 # ---------------------------------------------------------------------------------------- stop reasons
 
-WHOLE = (True, (), None)
+UNCITED = "no sentence of the answer is supported"
+WHOLE = (True, (UNCITED,), None)
 ENDINGS = {
     "end_turn": WHOLE, "stop_sequence": WHOLE,
-    "tool_use": (True, ("the model asks for a tool before it answers",), None),
-    "max_tokens": (True, ("the answer is cut: it reached the most tokens it may have",), None),
-    "model_context_window_exceeded": (True, ("the answer is cut: the model's context window is full",), None),
+    "tool_use": (True, ("the model asks for a tool before it answers", UNCITED), None),
+    "max_tokens": (True, ("the answer is cut: it reached the most tokens it may have", UNCITED), None),
+    "model_context_window_exceeded": (
+        True, ("the answer is cut: the model's context window is full", UNCITED), None,
+    ),
     "content_filtered": (False, ("the model's content filter held the answer back",), None),
     "guardrail_intervened": (False, ("a guardrail blocked the answer",), "blocked"),
 }  # fmt: skip
@@ -470,8 +473,8 @@ def test_a_guardrail_that_blocks_and_one_that_masks_are_told_apart(
     answer = pipe(claude(guardrail="gr1a2b3c:2")).ask(QUESTION)
     assert (answer.text, answer.guardrail, answer.answered) == (text, does, answered)
     assert answer.stop_reason == "guardrail_intervened"
-    (note,) = answer.notes
-    assert note.startswith(f"a guardrail {does}")
+    assert answer.notes[0].startswith(f"a guardrail {does}")
+    assert [note.startswith(UNCITED) for note in answer.notes[1:]] == [True] * answered
 
 
 def test_a_reply_that_does_not_tell_its_tokens_has_no_price_rather_than_none_to_pay(
