@@ -61,7 +61,7 @@ def lookup(place: str) -> str:
 
 def asked(form: Any = "text", documents: list[Document] = DOCUMENTS) -> list[BaseMessage]:
     """Messages with a short system prompt: those that ship may change, and are in two files alone."""
-    return Prompt("short", system="Answer from the documents.", form=form)(QUESTION, documents)
+    return Prompt("short", system="Answer from the documents.", form=form, cite=False)(QUESTION, documents)
 
 
 def claude(**options: Any) -> rag.ClaudeBedrock:
