@@ -19,7 +19,8 @@ class Described(Protocol):
 
 def unbound(model: Any) -> Any:
     """Return the chat model behind tools or options that were bound to it."""
-    while not hasattr(model, "_llm_type") and hasattr(model, "bound"):
+    # The class's fields, not the object's attributes: a binding passes those of its model on.
+    while "bound" in getattr(type(model), "model_fields", ()):
         model = model.bound
     return model
 

@@ -210,6 +210,6 @@ def test_what_a_failed_write_left_is_cleared_at_once(tmp_path: Path) -> None:
         store.add_embeddings(failing())
     check = rag.Store(tmp_path / "ix").verify()
     assert (check.problems, check.orphans, check.chunks) == ((), (), 1)
-    with pytest.raises(RagError, match="not finite"):
+    with pytest.raises(RagError, match="NaN or infinity"):
         store.add_embeddings([("x", [float("nan")] * 256)])
     assert len(rag.Index.open(tmp_path / "ix")) == 1

@@ -179,7 +179,7 @@ def test_port_in_use() -> None:
         (("--fail", "2"), "2 rag: .*2.0 is not in the range"),
         (("--record", "a", "--replay", "b"), "2 rag: give either --record or --replay"),
         (("--upstream", "http://x"), "2 rag: --region and --upstream go with --record"),
-        (("--record", "a", "--host", "0.0.0.0"), "2 rag: --record signs whatever arrives with your credentials"),
+        (("--record", "a", "--host", "0.0.0.0"), "2 rag: --record signs any request with your credentials"),
         (("--timing",), "2 rag: --timing goes with --replay"),
         (("--replay", "no-such-file"), "2 rag: cannot read the recording no-such-file"),
         (("--knowledge-base", "KB"), "2 rag: --knowledge-base 'KB': write ID=INDEX"),
