@@ -13,7 +13,7 @@ from langchain_core.document_loaders import BaseLoader
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
-from rag.building.upgrade import cut_by_older
+from rag.building.chunker_versions import cut_by_older
 from rag.chunking import Chunker
 from rag.config import registry, stages
 from rag.core import embedders

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -12,10 +11,9 @@ from typing import Any
 
 from langchain_core.embeddings import Embeddings
 
-from rag.chunking import FixedChunker, RecursiveChunker, SemanticChunker
+from rag.building.chunker_versions import cut_by_older
 from rag.chunking.offsets import place
 from rag.config import registry, stages
-from rag.config.loader import Loader
 from rag.embedding import cache_settings
 from rag.embedding.cache import CachedEmbeddings
 from rag.index.storage.formats import FORMAT
@@ -164,16 +162,3 @@ def table_heads(source: str, text: str, starts: Sequence[int]) -> list[tuple[str
     structure = {"pages": (), "tables": outline(text)[1]}
     places = (place(text, structure, start, start) for start in starts)
     return [(at["table_head"], at["table_head_start"]) if at else None for at in places]
-
-
-def cut_by_older(chunker: str) -> bool:
-    """Tell whether a manifest's chunker is an older version of `rag`'s loader or chunkers."""
-    match = re.match(r"loader/(\d+) (?:(semantic|recursive|fixed)/(\d+) )?", chunker)
-    if match is None:
-        return False
-    loader, name, version = match.groups()
-    current = {
-        "semantic": SemanticChunker.version, "recursive": RecursiveChunker.version,
-        "fixed": FixedChunker.version,
-    }  # fmt: skip
-    return int(loader) < Loader.version or (name is not None and int(version) < current[name])

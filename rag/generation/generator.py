@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessageChunk, BaseMessage
 
-from rag.core.answers import Usage
+from rag.core.calls import Usage
 from rag.core.errors import ConfigError, GenerationError, RagError
 from rag.generation.models import describe, model_of, priced_as
 from rag.generation.reply import whole

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rag.core.answers import Usage
+from rag.core.calls import Usage
 from rag.core.passages import Hit
 from rag.generation.prompt import Prompt
 from rag.generation.quoting import Quoting, tokens_of

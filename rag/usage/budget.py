@@ -24,7 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-from rag.core.answers import Call
+from rag.core.calls import Call
 from rag.core.errors import BudgetError, RagError
 from rag.core.format import dollars
 from rag.usage.ledger import Ledger, Outcome, Request
@@ -130,6 +130,11 @@ class Meter:
     prices: PriceTable = BUILT_IN
     on_budget: Hook | None = None
     clock: Callable[[], dt.datetime] = _now
+
+    @property
+    def has_limits(self) -> bool:
+        """Whether there is a budget to check."""
+        return self.budget.limits
 
     def tagged(self, tag: str) -> Meter:
         """Return a meter that labels its rows; account and budget stay the same."""

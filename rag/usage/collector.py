@@ -18,10 +18,9 @@ import contextvars
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
-from rag.core.answers import Call, Usage
-from rag.usage.budget import Meter, Reservation
+from rag.core.calls import Call, Usage
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -31,6 +30,59 @@ _PURPOSE: contextvars.ContextVar[str] = contextvars.ContextVar("purpose", defaul
 #: Called with each collector, in its context, before anything runs in it: what listens to calls that
 #: report nothing by themselves (`rag.usage.model_calls`) registers here when it is imported.
 LISTENERS: list[Callable[[Collector], None]] = []
+
+
+class Held(Protocol):
+    """What was set aside for a call (`rag.usage.budget.Reservation`)."""
+
+    notes: tuple[str, ...]
+
+    def settle(self, call: Call, *, prompt: str = "") -> str | None:
+        """Record the call; return a note if that failed."""
+
+    def release(self) -> None:
+        """Free what was set aside."""
+
+
+class Prices(Protocol):
+    """What models cost (`rag.usage.prices.PriceTable`)."""
+
+    def find(self, model: str, base: str | None = None) -> Any:
+        """Return a model's price, if it is known."""
+
+    def rerank_usd(self, model: str, documents: int, base: str | None = None) -> float | None:
+        """Return what ranking some documents costs."""
+
+
+class Meter(Protocol):
+    """What is asked before a call and told afterwards (`rag.usage.budget.Meter`)."""
+
+    @property
+    def has_limits(self) -> bool:
+        """Whether there is a budget to ask."""
+
+    @property
+    def prices(self) -> Prices:
+        """What models cost."""
+
+    def reserve(
+        self,
+        model: str | None,
+        *,
+        input_tokens: int = 0,
+        output_tokens: int = 0,
+        purpose: str = "generate",
+        base: str | None = None,
+        documents: int | None = None,
+        cache_ttl: Any = None,
+    ) -> Held:
+        """Set aside what a call may cost at most."""
+
+    def price(self, call: Call, base: str | None = None) -> Call:
+        """Return a call with its cost."""
+
+    def record(self, call: Call, *, prompt: str = "") -> str | None:
+        """Record a call; return a note if that failed."""
 
 
 class Collector:
@@ -120,7 +172,7 @@ class Collector:
         BudgetError
             The call must not be made.
         """
-        if self.meter is None or not self.meter.budget.limits:
+        if self.meter is None or not self.meter.has_limits:
             return PaidCall(self, model, purpose, base=base)
         input_tokens = input_tokens() if callable(input_tokens) else input_tokens
         held = self.meter.reserve(
@@ -131,7 +183,7 @@ class Collector:
             self.note(text)
         return PaidCall(self, model, purpose, base=base, held=held)
 
-    def record(self, call: Call, *, base: str | None = None, held: Reservation | None = None) -> Call:
+    def record(self, call: Call, *, base: str | None = None, held: Held | None = None) -> Call:
         """Add a call that was made, write it to the ledger, and return it with its price."""
         if self.meter is not None:
             call = self.meter.price(call, base)
@@ -154,7 +206,7 @@ class PaidCall:
     model: str | None
     purpose: str
     base: str | None = None
-    held: Reservation | None = None
+    held: Held | None = None
     usage: Usage | None = None
 
     @property

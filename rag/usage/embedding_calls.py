@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from rag.core.answers import Usage
+from rag.core.calls import Usage
 from rag.core.embedders import billed_model
 from rag.usage.collector import paid_call
 from rag.usage.tokens import estimate_all

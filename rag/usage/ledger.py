@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from rag.core.answers import Call
+from rag.core.calls import Call
 from rag.core.errors import ConfigError, RagError, near_miss
 from rag.core.sqlite import Database
 from rag.usage.ledger_tables import LEDGER

@@ -22,7 +22,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.outputs import LLMResult
 from langchain_core.tracers.context import register_configure_hook
 
-from rag.core.answers import Usage
+from rag.core.calls import Usage
 from rag.usage.collector import LISTENERS, Collector, PaidCall, purpose
 from rag.usage.messages import texts_of
 from rag.usage.tokens import estimate_all
@@ -91,7 +91,7 @@ class ModelCalls(BaseCallbackHandler):
         local = "extractive" in (params.get("_type"), metadata.get("ls_model_type"))
         model = None if local else _model_of(metadata, params, serialized)
         tokens, meter = None, self._collector.meter
-        if meter is not None and meter.budget.limits and model is not None:
+        if meter is not None and meter.has_limits and model is not None:
             tokens = _input_tokens(messages[0], params, facts.base or model)
         longest = params.get("max_tokens") or metadata.get("ls_max_tokens") or MOST_OUTPUT_TOKENS
         call = self._collector.begin(

@@ -23,7 +23,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from rag.core.answers import Usage
+from rag.core.calls import Usage
 from rag.core.errors import ConfigError
 from rag.usage import model_ids
 from rag.usage.price_list import (

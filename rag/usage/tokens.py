@@ -47,7 +47,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rag.core.answers import Usage
+from rag.core.calls import Usage
 
 #: Joining two texts may cost this many tokens more than both apart, before any calibration.
 JOIN = 4

@@ -21,7 +21,7 @@ from rag.bedrock.runtime.client import client as make_client
 from rag.bedrock.runtime.client import explain
 from rag.bedrock.runtime.dispatch import Dispatcher, GivenUp, Patience
 from rag.bedrock.runtime.rate_limiter import RateLimiter
-from rag.core.answers import Usage
+from rag.core.calls import Usage
 from rag.core.errors import ConfigError, EmbeddingError
 from rag.core.text import sentences
 from rag.usage.collector import paid_call

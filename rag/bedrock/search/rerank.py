@@ -13,7 +13,7 @@ from langchain_core.documents import BaseDocumentCompressor, Document
 from pydantic import Field
 
 from rag.bedrock.runtime.agent_runtime import AgentRuntime
-from rag.core.answers import Usage
+from rag.core.calls import Usage
 from rag.core.errors import RagError, UsageError
 from rag.core.passages import Hit
 from rag.usage.collector import note, paid_call
