@@ -288,7 +288,7 @@ def test_a_damaged_version_names_the_older_format_that_is_whole(tmp_path: Path) 
         file["path"] for file in manifest["segments"][0]["files"] if file["path"].endswith("chunks.arrow")
     )
     (path / chunks).unlink()
-    assert f"version 2 is whole: `rag upgrade {path} --version 2`" in rag.Store(path).verify().advice
+    assert f"version 2 is undamaged: `rag upgrade {path} --version 2`" in rag.Store(path).verify().advice
 
 
 def test_two_upgrades_at_once_do_not_meet(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from rag.index.storage.manifest import read_manifest
 from rag.index.storage.writer import open_writer
 from tests.index.calls import counted
 
-READ = "rag.index.storage.manifest.read_manifest"
+READ = "rag.index.storage.manifest.read_any_format"
 STATIC = StaticEmbeddings()
 
 
