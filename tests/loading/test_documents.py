@@ -158,7 +158,7 @@ def test_a_loader_can_be_named_in_settings(tmp_path: Path) -> None:
     )
     assert index.search("words")[0].text == "WORDS IN A FILE."
     assert index.search("words", where="by == 'table'")[0].source == "single"
-    with pytest.raises(ConfigError, match="metadata is the loader's own argument"):
+    with pytest.raises(ConfigError, match="metadata is an argument of the loader"):
         rag.build(rag.Loader(path), tmp_path / "other", metadata={"a": {}})
 
 
