@@ -6,7 +6,7 @@ LangChain's chat models name their model in different fields. This is the one pl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessageChunk, BaseMessage
@@ -16,16 +16,9 @@ from rag.core.errors import ConfigError, GenerationError, RagError
 from rag.generation.models import describe, model_of, priced_as
 from rag.generation.reply import whole
 from rag.usage import model_calls
-from rag.usage.collector import calls_so_far, paid_call
+from rag.usage.collector import ReportsCalls, calls_so_far, paid_call
 
 Explain = Callable[[Exception, str], str | None]
-
-
-@runtime_checkable
-class ReportsCalls(Protocol):
-    """What says that the calls inside it are reported, as those of chat models are."""
-
-    reports_calls: bool
 
 
 def _reports_calls(runnable: Any) -> bool:

@@ -18,7 +18,7 @@ import contextvars
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar, runtime_checkable
 
 from rag.core.calls import Call, Usage
 
@@ -30,6 +30,13 @@ _PURPOSE: contextvars.ContextVar[str] = contextvars.ContextVar("purpose", defaul
 #: Called with each collector, in its context, before anything runs in it: what listens to calls that
 #: report nothing by themselves (`rag.usage.model_calls`) registers here when it is imported.
 LISTENERS: list[Callable[[Collector], None]] = []
+
+
+@runtime_checkable
+class ReportsCalls(Protocol):
+    """A stage that reports its calls itself, or makes none because it is on this machine."""
+
+    reports_calls: bool
 
 
 class Held(Protocol):
@@ -312,16 +319,3 @@ def calls_for(name: str) -> Iterator[None]:
         yield
     finally:
         _PURPOSE.reset(token)
-
-
-def in_context(function: Callable[P, T]) -> Callable[P, T]:
-    """Return a function that spends for the question under way now, on whatever thread it runs.
-
-    Each call has a copy of the context, as threads may not share one.
-    """
-    outer = contextvars.copy_context()
-
-    def inside(*args: P.args, **named: P.kwargs) -> T:
-        return outer.copy().run(function, *args, **named)
-
-    return inside

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from rag.core.calls import Usage
 from rag.core.embedders import billed_model
-from rag.usage.collector import paid_call
+from rag.usage.collector import ReportsCalls, paid_call
 from rag.usage.tokens import estimate_all
-
-
-@runtime_checkable
-class ReportsCalls(Protocol):
-    """An embedder that reports its calls itself, or makes none because it is on this machine."""
-
-    reports_calls: bool
 
 
 @contextlib.contextmanager
