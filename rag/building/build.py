@@ -7,8 +7,7 @@ import hashlib
 from pathlib import Path
 from typing import Any, Protocol
 
-from rag.building.chunks import cut_files
-from rag.building.diff import Change, compare
+from rag.building.diff import Change
 from rag.building.report import BuildReport
 from rag.building.stages import Source, Stages, prepare
 from rag.building.upgrade import upgrade_first
@@ -105,7 +104,7 @@ def carry_out(stages: Stages, *, retry: bool, progress: Progress | None = None) 
         contextlib.closing(CachedEmbeddings(stages.embedder, stages.cache)) as cache,
     ):
         with clock.timing("load"):
-            change = compare(stages, writer.previous, retry=retry)
+            change = stages.compare(writer.previous, retry=retry)
         if writer.previous is not None and not change.any:
             manifest: Manifest = writer.previous
         else:
@@ -159,7 +158,7 @@ def _write(
                 writer.add_headings(headings, heading_vectors)
                 writer.add_chunks(batch, vectors)
 
-    for cut in cut_files(stages, change):
+    for cut in stages.cut(change):
         files, read, chunks = files + 1, read + cut.file.bytes, chunks + len(cut.chunks)
         if cut.document is not None and cut.chunks:
             metadata = {k: v for k, v in cut.document.metadata.items() if k not in ("source", STRUCTURE)}

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from langchain_core.documents import Document
 
+from rag.building.clock import Clock
 from rag.building.diff import Change
-from rag.building.stages import Stages
-from rag.chunking import locate
+from rag.chunking import Chunker, locate
 from rag.core.errors import LoadError
 from rag.core.files import SourceFile
 from rag.core.passages import STRUCTURE
 from rag.index.storage.segment_writer import Chunk
+from rag.loading.base import BuildLoader
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +28,11 @@ class CutFile:
     chunks: list[Chunk]
 
 
-def cut_files(stages: Stages, change: Change) -> Iterator[CutFile]:
+def cut_files(loader: BuildLoader, chunker: Chunker, clock: Clock, change: Change) -> Iterator[CutFile]:
     """Yield each file of ``change.todo`` with its document and chunks; record it in ``change``."""
-    reading = stages.loader.read(change.todo)
+    reading = loader.read(change.todo)
     while True:
-        with stages.clock.timing("load"):
+        with clock.timing("load"):
             item = next(reading, None)
         if item is None:
             return
@@ -43,17 +44,17 @@ def cut_files(stages: Stages, change: Change) -> Iterator[CutFile]:
             notes = document.metadata[STRUCTURE].get("notes", ())
             change.notes += [f"{file.source}: {note}" for note in notes]
             try:
-                with stages.clock.timing("chunk"):
-                    chunks = _cut(stages, file, document)
+                with clock.timing("chunk"):
+                    chunks = _cut(chunker, file, document)
             except LoadError as refused:
                 error = refused
         change.record(file, len(chunks), error)
         yield CutFile(file, document, chunks)
 
 
-def _cut(stages: Stages, file: SourceFile, document: Document) -> list[Chunk]:
+def _cut(chunker: Chunker, file: SourceFile, document: Document) -> list[Chunk]:
     title = str(document.metadata.get("title") or Path(file.source).stem)
-    pieces = locate(document, stages.chunker.transform_documents([document]))
+    pieces = locate(document, chunker.transform_documents([document]))
     return [_chunk(file.source, title, piece) for piece in pieces]
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from rag.building.stages import Stages
 from rag.core.errors import LoadError
 from rag.core.extras import can_be_read_now
 from rag.core.files import SourceFile
 from rag.index.storage.manifest import Manifest
 from rag.index.storage.sources import SourceRecord, open_sources, read_sources
+from rag.loading.base import BuildLoader
 
 
 @dataclass
@@ -48,12 +50,23 @@ class Change:
         )
 
 
-def compare(stages: Stages, previous: Manifest | None, *, retry: bool) -> Change:
+def compare(
+    loader: BuildLoader,
+    files: Sequence[SourceFile],
+    folder: Path,
+    previous: Manifest | None,
+    *,
+    retry: bool,
+) -> Change:
     """Compare the files with the index, by content and metadata.
 
     Parameters
     ----------
-    stages : Stages
+    loader : BuildLoader
+    files : sequence of SourceFile
+        What the loader lists.
+    folder : Path
+        The index's.
     previous : Manifest or None
         The index's current version; None where there is none.
     retry : bool
@@ -61,11 +74,11 @@ def compare(stages: Stages, previous: Manifest | None, *, retry: bool) -> Change
     """
     old: dict[str, SourceRecord] = {}
     if previous is not None:
-        table = read_sources(open_sources(stages.folder / previous.sources.path))
+        table = read_sources(open_sources(folder / previous.sources.path))
         old = {record.source: record for record in table}
     change = Change({})
     added, changed, unchanged = [], 0, 0
-    for file, error in stages.loader.hashed(stages.files):
+    for file, error in loader.hashed(files):
         before = old.get(file.source)
         same = before is not None and (
             (before.sha256, before.metadata_sha256) == (file.sha256, file.metadata_sha256)
@@ -87,7 +100,7 @@ def compare(stages: Stages, previous: Manifest | None, *, retry: bool) -> Change
             changed += 1
         if before is not None and before.chunks and change.records.get(file.source) is not before:
             change.outdated.add(file.source)
-    names = {file.source for file in stages.files}
+    names = {file.source for file in files}
     gone = [record for name, record in old.items() if name not in names]
     change.outdated |= {record.source for record in gone}
     new = Counter(file.sha256 for file in change.todo if file.source not in old)

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from langchain_core.embeddings import Embeddings
 
-from rag.building.chunks import cut_files
-from rag.building.diff import Change, compare
 from rag.building.report import BuildPlan
-from rag.building.stages import Source, Stages, prepare
-from rag.chunking import estimate_tokens
+from rag.building.stages import Source, prepare
+from rag.building.texts import embedding_usd, missing_texts, token_counter
 from rag.core import embedders
-from rag.core.answers import Usage
 from rag.embedding.cache import CachedEmbeddings
 from rag.index.storage.sources import quarantined
 from rag.usage.prices import PriceTable, stale
@@ -55,12 +50,12 @@ def plan(
     0.0
     """
     stages = prepare(source, index, rebuild=rebuild, settings=settings, allow_batch=True)
-    change = compare(stages, stages.previous, retry=retry)
-    count = token_counter(stages)
+    change = stages.compare(stages.previous, retry=retry)
+    count = token_counter(stages.embedder)
     cache = CachedEmbeddings(stages.embedder, stages.cache) if stages.cache.exists() else None
     chunks = texts = tokens = 0
     with stages.reading(), contextlib.closing(cache) if cache else contextlib.nullcontext():
-        for missing, of_chunks in missing_texts(stages, change, cache):
+        for missing, of_chunks in missing_texts(stages.cut(change), cache):
             texts += len(missing)
             chunks += of_chunks
             tokens += sum(count(missing))
@@ -74,40 +69,6 @@ def plan(
     )  # fmt: skip
 
 
-def missing_texts(
-    stages: Stages, change: Change, cache: CachedEmbeddings | None
-) -> Iterator[tuple[list[str], int]]:
-    """Yield, file by file, the texts that have no vector yet, and how many of them are chunks.
-
-    The others are heading paths. Each text is yielded once.
-    """
-    seen: set[bytes] = set()
-    for cut in cut_files(stages, change):
-        texts = {_key(chunk.text): chunk.text for chunk in cut.chunks}
-        headings = {_key(chunk.heading): chunk.heading for chunk in cut.chunks}
-        new = [text for key, text in (texts | headings).items() if key not in seen]
-        seen |= texts.keys() | headings.keys()
-        missing = cache.missing(new) if cache else new
-        yield missing, sum(_key(text) in texts for text in missing)
-
-
-def token_counter(stages: Stages) -> embedders.CountTokens:
-    """Return the embedder's count of tokens, or an estimate that is rather too high."""
-    return embedders.token_counter(stages.embedder) or estimate_tokens
-
-
-def embedding_usd(embedder: Embeddings, tokens: int, prices: PriceTable) -> float | None:
-    """Return what embedding so many tokens costs on demand, in US dollars.
-
-    Returns
-    -------
-    float or None
-        0.0 for models on this machine and for no tokens; None where no price is known.
-    """
-    model = embedders.billed_model(embedder)
-    return 0.0 if model is None or not tokens else prices.cost_usd(model, Usage(tokens))
-
-
 def _price_notes(embedder: Embeddings, usd: float | None, prices: PriceTable) -> tuple[str, ...]:
     """Return what to do about a price that is unknown or old."""
     if usd is None:
@@ -116,7 +77,3 @@ def _price_notes(embedder: Embeddings, usd: float | None, prices: PriceTable) ->
         return (f"{advice}; input = 0 if it runs on this machine" if third_party else advice,)
     old = stale() if usd else None
     return (old,) if old else ()
-
-
-def _key(text: str) -> bytes:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import time
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +13,10 @@ from langchain_core.document_loaders import BaseLoader
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
-from rag.building.chunker_versions import cut_by_older
-from rag.chunking import Chunker
+from rag.building.chunks import CutFile, cut_files
+from rag.building.clock import Clock
+from rag.building.diff import Change, compare
+from rag.chunking import Chunker, FixedChunker, RecursiveChunker, SemanticChunker
 from rag.config import registry, stages
 from rag.core import embedders
 from rag.core.embedders import Fingerprinted
@@ -26,34 +28,12 @@ from rag.index.storage.manifest import EmbedderEntry, Manifest, current_version,
 from rag.loading.base import BuildLoader
 from rag.loading.documents import DocumentLoader
 from rag.loading.loader import Loader
-from rag.usage.budget import Meter
+from rag.usage.meter import Meter
 
 #: What an index can be built from.
 Source = str | Path | BaseLoader | Iterable[Document]
 #: Settings of `rag.build`.
 _SETTINGS = ("embedder", "chunker", "loader", "metadata", "metadata_from_path", "cache", "ledger", "prices")
-
-
-class Clock:
-    """Measures how long each step of a build takes."""
-
-    def __init__(self) -> None:
-        self._started = time.perf_counter()
-        self.seconds: dict[str, float] = {}
-
-    @property
-    def total(self) -> float:
-        """Seconds since the clock was made."""
-        return time.perf_counter() - self._started
-
-    @contextlib.contextmanager
-    def timing(self, step: str) -> Iterator[None]:
-        """Add the time that the body takes to a step's seconds."""
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[step] = self.seconds.get(step, 0.0) + time.perf_counter() - started
 
 
 @dataclass
@@ -90,6 +70,14 @@ class Stages:
     rebuild: bool = False
     format: int = FORMAT
     clock: Clock = field(default_factory=Clock)
+
+    def compare(self, previous: Manifest | None, *, retry: bool) -> Change:
+        """Compare the files with a version of the index; see `rag.building.diff.compare`."""
+        return compare(self.loader, self.files, self.folder, previous, retry=retry)
+
+    def cut(self, change: Change) -> Iterator[CutFile]:
+        """Read the files of a change and cut them into chunks; see `rag.building.chunks.cut_files`."""
+        return cut_files(self.loader, self.chunker, self.clock, change)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
@@ -178,6 +166,19 @@ def _other_chunker(folder: Path, before: str, now: str, written_in: int) -> Stor
         f"{folder} was chunked by an older rag ({before!r}, now {now!r}), and the chunks of both cannot be "
         f"mixed: build again with --rebuild (its texts come from the embedding cache){search}"
     )
+
+
+def cut_by_older(chunker: str) -> bool:
+    """Tell whether a manifest's chunker is an older version of `rag`'s loader or chunkers."""
+    match = re.match(r"loader/(\d+) (?:(semantic|recursive|fixed)/(\d+) )?", chunker)
+    if match is None:
+        return False
+    loader, name, version = match.groups()
+    current = {
+        "semantic": SemanticChunker.version, "recursive": RecursiveChunker.version,
+        "fixed": FixedChunker.version,
+    }  # fmt: skip
+    return int(loader) < Loader.version or (name is not None and int(version) < current[name])
 
 
 def _loader(source: Any, settings: Mapping[str, Any]) -> BuildLoader:

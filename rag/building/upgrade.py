@@ -11,7 +11,7 @@ from typing import Any
 
 from langchain_core.embeddings import Embeddings
 
-from rag.building.chunker_versions import cut_by_older
+from rag.building.stages import cut_by_older
 from rag.chunking.offsets import place
 from rag.config import registry, stages
 from rag.embedding import cache_settings

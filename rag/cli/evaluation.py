@@ -29,7 +29,7 @@ from rag.cli.options import (
 from rag.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from rag.evaluation import Evaluation
+    from rag.evaluation.evaluate import Evaluation
 
 #: Most lost passages for which a ready command line is shown.
 _EXPLAINED = 3
@@ -70,7 +70,8 @@ def evaluate(as_json: bool, output: Path | None, worst: int, **options: Any) -> 
     "gold": [SOURCE, …]. The intervals hold 95 % of the means over resampled questions.
     """
     from rag.cli.output import say, show_table, show_warnings
-    from rag.evaluation import compare, read
+    from rag.evaluation.compare import compare
+    from rag.evaluation.golden_set import read
 
     if options["against"] and options["against_config"]:
         raise UsageError("give either --against or --against-config")
@@ -109,7 +110,7 @@ def _measure(
 ) -> Evaluation:
     import rag
     from rag.cli.output import watch_steps
-    from rag.evaluation import evaluate as measure
+    from rag.evaluation.evaluate import evaluate as measure
 
     settings = query_settings(index, config, options["bedrock"], options["embedder"])
     if index != options["index"]:
@@ -193,7 +194,7 @@ def sweep(as_json: bool, sets: tuple[str, ...], config_path: Path | None, **opti
     again after an interruption, a sweep continues where it stopped.
     """
     from rag.cli.output import say, show_table, show_warnings, watch_steps
-    from rag.evaluation import sweep as run
+    from rag.evaluation.sweep import sweep as run
 
     grid = _grid(sets)
     options["budgets"] = _budgets(options["budgets"])

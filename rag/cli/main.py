@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from rag import __version__
-from rag.cli import batch, build, cost, emulator, evaluation, maintenance, questions
+from rag.cli import build, cost, emulator, evaluation, maintenance, questions
 from rag.core.errors import RagError
 
 
@@ -61,7 +61,7 @@ def demo(index: str) -> int:
 
 
 _SECTIONS: Mapping[str, tuple[click.Command, ...]] = {
-    "Build": (*build.COMMANDS, *batch.COMMANDS, demo),
+    "Build": (*build.COMMANDS, demo),
     "Ask": questions.COMMANDS,
     "Measure": (*evaluation.COMMANDS, *cost.COMMANDS),
     "Maintain": maintenance.COMMANDS,

@@ -14,7 +14,7 @@ from rag.config.settings import located
 from rag.core import embedders
 from rag.core.errors import ConfigError, RagError, StoreMismatchError, UsageError
 from rag.usage import ledger_settings
-from rag.usage.budget import Meter
+from rag.usage.meter import Meter
 from rag.usage.tokens import TokenCounter
 
 #: The embedder by which a stage's class compares texts, unless another one is set.
@@ -150,7 +150,7 @@ def meter(value: Any, prices: Any, folder: Path) -> Meter:
     folder : Path
         The index's, which holds the ledger unless the settings name a file.
     """
-    return ledger_settings.settings(value).meter(folder, prices)
+    return Meter.of(ledger_settings.settings(value), folder, prices)
 
 
 def check_embedder(embedder: Any, fingerprint: str, path: str) -> None:

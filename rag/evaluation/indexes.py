@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from langchain_core.document_loaders import BaseLoader
 
-from rag.building.build import build
 from rag.building.report import BuildReport
-from rag.building.stages import Source
 from rag.config import stages
 from rag.core.errors import StoreMismatchError
 from rag.evaluation.grid import INDEXING, Setting
 from rag.evaluation.progress import Progress
-from rag.pipeline import Pipeline
+
+
+class Build(Protocol):
+    """Builds an index; `rag.build`."""
+
+    def __call__(self, source: Any, index: str | Path, **settings: Any) -> BuildReport:
+        """Build an index from files, or bring it up to date."""
 
 
 class Indexes:
@@ -28,6 +32,7 @@ class Indexes:
         As for `rag.build`.
     folder : Path
         Holds the indexes and the cache.
+    build : Build
     options : mapping
         Further arguments of `rag.build`, such as ``metadata``.
     progress : Progress, optional
@@ -39,17 +44,22 @@ class Indexes:
     """
 
     def __init__(
-        self, source: Source, folder: Path, options: Mapping[str, Any], progress: Progress | None
+        self,
+        source: Any,
+        folder: Path,
+        build: Build,
+        options: Mapping[str, Any],
+        progress: Progress | None,
     ) -> None:
         # An iterable is read once per index.
         self.source = source if isinstance(source, str | Path | BaseLoader) else list(source)
-        self.folder, self.options, self.progress = folder, options, progress
+        self.folder, self.build, self.options, self.progress = folder, build, options, progress
         self.reports: dict[str, BuildReport] = {}
         self._embedders: dict[str, Any] = {}
         self._counted: set[str] = set()
 
-    def pipeline(self, setting: Setting, step: str) -> Pipeline:
-        """Return the setting's pipeline; build its index if no earlier setting has.
+    def arguments(self, setting: Setting, step: str) -> dict[str, Any]:
+        """Return the arguments of the setting's pipeline; build its index if no earlier setting has.
 
         Parameters
         ----------
@@ -59,10 +69,10 @@ class Indexes:
         """
         if setting.index not in self.reports:
             self.reports[setting.index] = self._build(setting, step)
-        return Pipeline(
-            self.reports[setting.index].index, embedder=self._embedder(setting),
-            retriever=setting.stages["retriever"], trimmer=setting.stages["trimmer"],
-        )  # fmt: skip
+        return {
+            "index": self.reports[setting.index].index, "embedder": self._embedder(setting),
+            "retriever": setting.stages["retriever"], "trimmer": setting.stages["trimmer"],
+        }  # fmt: skip
 
     def newly_embedded(self, setting: Setting) -> int:
         """Return how many texts were embedded for the setting and for no setting before it."""
@@ -86,6 +96,6 @@ class Indexes:
         index = self.folder / setting.index
         options = {**self.options, **stages, "cache": self.folder / "cache.sqlite", "progress": show}
         try:
-            return build(self.source, index, **options)
+            return self.build(self.source, index, **options)
         except StoreMismatchError:  # an older version of the library built it; the index is the sweep's
-            return build(self.source, index, rebuild=True, **options)
+            return self.build(self.source, index, rebuild=True, **options)

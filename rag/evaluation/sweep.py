@@ -172,8 +172,10 @@ def sweep(
     >>> result.trials[0].name                                               # doctest: +SKIP
     'chunker.max_tokens=64'
     """
-    from rag.evaluation import grid as grids  # these two import LangChain and the pipeline
+    from rag.building.build import build  # these import LangChain
+    from rag.evaluation import grid as grids
     from rag.evaluation.indexes import Indexes
+    from rag.pipeline import Pipeline
 
     golden = read(questions)
     fixed = {kind: value for kind, value in (settings or {}).items() if kind != "cache"}
@@ -183,11 +185,11 @@ def sweep(
         raise SourceError(f"{path} is a file: name a folder for the sweep")
     options = {"metadata": metadata, "metadata_from_path": metadata_from_path}
     options = {name: value for name, value in options.items() if value is not None}
-    indexes = Indexes(source, path, options, progress)
+    indexes = Indexes(source, path, build, options, progress)
     trials: list[Trial] = []
     for number, setting in enumerate(combinations, 1):
         step = f"{number} of {len(combinations)}: {setting.name}"
-        pipe = indexes.pipeline(setting, f"{step}: index")
+        pipe = Pipeline(**indexes.arguments(setting, f"{step}: index"))
         evaluation = evaluate(
             pipe, golden, budgets=budgets, unit=unit, k=k, copies=copies, name=setting.name,
             progress=None if progress is None else _step(progress, f"{step}: questions"),

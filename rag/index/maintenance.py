@@ -107,15 +107,15 @@ class Store:
         StoreMissingError
             There is no such version.
         """
-        one, two = (Index.open(self.path, version=number) for number in (old, new))
-        before, after = verify.differing(one, two)
+        one, two = (Index.open(self.path, version=number).manifest for number in (old, new))
+        before, after = verify.differing(self.path, one, two)
         chunks = [
             {chunk for document in side.values() for chunk in document.chunks} for side in (before, after)
         ]
         both = before.keys() & after.keys()
         changed = {key for key in both if before[key].chunks != after[key].chunks}
         metadata = {key for key in both - changed if before[key].metadata != after[key].metadata}
-        kinds = [side.manifest.schema for side in (one, two)]
+        kinds = [side.schema for side in (one, two)]
         names = sorted(kinds[0].keys() | kinds[1].keys())
         return Diff(
             one.version, two.version,

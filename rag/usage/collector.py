@@ -40,7 +40,7 @@ class ReportsCalls(Protocol):
 
 
 class Held(Protocol):
-    """What was set aside for a call (`rag.usage.budget.Reservation`)."""
+    """What was set aside for a call (`rag.usage.meter.Reservation`)."""
 
     notes: tuple[str, ...]
 
@@ -62,7 +62,7 @@ class Prices(Protocol):
 
 
 class Meter(Protocol):
-    """What is asked before a call and told afterwards (`rag.usage.budget.Meter`)."""
+    """What is asked before a call and told afterwards (`rag.usage.meter.Meter`)."""
 
     @property
     def has_limits(self) -> bool:
@@ -171,7 +171,7 @@ class Collector:
     ) -> PaidCall:
         """Ask the budget for a call before it is made.
 
-        The parameters are those of `rag.usage.budget.Meter.reserve`; a function for the tokens is called
+        The parameters are those of `rag.usage.meter.Meter.reserve`; a function for the tokens is called
         only if there is a budget to ask.
 
         Raises

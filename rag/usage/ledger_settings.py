@@ -1,4 +1,4 @@
-"""``[ledger]`` of rag.toml: checks it, and makes the meter of an index from it."""
+"""``[ledger]`` of rag.toml, checked."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from pydantic import Field, field_validator
 
 from rag.core.errors import ConfigError, near_miss
 from rag.core.imports import resolve
-from rag.usage.budget import Budget, Hook, Meter, Per
-from rag.usage.ledger import NAME, Ledger
-from rag.usage.prices import PriceTable
+from rag.usage.budget import Budget, Hook, Per
 from rag.usage.settings import Dollars, Settings, checked
 
 
@@ -53,25 +51,6 @@ class LedgerSettings(Settings):
     def budget(self) -> Budget:
         """The budget of the account."""
         return Budget(self.warn_usd, self.stop_usd, self.per, self.tag)
-
-    def meter(self, folder: Path, prices: Any = None) -> Meter:
-        """Return the meter of an index's folder.
-
-        Parameters
-        ----------
-        folder : Path
-        prices : mapping or PriceTable, optional
-            ``[prices]`` of rag.toml.
-
-        Raises
-        ------
-        ConfigError
-            A price is refused.
-        """
-        return Meter(
-            Ledger(self.path or folder / NAME), self.budget, name_of(folder),
-            prices=PriceTable.from_settings(prices), on_budget=hook_of(self.on_budget),
-        )  # fmt: skip
 
 
 def hook_of(value: str | Hook | None) -> Hook | None:

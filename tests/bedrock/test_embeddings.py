@@ -22,9 +22,9 @@ from rag.bedrock.embeddings.titan import MAX_CHARS, TitanEmbeddings
 from rag.bedrock.runtime.client import client, explain
 from rag.core.errors import ConfigError, EmbeddingError, RagError
 from rag.emulator import Emulator
-from rag.usage.budget import Meter
 from rag.usage.collector import Collector
 from rag.usage.ledger import Ledger
+from rag.usage.meter import Meter
 from tests.bedrock.embedders import KINDS, TEXTS, bodies, running
 
 

@@ -21,9 +21,9 @@ from rag.core.answers import Call, Usage
 from rag.core.errors import ConfigError, RagError, UsageError
 from rag.emulator import Behaviour, Emulator
 from rag.emulator.agents import RERANK_PAGE, relevance
-from rag.usage.budget import Meter
 from rag.usage.collector import Collector
 from rag.usage.ledger import Ledger
+from rag.usage.meter import Meter
 
 QUESTION = "How many days of annual leave do staff in Europe take?"
 TEXTS = [

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from langchain_core.embeddings import DeterministicFakeEmbedding
 
 import rag
-from rag.building.plan import embedding_usd
+from rag.building.texts import embedding_usd
 from rag.cli.main import cli
 from rag.embedding.static import StaticEmbeddings
 from rag.usage.prices import PriceTable

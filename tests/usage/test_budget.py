@@ -12,9 +12,10 @@ import pytest
 
 from rag.core.answers import Call, Usage
 from rag.core.errors import BudgetError, ConfigError
-from rag.usage.budget import Budget, BudgetEvent, Meter
+from rag.usage.budget import Budget, BudgetEvent
 from rag.usage.ledger import Ledger
 from rag.usage.ledger_settings import settings
+from rag.usage.meter import Meter
 from rag.usage.prices import PriceTable
 
 SONNET = "global.anthropic.claude-sonnet-5-5"
@@ -278,13 +279,13 @@ def test_a_wrong_setting_says_which_and_what_was_meant(value: object, message: s
 
 
 def test_settings_make_the_meter_of_an_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = settings(None).meter(tmp_path / "handbook")
+    plain = Meter.of(settings(None), tmp_path / "handbook")
     assert (plain.ledger.path, plain.index) == (tmp_path / "handbook" / "ledger.sqlite", "handbook")
     (tmp_path / "my_alerts.py").write_text("sent = []\ndef send(event): sent.append(event)\n")
     monkeypatch.syspath_prepend(tmp_path)
     value = {"path": str(tmp_path / "x.sqlite"), "tag": "t", "warn_usd": [5, 1], "stop_usd": 2.5,
              "per": "month", "on_budget": "my_alerts:send"}  # fmt: skip
-    shared = settings(value).meter(tmp_path / "handbook", {"m": {"input": 1}})
+    shared = Meter.of(settings(value), tmp_path / "handbook", {"m": {"input": 1}})
     assert (shared.ledger.path, shared.prices.find("m") is not None) == (tmp_path / "x.sqlite", True)
     assert shared.budget == Budget((1.0, 5.0), 2.5, "month", "t")
     shared.reserve(SONNET, usd=1.5)

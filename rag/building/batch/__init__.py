@@ -28,13 +28,12 @@ from rag.building.batch.results import Tell, model_of, write_parts
 from rag.building.batch.running import Run, jobs_of
 from rag.building.batch.state import Batch, Part
 from rag.building.build import Progress, carry_out
-from rag.building.diff import compare
-from rag.building.plan import missing_texts, token_counter
 from rag.building.report import BuildReport
 from rag.building.stages import Stages, prepare
+from rag.building.texts import missing_texts, token_counter
 from rag.core.errors import EmbeddingError, UsageError
 from rag.embedding.cache import CachedEmbeddings
-from rag.usage.budget import Meter
+from rag.usage.meter import Meter
 from rag.usage.prices import BATCH_FACTOR
 
 __all__ = ["Batch", "Part", "build", "cancel", "finish", "resume", "start", "status"]
@@ -274,7 +273,7 @@ def _planned(
 ) -> Batch:
     """Write the missing texts to files, and check the budget for the jobs."""
     number, tokens, model = secrets.token_hex(6), 0, model_of(stages.embedder)
-    count = token_counter(stages)
+    count = token_counter(stages.embedder)
 
     def texts() -> Iterator[str]:
         nonlocal tokens
@@ -310,11 +309,11 @@ def _check_budget(meter: Meter, model: str, tokens: int) -> tuple[str, ...]:
 
 def _missing(stages: Stages, *, retry: bool) -> Iterator[list[str]]:
     """Yield the texts that have no vector yet; what was downloaded of the source stays for the build."""
-    change = compare(stages, stages.previous, retry=retry)
+    change = stages.compare(stages.previous, retry=retry)
     stages.loader.keep_in(stages.folder / "downloads")
     with contextlib.closing(CachedEmbeddings(stages.embedder, stages.cache)) as cache:
         try:
-            for texts, _ in missing_texts(stages, change, cache):
+            for texts, _ in missing_texts(stages.cut(change), cache):
                 yield texts
         finally:
             stages.loader.close(done=False)

@@ -14,7 +14,7 @@ from rag.bedrock.storage.batch_jobs import BatchJobs, JobStatus
 from rag.building.batch import state
 from rag.building.batch.results import BadResult, Tell, checked, records_of, text_of
 from rag.building.batch.state import Batch, Part
-from rag.building.plan import embedding_usd
+from rag.building.texts import embedding_usd
 from rag.config import stages
 from rag.core.answers import Call, Usage
 from rag.core.errors import EmbeddingError
@@ -22,6 +22,7 @@ from rag.embedding import cache_settings
 from rag.embedding.cache import CachedEmbeddings
 from rag.index.storage.manifest import sha256, write_durably
 from rag.usage import ledger_settings
+from rag.usage.meter import Meter
 from rag.usage.prices import BATCH_FACTOR
 
 #: Vectors written to the cache in one transaction.
@@ -183,7 +184,7 @@ class Run:
         if not tokens:
             return
         ledger = ledger_settings.settings(state.relocated(self.batch).ledger)
-        meter = ledger.meter(self.folder, self.batch.prices)
+        meter = Meter.of(ledger, self.folder, self.batch.prices)
         on_demand = embedding_usd(self._cache.embedder, tokens, meter.prices)
         usd = None if on_demand is None else on_demand * BATCH_FACTOR
         call = Call(self.batch.model, "embed", Usage(input_tokens=tokens, cost_usd=usd))

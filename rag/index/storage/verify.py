@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 
 from rag.core.errors import RagError, StoreCorruptError
-from rag.index.index import Index
 from rag.index.storage.columns import without_advice
 from rag.index.storage.formats import FORMAT
 from rag.index.storage.manifest import (
@@ -212,15 +211,15 @@ class Document:
     chunks: set[str] = field(default_factory=set)
 
 
-def differing(one: Index, two: Index) -> tuple[dict[str, Document], dict[str, Document]]:
+def differing(folder: Path, one: Manifest, two: Manifest) -> tuple[dict[str, Document], dict[str, Document]]:
     """Return by id the documents of the segments that only one of two versions has."""
-    shared = set(one.manifest.segments) & set(two.manifest.segments)
+    shared = set(one.segments) & set(two.segments)
     sides = []
-    for index in (one, two):
+    for manifest in (one, two):
         documents: dict[str, Document] = {}
-        for entry in index.manifest.segments:
+        for entry in manifest.segments:
             if entry not in shared:
-                segment = open_segment(index.path, entry, index.manifest.embedder.dimensions)
+                segment = open_segment(folder, entry, manifest.embedder.dimensions)
                 _collect(segment, documents)
         sides.append(documents)
     return sides[0], sides[1]
