@@ -24,6 +24,7 @@ import pyarrow as pa
 
 from rag.core.errors import StoreCorruptError
 from rag.core.text import terms
+from rag.index.storage.arrays import int64
 from rag.index.storage.columns import ADVICE, ArrayWriter, Columns, open_array, reading
 
 Rows = npt.NDArray[np.int32]
@@ -172,12 +173,12 @@ class Postings:
     @cached_property
     def _terms(self) -> pa.Array:
         chunks = self._table.chunks("term")
-        return chunks[0] if len(chunks) == 1 else pa.concat_arrays([pa.array([], pa.string()), *chunks])
+        return chunks[0] if len(chunks) == 1 else pa.concat_arrays([pa.nulls(0, pa.string()), *chunks])
 
     @cached_property
     def _signposts(self) -> list[str]:
         """Every 64th term (`_STEP`), to find a term's neighbourhood without reading the vocabulary."""
-        numbers = pa.array(range(0, len(self._terms), _STEP), pa.int64())
+        numbers = int64(np.arange(0, len(self._terms), _STEP))
         names: list[str] = self._terms.take(numbers).to_pylist()
         return names
 

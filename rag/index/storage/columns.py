@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rag.core.errors import RagError, StoreCorruptError
+from rag.index.storage.arrays import int64, numbers_of, plain, present
 
 #: Values of a column that Arrow takes together in less time than one by one.
 _MANY = 16
@@ -78,11 +79,11 @@ class Columns:
         if name not in self._numbers:
             parts = self.chunks(name)
             with reading(self.path):
-                values = [pc.fill_null(part, 0).to_numpy(zero_copy_only=False) for part in parts]
-                valid = [pc.is_valid(part).to_numpy(zero_copy_only=False) for part in parts]
-            present = np.concatenate(valid) if valid else np.zeros(0, bool)
+                full = [pc.fill_null(part, 0) if part.null_count else part for part in parts]
+                values = [numbers_of(part) for part in full]
+                valid = [present(part) for part in parts] if any(part.null_count for part in parts) else None
             column = values[0] if len(values) == 1 else np.concatenate([*values, np.zeros(0, np.int8)])
-            self._numbers[name] = column, None if present.all() else present
+            self._numbers[name] = column, None if valid is None else np.concatenate(valid)
         return self._numbers[name]
 
     def distinct(self, name: str) -> tuple[npt.NDArray[np.int32], pa.Array]:
@@ -92,7 +93,8 @@ class Columns:
             with reading(self.path):
                 array = whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
                 encoded = array.dictionary_encode()
-            numbers = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)
+            codes = encoded.indices
+            numbers = numbers_of(pc.fill_null(codes, -1) if codes.null_count else codes)
             self._distinct[name] = numbers, encoded.dictionary
         return self._distinct[name]
 
@@ -114,11 +116,11 @@ class Columns:
                 of_batch = [rows[place] - first for place in places]
                 columns = self._batch_columns.get((number, names)) or self._columns(number, names)
                 # Arrow's `take` has a fixed cost: a few values are quicker one by one.
-                together = None if len(of_batch) < _MANY else pa.array(of_batch)
+                together = None if len(of_batch) < _MANY else int64(np.array(of_batch))
                 values = [
                     [None] * len(of_batch) if column is None
-                    else [column[row].as_py() for row in of_batch] if together is None
-                    else column.take(together).to_pylist()
+                    else plain([column[row] for row in of_batch], column.type) if together is None
+                    else plain(column.take(together), column.type)
                     for column in columns
                 ]  # fmt: skip
                 for place, row_values in zip(places, zip(*values, strict=True), strict=True):
