@@ -86,3 +86,51 @@ class BudgetEvent:
 
 
 Hook = Callable[[BudgetEvent], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a budget asks the ledger before a call; see `rag.usage.ledger.Ledger.reserve`.
+
+    Attributes
+    ----------
+    usd : float
+        The most that the call can cost.
+    account : str
+        Whose calls count; empty for all of the ledger.
+    since : datetime or None
+        The beginning of the budget's period; None for ever.
+    period : str
+        The period's name, e.g. ``"2026-11-25"``.
+    stop_usd : float or None
+        The most that may be spent in the period.
+    warn_usd : tuple of float
+        Thresholds, each reported once per period.
+    """
+
+    usd: float
+    account: str
+    since: dt.datetime | None
+    period: str
+    stop_usd: float | None = None
+    warn_usd: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A budget's answer.
+
+    Attributes
+    ----------
+    id : int or None
+        Of the reservation; None where the call was refused.
+    spent, reserved : float
+        US dollars spent in the period, and set aside for other calls under way.
+    passed : tuple of float
+        Thresholds that this call may pass and that nobody was told of; for a refusal `stop_usd` itself.
+    """
+
+    id: int | None
+    spent: float
+    reserved: float
+    passed: tuple[float, ...]

@@ -12,13 +12,13 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from rag.core.calls import Call
 from rag.core.errors import ConfigError, RagError, near_miss
 from rag.core.sqlite import Database
+from rag.usage.budget import Outcome, Request
 from rag.usage.ledger_tables import LEDGER
 from rag.usage.processes import Process, this_process
 from rag.usage.spending import Spending, in_order, is_more
@@ -41,54 +41,6 @@ _COLUMNS: Mapping[str, str] = {
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 #: Microseconds.
 _DAY = 24 * 3600 * 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What a budget is asked before a call; see `Ledger.reserve`.
-
-    Attributes
-    ----------
-    usd : float
-        The most that the call can cost.
-    account : str
-        Whose calls count; empty for all of the ledger.
-    since : datetime or None
-        The beginning of the budget's period; None for ever.
-    period : str
-        The period's name, e.g. ``"2026-11-25"``.
-    stop_usd : float or None
-        The most that may be spent in the period.
-    warn_usd : tuple of float
-        Thresholds, each reported once per period.
-    """
-
-    usd: float
-    account: str
-    since: dt.datetime | None
-    period: str
-    stop_usd: float | None = None
-    warn_usd: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A budget's answer.
-
-    Attributes
-    ----------
-    id : int or None
-        Of the reservation; None where the call was refused.
-    spent, reserved : float
-        US dollars spent in the period, and set aside for other calls under way.
-    passed : tuple of float
-        Thresholds that this call may pass and that nobody was told of; for a refusal `stop_usd` itself.
-    """
-
-    id: int | None
-    spent: float
-    reserved: float
-    passed: tuple[float, ...]
 
 
 class Ledger:

@@ -13,8 +13,8 @@ from typing import Any, Literal, Self
 from rag.core.calls import Call
 from rag.core.errors import BudgetError, RagError
 from rag.core.format import dollars
-from rag.usage.budget import Budget, BudgetEvent, Hook
-from rag.usage.ledger import NAME, Ledger, Outcome, Request
+from rag.usage.budget import Budget, BudgetEvent, Hook, Outcome, Request
+from rag.usage.ledger import NAME, Ledger
 from rag.usage.ledger_settings import LedgerSettings, hook_of, name_of
 from rag.usage.prices import BUILT_IN, CacheTtl, PriceTable
 from rag.usage.spending import is_more

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ import rag
 from rag.core.errors import EmbeddingError
 from rag.emulator import Emulator, Request
 from rag.emulator.wire import Refusal
+from tests import command
 
 TITAN = {"use": "titan", "dimensions": 256}
 
@@ -26,10 +26,7 @@ def texts(emulator: Emulator) -> list[str]:
 
 
 def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "rag", *map(str, arguments)],
-        capture_output=True, text=True, check=False, env={**os.environ, **environment},
-    )  # fmt: skip
+    return command.run(*arguments, code=None, env={**os.environ, **environment})
 
 
 def test_failed_build(bedrock_emulator: Emulator, folder: Path, tmp_path: Path) -> None:

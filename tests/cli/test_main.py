@@ -11,23 +11,14 @@ from pathlib import Path
 import pytest
 
 import rag
+from tests.command import run as run_command
 
 RAG = [sys.executable, "-m", "rag"]
 
 
 def run(*arguments: object, code: int = 0, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
-    done = subprocess.run(
-        [*RAG, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env={**environment, "COLUMNS": "100"},
-        check=False,
-    )
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
-    return done
+    return run_command(*arguments, code=code, cwd=cwd, env={**environment, "COLUMNS": "100"})
 
 
 def error_of(*arguments: object, code: int, cwd: Path | None = None) -> str:

@@ -8,7 +8,6 @@ import os
 import shutil
 import sqlite3
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +27,7 @@ from rag.core.errors import (
 from rag.embedding import cache
 from rag.embedding.static import StaticEmbeddings
 from rag.index.storage.compaction import FANOUT
+from tests import command
 from tests.index.test_equality import assert_equal, found
 
 STATIC = StaticEmbeddings()
@@ -49,10 +49,7 @@ def path(folder: Path, tmp_path: Path) -> Path:
 
 
 def rag_command(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "rag", *map(str, arguments)], capture_output=True, text=True,
-        env={**os.environ, "COLUMNS": "200"},
-    )  # fmt: skip
+    return command.run(*arguments, code=None, env={**os.environ, "COLUMNS": "200"})
 
 
 def current(path: Path, name: str) -> Path:

@@ -7,13 +7,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import rag
 from rag.building.upgrade import upgrade
 from rag.core.errors import StoreMismatchError
+from tests import command
 from tests.index.formats.parts import Paragraphs, Words
 from tests.index.upgraded import FORMATS, ROOT, assert_same, contents, copied, found
 
@@ -100,10 +100,8 @@ def test_a_build_reads_one_manifest(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------- the command
 
 
-def run(*arguments: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "rag", *map(str, arguments)], capture_output=True, text=True, cwd=ROOT
-    )
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return command.run(*arguments, code=None, cwd=ROOT)
 
 
 def test_the_command(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -80,14 +79,6 @@ def bomb(members: dict[str, int], **small: str) -> bytes:
                 for _ in range(megabytes):
                     sink.write(b" " * (1 << 20))
     return out.getvalue()
-
-
-def run(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "rag", *map(str, arguments)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
-    return done
 
 
 def load(folder: Path, name: str, data: bytes | str) -> Document:

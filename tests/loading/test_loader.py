@@ -17,7 +17,8 @@ import pytest
 
 import rag
 from rag.core.errors import SourceError
-from tests.loading.files import pdf, run, scanned, sources, tree, workers_alive, write
+from tests.command import run
+from tests.loading.files import pdf, scanned, sources, tree, workers_alive, write
 
 
 def test_quarantine_is_listed_and_read_again_when_changed_or_asked_for(tmp_path: Path) -> None:

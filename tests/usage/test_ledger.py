@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from rag.core.answers import Call, Usage
 from rag.core.errors import ConfigError, RagError
-from rag.usage.ledger import MOST_WAITING, Ledger, Request
+from rag.usage.budget import Request
+from rag.usage.ledger import MOST_WAITING, Ledger
 from rag.usage.spending import Spending
 
 SONNET = "global.anthropic.claude-sonnet-5-5"

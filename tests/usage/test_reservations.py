@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from rag.core.answers import Call, Usage
 from rag.core.errors import BudgetError
-from rag.usage.budget import Budget
-from rag.usage.ledger import HOURS_ELSEWHERE, HOURS_HERE, Ledger, Request
+from rag.usage.budget import Budget, Request
+from rag.usage.ledger import HOURS_ELSEWHERE, HOURS_HERE, Ledger
 from rag.usage.meter import Meter, Reservation
 from rag.usage.prices import PriceTable
 
