@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rag.config import stages
 from rag.config.open import open_index
-from rag.core.answers import Answer, Citation, Event, Step, Usage
+from rag.core.answers import Answer, Event, Step, Usage
 from rag.core.errors import UsageError
 from rag.core.passages import Context, Hit
 from rag.generation import reply
-from rag.generation.citations import OnFail, ReplyReader
+from rag.generation.citations import OnFail
 from rag.generation.models import model_of
+from rag.generation.reading import Reading, timed
 from rag.retrieval.adapter import as_hit_retriever
 from rag.retrieval.explain import Explanation, explain
 from rag.trimming.adapter import context_of
@@ -109,6 +111,36 @@ class Pipeline:
         collector = self._collector(tag)
         return collector.through(self._answer(question, collector, options))
 
+    async def aask(self, question: str, *, tag: str | None = None, **options: Any) -> Answer:
+        """Answer a question without blocking the event loop; see `ask`."""
+        answer = None
+        async with contextlib.aclosing(self.astream(question, tag=tag, **options)) as events:
+            async for event in events:
+                answer = event.value
+        assert isinstance(answer, Answer)
+        return answer
+
+    async def astream(
+        self, question: str, *, tag: str | None = None, **options: Any
+    ) -> AsyncGenerator[Event, None]:
+        """Answer a question as events, without blocking the event loop; see `stream`.
+
+        If the task is cancelled, or the iterator is closed, so is the model's reply: what came of it until
+        then is billed, and recorded in the ledger.
+        """
+        collector = self._collector(tag)
+        async with contextlib.aclosing(collector.athrough(self._aanswer(question, collector, options))) as it:
+            async for event in it:
+                yield event
+
+    async def aretrieve(self, question: str, **options: Any) -> list[Hit]:
+        """Return the retriever's passages, best first, without blocking the event loop; see `retrieve`."""
+        return await asyncio.to_thread(self.retrieve, question, **options)
+
+    async def acontext(self, question: str, **options: Any) -> Context:
+        """Return what would be sent to the model, without blocking the event loop; see `context`."""
+        return await asyncio.to_thread(self.context, question, **options)
+
     def context(self, question: str, **options: Any) -> Context:
         """Return what would be sent to the model.
 
@@ -157,57 +189,68 @@ class Pipeline:
         meter = self.meter if tag is None else self.meter.tagged(tag)
         return Collector(meter, prompt=self.prompt.name)
 
+    def _begin(
+        self, question: str, steps: list[Step], options: Mapping[str, Any]
+    ) -> tuple[Context, Sequence[Any], Reading]:
+        """Retrieve, trim and assemble; return the messages, and what will read the reply to them."""
+        context = self._context(question, steps, **options)
+        messages: Sequence[Any] = ()
+        if context.hits:
+            with timed(steps, "assemble"):
+                messages = self.prompt.messages(question, context.hits)
+        return context, messages, Reading(question, context, context.hits, steps, self.on_unverified)
+
     def _answer(self, question: str, collector: Collector, options: Mapping[str, Any]) -> Iterator[Event]:
         steps: list[Step] = []
-        context = self._context(question, steps, **options)
+        context, messages, reading = self._begin(question, steps, options)
         yield Event("context", context)
-        if not context.hits:
-            yield Event("text", NOTHING_FOUND)
-            yield Event("answer", self._nothing(question, context, steps, collector))
+        if not messages:
+            yield from self._nothing(question, context, steps, collector)
             return
-        with _timed(steps, "assemble"):
-            messages = self.prompt.messages(question, context.hits)
-        reader = ReplyReader(context.hits, self.on_unverified, question)
-        pieces: list[Any] = []
-        with _timed(steps, "generate") as detail:
-            started = time.perf_counter()
-            for piece in self._generator.stream(messages):
-                pieces.append(piece)
-                for part in reply.parts(piece):
-                    if part:
-                        detail.setdefault("first_token_s", round(time.perf_counter() - started, 4))
-                    yield from _events(_read(reader, part))
-        with _timed(steps, "cite"):
-            rest = list(reader.close())
-        yield from _events(rest)
-        message = reply.whole(pieces)
+        for piece in self._generator.stream(messages):
+            yield from reading.feed(piece)
+        yield from self._end(reading, messages, collector)
+
+    async def _aanswer(
+        self, question: str, collector: Collector, options: Mapping[str, Any]
+    ) -> AsyncGenerator[Event, None]:
+        steps: list[Step] = []
+        context, messages, reading = await asyncio.to_thread(self._begin, question, steps, options)
+        yield Event("context", context)
+        if not messages:
+            for event in self._nothing(question, context, steps, collector):
+                yield event
+            return
+        async with contextlib.aclosing(self._generator.astream(messages)) as pieces:
+            async for piece in pieces:
+                for event in reading.feed(piece):
+                    yield event
+        for event in self._end(reading, messages, collector):
+            yield event
+
+    def _end(self, reading: Reading, messages: Sequence[Any], collector: Collector) -> Iterator[Event]:
+        """Yield the rest of the text and citations, then the answer."""
+        yield from reading.close()
         calls = collector.calls
         usage = next((call.usage for call in reversed(calls) if call.purpose == "generate"), Usage())
         if isinstance(counter := getattr(self.trimmer, "count_tokens", None), TokenCounter):
             counter.learn(reply.texts(messages), usage)
-        end = reply.ending(message, self.generator)  # may raise: a malformed reply is paid for, too
-        tool_calls = reply.tool_calls(message)
-        doubts = () if end.withheld or tool_calls else reader.notes
-        yield Event("answer", Answer(
-            question=question, text=reader.text, answered=reader.answered and not end.withheld,
-            citations=tuple(reader.citations), context=context, usage=usage, trace=tuple(steps),
-            generator=reply.speaker(self.generator, message), prompt=self.prompt.name,
-            stop_reason=end.reason, guardrail=end.guardrail,
-            support=None if end.withheld else reader.support,
-            notes=(*collector.notes, *end.notes, *doubts), calls=calls, tool_calls=tool_calls,
-        ))  # fmt: skip
+        # May raise: a malformed reply is paid for, too.
+        answer = reading.answer(self.generator, self.prompt.name, usage)
+        yield Event("answer", replace(answer, calls=calls, notes=(*collector.notes, *answer.notes)))
 
     def _nothing(
         self, question: str, context: Context, steps: Sequence[Step], collector: Collector
-    ) -> Answer:
+    ) -> Iterator[Event]:
         """Answer a question for which nothing was found, without a model: it could only guess."""
-        return Answer(
+        yield Event("text", NOTHING_FOUND)
+        yield Event("answer", Answer(
             question=question, text=NOTHING_FOUND, answered=False, citations=(), context=context,
             usage=Usage(cost_usd=0.0), trace=tuple(steps), generator="none: there was nothing to read",
             prompt=self.prompt.name, stop_reason="nothing_found",
             notes=("nothing in the index fits: is the filter right?", *collector.notes),
             calls=collector.calls,
-        )  # fmt: skip
+        ))  # fmt: skip
 
     def _context(
         self,
@@ -221,10 +264,10 @@ class Pipeline:
         unit: str | None = None,
     ) -> Context:
         trimmer = stages.limited(self.trimmer, budget, unit)
-        with _timed(steps, "retrieve") as detail:
+        with timed(steps, "retrieve") as detail:
             hits = self._retrieve(question, trimmer, where=where, k=k, mode=mode)
             detail["documents"] = len(hits)
-        with _timed(steps, "trim") as detail:
+        with timed(steps, "trim") as detail:
             context = context_of(trimmer, hits, question)
             detail["passages"], detail["used"] = len(context.hits), context.used
         return context
@@ -237,25 +280,3 @@ class Pipeline:
         budget = getattr(trimmer, "budget", None)
         room = None if budget is None else room_chars(budget, getattr(trimmer, "unit", "chars"))
         return list(self._retriever.hits(question, where=where, k=k, mode=mode, room_chars=room))
-
-
-def _read(reader: ReplyReader, part: str | reply.Quoted) -> Iterator[str | Citation]:
-    if isinstance(part, str):
-        yield from reader.feed(part)
-    else:
-        yield from reader.cite(part.quote, part.document)
-
-
-def _events(pieces: Iterable[str | Citation]) -> Iterator[Event]:
-    for piece in pieces:
-        yield Event("citation" if isinstance(piece, Citation) else "text", piece)
-
-
-@contextmanager
-def _timed(steps: list[Step], name: str) -> Iterator[dict[str, Any]]:
-    detail: dict[str, Any] = {}
-    started = time.perf_counter()
-    try:
-        yield detail
-    finally:
-        steps.append(Step(name, time.perf_counter() - started, detail))

@@ -5,7 +5,8 @@ LangChain's chat models name their model in different fields. This is the one pl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
@@ -13,12 +14,19 @@ from langchain_core.messages import AIMessageChunk, BaseMessage
 
 from rag.core.calls import Usage
 from rag.core.errors import ConfigError, GenerationError, RagError
-from rag.generation.models import describe, model_of, priced_as
+from rag.core.threads import in_thread
+from rag.generation.models import describe, model_of, priced_as, unbound
 from rag.generation.reply import whole
 from rag.usage import model_calls
 from rag.usage.collector import ReportsCalls, calls_so_far, paid_call
 
 Explain = Callable[[Exception, str], str | None]
+
+
+def _streams_asynchronously(model: Any) -> bool:
+    """Tell whether a chat model waits for its reply without a thread."""
+    inner = unbound(model)
+    return isinstance(inner, BaseChatModel) and type(inner)._astream is not BaseChatModel._astream
 
 
 def _reports_calls(runnable: Any) -> bool:
@@ -56,6 +64,7 @@ class Generator:
         self.model = model
         self._explain = explain
         self._reports_calls = _reports_calls(model)
+        self._asynchronous = self._reports_calls and _streams_asynchronously(model)
 
     @property
     def description(self) -> str:
@@ -94,12 +103,42 @@ class Generator:
                     call.usage = model_calls.usage_of(whole(pieces)) or Usage()
 
     def _pieces(self, messages: Sequence[BaseMessage]) -> Iterator[BaseMessage]:
-        try:
+        with self._explaining():
             for piece in self.model.stream(list(messages)):
-                yield piece if isinstance(piece, BaseMessage) else AIMessageChunk(content=str(piece))
+                yield _message(piece)
+
+    async def astream(self, messages: Sequence[BaseMessage]) -> AsyncGenerator[BaseMessage, None]:
+        """Yield the reply in pieces, without blocking the event loop.
+
+        A model without an asynchronous client of its own, such as boto3's, is read in a thread of its own.
+
+        Raises
+        ------
+        GenerationError, BudgetError
+            As for `stream`.
+        """
+        if not self._asynchronous:
+            async with contextlib.aclosing(in_thread(lambda: self.stream(messages))) as pieces:
+                async for piece in pieces:
+                    yield piece
+            return
+        with self._explaining():
+            async with contextlib.aclosing(self.model.astream(list(messages))) as pieces:
+                async for piece in pieces:
+                    yield _message(piece)
+
+    @contextlib.contextmanager
+    def _explaining(self) -> Iterator[None]:
+        """Raise what the model raises as an error of ours, with what to do."""
+        try:
+            yield
         except RagError:
             raise
         except Exception as error:
             line = self._explain(error, self.description) if self._explain is not None else None
             reason = " ".join(str(error).split())[:300]
             raise GenerationError(line or f"{self.description}: {type(error).__name__}: {reason}") from error
+
+
+def _message(piece: Any) -> BaseMessage:
+    return piece if isinstance(piece, BaseMessage) else AIMessageChunk(content=str(piece))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,3 +53,9 @@ class PlainGenerator:
             read, written = tokens_of([message.content for message in messages], answer)
             call.usage = Usage(read, written, cost_usd=0.0)
         yield Message("", {"stop_reason": "end_turn"})
+
+    def astream(self, messages: Sequence[Message]) -> AsyncGenerator[Message, None]:
+        """Yield the answer in pieces, without blocking the event loop."""
+        from rag.core.threads import in_thread  # asyncio takes longer to import than the answer to make
+
+        return in_thread(lambda: self.stream(messages))

@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ParamSpec, Protocol, TypeVar, runtime_checkable
 
@@ -157,6 +157,26 @@ class Collector:
             close = getattr(steps, "close", None)  # a generator has it, another iterator need not
             if close is not None:
                 self.run(close)
+
+    async def athrough(self, steps: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+        """Take an asynchronous generator's steps as `through` does; close it at the end."""
+        try:
+            while True:
+                try:
+                    step = await self._in_task(anext(steps))
+                except StopAsyncIteration:
+                    return
+                yield step
+        finally:
+            await self._in_task(steps.aclose())
+
+    async def _in_task(self, step: Awaitable[T]) -> T:
+        import asyncio  # most questions of the command line need none
+
+        async def awaited() -> T:
+            return await step
+
+        return await asyncio.get_running_loop().create_task(awaited(), context=self._context)
 
     def begin(
         self,
