@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rag.config import stages
 from rag.config.open import open_index
@@ -24,8 +24,30 @@ from rag.trimming.adapter import context_of
 from rag.usage.collector import Collector
 from rag.usage.tokens import TokenCounter, room_chars
 
+if TYPE_CHECKING:
+    from rag.conversation.chat import Chat
+    from rag.conversation.follow_up import FollowUp
+
 #: The answer where no passage was found; no model is asked then.
 NOTHING_FOUND = "Nothing was found in the index for this question and its filter."
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A question whose reply is awaited.
+
+    Attributes
+    ----------
+    messages : sequence of messages
+        Empty where nothing was found: no model is asked then.
+    end : callable or None
+        Takes the reply and the answer, to add them to the conversation.
+    """
+
+    context: Context
+    messages: Sequence[Any]
+    reading: Reading
+    end: Callable[[Any, Answer], None] | None = None
 
 
 class Pipeline:
@@ -89,7 +111,7 @@ class Pipeline:
         self.on_unverified = on_unverified
         self._retriever = as_hit_retriever(self.retriever)
 
-    def ask(self, question: str, *, tag: str | None = None, **options: Any) -> Answer:
+    def ask(self, question: str, **options: Any) -> Answer:
         """Answer a question.
 
         Parameters
@@ -97,24 +119,46 @@ class Pipeline:
         question : str
         tag : str, optional
             Recorded with the question's calls, to group them by; it changes no budget.
+        history : sequence of BaseMessage, optional
+            The messages of the conversation before; `chat` keeps them.
+        follow_up : callable, optional
+            Makes the question one that stands on its own (`rag.conversation.follow_up`); by default
+            without a model.
         **options
             Those of `context`.
         """
         answer = None
-        for event in self.stream(question, tag=tag, **options):
+        for event in self.stream(question, **options):
             answer = event.value
         assert isinstance(answer, Answer)
         return answer
 
     def stream(self, question: str, *, tag: str | None = None, **options: Any) -> Iterator[Event]:
-        """Answer a question as events: context, text and citations as they come, then the answer."""
+        """Answer a question as events: context, text and citations as they come, then the answer.
+
+        The options are those of `ask`.
+        """
         collector = self._collector(tag)
         return collector.through(self._answer(question, collector, options))
 
-    async def aask(self, question: str, *, tag: str | None = None, **options: Any) -> Answer:
+    def chat(self, history: Any = None, **options: Any) -> Chat:
+        """Return a conversation, whose questions may build on those before them.
+
+        Parameters
+        ----------
+        history : BaseChatMessageHistory or sequence of BaseMessage, optional
+            Where its turns are stored; what it holds already is continued.
+        **options
+            See `rag.conversation.chat.Chat`.
+        """
+        from rag.conversation.chat import Chat
+
+        return Chat(self, history, **options)
+
+    async def aask(self, question: str, **options: Any) -> Answer:
         """Answer a question without blocking the event loop; see `ask`."""
         answer = None
-        async with contextlib.aclosing(self.astream(question, tag=tag, **options)) as events:
+        async with contextlib.aclosing(self.astream(question, **options)) as events:
             async for event in events:
                 answer = event.value
         assert isinstance(answer, Answer)
@@ -190,67 +234,81 @@ class Pipeline:
         return Collector(meter, prompt=self.prompt.name)
 
     def _begin(
-        self, question: str, steps: list[Step], options: Mapping[str, Any]
-    ) -> tuple[Context, Sequence[Any], Reading]:
-        """Retrieve, trim and assemble; return the messages, and what will read the reply to them."""
-        context = self._context(question, steps, **options)
-        messages: Sequence[Any] = ()
-        if context.hits:
-            with timed(steps, "assemble"):
-                messages = self.prompt.messages(question, context.hits)
-        return context, messages, Reading(question, context, context.hits, steps, self.on_unverified)
+        self,
+        question: str,
+        steps: list[Step],
+        *,
+        history: Any = None,
+        follow_up: FollowUp | None = None,
+        **options: Any,
+    ) -> _Begun:
+        """Retrieve, trim and assemble."""
+        if history is None:
+            context = self._context(question, steps, **options)
+            messages: Sequence[Any] = ()
+            if context.hits:
+                with timed(steps, "assemble"):
+                    messages = self.prompt.messages(question, context.hits)
+            return _Begun(
+                context, messages, Reading(question, context, context.hits, steps, self.on_unverified)
+            )
+        from rag.conversation.begin import begin
+
+        search, assemble = begin(question, history, follow_up, self.prompt, steps)
+        context = self._context(search, steps, **options)
+        messages, hits, end = assemble(context)
+        return _Begun(context, messages, Reading(search, context, hits, steps, self.on_unverified), end)
 
     def _answer(self, question: str, collector: Collector, options: Mapping[str, Any]) -> Iterator[Event]:
-        steps: list[Step] = []
-        context, messages, reading = self._begin(question, steps, options)
-        yield Event("context", context)
-        if not messages:
-            yield from self._nothing(question, context, steps, collector)
-            return
-        for piece in self._generator.stream(messages):
-            yield from reading.feed(piece)
-        yield from self._end(reading, messages, collector)
+        begun = self._begin(question, [], **options)
+        yield Event("context", begun.context)
+        if begun.messages:
+            for piece in self._generator.stream(begun.messages):
+                yield from begun.reading.feed(piece)
+        yield from self._end(question, begun, collector)
 
     async def _aanswer(
         self, question: str, collector: Collector, options: Mapping[str, Any]
     ) -> AsyncGenerator[Event, None]:
-        steps: list[Step] = []
-        context, messages, reading = await asyncio.to_thread(self._begin, question, steps, options)
-        yield Event("context", context)
-        if not messages:
-            for event in self._nothing(question, context, steps, collector):
-                yield event
-            return
-        async with contextlib.aclosing(self._generator.astream(messages)) as pieces:
-            async for piece in pieces:
-                for event in reading.feed(piece):
-                    yield event
-        for event in self._end(reading, messages, collector):
+        begun = await asyncio.to_thread(self._begin, question, [], **options)
+        yield Event("context", begun.context)
+        if begun.messages:
+            async with contextlib.aclosing(self._generator.astream(begun.messages)) as pieces:
+                async for piece in pieces:
+                    for event in begun.reading.feed(piece):
+                        yield event
+        for event in self._end(question, begun, collector):
             yield event
 
-    def _end(self, reading: Reading, messages: Sequence[Any], collector: Collector) -> Iterator[Event]:
+    def _end(self, question: str, begun: _Begun, collector: Collector) -> Iterator[Event]:
         """Yield the rest of the text and citations, then the answer."""
-        yield from reading.close()
-        calls = collector.calls
-        usage = next((call.usage for call in reversed(calls) if call.purpose == "generate"), Usage())
-        if isinstance(counter := getattr(self.trimmer, "count_tokens", None), TokenCounter):
-            counter.learn(reply.texts(messages), usage)
-        # May raise: a malformed reply is paid for, too.
-        answer = reading.answer(self.generator, self.prompt.name, usage)
-        yield Event("answer", replace(answer, calls=calls, notes=(*collector.notes, *answer.notes)))
+        reading = begun.reading
+        if begun.messages:
+            yield from reading.close()
+            calls = collector.calls
+            usage = next((call.usage for call in reversed(calls) if call.purpose == "generate"), Usage())
+            if isinstance(counter := getattr(self.trimmer, "count_tokens", None), TokenCounter):
+                counter.learn(reply.texts(begun.messages), usage)
+            # May raise: a malformed reply is paid for, too.
+            answer = reading.answer(self.generator, self.prompt.name, usage)
+        else:
+            yield Event("text", NOTHING_FOUND)
+            answer = self._nothing(question, begun.context, reading.steps)
+        answer = replace(
+            answer, question=question, calls=collector.calls, notes=(*collector.notes, *answer.notes)
+        )
+        if begun.end is not None:
+            begun.end(reading.message, answer)
+        yield Event("answer", answer)
 
-    def _nothing(
-        self, question: str, context: Context, steps: Sequence[Step], collector: Collector
-    ) -> Iterator[Event]:
+    def _nothing(self, question: str, context: Context, steps: Sequence[Step]) -> Answer:
         """Answer a question for which nothing was found, without a model: it could only guess."""
-        yield Event("text", NOTHING_FOUND)
-        yield Event("answer", Answer(
+        return Answer(
             question=question, text=NOTHING_FOUND, answered=False, citations=(), context=context,
             usage=Usage(cost_usd=0.0), trace=tuple(steps), generator="none: there was nothing to read",
             prompt=self.prompt.name, stop_reason="nothing_found",
-            notes=("nothing in the index fits: is the filter right?", *collector.notes),
-            calls=collector.calls,
-        ))  # fmt: skip
+            notes=("nothing in the index fits: is the filter right?",),
+        )  # fmt: skip
 
     def _context(
         self,

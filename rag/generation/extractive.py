@@ -11,7 +11,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from pydantic import ConfigDict
 
-from rag.generation.quoting import Quoting, tokens_of
+from rag.generation.quoting import Quoting, conversation_text, tokens_of
 
 
 class ExtractiveAnswerer(Quoting, BaseChatModel):
@@ -33,7 +33,7 @@ class ExtractiveAnswerer(Quoting, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        answer = "".join(self.pieces(str(messages[-1].text)))
+        answer = "".join(self.pieces(_read(messages)))
         message = AIMessage(answer, response_metadata={"stop_reason": "end_turn"})
         message.usage_metadata = _usage(messages, str(message.content))
         return ChatResult(generations=[ChatGeneration(message=message)])
@@ -46,12 +46,16 @@ class ExtractiveAnswerer(Quoting, BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         reply = ""
-        for piece in self.pieces(str(messages[-1].text)):
+        for piece in self.pieces(_read(messages)):
             reply += piece
             yield ChatGenerationChunk(message=AIMessageChunk(content=piece))
         yield ChatGenerationChunk(message=AIMessageChunk(
             content="", usage_metadata=_usage(messages, reply), response_metadata={"stop_reason": "end_turn"},
         ))  # fmt: skip
+
+
+def _read(messages: Sequence[BaseMessage]) -> str:
+    return conversation_text([str(message.text) for message in messages])
 
 
 def _usage(messages: Sequence[BaseMessage], reply: str) -> Any:

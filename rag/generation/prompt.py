@@ -125,18 +125,45 @@ class Prompt:
         content = self.content(question, hits)
         return [SystemMessage(self.system, additional_kwargs=named), HumanMessage(content)]
 
-    def content(self, question: str, hits: Sequence[Hit]) -> Any:
-        """Return the content of the last message, a text or blocks: the passages and the question."""
-        tagged = f"<question>{neutral(question)}</question>"
+    def content(
+        self,
+        question: str,
+        hits: Sequence[Hit],
+        *,
+        first: int = 1,
+        again: Sequence[int] = (),
+        in_full: str | None = None,
+        before: str | None = None,
+    ) -> Any:
+        """Return the content of a message, a text or blocks: the passages and the question.
+
+        Parameters
+        ----------
+        question : str
+        hits : sequence of Hit
+        first : int
+            The number of the first passage; above 1 in a conversation whose messages before hold others.
+        again : sequence of int
+            Numbers of passages before that concern this question, too.
+        in_full : str, optional
+            The question as it stands on its own, if it is a follow-up.
+        before : str, optional
+            What was asked and answered in turns that are no longer sent.
+        """
+        name = f" in_full={quoteattr(neutral(in_full), _FULL_WIDTH)}" if in_full else ""
+        tagged = f"<question{name}>{neutral(question)}</question>"
+        if again:
+            tagged = f"Of the documents above these concern the question, too: {_listed(again)}.\n\n{tagged}"
+        if before:
+            tagged = f"Asked and answered before, in short:\n{neutral(before)}\n\n{tagged}"
         if self.form == "search_results":
             return [*_search_results(hits), {"type": "text", "text": tagged}]
         if self.form == "guarded" and hits:
             # A text that is marked as source or query alone is exempt from the guardrail's other policies;
             # the question must not be. The documents reach the user in the answer, which is checked.
-            return [
-                _guarded(delimited(hits), "grounding_source"), _guarded(tagged, "query", "guard_content"),
-            ]  # fmt: skip
-        return f"{delimited(hits)}\n\n{tagged}"
+            source = _guarded(delimited(hits, first), "grounding_source")
+            return [source, _guarded(tagged, "query", "guard_content")]
+        return f"{delimited(hits, first)}\n\n{tagged}" if hits or first == 1 else tagged
 
 
 def neutral(text: str) -> str:
@@ -188,11 +215,11 @@ def _seen(text: str, at: int) -> Iterator[str]:
             yield from unicodedata.normalize("NFKC", character).casefold()
 
 
-def delimited(hits: Sequence[Hit]) -> str:
+def delimited(hits: Sequence[Hit], first: int = 1) -> str:
     """Return passages as text: numbered documents between tags, in which no passage can forge a tag."""
     parts = ["<documents>"]
-    for number, hit in enumerate(hits, 1):
-        values = {"index": str(number), "source": hit.source, **_attributes(hits, number - 1)}
+    for place, hit in enumerate(hits):
+        values = {"index": str(place + first), "source": hit.source, **_attributes(hits, place)}
         attributes = " ".join(f"{name}={quoteattr(value, _FULL_WIDTH)}" for name, value in values.items())
         parts += [f"<document {attributes}>", neutral(hit.text), "</document>"]
     return "\n".join([*parts, "</documents>"])
@@ -212,6 +239,10 @@ def _search_results(hits: Sequence[Hit]) -> list[dict[str, Any]]:
             "citations": {"enabled": True},
         })  # fmt: skip
     return results
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers))
 
 
 def _guarded(text: str, *qualifiers: str) -> dict[str, Any]:

@@ -22,7 +22,8 @@ from rag.core.vectors import embed
 from rag.usage.tokens import estimate_tokens
 
 _DOCUMENT = re.compile(r'<document index="(\d+)"([^>]*)>\n(.*?)\n</document>', re.DOTALL)
-_QUESTION = re.compile(r"<question>(.*?)</question>", re.DOTALL)
+_QUESTION = re.compile(r'<question(?: in_full=(?:"([^"]*)"|\'([^\']*)\'))?>(.*?)</question>', re.DOTALL)
+_AGAIN = re.compile(r"Of the documents above these concern the question, too: ([\d, ]+)\.")
 _SOURCE = re.compile(r'source="([^"]*)"')
 _SECTION = re.compile(r'(?:title|section)="([^"]*)"')
 _HEADING = re.compile(r"^#{1,6}[ \t].*$", re.MULTILINE)
@@ -153,13 +154,27 @@ class Passage:
 def read_prompt(text: str) -> tuple[str, list[Passage]]:
     """Read the question and the passages from a prompt (see `rag.generation.prompt`)."""
     questions = _QUESTION.findall(text)
-    question = unescape(questions[-1]) if questions else text
+    question = unescape(next(filter(None, questions[-1]), "")) if questions else text
     passages = []
     for number, attributes, body in _DOCUMENT.findall(text):
         source = "".join(_SOURCE.findall(attributes)[:1])
         heading = " ".join(unescape(value) for value in _SECTION.findall(attributes))
         passages.append(Passage(int(number), source, heading, body))
     return question, passages
+
+
+def conversation_text(texts: Sequence[str]) -> str:
+    """Return what is read of the messages of a conversation: all passages that were sent, and questions.
+
+    The last question is the one that is answered, and of the passages before it those that it refers to.
+    """
+    last = texts[-1] if texts else ""
+    again = _AGAIN.search(last)
+    if again is None:
+        return last
+    numbers = set(map(int, again[1].split(",")))
+    kept = (match[0] for text in texts[:-1] for match in _DOCUMENT.finditer(text) if int(match[1]) in numbers)
+    return "\n".join([*kept, last])
 
 
 def tokens_of(texts: Sequence[str], answer: str) -> tuple[int, int]:

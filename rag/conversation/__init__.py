@@ -1,0 +1,1 @@
+"""Conversations: questions that build on the questions before them."""
