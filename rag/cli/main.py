@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from rag import __version__
-from rag.cli import build, cost, emulator, evaluation, maintenance, questions
+from rag.cli import build, chat, cost, emulator, evaluation, maintenance, questions
 from rag.core.errors import RagError
 
 
@@ -62,7 +62,7 @@ def demo(index: str) -> int:
 
 _SECTIONS: Mapping[str, tuple[click.Command, ...]] = {
     "Build": (*build.COMMANDS, demo),
-    "Ask": questions.COMMANDS,
+    "Ask": (*questions.COMMANDS, *chat.COMMANDS),
     "Measure": (*evaluation.COMMANDS, *cost.COMMANDS),
     "Maintain": maintenance.COMMANDS,
     "Develop": emulator.COMMANDS,

@@ -60,6 +60,17 @@ def say(text: str = "", style: str = "") -> None:
     _OUT.print(Text(text, style=style), soft_wrap=not _OUT.is_terminal)
 
 
+def say_piece(text: str) -> None:
+    """Print a piece of a text that is still coming, at once."""
+    _OUT.print(Text(text), end="", soft_wrap=True)
+    _OUT.file.flush()
+
+
+def warn(text: str) -> None:
+    """Print a line to standard error."""
+    _ERR.print(Text(text, style="yellow"), soft_wrap=True)
+
+
 @contextmanager
 def watch() -> Iterator[Any]:
     """Draw a build's progress on standard error, if that is a terminal: files, chunks, MB/s, time left."""

@@ -95,6 +95,11 @@ class Chat:
         """The conversation so far, as LangChain's messages."""
         return list(self.history.messages)
 
+    def clear(self) -> None:
+        """Forget the turns, in the history, too."""
+        self.history.clear()
+        self.transcript = Transcript(keep_tokens=self.transcript.keep_tokens)
+
     def ask(self, question: str, **options: Any) -> Answer:
         """Answer a question; the options are those of `Pipeline.ask`."""
         answer = None
