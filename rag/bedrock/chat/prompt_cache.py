@@ -41,7 +41,7 @@ class Prompt:
         return any(isinstance(block, Mapping) and "cachePoint" in block for block in blocks)
 
     def with_points(self, minimum: int, ttl: str, model: str) -> tuple[Prompt | None, int]:
-        """Return the prompt with a cache point after tools, system prompt and earlier messages.
+        """Return the prompt with cache points after tools, system prompt and earlier messages.
 
         The model reads the parts in this order, and a point caches everything before it. A point before
         which there are fewer than `minimum` tokens would have no effect, so it is omitted.
@@ -70,11 +70,16 @@ class Prompt:
         return (Prompt(messages, tools, self.system) if has_point else None), size
 
     def _part_ends(self) -> list[int]:
-        """Return the positions of the system message and of the last earlier message."""
+        """Return the positions of the system message, and of the last earlier message and its like before.
+
+        A conversation's previous request ended its earlier messages one reply before: a point there, too,
+        finds what that request wrote, whether or not a service looks behind a point for older ones.
+        """
         system = [n for n, message in enumerate(self.messages) if isinstance(message, SystemMessage)][-1:]
         first = system[0] + 1 if system else 0
-        earlier = range(first, len(self.messages) - 1)
-        return [*system, *[n for n in earlier if _ends_in_content(self.messages[n])][-1:]]
+        earlier = [n for n in range(first, len(self.messages) - 1) if _ends_in_content(self.messages[n])]
+        replies = [n for n in earlier[:-1] if isinstance(self.messages[n], AIMessage)]
+        return [*system, *replies[-1:], *earlier[-1:]]
 
 
 def _ends_in_content(message: BaseMessage) -> bool:
