@@ -19,6 +19,7 @@ _CONTINUES = re.compile(
     r"since when|until when|why|why not|how so|for how long|in which case|same)\b",
     re.IGNORECASE,
 )
+_ADDS = re.compile(r"\b(?:as well|too|instead|otherwise|in that case)\s*\?*\s*$", re.IGNORECASE)
 #: Words that stand for something named before.
 _REFERS = frozenset(
     "it its they them their theirs this that these those he him his she her hers there then one ones same "
@@ -32,7 +33,7 @@ _PLACE = re.compile(
 _OPENING = re.compile(
     r"^\s*(?:(?:and|but|or|so|then|also|what about|how about|what if)\b[\s,]*)+", re.IGNORECASE
 )
-_FEW = 2  # content terms: a question with fewer says too little to be searched alone
+_FEW = 2  # words, or content terms: a question with no more, or fewer, says too little to be searched alone
 
 
 class FollowUp(Protocol):
@@ -67,11 +68,13 @@ def carry_over(question: str, earlier: Sequence[tuple[str, str]]) -> str:
         return question
     asked = [before for before, _ in earlier]
     first = next((n for n in reversed(range(len(asked))) if not _is_follow_up(asked[n])), 0)
-    topic = asked[first] if asked else ""
+    topic, recent = asked[first] if asked else "", ""
     for each in asked[first + 1 :]:
-        topic = _replaced(topic, each)[0]
+        topic, recent = _replaced(topic, each)
     changed, rest = _replaced(topic, question)
-    return " ".join(filter(None, (rest, changed)))
+    # The last follow-up counts, too, where it names something of its own.
+    kept = recent if rest and len(set(terms(recent)) - set(terms(changed))) >= _FEW else ""
+    return " ".join(filter(None, (rest, kept, changed)))
 
 
 def _replaced(topic: str, follow_up: str) -> tuple[str, str]:
@@ -86,8 +89,9 @@ def _replaced(topic: str, follow_up: str) -> tuple[str, str]:
 
 
 def _is_follow_up(question: str) -> bool:
-    refers = not _REFERS.isdisjoint(word.lower() for word in words(question))
-    return refers or bool(_CONTINUES.match(question)) or len(set(terms(question))) < _FEW
+    named = [word.lower() for word in words(question)]
+    few = len(named) <= _FEW or len(set(terms(question))) < _FEW
+    return few or not _REFERS.isdisjoint(named) or bool(_CONTINUES.match(question) or _ADDS.search(question))
 
 
 class Condensed:
