@@ -111,7 +111,7 @@ class Pipeline:
         self.on_unverified = on_unverified
         self._retriever = as_hit_retriever(self.retriever)
 
-    def ask(self, question: str, **options: Any) -> Answer:
+    def ask(self, question: str, *, tag: str | None = None, **options: Any) -> Answer:
         """Answer a question.
 
         Parameters
@@ -128,7 +128,7 @@ class Pipeline:
             Those of `context`.
         """
         answer = None
-        for event in self.stream(question, **options):
+        for event in self.stream(question, tag=tag, **options):
             answer = event.value
         assert isinstance(answer, Answer)
         return answer
@@ -155,10 +155,10 @@ class Pipeline:
 
         return Chat(self, history, **options)
 
-    async def aask(self, question: str, **options: Any) -> Answer:
+    async def aask(self, question: str, *, tag: str | None = None, **options: Any) -> Answer:
         """Answer a question without blocking the event loop; see `ask`."""
         answer = None
-        async with contextlib.aclosing(self.astream(question, **options)) as events:
+        async with contextlib.aclosing(self.astream(question, tag=tag, **options)) as events:
             async for event in events:
                 answer = event.value
         assert isinstance(answer, Answer)
