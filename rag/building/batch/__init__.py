@@ -34,6 +34,7 @@ from rag.building.report import BuildReport
 from rag.building.stages import Stages, prepare
 from rag.core.errors import EmbeddingError, UsageError
 from rag.embedding.cache import CachedEmbeddings
+from rag.index.storage.own_files import check_inside
 from rag.usage.budget import Meter
 from rag.usage.prices import BATCH_FACTOR
 
@@ -311,6 +312,7 @@ def _check_budget(meter: Meter, model: str, tokens: int) -> tuple[str, ...]:
 def _missing(stages: Stages, *, retry: bool) -> Iterator[list[str]]:
     """Yield the texts that have no vector yet; what was downloaded of the source stays for the build."""
     change = compare(stages, stages.previous, retry=retry)
+    check_inside(stages.folder / "downloads")
     stages.loader.keep_in(stages.folder / "downloads")
     with contextlib.closing(CachedEmbeddings(stages.embedder, stages.cache)) as cache:
         try:
