@@ -7,9 +7,10 @@ is read as it is. A file that was deleted or replaced while it was open is opene
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import sqlite3
-import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
-from rag.core.errors import RagError
+from rag.core.sqlite_files import Schema, check_files, foreign, schema, stranger
 
 #: Connections of a parent process. SQLite forbids closing them in the child: the close could check-point
 #: and delete the WAL file that the parent still writes to (SQLite's "How to corrupt", 2.6).
@@ -87,7 +88,7 @@ def open_file(
     sqlite3.Error, OSError
         It cannot be opened, read or written.
     """
-    _refuse_special(path, form)
+    check_files(path, form.name)
     if make:
         path.parent.mkdir(parents=True, exist_ok=True)
     how = _mode(path, make)
@@ -97,11 +98,12 @@ def open_file(
     )  # fmt: skip
     try:
         if "mode=ro" not in how:
+            file.execute("PRAGMA trusted_schema = OFF")
             _prepare(file, path, form, timeout_s)
             file.execute(f"PRAGMA synchronous = {synchronous}")
         elif _checked(file, path, form) < form.version:
             if form.view is None:
-                raise _stranger(path, form, "can only be read, and was made by an older version")
+                raise stranger(path, form.name, "can only be read, and was made by an older version")
             file.execute("PRAGMA temp_store = MEMORY")
             form.view(file, _version(file))
     except BaseException:
@@ -211,16 +213,6 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return state.st_dev, state.st_ino
 
 
-def _refuse_special(path: Path, form: Format) -> None:
-    """Refuse a pipe or device before it is opened: to open a pipe waits for its other end."""
-    try:
-        mode = path.stat().st_mode
-    except OSError:
-        return  # missing, or not to be looked at: SQLite says which
-    if not stat.S_ISREG(mode):
-        raise _stranger(path, form, "is a folder" if stat.S_ISDIR(mode) else "is no ordinary file")
-
-
 def _mode(path: Path, make: bool) -> str:
     try:
         exists = path.exists()
@@ -270,31 +262,37 @@ def _use_wal(file: sqlite3.Connection, timeout_s: float) -> None:
 def _checked(file: sqlite3.Connection, path: Path, form: Format) -> int:
     """Return the version of a file's tables, -1 for an empty file; refuse a stranger's."""
     if file.in_transaction:
-        tables, version = _tables(file), _version(file)
-    else:
-        file.execute("BEGIN")  # one snapshot for both questions
-        try:
-            tables, version = _tables(file), _version(file)
-        finally:
-            file.execute("COMMIT")
-    if not tables:
-        if version:
-            raise _stranger(path, form, f"is no {form.name}")
+        return _version_of(file, path, form)
+    file.execute("BEGIN")  # one snapshot for all questions
+    try:
+        return _version_of(file, path, form)
+    finally:
+        file.execute("COMMIT")
+
+
+def _version_of(file: sqlite3.Connection, path: Path, form: Format) -> int:
+    version = _version(file)
+    application = file.execute("PRAGMA application_id").fetchone()[0]
+    empty = not file.execute("SELECT 1 FROM main.sqlite_master LIMIT 1").fetchall()
+    named = file.execute("SELECT 1 FROM main.sqlite_master WHERE name = ?", [form.table]).fetchall()
+    if application or (version if empty else version < form.oldest or not named):
+        raise stranger(path, form.name, f"is no {form.name}")
+    if empty:
         return -1
-    if form.table not in tables or version < form.oldest:
-        raise _stranger(path, form, f"is no {form.name}")
     if version > form.version:
-        raise _stranger(path, form, f"is a {form.name} of a newer version of rag")
+        raise stranger(path, form.name, f"is a {form.name} of a newer version of rag")
+    if odd := foreign(file, _expected(form.create)):
+        raise stranger(path, form.name, f"is no {form.name} ({odd})")
     return version
 
 
-def _tables(file: sqlite3.Connection) -> set[str]:
-    return {row[0] for row in file.execute("SELECT name FROM main.sqlite_master")}
+@functools.cache
+def _expected(create: Callable[[sqlite3.Connection], None]) -> Schema:
+    """Return the schema that a new file has."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as file:
+        create(file)
+        return schema(file)
 
 
 def _version(file: sqlite3.Connection) -> int:
     return int(file.execute("PRAGMA user_version").fetchone()[0])
-
-
-def _stranger(path: Path, form: Format, what: str) -> RagError:
-    return RagError(f"{path} {what}: name another file for the {form.name}")

@@ -147,6 +147,21 @@ def text(name: str, value: Any) -> str:
     return str.__str__(value)
 
 
+def only_strings(name: str, values: Any) -> None:
+    """Refuse anything but a list of strings, without a look at their characters.
+
+    Raises
+    ------
+    UsageError
+        It is one string (whose letters would be taken for many), no iterable, or holds something else.
+    """
+    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+        raise UsageError(f"{name} is {shown(values)}: pass a list of strings")
+    for number, value in enumerate(values):
+        if not isinstance(value, str):
+            raise UsageError(f"{name}[{number}] is {shown(value)}: pass a string")
+
+
 def strings(name: str, values: Any) -> list[str]:
     """Return an iterable of strings as a list; `name` is the argument's, in the plural.
 

@@ -58,7 +58,8 @@ def unit(vector: npt.ArrayLike, dimensions: int, built_with: str) -> Vectors:
     out = finite("the question's vector", vector)
     if len(out) != dimensions:
         raise StoreMismatchError(
-            f"the question's vector has {len(out)} dimensions, not {dimensions}: {built_with}, use that embedder"
+            f"the question's vector has {len(out)} dimensions, not {dimensions}: {built_with}, use that "
+            "embedder"
         )
     norm = float(np.linalg.norm(out.astype(np.float64)))  # the squares of large numbers exceed float32
     return (out / norm).astype(np.float32) if norm else out
