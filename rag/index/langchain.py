@@ -93,9 +93,7 @@ class FaissStore(VectorStoreSearches):
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._temporary:
-            raise UsageError(
-                "this store's folder is temporary: a copy or pickle of it needs FaissStore(…, path)"
-            )
+            raise UsageError("a store in a temporary folder cannot be pickled or copied: pass it a path")
         again = partial(type(self), mode=self.mode, keep=self.keep, timeout_s=self.timeout_s)
         return again, (self._embedding, self.path)
 
@@ -229,7 +227,7 @@ class FaissStore(VectorStoreSearches):
         with self._lock:
             with self._writing(first[1].shape[1]) as writer:
                 ids, named = documents.write(writer, itertools.chain([first], batches))
-                twice = snapshot(writer).get(named) if writer.previous and not replace else []
+                twice = snapshot(writer).get(ids) if writer.previous and not replace else []
                 if twice:
                     raise UsageError(f"both stores have a document {twice[0].chunk_id!r}: nothing was added")
                 writer.commit(removed_ids=named, why="add" if replace else "merge")

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 import rag
 from rag.core.errors import WhereError
-from rag.index.filters.bind import bind
 from rag.index.filters.parse import parse
 from rag.index.filters.where import And, Not, Or, Where, field
 from rag.index.filters.where import Test as Condition
