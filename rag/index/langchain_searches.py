@@ -92,11 +92,17 @@ class VectorStoreSearches(VectorStore):
         )
 
     def max_marginal_relevance_search_by_vector(
-        self, embedding: list[float], k: int = 4, fetch_k: int = 20, lambda_mult: float = 0.5, **kwargs: Any
+        self,
+        embedding: list[float],
+        k: int = 4,
+        fetch_k: int = 20,
+        lambda_mult: float = 0.5,
+        filter: Filter | None = None,
+        **kwargs: Any,
     ) -> list[Document]:
         """Return k documents that are near a vector and unlike each other."""
         vector = finite("embedding", embedding)
-        return documents.alone(self._diverse(vector, k, fetch_k, lambda_mult, **kwargs))
+        return documents.alone(self._diverse(vector, k, fetch_k, lambda_mult, filter, **kwargs))
 
     def max_marginal_relevance_search_with_score_by_vector(
         self, embedding: list[float], k: int = 4, fetch_k: int = 20, lambda_mult: float = 0.5, **kwargs: Any

@@ -342,7 +342,7 @@ def test_a_list_of_texts_is_no_text() -> None:
     """One call for each letter, some of them paid."""
     for embedder in (rag.StaticEmbeddings(), rag.LocalEmbeddings(), rag.TitanEmbeddings(region="us-east-1")):
         for wrong in ("hello", None, [None], ["a", 5]):
-            with pytest.raises(UsageError, match="^texts"):
+            with pytest.raises(UsageError, match=r"^texts"):
                 embedder.embed_documents(wrong)  # type: ignore[arg-type]
 
 

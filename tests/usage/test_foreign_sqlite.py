@@ -83,7 +83,7 @@ def test_a_foreign_schema_is_refused(
         ]
     )
     for use in uses:
-        with pytest.raises(RagError, match="is no (ledger|embedding cache)") as caught:
+        with pytest.raises(RagError, match=r"is no (ledger|embedding cache)") as caught:
             use()
         assert len(str(caught.value).splitlines()) == 1
     assert path.read_bytes() == before

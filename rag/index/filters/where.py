@@ -364,7 +364,7 @@ class Field:
         return f"field({self.name!r})"
 
 
-def field(name: object) -> Field:
+def field(name: str) -> Field:
     """Name a metadata field, to write a filter with.
 
     Examples
@@ -372,9 +372,13 @@ def field(name: object) -> Field:
     >>> field("department") == "security"
     (field('department') == 'security')
     """
+    return Field(_named(name))
+
+
+def _named(name: object) -> str:
     if not isinstance(name, str) or not name:
         raise WhereError(f"a field's name is a string, not {shown(name)}")
-    return Field(str.__str__(name))
+    return str.__str__(name)
 
 
 def _filter(value: object) -> Where:

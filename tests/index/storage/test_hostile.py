@@ -198,9 +198,9 @@ for number in range(first, last):
     open(outside + "/file", "w").write("mine")
     open(outside + "/000001.arrow", "w").write("mine")
     before = state(outside)
-    if number % 4:
+    if number % 10:
         mutate(folder, chance)
-    elif number % 12:
+    elif number % 30:
         link(folder, outside, chance)
     else:
         foreign(folder, chance)
@@ -223,7 +223,7 @@ for number in range(first, last):
         except BaseException:
             print("mutation", number, "verify", file=sys.stderr)
             raise
-    if number % 4 == 0:
+    if number % 10 == 0:
         try:
             write(folder)
         except rag.RagError:

@@ -181,7 +181,7 @@ def test_links_inside_a_segment(path: Path, home: Path, tmp_path: Path) -> None:
         with untouched(tmp_path / "moved" if target.is_dir() else home):
             for write in ("read", "compact", "prune", "rollback"):
                 refused_or_done(WRITES[write], copy)
-        with pytest.raises(RagError, match="is a link|not a plain file"):
+        with pytest.raises(RagError, match=r"is a link|not a plain file"):
             rag.Index.open(copy)
         shutil.rmtree(copy)
         shutil.rmtree(tmp_path / "moved", ignore_errors=True)
