@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
-from rag.core.sqlite_files import Schema, check_files, foreign, schema, stranger
+from rag.core.errors import RagError
+from rag.core.sqlite_files import Schema, foreign, odd_file, schema
 
 #: Connections of a parent process. SQLite forbids closing them in the child: the close could check-point
 #: and delete the WAL file that the parent still writes to (SQLite's "How to corrupt", 2.6).
@@ -88,7 +89,8 @@ def open_file(
     sqlite3.Error, OSError
         It cannot be opened, read or written.
     """
-    check_files(path, form.name)
+    if odd := odd_file(path):
+        raise _stranger(odd[0], form, odd[1])
     if make:
         path.parent.mkdir(parents=True, exist_ok=True)
     how = _mode(path, make)
@@ -103,7 +105,7 @@ def open_file(
             file.execute(f"PRAGMA synchronous = {synchronous}")
         elif _checked(file, path, form) < form.version:
             if form.view is None:
-                raise stranger(path, form.name, "can only be read, and was made by an older version")
+                raise _stranger(path, form, "can only be read, and was made by an older version")
             file.execute("PRAGMA temp_store = MEMORY")
             form.view(file, _version(file))
     except BaseException:
@@ -276,13 +278,13 @@ def _version_of(file: sqlite3.Connection, path: Path, form: Format) -> int:
     empty = not file.execute("SELECT 1 FROM main.sqlite_master LIMIT 1").fetchall()
     named = file.execute("SELECT 1 FROM main.sqlite_master WHERE name = ?", [form.table]).fetchall()
     if application or (version if empty else version < form.oldest or not named):
-        raise stranger(path, form.name, f"is no {form.name}")
+        raise _stranger(path, form, f"is no {form.name}")
     if empty:
         return -1
     if version > form.version:
-        raise stranger(path, form.name, f"is a {form.name} of a newer version of rag")
+        raise _stranger(path, form, f"is a {form.name} of a newer version of rag")
     if odd := foreign(file, _expected(form.create)):
-        raise stranger(path, form.name, f"is no {form.name} ({odd})")
+        raise _stranger(path, form, f"is no {form.name} ({odd})")
     return version
 
 
@@ -296,3 +298,7 @@ def _expected(create: Callable[[sqlite3.Connection], None]) -> Schema:
 
 def _version(file: sqlite3.Connection) -> int:
     return int(file.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _stranger(path: Path, form: Format, what: str) -> RagError:
+    return RagError(f"{path} {what}: name another file for the {form.name}")

@@ -13,8 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rag.core.errors import RagError
-
 #: What SQLite keeps beside a file, under the file's name with this ending.
 _BESIDE = ("-wal", "-shm", "-journal")
 #: The last bytes of a rollback journal that names another one, which SQLite would read and delete. rag
@@ -35,38 +33,30 @@ class Schema:
     indexes: Mapping[str, str | None]
 
 
-def check_files(path: Path, name: str) -> None:
-    """Refuse links, pipes, devices and folders before SQLite opens them; to open a pipe waits for ever.
+def odd_file(path: Path) -> tuple[Path, str] | None:
+    """Return a file that SQLite must not open, the one at `path` or one beside it, and what it is.
 
-    Parameters
-    ----------
-    path : Path
-    name : str
-        Of the kind of file, for messages.
-
-    Raises
-    ------
-    RagError
+    To open a pipe waits for ever. None where all are plain files, or missing.
     """
-    for beside in (path, *(Path(f"{path}{ending}") for ending in _BESIDE)):
+    for file in (path, *(Path(f"{path}{ending}") for ending in _BESIDE)):
         try:
-            state = beside.lstat()
+            state = file.lstat()
         except OSError:
             continue  # missing, or not to be looked at: SQLite says which
         if stat.S_ISLNK(state.st_mode):
-            raise stranger(beside, name, "is a link")
+            return file, "is a link"
         if not stat.S_ISREG(state.st_mode):
-            kind = "is a folder" if stat.S_ISDIR(state.st_mode) else "is no ordinary file"
-            raise stranger(beside, name, kind)
+            return file, "is a folder" if stat.S_ISDIR(state.st_mode) else "is no ordinary file"
         if state.st_nlink > 1:
             # Processes that open a file by two names corrupt it (sqlite.org, "How to corrupt", 2.5).
-            raise stranger(beside, name, "has a second name (a hard link)")
+            return file, "has a second name (a hard link)"
     journal = Path(f"{path}-journal")
     if journal.is_file():
-        with journal.open("rb") as file:
-            file.seek(max(journal.stat().st_size - len(_NAMES_ANOTHER), 0))
-            if file.read() == _NAMES_ANOTHER:
-                raise stranger(journal, name, "is the journal of several files")
+        with journal.open("rb") as content:
+            content.seek(max(journal.stat().st_size - len(_NAMES_ANOTHER), 0))
+            if content.read() == _NAMES_ANOTHER:
+                return journal, "is the journal of several files"
+    return None
 
 
 def schema(file: sqlite3.Connection) -> Schema:
@@ -105,8 +95,3 @@ def _columns(file: sqlite3.Connection, table: str) -> list[str]:
 
 def _plain(sql: str | None) -> str | None:
     return None if sql is None else " ".join(_COMMENT.sub(" ", sql).replace("IF NOT EXISTS ", "").split())
-
-
-def stranger(path: Path, name: str, what: str) -> RagError:
-    """Return the error for a file that is no `name` of rag's."""
-    return RagError(f"{path} {what}: name another file for the {name}")

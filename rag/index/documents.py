@@ -129,10 +129,12 @@ def columns(metadata: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """Return the source, and the fields for filters; `rag`'s reserved names get a ``_`` at the end."""
     source = metadata.get("source")
     named = isinstance(source, str) and source
-    typed = {
-        f"{name}_" if name in RESERVED else name: value
-        for name, value in metadata.items() if filterable(value) and not (name == "source" and named)
+    shown_to_filters = {
+        name: value for name, value in metadata.items()
+        if filterable(value) and not (name == "source" and named)
     }  # fmt: skip
+    typed = {f"{name}_": value for name, value in shown_to_filters.items() if name in RESERVED}
+    typed |= {name: value for name, value in shown_to_filters.items() if name not in RESERVED}
     return source if isinstance(source, str) else "", typed
 
 

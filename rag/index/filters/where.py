@@ -334,11 +334,11 @@ class Field:
 
     def isin(self, values: Iterable[object]) -> Where:
         """Match rows whose field equals one of `values`."""
-        return Test(self.name, "in", _several(self.name, values))
+        return Test(self.name, "in", several(f"{self.name!r}: in and not in", values))
 
     def notin(self, values: Iterable[object]) -> Where:
         """Match rows that have the field, with none of `values`."""
-        return Test(self.name, "not in", _several(self.name, values))
+        return Test(self.name, "not in", several(f"{self.name!r}: in and not in", values))
 
     def startswith(self, prefix: str) -> Where:
         """Match rows whose string field begins with `prefix`."""
@@ -388,10 +388,6 @@ def _filter(value: object) -> Where:
             '(field("a") == 1) & (field("b") == 2)'
         )
     return value
-
-
-def _several(name: str, values: Iterable[object]) -> tuple[object, ...]:
-    return several(f"{name!r}: in and not in", values)
 
 
 def several(what: str, values: object) -> tuple[object, ...]:

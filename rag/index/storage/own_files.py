@@ -28,6 +28,8 @@ _NAMES = {
     "removed": re.compile(r"\d{6,9}-[0-9a-f]{16}\.npy"),
     "documents": re.compile(r"\d{6,9}-[0-9a-f]{16}\.arrow"),
 }
+#: The embedding cache and the ledger, which stand beside them.
+_STORES = re.compile(r"(cache|ledger)\.sqlite(-wal|-shm|-journal)?")
 _EVERY_S = 0.02
 
 
@@ -80,9 +82,10 @@ def written_names(folder: Path) -> Iterator[Path]:
 
 
 def is_unused(folder: Path) -> bool:
-    """Whether a folder holds nothing, or nothing but an index's folders without content."""
+    """Whether a folder holds no more than a build that was killed before it had the lock."""
     return all(
-        path.name in FOLDERS and path.is_dir() and not path.is_symlink() and not any(path.iterdir())
+        _STORES.fullmatch(path.name)
+        or (path.name in FOLDERS and path.is_dir() and not path.is_symlink() and not any(path.iterdir()))
         for path in folder.iterdir()
     )
 

@@ -230,7 +230,7 @@ def test_a_folder_of_the_users_is_no_index(tmp_path: Path, folder: Path) -> None
     assert all((project / name / "thesis.txt").read_text() == "years of work" for name in FOLDERS)
 
 
-@pytest.mark.parametrize("left", [(), ("segments",), FOLDERS, (*FOLDERS, "LOCK")])
+@pytest.mark.parametrize("left", [(), ("segments",), FOLDERS, (*FOLDERS, "LOCK"), ("ledger.sqlite",)])
 def test_a_first_build_that_was_killed_early_goes_on(
     tmp_path: Path, folder: Path, left: tuple[str, ...]
 ) -> None:
@@ -238,7 +238,7 @@ def test_a_first_build_that_was_killed_early_goes_on(
     ix = tmp_path / "ix"
     ix.mkdir()
     for name in left:
-        (ix / name).touch() if name == "LOCK" else (ix / name).mkdir()
+        (ix / name).mkdir() if name in FOLDERS else (ix / name).touch()
     assert rag.build(folder, ix, embedder="static").version == 1
 
 
