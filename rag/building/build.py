@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from rag.building.diff import Change
 from rag.building.report import BuildReport
-from rag.building.stages import Source, Stages, prepare
+from rag.building.stages import Source, Stages, check_chunker, prepare
 from rag.building.upgrade import upgrade_first
 from rag.core.errors import SourceError
 from rag.core.passages import STRUCTURE
@@ -17,6 +17,7 @@ from rag.embedding import cache as cache_file
 from rag.embedding.cache import CachedEmbeddings
 from rag.index.storage.formats import FORMAT
 from rag.index.storage.manifest import Manifest
+from rag.index.storage.own_files import check_inside
 from rag.index.storage.segment_writer import Chunk
 from rag.index.storage.sources import quarantined
 from rag.index.storage.writer import IndexWriter, open_writer
@@ -94,6 +95,7 @@ def carry_out(stages: Stages, *, retry: bool, progress: Progress | None = None) 
     """Build with stages that are prepared; see `build`."""
     clock = stages.clock
     collector = Collector(stages.meter)
+    check_inside(stages.folder / "downloads")
     stages.loader.keep_in(stages.folder / "downloads")
     previous = stages.previous
     if previous is not None and stages.format < FORMAT:
@@ -103,6 +105,7 @@ def carry_out(stages: Stages, *, retry: bool, progress: Progress | None = None) 
         open_writer(stages.folder, stages.entry, rebuild=stages.rebuild, previous=previous) as writer,
         contextlib.closing(CachedEmbeddings(stages.embedder, stages.cache)) as cache,
     ):
+        check_chunker(stages.folder, writer.previous, stages.chunking)  # of now, under the lock
         with clock.timing("load"):
             change = stages.compare(writer.previous, retry=retry)
         if writer.previous is not None and not change.any:

@@ -25,6 +25,7 @@ from rag.core.files import BATCH_STATE, SourceFile
 from rag.embedding import cache_settings
 from rag.index.storage.formats import FORMAT
 from rag.index.storage.manifest import EmbedderEntry, Manifest, current_version, read_any_format
+from rag.index.storage.own_files import is_unused
 from rag.loading.base import BuildLoader
 from rag.loading.documents import DocumentLoader
 from rag.loading.loader import Loader
@@ -135,13 +136,12 @@ def prepare(
     previous = None
     if not rebuild and current_version(folder) is not None:
         written_in, previous = read_any_format(folder)
-    elif not rebuild and folder.is_dir() and any(folder.iterdir()) and not (folder / "LOCK").exists():
+    elif not rebuild and folder.is_dir() and not (folder / "LOCK").exists() and not is_unused(folder):
         raise SourceError(f"{folder} is not empty and no index: name another folder")
     embedder = _embedder(settings.get("embedder"), previous, folder)
     chunker = _chunker(settings.get("chunker"), embedder)
     chunking = f"loader/{loader.version} {_fingerprint(chunker)}"
-    if previous is not None and previous.chunker != chunking:
-        raise _other_chunker(folder, previous.chunker, chunking, written_in)
+    check_chunker(folder, previous, chunking, written_in)
     cache = cache_settings.settings(settings.get("cache"))
     entry = EmbedderEntry(
         embedders.name(embedder), embedders.fingerprint(embedder), embedders.dimensions(embedder)
@@ -154,8 +154,19 @@ def prepare(
     )  # fmt: skip
 
 
+def check_chunker(folder: Path, previous: Manifest | None, now: str, written_in: int = FORMAT) -> None:
+    """Refuse an index whose chunks are another chunker's; a new one has none.
+
+    Raises
+    ------
+    StoreMismatchError
+        It says what to do.
+    """
+    if previous is not None and previous.chunker != now:
+        raise _other_chunker(folder, previous.chunker, now, written_in)
+
+
 def _other_chunker(folder: Path, before: str, now: str, written_in: int) -> StoreMismatchError:
-    """Return the error for an index whose chunks are another chunker's, with what to do."""
     if not cut_by_older(before):
         return StoreMismatchError(
             f"{folder} was chunked by {before!r}, not by {now!r}: use those "

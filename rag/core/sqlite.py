@@ -7,9 +7,10 @@ is read as it is. A file that was deleted or replaced while it was open is opene
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import sqlite3
-import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from typing import Literal
 from urllib.parse import quote
 
 from rag.core.errors import RagError
+from rag.core.sqlite_files import Schema, foreign, odd_file, schema
 
 #: Connections of a parent process. SQLite forbids closing them in the child: the close could check-point
 #: and delete the WAL file that the parent still writes to (SQLite's "How to corrupt", 2.6).
@@ -87,7 +89,8 @@ def open_file(
     sqlite3.Error, OSError
         It cannot be opened, read or written.
     """
-    _refuse_special(path, form)
+    if odd := odd_file(path):
+        raise _stranger(odd[0], form, odd[1])
     if make:
         path.parent.mkdir(parents=True, exist_ok=True)
     how = _mode(path, make)
@@ -97,6 +100,7 @@ def open_file(
     )  # fmt: skip
     try:
         if "mode=ro" not in how:
+            file.execute("PRAGMA trusted_schema = OFF")
             _prepare(file, path, form, timeout_s)
             file.execute(f"PRAGMA synchronous = {synchronous}")
         elif _checked(file, path, form) < form.version:
@@ -211,16 +215,6 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return state.st_dev, state.st_ino
 
 
-def _refuse_special(path: Path, form: Format) -> None:
-    """Refuse a pipe or device before it is opened: to open a pipe waits for its other end."""
-    try:
-        mode = path.stat().st_mode
-    except OSError:
-        return  # missing, or not to be looked at: SQLite says which
-    if not stat.S_ISREG(mode):
-        raise _stranger(path, form, "is a folder" if stat.S_ISDIR(mode) else "is no ordinary file")
-
-
 def _mode(path: Path, make: bool) -> str:
     try:
         exists = path.exists()
@@ -270,26 +264,36 @@ def _use_wal(file: sqlite3.Connection, timeout_s: float) -> None:
 def _checked(file: sqlite3.Connection, path: Path, form: Format) -> int:
     """Return the version of a file's tables, -1 for an empty file; refuse a stranger's."""
     if file.in_transaction:
-        tables, version = _tables(file), _version(file)
-    else:
-        file.execute("BEGIN")  # one snapshot for both questions
-        try:
-            tables, version = _tables(file), _version(file)
-        finally:
-            file.execute("COMMIT")
-    if not tables:
-        if version:
-            raise _stranger(path, form, f"is no {form.name}")
-        return -1
-    if form.table not in tables or version < form.oldest:
+        return _version_of(file, path, form)
+    file.execute("BEGIN")  # one snapshot for all questions
+    try:
+        return _version_of(file, path, form)
+    finally:
+        file.execute("COMMIT")
+
+
+def _version_of(file: sqlite3.Connection, path: Path, form: Format) -> int:
+    version = _version(file)
+    application = file.execute("PRAGMA application_id").fetchone()[0]
+    empty = not file.execute("SELECT 1 FROM main.sqlite_master LIMIT 1").fetchall()
+    named = file.execute("SELECT 1 FROM main.sqlite_master WHERE name = ?", [form.table]).fetchall()
+    if application or (version if empty else version < form.oldest or not named):
         raise _stranger(path, form, f"is no {form.name}")
+    if empty:
+        return -1
     if version > form.version:
         raise _stranger(path, form, f"is a {form.name} of a newer version of rag")
+    if odd := foreign(file, _expected(form.create)):
+        raise _stranger(path, form, f"is no {form.name} ({odd})")
     return version
 
 
-def _tables(file: sqlite3.Connection) -> set[str]:
-    return {row[0] for row in file.execute("SELECT name FROM main.sqlite_master")}
+@functools.cache
+def _expected(create: Callable[[sqlite3.Connection], None]) -> Schema:
+    """Return the schema that a new file has."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as file:
+        create(file)
+        return schema(file)
 
 
 def _version(file: sqlite3.Connection) -> int:

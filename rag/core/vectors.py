@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rag.core.embedders import GivesArrays
-from rag.core.errors import EmbeddingError
+from rag.core.errors import EmbeddingError, UsageError
+from rag.core.values import shown
 
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
@@ -23,6 +24,27 @@ def embed(embedder: Embeddings, texts: Sequence[str]) -> npt.NDArray[np.float32]
     if isinstance(embedder, GivesArrays):
         return np.asarray(embedder.vectors(texts), np.float32)
     return np.asarray(embedder.embed_documents(list(texts)), np.float32)
+
+
+def finite(name: str, vector: Any) -> npt.NDArray[np.float32]:
+    """Return a vector that a user passes, ``(dimensions,)`` float32.
+
+    Raises
+    ------
+    UsageError
+        It is no sequence of numbers, or one is not finite; the message begins with `name`.
+    """
+    try:
+        with np.errstate(over="ignore"):
+            out = np.asarray(vector).astype(np.float32, casting="same_kind")
+    except (TypeError, ValueError):
+        out = np.zeros(0, np.float32)
+    out = out[0] if out.ndim == 2 and len(out) == 1 else out
+    if out.ndim != 1 or not len(out):
+        raise UsageError(f"{name} is {shown(vector)}: pass a vector, a list of numbers")
+    if not np.isfinite(out).all():
+        raise UsageError(f"{name} is a vector with NaN or infinity: pass finite numbers")
+    return out
 
 
 def normalised(

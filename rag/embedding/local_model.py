@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from rag.core.arguments import only_strings
 from rag.core.cpu_slots import turn
 from rag.core.vectors import normalised
 from rag.embedding.wordpiece import MODELS, token_ids
@@ -56,6 +57,7 @@ class LocalModel:
 
     def vectors(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Return unit vectors, ``(len(texts), 384)`` float32."""
+        only_strings("texts", texts)
         pieces: list[list[int]] = []
         owner: list[int] = []
         for number, ids in enumerate(token_ids(texts)):

@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from rag.core.arguments import only_strings
 from rag.core.vectors import normalised
 from rag.embedding.wordpiece import MODELS, token_ids
 
@@ -50,6 +51,7 @@ class StaticModel:
 
     def vectors(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Return unit vectors, ``(len(texts), 256)`` float32."""
+        only_strings("texts", texts)
         sums = np.zeros((len(texts), self.dimensions), np.float32)
         table = _table()
         for row, ids in enumerate(token_ids(texts)):

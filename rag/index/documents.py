@@ -4,60 +4,106 @@ from __future__ import annotations
 
 import itertools
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
+from rag.core.arguments import strings, text, whole
 from rag.core.errors import UsageError
 from rag.core.passages import RESERVED, Hit
-from rag.core.vectors import unit_rows
+from rag.core.values import shown
+from rag.core.vectors import finite, unit_rows
 from rag.index.filters.parse import WhereLike
-from rag.index.storage.exact_metadata import encode, filterable
+from rag.index.filters.where import Where
+from rag.index.storage.exact_metadata import checked, encode, filterable
 from rag.index.storage.layout import Vectors
 from rag.index.storage.segment_writer import Chunk
 from rag.index.storage.writer import IndexWriter
 
 #: A filter in any notation, or a function of the metadata.
 Filter = WhereLike | Callable[[dict[str, Any]], bool]
-Item = tuple[str, Mapping[str, Any], str | None]  # text, metadata, id
+Item = tuple[str, dict[str, Any], str | None]  # text, metadata, id
+Row = tuple[Any, Any, Any, Any]  # text, vector, metadata, id, none of them checked
 Batch = tuple[list[Item], Vectors]
 _BATCH = 1024
 
 
-def items(
-    texts: Sequence[str],
-    metadatas: Sequence[Mapping[str, Any]] | None,
-    ids: Sequence[str | None] | None,
-) -> list[Item]:
-    """Return texts with their metadata and ids; lists of different lengths raise `UsageError`."""
+def items(texts: Iterable[str], metadatas: Any, ids: Any) -> list[Item]:
+    """Return texts with their metadata and ids, checked.
+
+    Raises
+    ------
+    UsageError
+        The lists differ in length, or a value cannot be stored; the message names it.
+    """
+    listed = strings("texts", texts)
+    columns = []
     for name, values in (("metadatas", metadatas), ("ids", ids)):
-        if values is not None and len(values) != len(texts):
-            raise UsageError(f"there are {len(texts)} texts and {len(values)} {name}: nothing was added")
-    names = ids or [None] * len(texts)
-    return list(zip(texts, metadatas or [{}] * len(texts), names, strict=True))
+        if values is not None and (isinstance(values, str | Mapping) or not isinstance(values, Iterable)):
+            raise UsageError(f"{name} is {shown(values)}: pass a list, one for each text")
+        columns.append([None] * len(listed) if values is None else list(values))
+        if len(columns[-1]) != len(listed):
+            raise UsageError(
+                f"there are {len(listed)} texts and {len(columns[-1])} {name}: nothing was added"
+            )
+    rows = zip(listed, *columns, strict=True)
+    return [_item(number, text, metadata, name) for number, (text, metadata, name) in enumerate(rows)]
 
 
-def batches(
+def _item(number: int, content: Any, metadata: Any, name: Any) -> Item:
+    """Return one text with its metadata and id, checked."""
+    id_ = None if name is None else text(f"ids[{number}]", name)
+    whose = f"texts[{number}]" if id_ is None else f"document {id_!r}"
+    return text(f"texts[{number}]", content), checked({} if metadata is None else metadata, whose), id_
+
+
+def rows(
     embeddings: Iterable[tuple[str, npt.ArrayLike]],
     metadatas: Iterable[Mapping[str, Any]] | None,
     ids: Iterable[str | None] | None,
-) -> Iterator[Batch]:
-    """Yield texts with vectors in pieces, as unit rows; iterables of different lengths raise `UsageError`."""
-    rows = zip(embeddings, *(column for column in (metadatas, ids) if column is not None), strict=True)
+) -> Iterator[Row]:
+    """Yield texts with their vectors, metadata and ids.
+
+    Raises
+    ------
+    UsageError
+        The iterables differ in length, or one of the first holds no pairs.
+    """
+    columns = (column for column in (metadatas, ids) if column is not None)
     try:
-        while part := list(itertools.islice(rows, _BATCH)):
-            vectors = np.stack([np.asarray(row[0][1], np.float32) for row in part])
-            of_part: list[Item] = [
-                (row[0][0], {} if metadatas is None else row[1], None if ids is None else row[-1])
-                for row in part
-            ]
-            yield of_part, unit_rows(vectors, len(part), vectors.shape[1])
+        for number, (pair, *rest) in enumerate(zip(embeddings, *columns, strict=True)):
+            if not isinstance(pair, tuple | list) or len(pair) != 2:
+                raise UsageError(f"text_embeddings[{number}] is {shown(pair)}: pass a text and its vector")
+            yield *pair, None if metadatas is None else rest[0], None if ids is None else rest[-1]
     except ValueError as error:  # zip's, of iterables of different lengths
         raise UsageError(f"texts, metadatas and ids do not fit ({error}): nothing was added") from None
+
+
+def batches(documents: Iterable[Row]) -> Iterator[Batch]:
+    """Yield texts with their vectors in pieces, checked, as unit rows.
+
+    Raises
+    ------
+    UsageError
+        A value cannot be stored; the message names it.
+    """
+    numbered = enumerate(documents)
+    while part := list(itertools.islice(numbered, _BATCH)):
+        vectors = [finite(f"the vector of text_embeddings[{number}]", row[1]) for number, row in part]
+        size = len(vectors[0])
+        for (number, _), vector in zip(part, vectors, strict=True):
+            if len(vector) != size:
+                raise UsageError(
+                    f"the vector of text_embeddings[{number}] has {len(vector)} dimensions, the first {size}"
+                )
+        yield (
+            [_item(number, content, metadata, name) for number, (content, _, metadata, name) in part],
+            unit_rows(np.stack(vectors), len(part), size),
+        )
 
 
 def write(writer: IndexWriter, pieces: Iterable[Batch]) -> tuple[list[str], set[str]]:
@@ -65,31 +111,34 @@ def write(writer: IndexWriter, pieces: Iterable[Batch]) -> tuple[list[str], set[
     names: list[str] = []
     replaced: set[str] = set()
     for of_piece, vectors in pieces:
-        rows = []
-        for text, metadata, name in of_piece:
+        chunks = []
+        for content, metadata, name in of_piece:
             if name is not None and name in replaced:
                 raise UsageError(f"the id {name!r} occurs twice: nothing was added")
             id_ = str(uuid.uuid4()) if name is None else name
             replaced |= set() if name is None else {name}
             names.append(id_)
             source, typed = columns(metadata)
-            number = writer.add_document(id_, source, typed, encode(metadata, id_))
-            rows.append((number, chunk(id_, text, metadata)))
-        writer.add_chunks(rows, vectors)
+            number = writer.add_document(id_, source, typed, encode(metadata))
+            chunks.append((number, chunk(id_, content, metadata)))
+        writer.add_chunks(chunks, vectors)
     return names, replaced
 
 
 def columns(metadata: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """Return the source, and the fields for filters; `rag`'s reserved names get a ``_`` at the end."""
     source = metadata.get("source")
-    typed = {
-        f"{name}_" if name in RESERVED else str(name): value
-        for name, value in metadata.items() if filterable(value) and not (name == "source" and source)
+    named = isinstance(source, str) and source
+    shown_to_filters = {
+        name: value for name, value in metadata.items()
+        if filterable(value) and not (name == "source" and named)
     }  # fmt: skip
+    typed = {f"{name}_": value for name, value in shown_to_filters.items() if name in RESERVED}
+    typed |= {name: value for name, value in shown_to_filters.items() if name not in RESERVED}
     return source if isinstance(source, str) else "", typed
 
 
-def chunk(name: str, text: str, metadata: Mapping[str, Any]) -> Chunk:
+def chunk(name: str, content: str, metadata: Mapping[str, Any]) -> Chunk:
     """Return the row of a document, with the offsets and pages of its metadata if it has them."""
     start = _whole(metadata.get("start", metadata.get("start_index")), 0) or 0
     first = _whole(metadata.get("page_start"), 1)
@@ -97,7 +146,7 @@ def chunk(name: str, text: str, metadata: Mapping[str, Any]) -> Chunk:
     section = metadata.get("section")
     plain = isinstance(section, list) and all(isinstance(part, str) for part in section)
     return Chunk(
-        name, start, start + len(text), text, page_start=first, page_end=last if first else None,
+        name, start, start + len(content), content, page_start=first, page_end=last if first else None,
         section=tuple(section) if plain and section else (),
     )  # fmt: skip
 
@@ -106,26 +155,36 @@ def _whole(value: Any, least: int) -> int | None:
     return value if type(value) is int and least <= value < 1 << 31 else None
 
 
-def arguments(filter: Filter | None, kwargs: dict[str, Any]) -> dict[str, Any]:
+def arguments(filter: Filter | None, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of `FaissStore.search_hits` for those of LangChain's searches."""
-    known = {"where", "mode", "min_score", "score_threshold", "fetch_k"}
-    if unknown := kwargs.keys() - known:
-        raise UsageError(
-            f"a search has no argument {sorted(unknown)[0]!r}: it has filter, {', '.join(known)}"
-        )
-    where = kwargs.get("where")
-    if filter is not None and where is not None:
-        raise UsageError("filter and where are the same: pass one of them")
-    least = kwargs.get("min_score", kwargs.get("score_threshold"))
-    return {
-        "where": where if filter is None else filter, "min_score": least,
-        **({"mode": kwargs["mode"]} if "mode" in kwargs else {}),
-    }  # fmt: skip
+    known = ("filter", "where", "mode", "min_score", "score_threshold", "fetch_k")
+    if unknown := kwargs.keys() - {*known}:
+        raise UsageError(f"a search has no argument {sorted(unknown)[0]!r}: it has {', '.join(known)}")
+    if "fetch_k" in kwargs:
+        whole("fetch_k", kwargs["fetch_k"])
+    out = {
+        "where": _one_of({"filter": filter, "where": kwargs.get("where")}),
+        "min_score": _one_of({name: kwargs.get(name) for name in ("min_score", "score_threshold")}),
+    }
+    return out if kwargs.get("mode") is None else {**out, "mode": kwargs["mode"]}
+
+
+def _one_of(options: Mapping[str, Any]) -> Any:
+    """Return the option that is not None, of several names of one."""
+    passed = [value for value in options.values() if value is not None]
+    if len(passed) > 1:
+        raise UsageError(f"{' and '.join(options)} are the same: pass one of them")
+    return passed[0] if passed else None
 
 
 def scored(hits: Iterable[Hit]) -> list[tuple[Document, float]]:
     """Return documents with their scores."""
     return [(document(hit), hit.score) for hit in hits]
+
+
+def alone(scored: Iterable[tuple[Document, float]]) -> list[Document]:
+    """Return documents without their scores."""
+    return [document for document, _ in scored]
 
 
 def document(hit: Hit) -> Document:
@@ -135,8 +194,36 @@ def document(hit: Hit) -> Document:
     return hit.to_document()
 
 
-def of_faiss(store: Any) -> tuple[Embeddings, list[str], Iterator[tuple[str, Any, dict[str, Any]]]]:
-    """Return the embedder and ids of a langchain-community ``FAISS``, and its texts, vectors and metadata.
+class Scanned(Protocol):
+    """What has passages to go through (`rag.Index`)."""
+
+    def scan(self, where: WhereLike | None = None) -> Iterator[Hit]:
+        """Yield the passages that match."""
+
+    def vectors(self) -> Iterator[tuple[Hit, npt.NDArray[np.float32]]]:
+        """Yield all passages with their vectors."""
+
+
+def matching(index: Scanned, where: Filter) -> list[str]:
+    """Return the ids of the documents that match."""
+    if callable(where) and not isinstance(where, Where):
+        return [hit.chunk_id for hit in index.scan() if where(document(hit).metadata)]
+    return [hit.chunk_id for hit in index.scan(where)]
+
+
+def of_index(index: Scanned) -> Iterator[Row]:
+    """Yield the chunks of an index as documents, with their vectors."""
+    for hit, vector in index.vectors():
+        copied = document(hit)
+        if hit.doc_id != hit.chunk_id:  # a chunk of a file, which a search would have scored
+            copied.metadata = {
+                k: v for k, v in copied.metadata.items() if k not in ("score", "dense", "lexical")
+            }
+        yield copied.page_content, vector, copied.metadata, copied.id
+
+
+def of_faiss(store: Any) -> tuple[Embeddings, Iterator[Row]]:
+    """Return the embedder of a langchain-community ``FAISS``, and its documents with their vectors.
 
     Raises
     ------
@@ -151,11 +238,11 @@ def of_faiss(store: Any) -> tuple[Embeddings, list[str], Iterator[tuple[str, Any
     if not isinstance(embedding, Embeddings):
         raise UsageError("the store's embedding is a function: load the store with an Embeddings object")
 
-    def rows() -> Iterator[tuple[str, Any, dict[str, Any]]]:
+    def stored() -> Iterator[Row]:
         for number in sorted(ids):
-            stored = search(ids[number])
-            if not isinstance(stored, Document):
+            found = search(ids[number])
+            if not isinstance(found, Document):
                 raise UsageError(f"the store has a vector and no document for the id {ids[number]!r}")
-            yield stored.page_content, vectors.reconstruct(int(number)), stored.metadata
+            yield found.page_content, vectors.reconstruct(int(number)), found.metadata, ids[number]
 
-    return embedding, [ids[number] for number in sorted(ids)], rows()
+    return embedding, stored()

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 import numpy as np
 import numpy.typing as npt
 
+from rag.core.arguments import real, strings, text, whole
 from rag.core.cpu_slots import turn
-from rag.core.errors import StoreCorruptError, StoreMismatchError, UsageError
+from rag.core.errors import StoreCorruptError, UsageError
 from rag.core.passages import Hit, joined
 from rag.index.filters.bind import Bound, bind, fits
 from rag.index.filters.mask import Mask
@@ -23,7 +24,7 @@ from rag.index.filters.where import And, FieldType, Schema
 from rag.index.search import ordering
 from rag.index.search.neighbours import runs
 from rag.index.search.ordering import Key, Scored
-from rag.index.search.question_vectors import remembering
+from rag.index.search.question_vectors import remembering, unit
 from rag.index.search.results import Hits, SearchPlan
 from rag.index.search.searcher import Searcher
 from rag.index.storage.layout import Vectors
@@ -102,8 +103,8 @@ class Index:
     @embedder.setter
     def embedder(self, embedder: Embeddings | None) -> None:
         self._embedder = embedder
-        built_with = f"{self.path} was built with {self.manifest.embedder.fingerprint}"
-        self._question_vector = remembering(embedder, built_with)
+        self._built_with = f"{self.path} was built with {self.manifest.embedder.fingerprint}"
+        self._question_vector = remembering(embedder, self._built_with)
 
     def with_embedder(self, embedder: Embeddings | None) -> Self:
         """Return the same snapshot with another embedder; this one keeps its own.
@@ -198,7 +199,7 @@ class Index:
             none).
         """
         vector = None
-        if mode in ("dense", "hybrid") and query.strip():
+        if text("the question", query).strip() and mode in ("dense", "hybrid"):
             vector = self._question_vector(query)
         return self.search_by_vector(
             vector, query, k, where=where, mode=mode, lexical_weight=lexical_weight, spread=spread,
@@ -221,27 +222,25 @@ class Index:
         """Find the k best chunks for a vector of shape (dimensions,), and a text in mode "hybrid"."""
         if mode not in get_args(Mode):
             raise UsageError(f"mode is {mode!r}: write one of {', '.join(get_args(Mode))}")
-        if k < 1:
-            raise UsageError(f"k is {k}: ask for at least 1 hit")
-        if not query.strip() and (vector is None or mode == "lexical"):
+        k, lexical_weight = whole("k", k), real("lexical_weight", lexical_weight, 0)
+        min_score = None if min_score is None else real("min_score", min_score)
+        if not text("the question", query).strip() and (vector is None or mode == "lexical"):
             raise UsageError("the question is empty: write one")
         if vector is None and mode == "dense":
             raise UsageError("mode 'dense' compares vectors: give one, or use mode='lexical'")
         bound, masks, matches = self._matching(where)
-        unit = None if vector is None or mode == "lexical" else self._unit(vector)
+        direction = None if vector is None or mode == "lexical" else self._unit(vector)
         compared = 0
         if mode == "dense" or not query.strip():
-            assert unit is not None
-            scored, compared = self._searcher.dense(unit, masks, matches, k)
-        elif mode == "lexical" or unit is None:
+            assert direction is not None
+            scored, compared = self._searcher.dense(direction, masks, matches, k)
+        elif mode == "lexical" or direction is None:
             scored = self._searcher.lexical(query, masks, k)
         else:
             scored, compared = self._searcher.hybrid(
-                query, unit, masks, matches, k, lexical_weight, spread=spread
+                query, direction, masks, matches, k, lexical_weight, spread=spread
             )
-        if min_score is not None:
-            scored = {key: values for key, values in scored.items() if values[0] >= min_score}
-        order = ordering.ordered(scored, self._segments)
+        order = ordering.ordered(ordering.at_least(scored, min_score), self._segments)
         if spread and mode == "hybrid":
             order = ordering.apart(order, k, self._segments)
         hits = self._hits(order[:k], scored)
@@ -258,6 +257,7 @@ class Index:
         fetch_k: int = 32,
         diversity: float = 0.5,
         where: WhereLike | None = None,
+        min_score: float | None = None,
     ) -> Hits:
         """Find k of the `fetch_k` nearest chunks that are unlike each other, by maximal marginal relevance.
 
@@ -270,27 +270,29 @@ class Index:
         diversity : float
             From 0 (the nearest) to 1 (the most unlike).
         where : Where, str or dict, optional
+        min_score : float, optional
+            Leave out chunks with a lower cosine to the question.
 
         Returns
         -------
         Hits
             In the order of choice; `Hit.score` is the cosine to the question.
         """
-        if k < 1 or not 0 <= diversity <= 1:
-            raise UsageError(f"k is {k}, diversity {diversity}: k is at least 1, diversity from 0 to 1")
-        if isinstance(query, str):
-            query = self._question_vector(query)
-        unit = self._unit(query)
+        k, diversity = whole("k", k), real("diversity", diversity, 0, 1)
+        min_score = None if min_score is None else real("min_score", min_score)
+        fetch_k = max(k, whole("fetch_k", fetch_k))
+        if isinstance(query, str) and not query.strip():
+            raise UsageError("the question is empty: write one")
+        vector = self._question_vector(text("the question", query)) if isinstance(query, str) else query
         bound, masks, matches = self._matching(where)
-        fetch_k = max(k, fetch_k)
-        scored, compared = self._searcher.dense(unit, masks, matches, fetch_k)
-        order = ordering.ordered(scored, self._segments)[:fetch_k]
+        scored, compared = self._searcher.dense(self._unit(vector), masks, matches, fetch_k)
+        order = ordering.ordered(ordering.at_least(scored, min_score), self._segments)[:fetch_k]
         vectors = [self._segments[number].vectors[row] for number, row in order]
         chosen = ordering.diverse([scored[key][0] for key in order], vectors, k, diversity)
         hits = self._hits([order[at] for at in chosen], scored)
         return Hits(hits, SearchPlan(
             "dense", k, len(hits), self._count, sum(matches), compared,
-            "" if bound is None else bound.to_string(),
+            "" if bound is None else bound.to_string(), min_score,
         ))  # fmt: skip
 
     def widened(self, hits: Sequence[Hit], *, neighbours: int = 0, section: bool = False) -> list[Hit]:
@@ -317,12 +319,12 @@ class Index:
         """
         return [
             joined(self._hits(run, dict.fromkeys(run, (hit.score, hit.dense, hit.lexical))), hit.chunk_id)
-            for hit, run in runs(self._segments, hits, neighbours, section=section)
+            for hit, run in runs(self._segments, hits, whole("neighbours", neighbours, 0), section=section)
         ]
 
     def get(self, chunk_ids: Iterable[str]) -> list[Hit]:
         """Return chunks by their ids, in the order of the ids; unknown ids are left out."""
-        wanted = list(dict.fromkeys(chunk_ids))
+        wanted = list(dict.fromkeys(strings("chunk_ids", chunk_ids)))
         hits: dict[str, Hit] = {}
         for number, segment in enumerate(self._segments):
             rows = [int(row) for row in segment.rows_with(set(wanted)) if segment.live[row]]
@@ -336,6 +338,12 @@ class Index:
         for number, mask in enumerate(masks):
             for row in np.flatnonzero(mask).tolist():
                 yield from self._hits([(number, row)], {(number, row): (0.0, None, None)})
+
+    def vectors(self) -> Iterator[tuple[Hit, Vectors]]:
+        """Yield all chunks with their vectors, ``(dimensions,)`` float32 of unit length."""
+        for number, segment in enumerate(self._segments):
+            for row in np.flatnonzero(segment.live).tolist():
+                yield self._hits([(number, row)], {(number, row): (0.0, None, None)})[0], segment.vectors[row]
 
     def count(self, where: WhereLike | None = None) -> int:
         """Return how many chunks match a filter."""
@@ -377,15 +385,7 @@ class Index:
         return bound, masks, [int(np.count_nonzero(mask)) for mask in masks]
 
     def _unit(self, vector: npt.ArrayLike) -> Vectors:
-        out = np.asarray(vector, np.float32).reshape(-1)
-        if len(out) != self.manifest.embedder.dimensions:
-            raise StoreMismatchError(
-                f"the question's vector has {len(out)} dimensions, {self.path} has "
-                f"{self.manifest.embedder.dimensions}: use the embedder it was built with, "
-                f"{self.manifest.embedder.fingerprint}"
-            )
-        norm = float(np.linalg.norm(out))
-        return out / norm if norm else out
+        return unit(vector, self.manifest.embedder.dimensions, self._built_with)
 
     def _hits(self, keys: Sequence[Key], scored: Scored) -> list[Hit]:
         """Return the hits of rows, in their order."""

@@ -8,30 +8,30 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import numpy.typing as npt
-from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
-from langchain_core.vectorstores import VectorStore
 
 from rag.core import embedders
+from rag.core.arguments import real, strings, whole
 from rag.core.errors import SourceError, StoreMismatchError, UsageError
-from rag.core.passages import Hit
+from rag.core.values import shown
 from rag.core.vectors import embed, unit_rows
 from rag.index import documents
-from rag.index.documents import Filter
+from rag.index.documents import Filter, matching
 from rag.index.filters.parse import WhereLike
-from rag.index.filters.where import Where, field
 from rag.index.index import Index, Mode
-from rag.index.maintenance import Store
-from rag.index.search.results import Hits
-from rag.index.storage.manifest import EmbedderEntry, current_version, files_of, kept_versions
-from rag.index.storage.writer import open_writer
+from rag.index.langchain_searches import VectorStoreSearches
+from rag.index.maintenance import Store, edit, snapshot
+from rag.index.storage.manifest import EmbedderEntry, Manifest, current_version, files_of, kept_versions
+from rag.index.storage.writer import IndexWriter, open_writer
 
 
-class FaissStore(VectorStore):
+class FaissStore(VectorStoreSearches):
     """A LangChain vector store over an index: exact filters, no pickle, safe to interrupt.
 
     Every write is a new version of the index: all of it is written, or nothing. Documents come back
@@ -47,6 +47,8 @@ class FaissStore(VectorStore):
         The default mode of searches for a text.
     keep : int, optional
         Versions to keep; a write deletes older ones. None keeps all.
+    timeout_s : float
+        How long a write waits for another writer, in another process too, before it fails.
 
     Notes
     -----
@@ -68,11 +70,17 @@ class FaissStore(VectorStore):
         *,
         mode: Mode = "dense",
         keep: int | None = 16,
+        timeout_s: float = 10.0,
     ) -> None:
+        if mode not in get_args(Mode):
+            raise UsageError(f"mode is {shown(mode)}: write one of {', '.join(get_args(Mode))}")
+        self.keep = None if keep is None else whole("keep", keep)
+        self.timeout_s = real("timeout_s", timeout_s, 0)
+        self._temporary = path is None
         if path is None:
             path = tempfile.mkdtemp(prefix="rag-")
             weakref.finalize(self, shutil.rmtree, path, ignore_errors=True)
-        self.path, self.mode, self.keep = Path(path), mode, keep
+        self.path, self.mode = Path(path), mode
         self._embedding = embedding
         self._lock = threading.Lock()
         self._index: Index | None = None
@@ -83,6 +91,12 @@ class FaissStore(VectorStore):
 
     def __len__(self) -> int:
         return len(self._index) if self._index is not None else 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._temporary:
+            raise UsageError("a store in a temporary folder cannot be pickled or copied: pass it a path")
+        again = partial(type(self), mode=self.mode, keep=self.keep, timeout_s=self.timeout_s)
+        return again, (self._embedding, self.path)
 
     @property
     def embeddings(self) -> Embeddings:
@@ -101,12 +115,17 @@ class FaissStore(VectorStore):
         if current_version(self.path) is None:
             return
         index = Index.open(self.path, embedder=self._embedding)
-        built_with, this = index.manifest.embedder.fingerprint, embedders.fingerprint(self._embedding)
-        if built_with != this:
-            raise StoreMismatchError(
-                f"{self.path} was built with {built_with}, not with {this}: use that embedder"
-            )
+        self._check(index.manifest)
         self._index = index
+
+    def _check(self, manifest: Manifest | None) -> None:
+        """Refuse an index of another embedder."""
+        this = embedders.fingerprint(self._embedding)
+        if manifest is not None and manifest.embedder.fingerprint != this:
+            raise StoreMismatchError(
+                f"{self.path} was built with {manifest.embedder.fingerprint}, not with {this}: use that "
+                "embedder"
+            )
 
     # ------------------------------------------------------------------ writing
 
@@ -123,13 +142,15 @@ class FaissStore(VectorStore):
         Raises
         ------
         UsageError
-            An id occurs twice, the lists differ in length, or metadata cannot be stored. Nothing
-            is changed then.
+            An id occurs twice, the lists differ in length, or a value cannot be stored. Nothing is
+            changed then.
+        StoreLockedError
+            Another process writes for longer than `timeout_s`.
         """
-        items = documents.items(list(texts), metadatas, ids)
+        items = documents.items(texts, metadatas, ids)
         if not items:
             return []
-        vectors = embed(self._embedding, [text for text, _, _ in items])
+        vectors = embed(self._embedding, [content for content, _, _ in items])
         return self._add(iter([(items, unit_rows(vectors, len(items), vectors.shape[-1]))]))
 
     def add_embeddings(
@@ -140,47 +161,77 @@ class FaissStore(VectorStore):
         **kwargs: Any,
     ) -> list[str]:
         """Add texts with their vectors; the iterables are read in pieces, never whole."""
-        return self._add(documents.batches(text_embeddings, metadatas, ids))
+        return self._add(documents.batches(documents.rows(text_embeddings, metadatas, ids)))
+
+    def merge_from(self, target: FaissStore) -> list[str]:
+        """Add the documents of another store, with their vectors; nothing is embedded. Return their ids.
+
+        Raises
+        ------
+        UsageError
+            Both stores have a document with the same id; nothing is changed.
+        StoreMismatchError
+            The other store has another embedder.
+        """
+        if not isinstance(target, FaissStore):
+            raise UsageError(f"{type(target).__name__} is no FaissStore: use FaissStore.from_langchain first")
+        if target.path.resolve() == self.path.resolve():
+            raise UsageError(f"{self.path} cannot be merged with itself: name another store")
+        if target._index is None:
+            return []
+        self._check(target._index.manifest)
+        return self._add(documents.batches(documents.of_index(target._index)), replace=False)
 
     def delete(self, ids: Sequence[str] | None = None, *, where: Filter | None = None, **kwargs: Any) -> bool:
         """Delete documents by id, by filter, or those of the ids that match the filter.
 
-        Unknown ids are ignored.
+        The newest version decides what matches. Unknown ids are ignored.
         """
         if ids is None and where is None:
             raise UsageError("nothing names the documents to delete: pass ids=[…] or where=…")
+        chosen = None if ids is None else set(strings("ids", ids))
         with self._lock:
-            if self._index is None:
+            if current_version(self.path) is None:
                 return True
-            chosen = set(self._matching(where)) if where is not None else set(ids or ())
-            if ids is not None:
-                chosen &= set(ids)
-            if chosen:
-                with open_writer(self.path) as writer:
+            with self._writing() as writer:
+                if where is not None:
+                    found = set(matching(snapshot(writer), where))
+                    chosen = found if chosen is None else chosen & found
+                if chosen:
                     writer.commit(removed_ids=chosen, why="delete")
-                self._tidy()
+            self._tidy()
         return True
 
     def update_metadata(self, where: WhereLike, changes: Mapping[str, Any]) -> None:
         """Edit metadata of the documents that match; nothing is embedded (see `rag.Store.edit`)."""
         with self._lock:
-            Store(self.path).edit(where, changes)
+            with self._writing() as writer:
+                edit(writer, where, changes)
             self._tidy()
 
-    def _add(self, batches: Iterator[documents.Batch]) -> list[str]:
+    @contextmanager
+    def _writing(self, dimensions: int | None = None) -> Iterator[IndexWriter]:
+        """Lock the index, and refuse one that has meanwhile become another embedder's."""
+        entry = None
+        if dimensions is not None:
+            name, fingerprint = embedders.name(self._embedding), embedders.fingerprint(self._embedding)
+            entry = EmbedderEntry(name, fingerprint, dimensions)
+        with open_writer(self.path, entry, timeout_s=self.timeout_s) as writer:
+            self._check(writer.previous)
+            yield writer
+
+    def _add(self, batches: Iterator[documents.Batch], *, replace: bool = True) -> list[str]:
         """Write batches as one version; return their documents' ids."""
         first = next(batches, None)
         if first is None:
             return []
-        size = first[1].shape[1]
         with self._lock:
-            known = self._index.manifest.embedder.dimensions if self._index is not None else size
-            if known != size:
-                raise StoreMismatchError(f"the vectors have {size} dimensions, those of {self.path} {known}")
-            name, fingerprint = embedders.name(self._embedding), embedders.fingerprint(self._embedding)
-            with open_writer(self.path, EmbedderEntry(name, fingerprint, size)) as writer:
-                ids, replaced = documents.write(writer, itertools.chain([first], batches))
-                writer.commit(removed_ids=replaced, why="add")
+            with self._writing(first[1].shape[1]) as writer:
+                ids, named = documents.write(writer, itertools.chain([first], batches))
+                twice = snapshot(writer).get(ids) if writer.previous and not replace else []
+                if twice:
+                    raise UsageError(f"both stores have a document {twice[0].chunk_id!r}: nothing was added")
+                writer.commit(removed_ids=named, why="add" if replace else "merge")
             self._tidy()
         return ids
 
@@ -188,129 +239,7 @@ class FaissStore(VectorStore):
         """Open the version that was just written; delete versions beyond those to keep."""
         self.refresh()
         if self.keep is not None and len(kept_versions(self.path)) > self.keep:
-            Store(self.path).prune(self.keep)
-
-    # ------------------------------------------------------------------ searching
-
-    def search_hits(
-        self,
-        query: str | npt.ArrayLike,
-        k: int = 4,
-        *,
-        where: Filter | None = None,
-        mode: Mode | None = None,
-        min_score: float | None = None,
-    ) -> Hits | list[Hit]:
-        """Return hits with offsets, all scores, and the plan of the search."""
-        if self._index is None:
-            return []
-        bound = self._where(where)
-        if isinstance(query, str):
-            chosen = mode or self.mode
-            return self._index.search(query, k, where=bound, mode=chosen, min_score=min_score)
-        return self._index.search_by_vector(query, k=k, where=bound, mode="dense", min_score=min_score)
-
-    def similarity_search(
-        self, query: str, k: int = 4, filter: Filter | None = None, **kwargs: Any
-    ) -> list[Document]:
-        """Return the k documents nearest to a text."""
-        return [document for document, _ in self.similarity_search_with_score(query, k, filter, **kwargs)]
-
-    def similarity_search_with_score(
-        self, query: str, k: int = 4, filter: Filter | None = None, **kwargs: Any
-    ) -> list[tuple[Document, float]]:
-        """Return the k documents nearest to a text, with their scores."""
-        return documents.scored(self.search_hits(query, k, **documents.arguments(filter, kwargs)))
-
-    def similarity_search_by_vector(
-        self, embedding: list[float], k: int = 4, filter: Filter | None = None, **kwargs: Any
-    ) -> list[Document]:
-        """Return the k documents nearest to a vector."""
-        scored = self.similarity_search_with_score_by_vector(embedding, k, filter, **kwargs)
-        return [document for document, _ in scored]
-
-    def similarity_search_with_score_by_vector(
-        self, embedding: list[float], k: int = 4, filter: Filter | None = None, **kwargs: Any
-    ) -> list[tuple[Document, float]]:
-        """Return the k documents nearest to a vector, with their cosines."""
-        return documents.scored(self.search_hits(embedding, k, **documents.arguments(filter, kwargs)))
-
-    def max_marginal_relevance_search(
-        self,
-        query: str,
-        k: int = 4,
-        fetch_k: int = 20,
-        lambda_mult: float = 0.5,
-        filter: Filter | None = None,
-        **kwargs: Any,
-    ) -> list[Document]:
-        """Return k documents that are near a text and unlike each other (`rag.Index.diverse`)."""
-        scored = self._diverse(query, k, fetch_k, lambda_mult, filter, kwargs)
-        return [document for document, _ in scored]
-
-    def max_marginal_relevance_search_by_vector(
-        self,
-        embedding: list[float],
-        k: int = 4,
-        fetch_k: int = 20,
-        lambda_mult: float = 0.5,
-        filter: Filter | None = None,
-        **kwargs: Any,
-    ) -> list[Document]:
-        """Return k documents that are near a vector and unlike each other."""
-        scored = self._diverse(embedding, k, fetch_k, lambda_mult, filter, kwargs)
-        return [document for document, _ in scored]
-
-    def max_marginal_relevance_search_with_score_by_vector(
-        self,
-        embedding: list[float],
-        *,
-        k: int = 4,
-        fetch_k: int = 20,
-        lambda_mult: float = 0.5,
-        filter: Filter | None = None,
-        **kwargs: Any,
-    ) -> list[tuple[Document, float]]:
-        """Return k such documents, each with its cosine to the vector."""
-        return self._diverse(embedding, k, fetch_k, lambda_mult, filter, kwargs)
-
-    def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
-        """Return documents by id, in that order; unknown ids are left out."""
-        return [documents.document(hit) for hit in self._index.get(ids)] if self._index is not None else []
-
-    def _similarity_search_with_relevance_scores(
-        self, query: str, k: int = 4, **kwargs: Any
-    ) -> list[tuple[Document, float]]:
-        """Return relevance in [0, 1]: the cosine in every mode, and 0 for negative ones."""
-        arguments = documents.arguments(kwargs.pop("filter", None), kwargs)
-        if (arguments.get("mode") or self.mode) == "lexical":
-            raise UsageError("relevance is a cosine, and mode 'lexical' has none: use 'dense' or 'hybrid'")
-        return [
-            (documents.document(hit), max(hit.dense or 0.0, 0.0))
-            for hit in self.search_hits(query, k, **arguments)
-        ]
-
-    def _diverse(
-        self, query: Any, k: int, fetch_k: int, lambda_mult: float, filter: Any, kwargs: dict[str, Any]
-    ) -> list[tuple[Document, float]]:
-        if self._index is None:
-            return []
-        where = self._where(documents.arguments(filter, kwargs)["where"])
-        return documents.scored(
-            self._index.diverse(query, k, fetch_k=fetch_k, diversity=1 - lambda_mult, where=where)
-        )
-
-    def _where(self, where: Filter | None) -> WhereLike | None:
-        if callable(where) and not isinstance(where, Where):
-            return field("chunk_id").isin(self._matching(where))
-        return where
-
-    def _matching(self, where: Filter) -> list[str]:
-        """Return the ids of the documents that match."""
-        assert self._index is not None
-        if callable(where) and not isinstance(where, Where):
-            return [hit.chunk_id for hit in self._index.scan() if where(documents.document(hit).metadata)]
-        return [hit.chunk_id for hit in self._index.scan(where)]
+            Store(self.path, timeout_s=self.timeout_s).prune(self.keep)
 
     # ------------------------------------------------------------------ creating, saving and loading
 
@@ -352,17 +281,15 @@ class FaissStore(VectorStore):
 
         Nothing is embedded. Vectors are scaled to unit length, so that scores become cosines.
         """
-        embedding, ids, rows = documents.of_faiss(store)
-        one, two = itertools.tee(rows)
-        return cls.from_embeddings(
-            ((text, vector) for text, vector, _ in one), embedding,
-            (metadata for _, _, metadata in two), ids=ids, path=path, **kwargs,
-        )  # fmt: skip
+        embedding, rows = documents.of_faiss(store)
+        new = cls._new(embedding, path, kwargs)
+        new._add(documents.batches(rows))
+        return new
 
     def save_local(self, folder_path: str | Path, index_name: str = "index") -> None:
         """Copy the newest version to a new or empty folder; `index_name` is ignored."""
         folder = Path(folder_path)
-        if folder.exists() and any(folder.iterdir()):
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise SourceError(f"{folder} is not empty: name another folder")
         manifest = self.index.manifest
         names = [file.path for file in files_of(manifest)]
@@ -387,9 +314,10 @@ class FaissStore(VectorStore):
 
     @classmethod
     def _new(cls, embedding: Embeddings, path: str | Path | None, kwargs: dict[str, Any]) -> Self:
-        unknown = kwargs.keys() - {"mode", "keep"}
+        unknown = kwargs.keys() - {"mode", "keep", "timeout_s"}
         if unknown:
-            raise UsageError(f"FaissStore has no argument {sorted(unknown)[0]!r}: it has path, mode and keep")
+            known = "path, mode, keep and timeout_s"
+            raise UsageError(f"FaissStore has no argument {sorted(unknown)[0]!r}: it has {known}")
         if path is not None and current_version(Path(path)) is not None:
             raise UsageError(f"there is an index in {path} already: open FaissStore(embedding, path)")
         return cls(embedding, path, **kwargs)

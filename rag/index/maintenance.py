@@ -8,15 +8,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from rag.core.arguments import real, whole
 from rag.core.errors import StoreMissingError, UsageError
 from rag.core.files import Quarantined
 from rag.index.filters.parse import WhereLike
 from rag.index.index import Index
 from rag.index.storage import verify
-from rag.index.storage.edits import widened
+from rag.index.storage.edits import checked, widened
 from rag.index.storage.manifest import fsync_folder, kept_versions, newest_version, pointer, read_manifest
+from rag.index.storage.orphans import clear_orphans
 from rag.index.storage.sources import quarantined
-from rag.index.storage.writer import clear_orphans, locked, open_writer, publish
+from rag.index.storage.writer import IndexWriter, locked, open_writer, publish
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,12 @@ class Store:
     Reading needs no lock. Methods that write (`rollback`, `prune`, `compact`, `edit`) add a version or
     delete old ones; readers keep the version that they opened.
 
+    Parameters
+    ----------
+    path : str or Path
+    timeout_s : float
+        How long a method that writes waits for another writer; by default it fails at once.
+
     Examples
     --------
     >>> store = rag.Store("indexes/handbook")                                # doctest: +SKIP
@@ -69,8 +77,9 @@ class Store:
     ['build', 'build', 'rollback to 1']
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, timeout_s: float = 0.0) -> None:
         self.path = Path(path)
+        self.timeout_s = real("timeout_s", timeout_s, 0)
         if not newest_version(self.path):
             raise StoreMissingError(
                 f"there is no index in {self.path}: build it with `rag build SRC {self.path}`"
@@ -148,7 +157,9 @@ class Store:
         UsageError
             It is the current version.
         """
-        with locked(self.path):  # reads nothing of the current version, which may be damaged
+        with locked(
+            self.path, timeout_s=self.timeout_s
+        ):  # reads nothing of the current version, which may be damaged
             old = read_manifest(self.path, version)
             if version == pointer(self.path):
                 raise UsageError(f"version {version} is the current one: there is nothing to roll back")
@@ -167,9 +178,8 @@ class Store:
         list of int
             The deleted versions.
         """
-        if keep < 1:
-            raise UsageError(f"keep is {keep}: the current version always stays")
-        with locked(self.path):
+        whole("keep", keep)  # the current version always stays
+        with locked(self.path, timeout_s=self.timeout_s, makes_room=True):
             deleted = kept_versions(self.path)[:-keep]
             for version in deleted:  # the manifests first, so that no version ever lacks a file
                 (self.path / "manifests" / f"{version:06d}.json").unlink(missing_ok=True)
@@ -183,7 +193,7 @@ class Store:
         Searches return the same before and after. Builds merge segments themselves when there are many
         (`rag.index.storage.compaction`).
         """
-        with open_writer(self.path) as writer:
+        with open_writer(self.path, timeout_s=self.timeout_s) as writer:
             manifest = writer.previous
             assert manifest is not None
             segments = manifest.segments
@@ -211,14 +221,25 @@ class Store:
         --------
         >>> store.edit("source == 'policy.md'", {"status": "archived"})       # doctest: +SKIP
         """
-        with open_writer(self.path) as writer:
-            assert writer.previous is not None
-            index = Index(self.path, writer.previous, None)
-            bound = index.check(where)
-            writer.schema = widened(index.manifest.schema, changes)
-            if not changes or not index.count(bound):
-                return index.version
-            return writer.commit(edit=(bound, changes), why="edit").version
+        with open_writer(self.path, timeout_s=self.timeout_s) as writer:
+            return edit(writer, where, changes)
+
+
+def snapshot(writer: IndexWriter) -> Index:
+    """Open the version that a writer starts from; its lock keeps it the current one."""
+    assert writer.previous is not None
+    return Index(writer.folder, writer.previous, None)
+
+
+def edit(writer: IndexWriter, where: WhereLike, changes: Mapping[str, Any]) -> int:
+    """Edit metadata under a writer's lock; see `Store.edit`."""
+    index = snapshot(writer)
+    bound = index.check(where)
+    values = checked(changes)
+    writer.schema = widened(index.manifest.schema, values)
+    if not values or not index.count(bound):
+        return index.version
+    return writer.commit(edit=(bound, values), why="edit").version
 
 
 def _names(side: Mapping[str, verify.Document], keys: Iterable[str]) -> tuple[str, ...]:

@@ -79,6 +79,7 @@ class DocumentLoader(BuildLoader):
         self.close(done=True)
         self._spool = spool = tempfile.TemporaryFile()  # noqa: SIM115  (closed by close)
         found: list[SourceFile] = []
+        changed: set[str] = set()
         named: Counter[str] = Counter()
         for source, group in itertools.groupby(self._taken(), key=_key):
             for parsed in _joined(group):
@@ -86,14 +87,14 @@ class DocumentLoader(BuildLoader):
                 while name in self._places:
                     named[source[0]] += 1
                     name = f"{source[0]}#{named[source[0]] + 1}"
-                parsed.metadata = clean(parsed.metadata)
+                parsed.metadata = clean(parsed.metadata, changed)
                 line = parsed.to_json().encode()
                 self._places[name] = spool.tell()
                 spool.write(line + b"\n")
                 found.append(SourceFile(name, len(line), sha256=hashlib.sha256(line).hexdigest()))
         names = "source names" if len(named) == 1 else "sources name"
         told = f"{len(named)} {names} several documents: told apart as source#2, …"
-        self.notes = [told] if named else []
+        self.notes = [*([told] if named else []), *sorted(changed)]
         self._beside.check(set(self._places))
         return sorted(found, key=lambda file: file.source)
 
@@ -130,18 +131,20 @@ class DocumentLoader(BuildLoader):
 
     def read(self, files: Iterable[SourceFile]) -> Iterator[tuple[SourceFile, Document | LoadError]]:
         """Yield the documents, in the order given."""
+        changed: set[str] = set()
         for file in files:
             try:
-                yield file, self._read(file)
+                yield file, self._read(file, changed)
             except LoadError as error:
                 yield file, error
+        self.notes += sorted(changed - set(self.notes))
 
-    def _read(self, file: SourceFile) -> Document:
+    def _read(self, file: SourceFile, changed: set[str]) -> Document:
         assert self._spool is not None
         self._spool.seek(self._places[file.source])
         parsed = checked(Parsed.from_json(self._spool.readline()), self.limits)
         fields = self._beside.of(file.source, None)
-        metadata = clean(fields.merged(fields.path, parsed.metadata))
+        metadata = clean(fields.merged(fields.path, parsed.metadata), changed)
         return Document(
             page_content=parsed.text,
             metadata={**metadata, "source": file.source, STRUCTURE: parsed.structure()},

@@ -102,6 +102,7 @@ class Loader(BuildLoader):
         self.workers = workers or os.cpu_count() or 1
         self.quarantined: list[tuple[str, LoadError]] = []
         self.notes: list[str] = []
+        self._changed: set[str] = set()  # notes on metadata that were not kept as they are
         self._beside = Beside(metadata, metadata_from_path)
 
     @staticmethod
@@ -220,6 +221,7 @@ class Loader(BuildLoader):
             while waiting:
                 done, future = waiting.popleft()
                 yield done, future.result()
+            self.notes += sorted(self._changed - set(self.notes))
         finally:
             for _, future in waiting:
                 future.cancel()
@@ -249,7 +251,8 @@ class Loader(BuildLoader):
                     "file_size": file.bytes, "file_mtime": file.modified, "file_mime": form.mime,
                     "file_sha256": digest(path) if file.etag or not file.sha256 else file.sha256,
                 }  # fmt: skip
-            return _document(file.source, parsed, around.merged({**facts, **around.path}, parsed.metadata))
+            fields = around.merged({**facts, **around.path}, parsed.metadata)
+            return _document(file.source, parsed, fields, self._changed)
         except LoadError as error:
             return error
         except OSError as error:
@@ -289,8 +292,8 @@ class Loader(BuildLoader):
         return None
 
 
-def _document(source: str, parsed: Parsed, fields: dict[str, Any]) -> Document:
+def _document(source: str, parsed: Parsed, fields: dict[str, Any], changed: set[str]) -> Document:
     if "title" not in fields and parsed.headings and parsed.headings[0][1] == 1:
         fields["title"] = parsed.headings[0][2]
     own = {"source": source, STRUCTURE: parsed.structure()}
-    return Document(page_content=parsed.text, metadata={**clean(fields), **own})
+    return Document(page_content=parsed.text, metadata={**clean(fields, changed), **own})

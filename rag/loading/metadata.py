@@ -10,19 +10,25 @@ import contextlib
 import datetime as dt
 import hashlib
 import json
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from rag.core.errors import LoadError, SourceError, near_miss
 from rag.core.files import SIDECAR
 from rag.core.imports import resolve
 from rag.core.passages import RESERVED, STRUCTURE
+from rag.core.values import plain
 
 #: Keys that may name the file in a line of a metadata table.
 _NAMES = ("source", "path", "file", "filename", "file_name", "doc", "document")
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+#: Mappings in mappings up to which inner fields are fields of their own.
+_DEEPEST = 4
 
 
 def read_table(path: Path) -> dict[str, dict[str, Any]]:
@@ -147,8 +153,8 @@ class Beside:
             The function failed, or the sidecar that it is to see cannot be read.
         """
         given = self.of(source, sidecar() if self._function else None)
-        plain = [clean(given.path), sidecar_identity, clean(given.table), clean(given.function), *read_with]
-        return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()
+        beside = [clean(given.path), sidecar_identity, clean(given.table), clean(given.function), *read_with]
+        return hashlib.sha256(json.dumps(beside, sort_keys=True, default=str).encode()).hexdigest()
 
     def of(self, source: str, sidecar: bytes | None) -> Fields:
         """Return what stands beside a file.
@@ -239,59 +245,96 @@ def from_path(source: str, pattern: re.Pattern[str]) -> dict[str, Any]:
     return dict(match.groupdict()) if match else {}
 
 
-def clean(metadata: Mapping[str, Any]) -> dict[str, Any]:
+def clean(metadata: Mapping[str, Any], changed: set[str] | None = None) -> dict[str, Any]:
     """Return metadata in the types that the index keeps.
 
-    Strings, numbers, booleans, dates, datetimes and lists of strings stay; ISO dates in strings
-    become dates; None goes; a mapping's fields get their path as a name (``a.b``). A name that
-    `rag` uses itself gets a ``_`` behind it.
+    Strings, finite numbers (integers of up to 64 bits), booleans, dates, datetimes and lists of strings
+    stay, NumPy's too; ISO dates in strings become dates; None goes; a mapping's fields get their path as a
+    name (``a.b``). A name that `rag` uses itself gets a ``_`` behind it.
+
+    Parameters
+    ----------
+    metadata : mapping
+    changed : set of str, optional
+        Extended by a note for each field that was not kept as it is.
     """
     out: dict[str, Any] = {}
 
+    def note(name: str, what: str) -> None:
+        if changed is not None:
+            changed.add(f"metadata field {name!r} {what}")
+
     def add(name: str, value: Any, depth: int) -> None:
-        if value is None or name == "":
+        try:
+            value = plain(value)
+        except ValueError as error:  # pandas' NaT, a time in nanoseconds
+            note(name, f"holds a value that {error}: left out")
             return
-        if isinstance(value, Mapping) and depth < 4:
+        if value is None:
+            return
+        if name == "":
+            note(name, "has no name: left out")
+            return
+        if isinstance(value, Mapping) and depth < _DEEPEST:
+            note(name, f"is a mapping: kept as a field for each inner name, {f'{name}.…'!r}")
             for key, inner in value.items():
-                add(f"{name}.{key}", inner, depth + 1)
+                add(f"{name}.{_string(key)}", inner, depth + 1)
             return
         if name in RESERVED or name in (STRUCTURE, "text", "score", "dense", "lexical", "doc"):
             name += "_"
-        if isinstance(value, set | frozenset):  # in an order that is the same in every process
-            value = sorted(map(_string, value))
-        if isinstance(value, str):
-            value = _string(value)
-            if _ISO_DATE.fullmatch(value):
-                with contextlib.suppress(ValueError):
-                    value = dt.date.fromisoformat(value)
-        elif isinstance(value, list | tuple):
-            value = [_string(item) for item in value]
-        elif isinstance(value, float) and value != value:
-            return
-        elif isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 2**53:
-            value = _string(value)
-        elif isinstance(value, dt.datetime):
-            with_zone = value if value.tzinfo else value.replace(tzinfo=dt.UTC)
-            try:
-                with_zone.astimezone(dt.UTC)
-            except OverflowError:  # in the first or last hours of the calendar
-                value = value.isoformat()
-        elif not isinstance(value, bool | int | float | dt.date):
-            value = _string(value)
-        out[name] = value
+        kept, why = _kept(value)
+        if why:
+            note(name, why)
+        if name in out:
+            note(name, "is there twice, once inside a mapping or with a reserved name: one is left out")
+        elif kept is not None:
+            out[name] = kept
 
     for name, value in metadata.items():
         add(_string(name), value, 0)
     return out
 
 
+def _kept(value: Any) -> tuple[Any, str]:
+    """Return a value as the index keeps it, None if it does not, and what was changed."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, set | frozenset):  # in an order that is the same in every process
+        return sorted(map(_string, value)), ""
+    if isinstance(value, str):
+        text = _string(value)
+        if _ISO_DATE.fullmatch(text):
+            with contextlib.suppress(ValueError):
+                return dt.date.fromisoformat(text), ""
+        return text, "" if text == value else "holds half of a surrogate pair: replaced"
+    if isinstance(value, list | tuple):
+        odd = any(not isinstance(item, str | int | float | dt.date | np.generic) for item in value)
+        return [_string(item) for item in value], "holds lists of other than plain values: kept as text" * odd
+    if isinstance(value, bool):
+        return value, ""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None, f"is {'NaN' if math.isnan(value) else 'infinite'}: left out"
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return _string(value), "holds integers of more than 64 bits: kept as text"
+    if isinstance(value, dt.datetime):
+        try:
+            (value if value.tzinfo else value.replace(tzinfo=dt.UTC)).astimezone(dt.UTC)
+        except OverflowError:
+            return value.isoformat(), "is outside the years 1 to 9999 in UTC: kept as text"
+    if isinstance(value, int | float | dt.date):
+        return value, ""
+    return _string(value), f"holds values of type {type(value).__name__}: kept as text"
+
+
 def _string(value: Any) -> str:
     """Return a value as a string that UTF-8 can hold."""
+    with contextlib.suppress(ValueError):
+        value = plain(value)
     if isinstance(value, dt.date):  # a datetime is one, too
         text = value.isoformat()
     elif isinstance(value, Mapping):
-        plain = {str(key): inner for key, inner in value.items()}
-        text = json.dumps(plain, default=str, ensure_ascii=False)
+        named = {str(key): inner for key, inner in value.items()}
+        text = json.dumps(named, default=str, ensure_ascii=False)
     elif isinstance(value, list):
         text = json.dumps(value, default=str, ensure_ascii=False)
     elif isinstance(value, int) and value.bit_length() > 10_000:  # Python prints no number this long

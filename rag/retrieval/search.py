@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rag.core.arguments import whole
 from rag.core.errors import UsageError
 from rag.core.passages import Hit
 from rag.retrieval.reranking import reranked
@@ -118,7 +119,7 @@ class HybridSearch(BaseModel):
         room_chars : int, optional
             How much the context can hold, which decides k where nothing else does.
         """
-        k = self.candidates(room_chars) if k is None else k
+        k = self.candidates(room_chars) if k is None else whole("k", k)
         bound = self.index.both(self.where, where)
         more = self.questions(question) if self.questions is not None else []
         questions = [question, more] if isinstance(more, str) else [question, *more]

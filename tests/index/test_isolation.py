@@ -23,6 +23,10 @@ from tests.scale import scale
 pytestmark = pytest.mark.soak
 
 TENANTS, EACH, SIZE = 50, 40, 24
+#: Neighbours that are one number as floats; the numbers of NumPy are the others' equals.
+ACCOUNTS = [2**53 - 1, 2**53, np.int64(2**53 + 1), 2**63 - 1, 2**63 - 2, np.int64(-(2**63)), -(2**63) + 1, 7]
+NAMES = ["é", "e\u0301", "straße", "STRASSE", np.str_("名前"), "😀", "", "𝟚"]
+EAST = dt.timezone(dt.timedelta(hours=9))
 WORDS = [f"word{n}" for n in range(60)]
 
 
@@ -41,7 +45,12 @@ def metadata(n: int, chance: random.Random) -> dict[str, Any]:
         "tenant": f"tenant-{n % TENANTS}",
         "number": n % TENANTS,
         "day": dt.date(2024, 1, 1 + n % 28),
+        "account": ACCOUNTS[n % len(ACCOUNTS)],
+        "at": np.datetime64("2024-01-01T00:00", "us") + np.timedelta64(n % 50, "h"),
+        "name": NAMES[n % len(NAMES)],
     }
+    if chance.random() < 0.3:
+        out["amount"] = chance.choice([2**53 + 1, 0.5, np.float32(1.5), np.int64(2**53)])
     if chance.random() < 0.7:
         out["year"] = 2015 + n % 10
     if chance.random() < 0.5:
@@ -59,6 +68,10 @@ def condition(chance: random.Random) -> Item:
     f = rag.field
     n, year, tag = chance.randrange(TENANTS), 2015 + chance.randrange(10), chance.choice("abc")
     day = dt.date(2024, 1, 1 + chance.randrange(28))
+    account, others = chance.choice(ACCOUNTS), chance.sample(ACCOUNTS, 3)
+    name, amount = chance.choice(NAMES), chance.choice([2**53, 2**53 + 1, 0.5, np.float64(1.5), 2.0**53])
+    at = dt.datetime(2024, 1, 1, tzinfo=dt.UTC) + dt.timedelta(hours=chance.randrange(50))
+    moment = np.datetime64(at.replace(tzinfo=None), "us")
     some = [f"tenant-{chance.randrange(TENANTS)}" for _ in range(3)]
     return chance.choice([
         lambda: (f("tenant") == f"tenant-{n}", lambda m: m["tenant"] == f"tenant-{n}"),
@@ -75,7 +88,25 @@ def condition(chance: random.Random) -> Item:
         lambda: (f("tags").contains(tag), lambda m: tag in m.get("tags", ())),
         lambda: (f("open") == True, lambda m: m.get("open") is True),  # noqa: E712
         lambda: (f("open").exists(), lambda m: "open" in m),
+        lambda: (f("account") == account, lambda m: int(m["account"]) == int(account)),
+        lambda: (f("account") != account, lambda m: int(m["account"]) != int(account)),
+        lambda: (f("account") > account, lambda m: int(m["account"]) > int(account)),
+        lambda: (f("account") <= account, lambda m: int(m["account"]) <= int(account)),
+        lambda: (f("account").isin(others), lambda m: int(m["account"]) in map(int, others)),
+        lambda: (f("account").notin(others), lambda m: int(m["account"]) not in map(int, others)),
+        lambda: (f("amount") == amount, lambda m: "amount" in m and number(m["amount"]) == number(amount)),
+        lambda: (f("amount") >= amount, lambda m: "amount" in m and number(m["amount"]) >= number(amount)),
+        lambda: (f("at") >= at.astimezone(EAST), lambda m: m["at"] >= moment),
+        lambda: (f("at") == moment, lambda m: m["at"] == moment),
+        lambda: (f("name") == name, lambda m: m["name"] == name),
+        lambda: (f("name") < name, lambda m: m["name"] < name),
+        lambda: (f("name").contains(name), lambda m: name in m["name"]),
     ])()  # fmt: skip
+
+
+def number(value: Any) -> int | float:
+    """A number of NumPy as Python's own, which compares integers with floats exactly."""
+    return float(value) if isinstance(value, float | np.floating) else int(value)
 
 
 def tree(chance: random.Random, depth: int) -> Item:

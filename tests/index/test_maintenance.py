@@ -119,7 +119,7 @@ def test_prune_deletes_only_old_files(path: Path) -> None:
     with pytest.raises(StoreMissingError, match="no version 1"):
         rag.Index.open(path, version=1)
     assert rag.Store(path).verify().orphans == ()
-    with pytest.raises(UsageError, match="always stays"):
+    with pytest.raises(UsageError, match="keep is 0: write a whole number of at least 1"):
         rag.Store(path).prune(0)
 
 

@@ -17,7 +17,7 @@ from rag.building.upgrade import upgrade
 from rag.core.errors import StoreCorruptError, StoreLockedError, StoreMismatchError, UsageError
 from rag.index.storage import rabitq, segment
 from rag.index.storage.formats import FORMAT
-from rag.index.storage.manifest import writer_lock
+from rag.index.storage.own_files import writer_lock
 from tests.index.formats.parts import Words
 from tests.index.upgraded import FORMATS, OLD, assert_same, built, contents, copied, embedder_of, found
 

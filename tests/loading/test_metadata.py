@@ -8,7 +8,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from langchain_core.documents import Document
 
 import rag
 from rag.core.errors import ConfigError, SourceError
@@ -95,3 +97,47 @@ def test_a_conflict_of_types_is_told_with_both_files_also_across_builds(tmp_path
     assert rag.build(
         write(root, **{"d.md": "---\ntags: y\n---\nFour."}), tmp_path / "ix", embedder="static"
     ).notes == ("field 'tags' is a list in c.md and a string in d.md: kept as list",)
+
+
+def test_what_a_build_cannot_keep_is_named_once_per_field(tmp_path: Path) -> None:
+    from decimal import Decimal
+
+    values: dict[str, Any] = {
+        "v": {"a": 1, "deep": {"b": True}}, "id": 2**63, "low": -(2**63), "high": 2**63 - 1, "nan": float("nan"),
+        "inf": float("-inf"), "raw": b"x", "price": Decimal("1.5"), "rows": [{"a": 1}], "": "unnamed", "bad": "a\ud800",
+        "at": dt.datetime.min.replace(tzinfo=dt.timezone(dt.timedelta(hours=1))), "day": dt.date(2024, 1, 31),
+        "tags": ["a", "b"], "none": None, "score": 1, "score_": 2, "ok": True, "real": 0.5,
+    }  # fmt: skip
+    documents = [Document(f"Text {n}.", metadata={"source": str(n), **values}) for n in range(3)]
+    report = rag.build(documents, tmp_path / "ix", embedder="static")
+    said = {note.split("'")[1]: note.split("'", 2)[2] for note in report.notes}
+    assert len(said) == len(report.notes)
+    assert said == {
+        "v": " is a mapping: kept as a field for each inner name, 'v.…'",
+        "v.deep": " is a mapping: kept as a field for each inner name, 'v.deep.…'",
+        "id": " holds integers of more than 64 bits: kept as text", "nan": " is NaN: left out",
+        "inf": " is infinite: left out", "raw": " holds values of type bytes: kept as text",
+        "price": " holds values of type Decimal: kept as text", "": " has no name: left out",
+        "rows": " holds lists of other than plain values: kept as text",
+        "bad": " holds half of a surrogate pair: replaced",
+        "at": " is outside the years 1 to 9999 in UTC: kept as text",
+        "score_": " is there twice, once inside a mapping or with a reserved name: one is left out",
+    }  # fmt: skip
+    index = rag.Index.open(tmp_path / "ix")
+    assert index.count("low == -9223372036854775808 and high == 9223372036854775807") == 3
+    assert index.count("high == 9223372036854775806") == 0
+    assert index.count("id == '9223372036854775808'") == 3
+    assert index.count(rag.field("v.a") == 1) == index.count("v.deep.b == true") == 3
+    assert {"nan", "inf", "none"} & index.schema.keys() == set()
+
+
+def test_a_table_beside_the_files_is_told_of_as_well(tmp_path: Path) -> None:
+    root = write(tmp_path / "docs", **{"a.md": "---\nv:\n  a: 1\n---\nOne.", "b.md": "Two."})
+    table = {"a.md": {"big": 2**64}, "b.md": {"nan": float("nan"), "y": np.int64(2**60)}}
+    report = rag.build(root, tmp_path / "ix", embedder="static", metadata=table)
+    assert [note.split(":")[0] for note in report.notes if note.startswith("metadata field")] == [
+        "metadata field 'big' holds integers of more than 64 bits", "metadata field 'nan' is NaN",
+        "metadata field 'v' is a mapping",
+    ]  # fmt: skip
+    assert rag.Index.open(tmp_path / "ix").count(f"y == {2**60}") == 1
+    assert rag.build(root, tmp_path / "ix", embedder="static", metadata=table).unchanged == 2

@@ -21,6 +21,7 @@ from rag.bedrock.runtime.client import client as make_client
 from rag.bedrock.runtime.client import explain
 from rag.bedrock.runtime.dispatch import Dispatcher, GivenUp, Patience
 from rag.bedrock.runtime.rate_limiter import RateLimiter
+from rag.core.arguments import only_strings
 from rag.core.calls import Usage
 from rag.core.errors import ConfigError, EmbeddingError
 from rag.core.text import sentences
@@ -191,6 +192,7 @@ class BedrockEmbeddings(Embeddings):
 
     def vectors(self, texts: Sequence[str]) -> Vectors:
         """Return the texts' vectors, ``(len(texts), dimensions)`` float32, in order."""
+        only_strings("texts", texts)
         out = np.zeros((len(texts), self.dimensions), np.float32)
         for group in self.embed_each(texts):
             for position, vector in group:
@@ -250,6 +252,7 @@ class BedrockEmbeddings(Embeddings):
     # ------------------------------------------------------------------------------------ the calls
 
     def _embed(self, texts: Sequence[str], *, question: bool) -> Generator[list[tuple[int, Vectors]]]:
+        only_strings("texts", texts)
         pieces = [piece for at, text in enumerate(texts) for piece in self._pieces(at, text)]
         if not pieces:
             return

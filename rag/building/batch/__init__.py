@@ -33,6 +33,7 @@ from rag.building.stages import Stages, prepare
 from rag.building.texts import missing_texts, token_counter
 from rag.core.errors import EmbeddingError, UsageError
 from rag.embedding.cache import CachedEmbeddings
+from rag.index.storage.own_files import check_inside
 from rag.usage.meter import Meter
 from rag.usage.prices import BATCH_FACTOR
 
@@ -310,6 +311,7 @@ def _check_budget(meter: Meter, model: str, tokens: int) -> tuple[str, ...]:
 def _missing(stages: Stages, *, retry: bool) -> Iterator[list[str]]:
     """Yield the texts that have no vector yet; what was downloaded of the source stays for the build."""
     change = stages.compare(stages.previous, retry=retry)
+    check_inside(stages.folder / "downloads")
     stages.loader.keep_in(stages.folder / "downloads")
     with contextlib.closing(CachedEmbeddings(stages.embedder, stages.cache)) as cache:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -11,12 +12,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from rag.bedrock.storage.batch_settings import BatchSettings
 from rag.core.errors import ConfigError, StoreCorruptError, UsageError, cannot_write
 from rag.core.files import BATCH_STATE
-from rag.index.storage.manifest import fsync_folder, write_durably, writer_lock
+from rag.index.storage.manifest import fsync_folder, read_plain, write_durably
+from rag.index.storage.own_files import check_inside, open_lock, writer_lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,7 @@ class Batch:
 
 
 _ADAPTER = TypeAdapter(Batch)
+_LARGEST_STATE = 64 << 20
 
 
 def read(folder: Path) -> Batch | None:
@@ -131,10 +134,10 @@ def read(folder: Path) -> Batch | None:
     """
     path = folder / BATCH_STATE
     try:
-        return _ADAPTER.validate_json(path.read_bytes())
+        return _ADAPTER.validate_json(read_plain(path, _LARGEST_STATE))
     except FileNotFoundError:
         return None
-    except (OSError, ValidationError) as error:
+    except (OSError, ValueError) as error:
         raise StoreCorruptError(
             f"{path} cannot be read ({type(error).__name__}): stop its jobs in the Bedrock console, delete "
             "the file, and build again"
@@ -220,7 +223,8 @@ def locked(folder: Path) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "LOCK").touch()  # marks the folder as an index's before there is a version
+        os.close(open_lock(folder / "LOCK"))  # marks the folder as an index's before there is a version
+        check_inside(folder / "batch")
         (folder / "batch").mkdir(exist_ok=True)
         fsync_folder(folder)
     except OSError as error:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import math
 import operator
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,6 +16,8 @@ import pyarrow.compute as pc
 from rag.index.filters.where import And, Not, Or, Test, Where
 
 Mask = npt.NDArray[np.bool_]
+#: Numbers of one type, and which of them are not null (None: all).
+Numbers = tuple[npt.NDArray[Any], Mask | None]
 
 
 class Values(Protocol):
@@ -22,8 +26,11 @@ class Values(Protocol):
     def chunks(self, name: str) -> list[pa.Array] | None:
         """Return the column of a field, in parts, or None if no row has the field."""
 
-    def numeric(self, name: str) -> tuple[npt.NDArray[Any], Mask | None] | None:
-        """Return a column of numbers, and which are not null (None: all); None for other types."""
+    def numeric(self, name: str) -> Sequence[Numbers] | None:
+        """Return a column of numbers, in several parts if whole ones and fractions have a part each.
+
+        None for other types.
+        """
 
     def distinct(self, name: str) -> tuple[npt.NDArray[np.int32], pa.Array] | None:
         """Return a column of strings as numbers of its distinct values (-1 where null), and these.
@@ -57,8 +64,8 @@ def evaluate(where: Where, values: Values, rows: int) -> Mask:
     if isinstance(where, Not):
         return ~evaluate(where.part, values, rows)
     assert isinstance(where, Test)
-    if where.op in _NUMPY and (numbers := values.numeric(where.field)) is not None:
-        return values.expand(where.field, _compare(where, *numbers))
+    if (numbers := values.numeric(where.field)) is not None:
+        return values.expand(where.field, _of_numbers(where, numbers))
     if (strings := values.distinct(where.field)) is not None:
         return values.expand(where.field, _of_distinct(where, *strings))
     chunks = values.chunks(where.field)
@@ -68,8 +75,10 @@ def evaluate(where: Where, values: Values, rows: int) -> Mask:
     return values.expand(where.field, np.concatenate([empty, *(_test(where, chunk) for chunk in chunks)]))
 
 
+#: Numbers up to which a list is compared one after another, which is faster than a table of them.
+_FEW = 8
 _NUMPY = {
-    "==": np.equal, "!=": np.not_equal, "<": np.less, "<=": np.less_equal,
+    "==": np.equal, "<": np.less, "<=": np.less_equal,
     ">": np.greater, ">=": np.greater_equal,
 }  # fmt: skip
 _COMPARE = {
@@ -78,14 +87,71 @@ _COMPARE = {
 }  # fmt: skip
 
 
-def _compare(test: Test, values: npt.NDArray[Any], valid: Mask | None) -> Mask:
-    value = test.value
-    if values.dtype.kind == "i" and float(value).is_integer() and abs(value) < 2**53:
-        value = int(value)  # compared as integers, without a copy as floats
-    result: Mask = _NUMPY[test.op](values, value)
-    if valid is None:
-        return result
-    return result | ~valid if test.op == "!=" else result & valid
+def _of_numbers(test: Test, columns: Sequence[Numbers]) -> Mask:
+    """Test numbers by their exact values, whether they are stored as integers or as floats."""
+    if test.op == "!=":
+        return ~_any(_compare("==", test.value, *column) for column in columns)
+    if test.op in ("in", "not in"):
+        inside = _any(_among(test.value, *column) for column in columns)
+        return inside if test.op == "in" else _any(_present(*column) for column in columns) & ~inside
+    if test.op == "exists":
+        return _any(_present(*column) for column in columns)
+    return _any(_compare(test.op, test.value, *column) for column in columns)
+
+
+def _any(masks: Iterable[Mask]) -> Mask:
+    return functools.reduce(operator.or_, masks)
+
+
+def _present(values: npt.NDArray[Any], valid: Mask | None) -> Mask:
+    return np.ones(len(values), bool) if valid is None else valid
+
+
+def _compare(op: str, value: int | float, values: npt.NDArray[Any], valid: Mask | None) -> Mask:
+    op, bound = _nearest(op, value, values.dtype)
+    if bound is None:
+        return np.zeros(len(values), bool)
+    result: Mask = _NUMPY[op](values, bound)
+    return result if valid is None else result & valid
+
+
+def _nearest(op: str, value: int | float, kind: np.dtype[Any]) -> tuple[str, int | float | None]:
+    """Return the same comparison with a number of a column's type; None if no number passes it.
+
+    NumPy compares a column of integers with a float, and one of floats with an integer, as floats, so
+    that neighbours beyond 2**53 become equal.
+    """
+    if kind.kind in "iu":
+        least, most = np.iinfo(kind).min, np.iinfo(kind).max
+        if op == "==":
+            return op, int(value) if value == int(value) and least <= value <= most else None
+        below = op in ("<", "<=")
+        bound = math.floor(value) if below else math.ceil(value)
+        op = op if bound == value else "<=" if below else ">="
+        if not least <= bound <= most:
+            everything = (bound > most) == below
+            return "<=" if below else ">=", (most if below else least) if everything else None
+        return op, bound
+    near = float(value)
+    if near == value:  # Python compares an integer and a float exactly
+        return op, near
+    if op in ("<", "<="):
+        return "<=", near if near < value else math.nextafter(near, -math.inf)
+    if op in (">", ">="):
+        return ">=", near if near > value else math.nextafter(near, math.inf)
+    return op, None
+
+
+def _among(wanted: Sequence[int | float], values: npt.NDArray[Any], valid: Mask | None) -> Mask:
+    exact = {bound for value in wanted if (bound := _nearest("==", value, values.dtype)[1]) is not None}
+    if len(exact) <= _FEW:
+        masks = (np.equal(values, bound) for bound in exact)
+        inside = functools.reduce(operator.or_, masks, np.zeros(len(values), bool))
+    else:
+        kind = pa.from_numpy_dtype(values.dtype)
+        zeros = [0.0, -0.0] if 0.0 in exact and values.dtype.kind == "f" else []  # Arrow tells them apart
+        inside = _numpy(pc.is_in(pa.array(values), value_set=pa.array([*exact, *zeros], kind)))
+    return inside if valid is None else inside & valid
 
 
 def _of_distinct(test: Test, numbers: npt.NDArray[np.int32], distinct: pa.Array) -> Mask:
@@ -103,8 +169,6 @@ def _of_distinct(test: Test, numbers: npt.NDArray[np.int32], distinct: pa.Array)
 
 def _test(test: Test, values: pa.Array) -> Mask:
     op = test.op
-    if pa.types.is_integer(values.type):  # as the filter's number, which may have a fraction
-        values = values.cast(pa.float64())
     if op == "exists":
         return _numpy(pc.is_valid(values))
     if op in _COMPARE:

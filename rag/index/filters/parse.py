@@ -11,14 +11,23 @@ Besides ``rag.field`` expressions there are three:
 from __future__ import annotations
 
 import ast
+import datetime as dt
 import json
 import threading
 from collections.abc import Mapping
 from typing import Any
 
-from rag.core.errors import WhereError, near_miss
-from rag.index.filters.operators import BEDROCK, CONSTANTS, FUNCTIONS, LANGCHAIN
-from rag.index.filters.where import And, Not, Or, Test, Where, field
+from rag.core.errors import WhereError
+from rag.core.values import shown
+from rag.index.filters.operators import (
+    BEDROCK,
+    CONSTANTS,
+    FUNCTIONS,
+    LANGCHAIN,
+    LANGCHAIN_MORE,
+    near_operator,
+)
+from rag.index.filters.where import And, Not, Or, Test, Where, field, several
 
 WhereLike = Where | str | Mapping[str, Any]
 
@@ -43,21 +52,35 @@ def parse(where: WhereLike) -> Where:
     """
     if isinstance(where, Where):
         return where
-    if isinstance(where, str):
-        return _from_json(where) if where.lstrip().startswith("{") else _from_string(where)
-    if isinstance(where, Mapping):
-        return _from_bedrock(where) if _looks_like_bedrock(where) else _from_langchain(where)
+    try:
+        if isinstance(where, str):
+            return _from_json(where) if where.lstrip().startswith("{") else _from_string(where)
+        if isinstance(where, Mapping):
+            return _from_bedrock(where) if _looks_like_bedrock(where) else _from_langchain(where)
+    except RecursionError:
+        raise WhereError("cannot read where: nested too deeply") from None
     raise WhereError(
-        f'where is {where!r}: write a rag.field expression, a string such as "year >= 2023", '
+        f'where is {shown(where)}: write a rag.field expression, a string such as "year >= 2023", '
         "a Knowledge Bases RetrievalFilter, or a LangChain filter"
     )
 
 
 def _from_json(text: str) -> Where:
     try:
-        return parse(json.loads(text))
-    except json.JSONDecodeError as error:
+        where = json.loads(text, object_pairs_hook=_once)
+    except ValueError as error:  # a number of thousands of digits, too
         raise WhereError(f"where looks like JSON, and is not: {error}") from None
+    return parse(where)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object; of a key that occurs twice Python would drop the first value silently."""
+    out = dict(pairs)
+    if len(out) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise WhereError(f"the key {twice!r} occurs twice in where: join the conditions with $and or andAll")
+    return out
 
 
 # ---------------------------------------------------------------------- the string form
@@ -99,10 +122,8 @@ def _comparison(left: ast.expr, op: ast.cmpop, right: ast.expr, text: str) -> Wh
     if isinstance(op, ast.In | ast.NotIn):
         name = _name(left)
         if name is not None:
-            values = _literal(right, text)
-            if not isinstance(values, list | tuple | set):
-                raise WhereError(f"{name!r}: in and not in take a list of values, not {values!r}")
-            return Test(name, "in" if isinstance(op, ast.In) else "not in", tuple(values))
+            values = several(f"{name!r}: in and not in", _literal(right, text))
+            return Test(name, "in" if isinstance(op, ast.In) else "not in", values)
         name = _name(right)
         if name is None:
             raise WhereError(f"{ast.unparse(left)!r} in ...: no field is named in where {text!r}")
@@ -132,7 +153,7 @@ def _call(node: ast.Call, text: str) -> Where:
         name, op, arguments = _name(node.args[0]), node.func.id, node.args[1:]
     else:
         called = ast.unparse(node.func)
-        raise WhereError(f"where has no function {called!r}: {near_miss(called, (*FUNCTIONS, 'exists'))}")
+        raise WhereError(f"where has no function {called!r}: {near_operator(called, (*FUNCTIONS, 'exists'))}")
     if name is None:
         raise WhereError(f"{ast.unparse(node)!r} in where {text!r}: name a field first")
     if op == "exists" and not arguments:
@@ -159,20 +180,32 @@ def _name(node: ast.expr) -> str | None:
 
 
 def _literal(node: ast.expr, text: str) -> Any:
-    """Read a value; ``date('2024-01-31')`` is a date, and true, false, null are as in JSON."""
+    """Read a value, or a list of them; ``date('2024-01-31')`` is a date; true, false, null are as in JSON."""
     if isinstance(node, ast.Name):
         if node.id in CONSTANTS:
             return CONSTANTS[node.id]
         raise WhereError(f"where {text!r}: put the value {node.id!r} in quotes")
     if (
         isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-        and node.func.id in ("date", "datetime") and len(node.args) == 1
+        and node.func.id in ("date", "datetime") and len(node.args) == 1 and not node.keywords
     ):  # fmt: skip
-        return _literal(node.args[0], text)
+        return _date(_literal(node.args[0], text))
+    if isinstance(node, ast.List | ast.Tuple | ast.Set):
+        return [_literal(item, text) for item in node.elts]
     try:
         return ast.literal_eval(node)
-    except ValueError:
+    except (ValueError, TypeError, SyntaxError):
         raise WhereError(f"{ast.unparse(node)!r} in where {text!r} is not a value") from None
+
+
+def _date(value: Any) -> dt.date:
+    """Return a date, or a datetime where the text names a time; a field of texts refuses both."""
+    try:
+        if len(value) <= len("2025-W05-5"):
+            return dt.date.fromisoformat(value)
+        return dt.datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise WhereError(f"date({shown(value)}) is no ISO date: write it as date('2025-01-31')") from None
 
 
 # ---------------------------------------------------------------------- the two dict forms
@@ -189,22 +222,21 @@ def _looks_like_bedrock(where: Mapping[str, Any]) -> bool:
 
 def _from_bedrock(where: Any) -> Where:
     if not isinstance(where, Mapping) or len(where) != 1:
-        raise WhereError(f"a RetrievalFilter has exactly one operator, not {where!r}")
+        raise WhereError(f"a RetrievalFilter has exactly one operator, not {shown(where)}")
     name, body = next(iter(where.items()))
     if name in ("andAll", "orAll"):
         if not isinstance(body, list) or len(body) < 2:
-            raise WhereError(f"{name} takes a list of at least two filters, not {body!r}")
+            raise WhereError(f"{name} takes a list of at least two filters, not {shown(body)}")
         parts = tuple(_from_bedrock(part) for part in body)
         return And(parts) if name == "andAll" else Or(parts)
     if name not in BEDROCK:
         known = (*BEDROCK, "andAll", "orAll")
-        raise WhereError(f"a RetrievalFilter has no {name!r}: {near_miss(name, known)}")
+        raise WhereError(f"a RetrievalFilter has no {shown(name)}: {near_operator(str(name), known)}")
     if not isinstance(body, Mapping) or set(body) != {"key", "value"}:
-        raise WhereError(f"{name} takes exactly a key and a value, not {body!r}")
-    if name in ("in", "notIn") and not isinstance(body["value"], list):
-        raise WhereError(f"{name} takes a list of values, not {body['value']!r}")
-    value = tuple(body["value"]) if name in ("in", "notIn") else body["value"]
-    return Test(field(body["key"]).name, BEDROCK[name], value)
+        raise WhereError(f"{name} takes exactly a key and a value, not {shown(body)}")
+    key, value = field(body["key"]).name, body["value"]
+    several_values = name in ("in", "notIn")
+    return Test(key, BEDROCK[name], several(f"{key!r}: in and notIn", value) if several_values else value)
 
 
 def _from_langchain(where: Mapping[str, Any]) -> Where:
@@ -216,42 +248,57 @@ def _from_langchain(where: Mapping[str, Any]) -> Where:
 
 def _langchain_item(key: str, value: Any) -> Where:
     if key in ("$and", "$or"):
-        if not isinstance(value, list) or not value:
-            raise WhereError(f"{key} takes a list of filters, not {value!r}")
+        if not isinstance(value, list | tuple) or not value:
+            raise WhereError(f"{key} takes a list of filters, not {shown(value)}")
         parts = tuple(_from_langchain(_mapping(key, part)) for part in value)
         if len(parts) == 1:
             return parts[0]
         return And(parts) if key == "$and" else Or(parts)
     if key == "$not":
         return Not(_from_langchain(_mapping(key, value)))
+    name = field(key).name
     if key.startswith("$"):
-        raise WhereError(f"a filter has no {key!r}: {near_miss(key, ('$and', '$or', '$not'))}")
-    if isinstance(value, list | tuple | set):
-        return Test(key, "in", tuple(value))
-    if not isinstance(value, Mapping):
-        return Test(key, "==", value)
-    if not value:
-        raise WhereError(f"{key!r}: an empty dict says nothing; write a value or an operator")
-    tests = [_langchain_test(key, op, operand) for op, operand in value.items()]
-    return tests[0] if len(tests) == 1 else And(tuple(tests))
+        if key in (*LANGCHAIN, *LANGCHAIN_MORE):
+            raise WhereError(
+                f"{key!r} stands without a field: a filter tests metadata, not texts, as in "
+                f"{{'title': {{{key!r}: 'x'}}}}"
+            )
+        raise WhereError(f"a filter has no {key!r}: {near_operator(key, ('$and', '$or', '$not'))}")
+    if isinstance(value, Mapping):
+        if not value:
+            raise WhereError(f"{key!r}: an empty dict says nothing; write a value or an operator")
+        tests = [_langchain_test(name, op, operand) for op, operand in value.items()]
+        return tests[0] if len(tests) == 1 else And(tuple(tests))
+    if isinstance(value, list | tuple | set | frozenset):
+        return Test(name, "in", tuple(value))
+    return Test(name, "==", value)
 
 
-def _langchain_test(key: str, op: str, operand: Any) -> Where:
+def _langchain_test(key: str, op: Any, operand: Any) -> Where:
     if op in ("$in", "$nin"):
-        if not isinstance(operand, list | tuple | set):
-            raise WhereError(f"{key!r}: {op} takes a list of values, not {operand!r}")
-        return Test(key, LANGCHAIN[op], tuple(operand))
+        return Test(key, LANGCHAIN[op], several(f"{key!r}: $in and $nin", operand))
     if op in LANGCHAIN:
         return Test(key, LANGCHAIN[op], operand)
+    if op == "$not_contains":
+        return Not(Test(key, "contains", operand))
+    if op == "$between":
+        ends = several(f"{key!r}: $between (its two ends)", operand)
+        if len(ends) != 2:
+            raise WhereError(
+                f"{key!r}: $between takes two values, the first and the last, not {shown(operand)}"
+            )
+        return And((Test(key, ">=", ends[0]), Test(key, "<=", ends[1])))
     if op == "$exists" and isinstance(operand, bool):
         return Test(key, "exists") if operand else Not(Test(key, "exists"))
     if op == "$not":
         return Not(_langchain_item(key, operand))
-    known = (*LANGCHAIN, "$exists", "$not")
-    raise WhereError(f"{key!r}: a filter has no operator {op!r}: {near_miss(op, known)}")
+    if op == "$exists":
+        raise WhereError(f"{key!r}: $exists takes True or False, not {shown(operand)}")
+    known = (*LANGCHAIN, *LANGCHAIN_MORE)
+    raise WhereError(f"{key!r}: a filter has no operator {shown(op)}: {near_operator(str(op), known)}")
 
 
 def _mapping(key: str, part: Any) -> Mapping[str, Any]:
     if not isinstance(part, Mapping):
-        raise WhereError(f"{key} takes filters, not {part!r}")
+        raise WhereError(f"{key} takes filters, not {shown(part)}")
     return part

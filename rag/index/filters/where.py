@@ -31,7 +31,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rag.core.errors import WhereError
-from rag.index.filters.operators import BEDROCK, COMPARISONS, CONSTANTS, FUNCTIONS, LANGCHAIN, json_value
+from rag.core.values import shown
+from rag.index.filters.literals import json_value, literal
+from rag.index.filters.operators import BEDROCK, COMPARISONS, CONSTANTS, FUNCTIONS, LANGCHAIN
 
 FieldType = Literal["string", "number", "boolean", "date", "datetime", "list"]
 Schema = Mapping[str, FieldType]
@@ -50,10 +52,10 @@ class Where(ABC):
     __slots__ = ()
 
     def __and__(self, other: Where) -> Where:
-        return And((self, _filter(other)))
+        return flat(And, (self, _filter(other)))
 
     def __or__(self, other: Where) -> Where:
-        return Or((self, _filter(other)))
+        return flat(Or, (self, _filter(other)))
 
     def __invert__(self) -> Where:
         return Not(self)
@@ -89,13 +91,18 @@ class Where(ABC):
         """
 
     @abstractmethod
-    def to_langchain(self) -> dict[str, Any]:
+    def to_langchain(self, schema: Schema | None = None) -> dict[str, Any]:
         """Print as LangChain's dict form.
+
+        Parameters
+        ----------
+        schema : mapping of str to FieldType, optional
+            Decides whether ``$contains`` means ``string_contains``.
 
         Raises
         ------
         WhereError
-            ``startswith`` and the ``contains`` family, which that form lacks.
+            ``startswith``, which that form lacks, or a ``string_contains`` without `schema` or on a list.
         """
 
     def _nested(self) -> str:
@@ -138,10 +145,8 @@ class Test(Where):
         if self.op == "exists":
             return f"exists({name})"
         if self.op in FUNCTIONS:
-            return f"{self.op}({name}, {self.value!r})"
-        if self.op in ("in", "not in"):
-            return f"{name} {self.op} {json_value(tuple(self.value))!r}"
-        return f"{name} {self.op} {json_value(self.value)!r}"
+            return f"{self.op}({name}, {literal(self.value)})"
+        return f"{name} {self.op} {literal(self.value)}"
 
     def to_bedrock(self, schema: Schema | None = None) -> dict[str, Any]:
         """Print as a Knowledge Bases ``RetrievalFilter``."""
@@ -161,12 +166,16 @@ class Test(Where):
                 return {name: {"key": self.field, "value": json_value(self.value)}}
         raise WhereError(f"Knowledge Bases has no operator for {op}: {self.to_string()}")
 
-    def to_langchain(self) -> dict[str, Any]:
+    def to_langchain(self, schema: Schema | None = None) -> dict[str, Any]:
         """Print as LangChain's dict form."""
-        if self.op == "exists":
+        op = self.op
+        if op == "exists":
             return {self.field: {"$exists": True}}
-        for name, op in LANGCHAIN.items():
-            if op == self.op:
+        # Wherever list_contains can be bound, $contains means the same; string_contains also tests lists.
+        if op == "list_contains" or (op == "string_contains" and (schema or {}).get(self.field) == "string"):
+            op = "contains"
+        for name, known in LANGCHAIN.items():
+            if known == op:
                 return {self.field: {name: json_value(self.value)}}
         raise WhereError(f"LangChain's filters have no operator for {self.op}: {self.to_string()}")
 
@@ -211,9 +220,9 @@ class _Joined(Where):
             raise WhereError("Knowledge Bases cannot express a list of no values")
         return parts[0] if len(parts) == 1 else {self._bedrock: parts}
 
-    def to_langchain(self) -> dict[str, Any]:
+    def to_langchain(self, schema: Schema | None = None) -> dict[str, Any]:
         """Print as LangChain's dict form."""
-        return {self._langchain: [part.to_langchain() for part in self.parts]}
+        return {self._langchain: [part.to_langchain(schema) for part in self.parts]}
 
     def _nested(self) -> str:
         return f"({self.to_string()})"
@@ -247,6 +256,11 @@ class Or(_Joined):
         return And(tuple(Not(part) for part in self.parts))  # De Morgan
 
 
+def flat(kind: type[And | Or], parts: Iterable[Where]) -> Where:
+    """Join filters without nesting: one that a loop puts together is not as deep as it is long."""
+    return kind(tuple(one for part in parts for one in (part.parts if isinstance(part, kind) else (part,))))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Not(Where):
     """The part does not match."""
@@ -268,9 +282,9 @@ class Not(Where):
         """Print as a Knowledge Bases ``RetrievalFilter``."""
         return self.part._opposite(schema).to_bedrock(schema)
 
-    def to_langchain(self) -> dict[str, Any]:
+    def to_langchain(self, schema: Schema | None = None) -> dict[str, Any]:
         """Print as LangChain's dict form."""
-        return {"$not": self.part.to_langchain()}
+        return {"$not": self.part.to_langchain(schema)}
 
     def _opposite(self, schema: Schema | None) -> Where:
         return self.part
@@ -313,11 +327,11 @@ class Field:
 
     def isin(self, values: Iterable[object]) -> Where:
         """Match rows whose field equals one of `values`."""
-        return Test(self.name, "in", _several(self.name, values))
+        return Test(self.name, "in", several(f"{self.name!r}: in and not in", values))
 
     def notin(self, values: Iterable[object]) -> Where:
         """Match rows that have the field, with none of `values`."""
-        return Test(self.name, "not in", _several(self.name, values))
+        return Test(self.name, "not in", several(f"{self.name!r}: in and not in", values))
 
     def startswith(self, prefix: str) -> Where:
         """Match rows whose string field begins with `prefix`."""
@@ -351,21 +365,29 @@ def field(name: str) -> Field:
     >>> field("department") == "security"
     (field('department') == 'security')
     """
-    if not name:
-        raise WhereError(f"a field's name is a string, not {name!r}")
-    return Field(name)
+    return Field(_named(name))
+
+
+def _named(name: object) -> str:
+    if not isinstance(name, str) or not name:
+        raise WhereError(f"a field's name is a string, not {shown(name)}")
+    return str.__str__(name)
 
 
 def _filter(value: object) -> Where:
     if not isinstance(value, Where):
         raise WhereError(
-            f"cannot combine a filter with {value!r}: put each comparison in brackets, as in "
+            f"cannot combine a filter with {shown(value)}: put each comparison in brackets, as in "
             '(field("a") == 1) & (field("b") == 2)'
         )
     return value
 
 
-def _several(name: str, values: Iterable[object]) -> tuple[object, ...]:
-    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
-        raise WhereError(f"{name!r}: in and not in take a list of values, not {values!r}")
-    return tuple(values)
+def several(what: str, values: object) -> tuple[object, ...]:
+    """Return a list of values (any iterable: a tuple, set, array, …); `what` takes them, for the message."""
+    if isinstance(values, Iterable) and not isinstance(values, str | bytes | Mapping):
+        try:
+            return tuple(values)
+        except TypeError:  # a NumPy array without dimensions
+            pass
+    raise WhereError(f"{what} take a list of values, not {shown(values)}")

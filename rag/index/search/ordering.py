@@ -33,6 +33,11 @@ def ordered(scored: Scored, segments: Sequence[Segment]) -> list[Key]:
     return sorted(order, key=lambda key: (-scored[key][0], ids.get(key, "")))
 
 
+def at_least(scored: Scored, least: float | None) -> Scored:
+    """Return the rows with a score of at least `least`; all for None."""
+    return scored if least is None else {key: values for key, values in scored.items() if values[0] >= least}
+
+
 def apart(order: Sequence[Key], k: int, segments: Sequence[Segment]) -> list[Key]:
     """Return k rows, best first; rows within `APART` of a better one only where others run out."""
     chosen: list[Key] = []

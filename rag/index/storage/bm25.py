@@ -12,6 +12,7 @@ k1 = 0.9, b = 0.4 as tuned by Trotman, Jia and Crane (2012) and used by Anserini
 from __future__ import annotations
 
 import bisect
+import contextlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -147,11 +148,15 @@ class LexicalWriter:
 
 
 def _room(path: Path, kind: type[np.generic], total: int) -> npt.NDArray[Any]:
-    """Create a numpy file of `total` values and map it for writing; an empty file cannot be mapped."""
-    if total:
-        return np.lib.format.open_memmap(path, "w+", kind, (total,))
-    np.save(path, np.zeros(0, kind))
-    return np.zeros(0, kind)
+    """Create a numpy file of `total` zeros and map it for writing; an empty file cannot be mapped.
+
+    The zeros are written, so that a full disk is an error here. To write to a hole of a mapped file for
+    which there is no room kills the process (SIGBUS).
+    """
+    with contextlib.closing(ArrayWriter(path, kind)) as file:
+        for at in range(0, total, _PIECE):
+            file.append(np.zeros(min(_PIECE, total - at), kind))
+    return np.load(path, "r+") if total else np.zeros(0, kind)
 
 
 class Postings:

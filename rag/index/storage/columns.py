@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rag.core.errors import RagError, StoreCorruptError
+from rag.index.storage import numbers
 from rag.index.storage.arrays import int64, numbers_of, plain, present
 
 #: Values of a column that Arrow takes together in less time than one by one.
@@ -62,28 +63,28 @@ class Columns:
         self._validated: dict[tuple[int, int], pa.Array] = {}
         self._distinct: dict[str, tuple[npt.NDArray[np.int32], pa.Array]] = {}
         self._batch_columns: dict[tuple[int, tuple[str, ...]], list[pa.Array | None]] = {}
-        self._numbers: dict[str, tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]] = {}
+        self._numbers: dict[str, list[tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]]] = {}
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
 
     def numbers(self, name: str) -> npt.NDArray[Any]:
         """Return a column of numbers without nulls as one array."""
-        values, valid = self.numeric(name)
+        ((values, valid),) = self.numeric(name)
         if valid is not None:
             raise StoreCorruptError(f"{self.path} is damaged ({name} is missing in some rows): {ADVICE}")
         return values
 
-    def numeric(self, name: str) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]:
-        """Return a column of numbers, and which of them are not null (None: all)."""
+    def numeric(self, name: str) -> list[tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]]:
+        """Return a column of numbers, and which of them are not null (None: all).
+
+        Whole numbers and fractions are two columns where they are stored apart (`rag.index.storage.numbers`).
+        """
         if name not in self._numbers:
-            parts = self.chunks(name)
+            chunks = [numbers.parts(chunk) for chunk in self.chunks(name)]
             with reading(self.path):
-                full = [pc.fill_null(part, 0) if part.null_count else part for part in parts]
-                values = [numbers_of(part) for part in full]
-                valid = [present(part) for part in parts] if any(part.null_count for part in parts) else None
-            column = values[0] if len(values) == 1 else np.concatenate([*values, np.zeros(0, np.int8)])
-            self._numbers[name] = column, None if valid is None else np.concatenate(valid)
+                apart = list(zip(*chunks, strict=True)) or [()]
+                self._numbers[name] = [_as_numpy(part) for part in apart]
         return self._numbers[name]
 
     def distinct(self, name: str) -> tuple[npt.NDArray[np.int32], pa.Array]:
@@ -94,8 +95,8 @@ class Columns:
                 array = whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
                 encoded = array.dictionary_encode()
             codes = encoded.indices
-            numbers = numbers_of(pc.fill_null(codes, -1) if codes.null_count else codes)
-            self._distinct[name] = numbers, encoded.dictionary
+            of_rows = numbers_of(pc.fill_null(codes, -1) if codes.null_count else codes)
+            self._distinct[name] = of_rows, encoded.dictionary
         return self._distinct[name]
 
     def chunks(self, name: str) -> list[pa.Array]:
@@ -150,6 +151,13 @@ class Columns:
             column.validate(full=True)
             self._validated[number, at] = column
         return column
+
+
+def _as_numpy(parts: Sequence[pa.Array]) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]:
+    values = [numbers_of(pc.fill_null(part, 0) if part.null_count else part) for part in parts]
+    column = values[0] if len(values) == 1 else np.concatenate([*values, np.zeros(0, np.int8)])
+    whole = not any(part.null_count for part in parts)
+    return column, None if whole else np.concatenate([present(part) for part in parts])
 
 
 def open_array(path: Path, kind: type[np.generic], shape: tuple[int, ...]) -> npt.NDArray[Any]:

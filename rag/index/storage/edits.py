@@ -11,12 +11,25 @@ import pyarrow.compute as pc
 
 from rag.core.errors import UsageError, WhereError
 from rag.core.passages import RESERVED
+from rag.core.values import shown
 from rag.index.filters.bind import Bound
 from rag.index.filters.where import FieldType, Schema
-from rag.index.storage.exact_metadata import decode, encode
+from rag.index.storage import exact_metadata
+from rag.index.storage.exact_metadata import decode, encode, filterable
 from rag.index.storage.layout import ORIGINAL
 from rag.index.storage.schema import column, widen
 from rag.index.storage.segment import Segment
+
+
+def checked(changes: object) -> dict[str, Any]:
+    """Return the changes of an edit as Python's own values.
+
+    Raises
+    ------
+    UsageError
+        A value cannot be stored; the message names its field.
+    """
+    return exact_metadata.checked(changes, "the edit")
 
 
 def widened(schema: Schema, changes: Mapping[str, Any]) -> dict[str, FieldType]:
@@ -35,6 +48,11 @@ def widened(schema: Schema, changes: Mapping[str, Any]) -> dict[str, FieldType]:
         if value is None and name not in schema:
             raise WhereError(f"no document has a field {name!r} to remove")
     values = {name: value for name, value in changes.items() if value is not None}
+    if nested := next((name for name, value in values.items() if not filterable(value)), None):
+        raise UsageError(
+            f"the field {nested!r} cannot be edited to {shown(values[nested])}: pass a string, number, "
+            "boolean, date, or a list of strings"
+        )
     return widen(schema, {}, values, "the edit", [])
 
 
@@ -83,4 +101,4 @@ def edited(segment: Segment, where: Bound, changes: Mapping[str, Any], schema: S
 
 def _changed(text: str, changes: Mapping[str, Any]) -> str:
     metadata = {**decode(text), **changes}
-    return encode({name: value for name, value in metadata.items() if changes.get(name, 0) is not None}, "")
+    return encode({name: value for name, value in metadata.items() if changes.get(name, 0) is not None})

@@ -16,8 +16,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
+import errno
 import hashlib
 import json
 import os
@@ -29,19 +28,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from rag.core.errors import (
-    StoreCorruptError,
-    StoreLockedError,
-    StoreMismatchError,
-    StoreMissingError,
-    cannot_write,
-)
+from rag.core.errors import StoreCorruptError, StoreMismatchError, StoreMissingError
 from rag.index.filters.where import FieldType
 from rag.index.storage.columns import ADVICE
 from rag.index.storage.formats import FORMAT, manifest_of_today
+from rag.index.storage.own_files import check_folder, vacate
 
-#: Folders of an index's files, each with a file or folder per version or segment.
-FOLDERS = ("segments", "manifests", "sources", "removed", "documents")
 _LARGEST_MANIFEST = 64 << 20
 
 Count = Annotated[int, Field(ge=0, lt=1 << 40)]
@@ -154,7 +146,7 @@ def fsync_folder(path: Path) -> None:
 
 def write_durably(path: Path, text: str) -> None:
     """Replace a file atomically: a reader sees the old text or the new, also after a crash."""
-    temporary = path.with_name(path.name + ".new")
+    temporary = vacate(path.with_name(path.name + ".new"))
     with temporary.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
@@ -166,7 +158,7 @@ def write_durably(path: Path, text: str) -> None:
 def current_version(folder: Path) -> int | None:
     """Return the number that the pointer names, or None where there is no index."""
     try:
-        text = _read(folder / "CURRENT", 100).decode("ascii").strip()
+        text = read_plain(folder / "CURRENT", 100).decode("ascii").strip()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
@@ -235,8 +227,9 @@ def read_any_format(folder: Path, version: int | None = None) -> tuple[int, Mani
     if wanted is None:
         raise StoreMissingError(f"there is no index in {folder}: build it with `rag build SRC {folder}`")
     path = folder / "manifests" / f"{wanted:06d}.json"
+    check_folder(path.parent)
     try:
-        text = _read(path, _LARGEST_MANIFEST)
+        text = read_plain(path, _LARGEST_MANIFEST)
         raw = json.loads(text)
         found = raw.get("format")
         if type(found) is not int or found < 1:
@@ -262,14 +255,29 @@ def read_any_format(folder: Path, version: int | None = None) -> tuple[int, Mani
         raise StoreCorruptError(f"{path} is damaged ({said}): {ADVICE}") from None
     except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
         raise StoreCorruptError(f"{path} is damaged ({error}): {ADVICE}") from None
-    for file in files_of(manifest):
+    files = files_of(manifest)
+    for parent in {parent for file in files for parent in Path(file.path).parents if parent.name}:
+        check_folder(folder / parent)
+    for file in files:
         check_size(folder, file)
     return found, manifest
 
 
-def _read(path: Path, most: int) -> bytes:
-    """Read a small regular file; refuse a pipe, which might never end, and a file that fills the memory."""
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+def read_plain(path: Path, most: int) -> bytes:
+    """Read a small plain file.
+
+    Raises
+    ------
+    OSError
+    ValueError
+        It is a link, a pipe, which might never end, or too large for the memory.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EMLINK):
+            raise ValueError("it is a link") from None
+        raise
     with os.fdopen(handle, "rb") as file:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode) or status.st_size > most:
@@ -303,24 +311,3 @@ def check_size(folder: Path, file: FileEntry) -> None:
         raise StoreCorruptError(
             f"{path} has {status.st_size} bytes, the manifest says {file.bytes}: {ADVICE}"
         )
-
-
-@contextlib.contextmanager
-def writer_lock(folder: Path) -> Iterator[None]:
-    """Hold the writer's lock; the system frees it if the process dies.
-
-    Raises
-    ------
-    StoreLockedError
-        Another process holds it.
-    """
-    try:
-        handle = (folder / "LOCK").open("a")
-    except OSError as error:
-        raise cannot_write(folder, error) from None
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise StoreLockedError(f"another process is writing to {folder}: wait until it is done") from None
-        yield

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from rag.index.filters.where import FieldType
+from rag.index.storage.numbers import is_number, number_array
 
 #: Fields that every row has beside the user's; a filter may use them.
 BUILT_IN: dict[str, FieldType] = {
@@ -83,15 +84,12 @@ def column(values: Sequence[Any], kind: FieldType | None = None) -> pa.Array:
         narrowest: FieldType = functools.reduce(join, kinds)
         return column(values, narrowest)
     items = [None if value is None else convert(value, kind) for value in values]
-    if kind == "number":
-        whole = all(isinstance(v, int) and abs(v) < 2**53 for v in items if v is not None)
-        return pa.array(items if whole else [None if v is None else float(v) for v in items],
-                        pa.int64() if whole else pa.float64())  # fmt: skip
-    return pa.array(items, ARROW[kind])
+    return number_array(items) if kind == "number" else pa.array(items, ARROW[kind])
 
 
+#: The Arrow types of all but numbers, which have several (`rag.index.storage.numbers`).
 ARROW: dict[FieldType, pa.DataType] = {
-    "string": pa.string(), "number": pa.float64(), "boolean": pa.bool_(), "date": pa.date32(),
+    "string": pa.string(), "boolean": pa.bool_(), "date": pa.date32(),
     "datetime": pa.timestamp("us", tz="UTC"), "list": pa.list_(pa.string()),
 }  # fmt: skip
 
@@ -99,9 +97,7 @@ ARROW: dict[FieldType, pa.DataType] = {
 def recast(values: pa.Array, kind: FieldType) -> pa.Array:
     """Return a column in the index's current type for it, which a later file may have widened."""
     stored = values.type
-    if kind == "number" and (pa.types.is_integer(stored) or pa.types.is_floating(stored)):
-        return values
-    if stored.equals(ARROW[kind]):
+    if is_number(stored) if kind == "number" else stored.equals(ARROW[kind]):
         return values
     return column(values.to_pylist(), kind)
 

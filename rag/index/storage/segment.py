@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from rag.core.errors import StoreCorruptError
 from rag.index.filters.bind import Bound
-from rag.index.filters.mask import Mask, evaluate
+from rag.index.filters.mask import Mask, Numbers, evaluate
 from rag.index.filters.where import Schema
 from rag.index.storage import bm25
 from rag.index.storage.columns import ADVICE, Columns, open_array, reading, rows_of_array
@@ -39,6 +39,7 @@ from rag.index.storage.layout import (
     flat_header,
 )
 from rag.index.storage.manifest import SegmentEntry
+from rag.index.storage.numbers import is_number
 from rag.index.storage.rabitq import WORTHWHILE, Codes
 from rag.index.storage.schema import recast
 from rag.index.storage.threads import one_thread, spread, workers
@@ -331,13 +332,11 @@ class _Fields:
             return None
         return [recast(part, self._schema[name]) for part in columns.chunks(name)]
 
-    def numeric(self, name: str) -> tuple[npt.NDArray[Any], Mask | None] | None:
+    def numeric(self, name: str) -> Sequence[Numbers] | None:
         columns = self._columns(name)
         if columns is None or self._schema[name] != "number":
             return None
-        kind = columns.schema.field(name).type
-        number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
-        return columns.numeric(name) if number else None
+        return columns.numeric(name) if is_number(columns.schema.field(name).type) else None
 
     def distinct(self, name: str) -> tuple[npt.NDArray[np.int32], pa.Array] | None:
         columns = self._columns(name)

@@ -27,6 +27,7 @@ from rag.index.storage.layout import (
     Vectors,
     flat_header,
 )
+from rag.index.storage.numbers import of_one_type
 from rag.index.storage.schema import column, recast
 from rag.index.storage.segment import Segment
 
@@ -204,7 +205,7 @@ class _DocumentsWriter:
         table = table.take(pa.array(kept))
         for name in table.column_names:
             if name not in OF_DOCUMENT:
-                now = recast(table[name].combine_chunks(), schema[name])
+                now = recast(_whole(table[name]), schema[name])
                 table = table.set_column(table.column_names.index(name), name, now)
         self._tables.append(table)
         return first
@@ -223,18 +224,24 @@ class _DocumentsWriter:
 
     def table(self, schema: Schema) -> pa.Table:
         self._flush()
-        cast = []
-        for table in self._tables:
-            columns = {
-                name: values if name in OF_DOCUMENT
-                else pa.chunked_array([recast(values.combine_chunks(), schema[name])])
-                for name, values in zip(table.column_names, table.columns, strict=True)
-            }  # fmt: skip
-            cast.append(pa.table(columns))
-        if not cast:
+        if not self._tables:
             return pa.table({"doc_id": pa.array([], pa.string()), "source": pa.array([], pa.string())})
-        # Whole numbers in one part and fractions in another become fractions.
-        return pa.concat_tables(cast, promote_options="permissive")
+        cast: list[dict[str, pa.Array]] = []
+        for table in self._tables:
+            cast.append({
+                name: values if name in OF_DOCUMENT else recast(_whole(values), schema[name])
+                for name, values in zip(table.column_names, table.columns, strict=True)
+            })  # fmt: skip
+        for name in {name for columns in cast for name in columns if name not in OF_DOCUMENT}:
+            having = [columns for columns in cast if name in columns]
+            for columns, values in zip(having, of_one_type([part[name] for part in having]), strict=True):
+                columns[name] = values
+        return pa.concat_tables([pa.table(columns) for columns in cast], promote_options="default")
+
+
+def _whole(values: pa.ChunkedArray) -> pa.Array:
+    array = values.combine_chunks()
+    return array.chunk(0) if isinstance(array, pa.ChunkedArray) else array
 
 
 def write_table(path: Path, table: pa.Table) -> None:

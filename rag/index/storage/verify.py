@@ -31,9 +31,9 @@ from rag.index.storage.manifest import (
     read_any_format,
     read_manifest,
 )
+from rag.index.storage.orphans import find_orphans
 from rag.index.storage.segment import Segment, open_segment
 from rag.index.storage.sources import open_sources, read_sources
-from rag.index.storage.writer import find_orphans
 
 _BLOCK = 1 << 15
 

@@ -6,7 +6,6 @@ import contextlib
 import datetime as dt
 import os
 import secrets
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,29 +15,26 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from rag.core.errors import RagError, StoreMissingError, cannot_write
+from rag.core.errors import StoreMismatchError, StoreMissingError, cannot_write
 from rag.index.filters.bind import Bound
 from rag.index.filters.where import FieldType
 from rag.index.storage import compaction
 from rag.index.storage.edits import edited
 from rag.index.storage.layout import ORIGINAL, Vectors
 from rag.index.storage.manifest import (
-    FOLDERS,
     EmbedderEntry,
     FileEntry,
     Manifest,
     SegmentEntry,
     current_version,
     entry,
-    files_of,
     fsync_folder,
-    kept_versions,
     newest_version,
-    read_any_format,
     read_manifest,
     write_durably,
-    writer_lock,
 )
+from rag.index.storage.orphans import clear_orphans
+from rag.index.storage.own_files import FOLDERS, check_folder, vacate, writer_lock
 from rag.index.storage.schema import widen
 from rag.index.storage.segment import open_segment
 from rag.index.storage.segment_writer import Chunk, SegmentWriter, write_table
@@ -217,7 +213,7 @@ class IndexWriter:
         return SegmentEntry(segment.folder.name, segment.rows, tuple(files))
 
     def _write_sources(self, sources: Sequence[SourceRecord]) -> FileEntry:
-        path = self.folder / "sources" / f"{self.version:06d}.arrow"
+        path = vacate(self.folder / "sources" / f"{self.version:06d}.arrow")
         write_sources(path, sources)
         return entry(self.folder, path)
 
@@ -232,7 +228,7 @@ class IndexWriter:
             return old
         if len(rows) == old.rows:
             return None
-        path = self.folder / "removed" / f"{self.version:06d}-{old.id}.npy"
+        path = vacate(self.folder / "removed" / f"{self.version:06d}-{old.id}.npy")
         np.save(path, rows)
         return replace(old, removed=entry(self.folder, path), gone=len(rows))
 
@@ -241,7 +237,7 @@ class IndexWriter:
         table: pa.Table | None = edited(segment, where, changes, self.schema)
         if table is None:
             return old
-        path = self.folder / "documents" / f"{self.version:06d}-{old.id}.arrow"
+        path = vacate(self.folder / "documents" / f"{self.version:06d}-{old.id}.arrow")
         write_table(path, table)
         return replace(old, documents=entry(self.folder, path))
 
@@ -267,6 +263,7 @@ def open_writer(
     *,
     rebuild: bool = False,
     previous: Manifest | None = None,
+    timeout_s: float = 0.0,
 ) -> Iterator[IndexWriter]:
     """Lock an index (or a folder for a new one) for writing.
 
@@ -280,11 +277,15 @@ def open_writer(
     previous : Manifest, optional
         The current manifest if the caller has read it; read again only if another process has
         written since.
+    timeout_s : float
+        How long to wait for another writer.
 
     Raises
     ------
     StoreMissingError
         Without `embedder`: there is no index in the folder.
+    StoreMismatchError
+        The current version has vectors of another embedder, and this is no `rebuild`.
     StoreLockedError
         Another process is writing.
     StoreError
@@ -292,7 +293,7 @@ def open_writer(
     """
     if embedder is None and current_version(folder) is None:
         raise StoreMissingError(f"there is no index in {folder}: build it with `rag build SRC {folder}`")
-    with locked(folder):
+    with locked(folder, timeout_s=timeout_s):
         current = None if rebuild else current_version(folder)
         if current is None:
             previous = None
@@ -300,6 +301,8 @@ def open_writer(
             previous = read_manifest(folder)
         if embedder is None:
             embedder = (previous or read_manifest(folder)).embedder
+        elif previous is not None:
+            _check_embedder(folder, previous.embedder, embedder)
         writer = IndexWriter(folder, embedder, previous, dict(previous.schema) if previous else {})
         try:
             yield writer
@@ -308,22 +311,45 @@ def open_writer(
                 writer.close()
 
 
+def _check_embedder(folder: Path, before: EmbedderEntry, now: EmbedderEntry) -> None:
+    """Refuse vectors of another embedder than the current version's, whatever the caller saw before."""
+    if (before.fingerprint, before.dimensions) != (now.fingerprint, now.dimensions):
+        raise StoreMismatchError(
+            f"{folder} was built with {before.fingerprint} ({before.dimensions} dimensions), not with "
+            f"{now.fingerprint} ({now.dimensions} dimensions): use that embedder"
+        )
+
+
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, *, timeout_s: float = 0.0, makes_room: bool = False) -> Iterator[None]:
     """Hold the writer's lock, in a folder that is made if need be and has no orphans.
+
+    Parameters
+    ----------
+    folder : Path
+    timeout_s : float
+        How long to wait for another writer.
+    makes_room : bool
+        The work only deletes, and must be possible on a full disk.
 
     Raises
     ------
     StoreLockedError
         Another process is writing.
     StoreError
-        Writing is not permitted.
+        Writing is not permitted, or a link stands in place of one of the index's files.
     """
     with _writing(folder):
-        for name in FOLDERS:
-            (folder / name).mkdir(parents=True, exist_ok=True)
-    with writer_lock(folder), _tidied(folder):
-        yield
+        folder.mkdir(parents=True, exist_ok=True)
+    # The lock first: from then on the folder is known as an index's, should this process be killed.
+    with writer_lock(folder, timeout_s) as handle:
+        with _writing(folder):
+            for name in FOLDERS:
+                check_folder(folder / name)
+                if not makes_room:
+                    (folder / name).mkdir(exist_ok=True)
+        with _tidied(folder, handle, makes_room):
+            yield
 
 
 def publish(folder: Path, manifest: Manifest) -> None:
@@ -344,16 +370,19 @@ def _writing(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _tidied(folder: Path) -> Iterator[None]:
+def _tidied(folder: Path, lock: int, makes_room: bool) -> Iterator[None]:
     """Delete a killed writer's files before the work, and a failed one's after it.
 
     ``LOCK`` holds "writing" while a writer works; a killed writer leaves it there.
     """
-    lock = folder / "LOCK"
     with _writing(folder):
-        if lock.stat().st_size:
+        if os.fstat(lock).st_size:
             clear_orphans(folder)
-        lock.write_text("writing\n")
+        try:
+            os.pwrite(lock, b"writing\n", 0)
+        except OSError:
+            if not makes_room:
+                raise
     try:
         yield
     except BaseException:
@@ -362,40 +391,3 @@ def _tidied(folder: Path) -> Iterator[None]:
             os.truncate(lock, 0)
         raise
     os.truncate(lock, 0)
-
-
-def clear_orphans(folder: Path, *known: Manifest) -> None:
-    """Delete the files that no version names: those of a killed writer, or of a pruned version.
-
-    Manifests that are `known` are not read again.
-    """
-    try:
-        orphans = find_orphans(folder, *known)
-    except RagError:  # a damaged version, whose files are unknown: delete nothing
-        return
-    for path in orphans:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
-
-
-def find_orphans(folder: Path, *known: Manifest) -> list[Path]:
-    """Return the files and segments that no version names.
-
-    Raises
-    ------
-    RagError
-        A version cannot be read, so that its files are unknown.
-    """
-    manifests = {manifest.version: manifest for manifest in known}
-    used: set[Path] = set()
-    for version in kept_versions(folder):
-        manifest = manifests.get(version) or read_any_format(folder, version)[1]
-        used.add(folder / "manifests" / f"{version:06d}.json")
-        used |= {folder / file.path for file in files_of(manifest)}
-        used |= {folder / "segments" / segment.id for segment in manifest.segments}
-    return sorted(
-        path for name in FOLDERS if (folder / name).is_dir()
-        for path in (folder / name).iterdir() if path not in used
-    )  # fmt: skip

@@ -21,9 +21,11 @@ pytestmark = pytest.mark.soak
 SMALL = 2048  # rows x dimensions from which segments have codes, in these tests
 
 ATTACK = f"""
-import faulthandler, json, os, random, resource, shutil, signal, sys
+import faulthandler, json, os, random, resource, shutil, signal, sqlite3, sys
 import numpy as np
 import rag
+from rag.embedding import cache
+from rag.usage.ledger import Ledger
 from rag.index.storage import rabitq, segment
 rabitq.WORTHWHILE = segment.WORTHWHILE = {SMALL}
 segment.EXACT = 64
@@ -80,6 +82,56 @@ def manifest(text, chance):
         if not isinstance(raw, dict):
             break
     return json.dumps(raw)
+
+FOLDERS = ["segments", "manifests", "sources", "removed", "documents"]
+SCHEMAS = [
+    "CREATE VIEW embeddings AS WITH RECURSIVE n(i) AS (VALUES (0) UNION ALL SELECT i + 1 FROM n) SELECT i AS key, i AS vector, i AS model FROM n",
+    "CREATE VIEW calls AS WITH RECURSIVE n(i) AS (VALUES (0) UNION ALL SELECT i + 1 FROM n) SELECT i AS at, i AS usd FROM n",
+    "CREATE TABLE embeddings (key BLOB, vector BLOB AS (hex(zeroblob(900000000))), model BLOB, used INTEGER)",
+    "CREATE TABLE calls (at INTEGER CHECK (at > 0), theirs TEXT)",
+    "PRAGMA application_id = 7; CREATE TABLE models (x); CREATE TABLE embeddings (key)",
+]
+
+def link(folder, outside, chance):
+    # In place of a folder, of a segment, or of a file that the next writer writes or replaces.
+    segment = chance.choice(sorted(os.listdir(os.path.join(folder, "segments"))))
+    version = 1 + max(int(m[:6]) for m in os.listdir(os.path.join(folder, "manifests")))
+    name = chance.choice([*FOLDERS, f"segments/{{segment}}", "LOCK", "CURRENT", "CURRENT.new", f"manifests/{{version:06}}.json.new",
+                          f"removed/{{version:06}}-{{segment}}.npy", f"documents/{{version:06}}-{{segment}}.arrow", f"sources/{{version:06}}.arrow",
+                          "cache.sqlite", "cache.sqlite-wal", "ledger.sqlite", "ledger.sqlite-journal"])
+    path = os.path.join(folder, name)
+    if os.path.isdir(path):
+        shutil.rmtree(path)
+    elif os.path.lexists(path):
+        os.unlink(path)
+    how = chance.randrange(4)
+    if how == 0:
+        os.symlink(chance.choice([outside, os.path.join(outside, "file"), os.path.join(outside, "nowhere")]), path)
+    elif how == 1:
+        os.link(os.path.join(outside, "file"), path)
+    elif how == 2:
+        os.mkfifo(path)
+    else:
+        os.symlink(folder, path)
+    open(os.path.join(folder, "LOCK"), "a").close() if name != "LOCK" else None
+
+def foreign(folder, chance):
+    name = chance.choice(["cache.sqlite", "ledger.sqlite"])
+    file = sqlite3.connect(os.path.join(folder, name))
+    file.executescript(chance.choice(SCHEMAS))
+    file.close()
+
+def state(outside):
+    return sorted((d, tuple(sorted(fs)), tuple(open(os.path.join(d, f)).read() for f in sorted(fs))) for d, _, fs in os.walk(outside))
+
+def write(folder):
+    store = rag.Store(folder)
+    for step in (lambda: store.edit("group == 1", {{"name": "new"}}), store.compact, lambda: store.rollback(1), lambda: store.prune(1),
+                 lambda: cache.info(cache.Path(folder) / "cache.sqlite"), lambda: Ledger(cache.Path(folder) / "ledger.sqlite").spent()):
+        try:
+            step()
+        except rag.RagError as error:
+            assert len(str(error).splitlines()) == 1, str(error)
 
 def mutate(folder, chance):
     name = chance.choice(files)
@@ -141,7 +193,17 @@ for number in range(first, last):
     folder = os.path.join(work, "m")
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(whole, folder)
-    mutate(folder, chance)
+    outside = os.path.join(work, "outside")
+    os.makedirs(outside + "/0123456789abcdef", exist_ok=True)
+    open(outside + "/file", "w").write("mine")
+    open(outside + "/000001.arrow", "w").write("mine")
+    before = state(outside)
+    if number % 10:
+        mutate(folder, chance)
+    elif number % 30:
+        link(folder, outside, chance)
+    else:
+        foreign(folder, chance)
     signal.alarm(30)
     try:
         use(folder)
@@ -161,6 +223,15 @@ for number in range(first, last):
         except BaseException:
             print("mutation", number, "verify", file=sys.stderr)
             raise
+    if number % 10 == 0:
+        try:
+            write(folder)
+        except rag.RagError:
+            pass
+        except BaseException:
+            print("mutation", number, "write", file=sys.stderr)
+            raise
+        assert state(outside) == before, number
     signal.alarm(0)
 assert not os.path.exists("/tmp/rag-was-here")
 print(opened, refused)
