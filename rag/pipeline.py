@@ -18,12 +18,15 @@ from rag.generation.citations import OnFail, ReplyReader
 from rag.generation.models import model_of
 from rag.retrieval.adapter import as_hit_retriever
 from rag.retrieval.explain import Explanation, explain
+from rag.retrieval.search import HybridSearch
 from rag.trimming.adapter import context_of
 from rag.usage.collector import Collector
 from rag.usage.tokens import TokenCounter, room_chars
 
 #: The answer where no passage was found; no model is asked then.
 NOTHING_FOUND = "Nothing was found in the index for this question and its filter."
+#: The answer where a trimmer keeps no passage for another reason than its budget.
+NOTHING_KEPT = "Passages were found, but none was sent to a model."
 
 
 class Pipeline:
@@ -160,10 +163,17 @@ class Pipeline:
     def _answer(self, question: str, collector: Collector, options: Mapping[str, Any]) -> Iterator[Event]:
         steps: list[Step] = []
         context = self._context(question, steps, **options)
+        found = steps[0].detail["documents"]
         yield Event("context", context)
         if not context.hits:
-            yield Event("text", NOTHING_FOUND)
-            yield Event("answer", self._nothing(question, context, steps, collector))
+            text, why = _nothing_sent(context, found, filtered=self._filtered(options))
+            yield Event("text", text)
+            yield Event("answer", Answer(
+                question=question, text=text, answered=False, citations=(), context=context,
+                usage=Usage(cost_usd=0.0), trace=tuple(steps), generator="none: there was nothing to read",
+                prompt=self.prompt.name, stop_reason="nothing_found", notes=(why, *collector.notes),
+                calls=collector.calls,
+            ))  # fmt: skip
             return
         with _timed(steps, "assemble"):
             messages = self.prompt.messages(question, context.hits)
@@ -197,17 +207,9 @@ class Pipeline:
             notes=(*collector.notes, *end.notes, *doubts), calls=calls, tool_calls=tool_calls,
         ))  # fmt: skip
 
-    def _nothing(
-        self, question: str, context: Context, steps: Sequence[Step], collector: Collector
-    ) -> Answer:
-        """Answer a question for which nothing was found, without a model: it could only guess."""
-        return Answer(
-            question=question, text=NOTHING_FOUND, answered=False, citations=(), context=context,
-            usage=Usage(cost_usd=0.0), trace=tuple(steps), generator="none: there was nothing to read",
-            prompt=self.prompt.name, stop_reason="nothing_found",
-            notes=("nothing in the index fits: is the filter right?", *collector.notes),
-            calls=collector.calls,
-        )  # fmt: skip
+    def _filtered(self, options: Mapping[str, Any]) -> bool:
+        own = self.retriever.where if isinstance(self.retriever, HybridSearch) else None
+        return options.get("where") is not None or own is not None
 
     def _context(
         self,
@@ -237,6 +239,22 @@ class Pipeline:
         budget = getattr(trimmer, "budget", None)
         room = None if budget is None else room_chars(budget, getattr(trimmer, "unit", "chars"))
         return list(self._retriever.hits(question, where=where, k=k, mode=mode, room_chars=room))
+
+
+def _nothing_sent(context: Context, found: int, *, filtered: bool) -> tuple[str, str]:
+    """Return the answer where no passage is sent to a model, and why there is none."""
+    if not found:
+        hint = "is the filter right?" if filtered else "ask in other words, or add documents"
+        return NOTHING_FOUND, f"nothing in the index fits: {hint}"
+    if not any(candidate.why == "no room" for candidate in context.candidates):
+        reasons = f" ({context.fates})" if context.fates else ""
+        return NOTHING_KEPT, f"the trimmer kept none of {found} passages{reasons}: check the trimmer"
+    budget, unit = context.budget, context.unit
+    shortest = min(candidate.end - candidate.start for candidate in context.candidates)
+    return f"No passage fits the budget of {budget} {unit}.", (
+        f"no passage fits the budget of {budget} {unit}: the shortest of {found} has {shortest} characters; "
+        "raise the budget"
+    )
 
 
 def _read(reader: ReplyReader, part: str | reply.Quoted) -> Iterator[str | Citation]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rag.cli.options import INDEX, JSON, QUARANTINED, Command, print_json, with_options
+from rag.cli.terminal import echo
 from rag.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ def _progress() -> Iterator[Any]:
         nonlocal last
         step(what, done, of)
         if not sys.stderr.isatty() and what != last:
-            click.echo(what, err=True)
+            echo(what, err=True)
         last = what
 
     with watch_steps() as step:

@@ -203,7 +203,8 @@ class Loader(BuildLoader):
             the structure (pages, headings) under ``"structure"``.
         """
         idle: SimpleQueue[Worker] = SimpleQueue()
-        workers = [Worker(self.limits) for _ in range(self.workers)]
+        modules = [name.partition(":")[0] for name in self.parsers.values()]
+        workers = [Worker(self.limits, modules) for _ in range(self.workers)]
         for worker in workers:
             idle.put(worker)
         pool = ThreadPoolExecutor(max(self.workers, self.place.parallel))
@@ -237,7 +238,7 @@ class Loader(BuildLoader):
                 form = self._format(file.source, path)
                 options = Options(password=self._password(file.source))
                 if form.plain and file.bytes <= PLAIN_BYTES:
-                    parsed = parse_here(form.parser, path, options, self.limits)
+                    parsed = parse_here(form.parser, path, path.read_bytes(), options, self.limits)
                 else:
                     worker = idle.get()
                     try:
