@@ -76,7 +76,7 @@ def test_ranks_are_among_what_the_retrievers_filter_leaves(handbook_index: rag.I
 
 
 def test_a_filter_of_a_vector_stores_retriever_counts(pipe: rag.Pipeline) -> None:
-    store = rag.FaissStore(str(pipe.index.path), embedding=pipe.index.embedder)
+    store = rag.FaissStore(pipe.index.embedder, pipe.index.path)
     own = store.as_retriever(search_kwargs={"filter": {"region": "emea"}, "k": 5})
     found = rag.Pipeline(pipe.index, retriever=own).explain(QUESTION, LEAVE)
     assert (found.stage, found.advice) == ("filter", ("without region == 'emea'",))
