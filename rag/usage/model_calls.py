@@ -2,8 +2,8 @@
 
 This sees every chat model and text model, ours or another's, at any depth of a chain: those that rephrase
 a question, repair a structured reply, or stand in for another one. Before a call the budget is asked;
-afterwards the reply's usage is recorded. A call that ends early was billed all the same: what is not known of it is
-estimated, high rather than low.
+afterwards the reply's usage is recorded. A call that ends early was billed all the same: what is not known
+of it is estimated, high rather than low.
 """
 
 from __future__ import annotations
@@ -200,8 +200,8 @@ def _text_usage(response: LLMResult) -> Usage | None:
     whole = response.llm_output or {}
     generations = response.generations[0] if response.generations else []
     info = (generations[0].generation_info if generations else None) or {}
-    places = (whole.get("token_usage"), whole.get("usage"), info.get("usage_metadata"), info.get("usage"), info)
-    for told in (place for place in places if isinstance(place, Mapping)):
+    places = [whole.get("token_usage"), whole.get("usage"), info.get("usage_metadata"), info.get("usage")]
+    for told in (place for place in (*places, info) if isinstance(place, Mapping)):
         for read, written in _NAMES:
             if told.get(read) or told.get(written):
                 return Usage(int(told.get(read) or 0), int(told.get(written) or 0))

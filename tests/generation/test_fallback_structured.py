@@ -18,7 +18,7 @@ from rag.usage.collector import Collector
 from rag.usage.ledger import Ledger
 
 SONNET, HAIKU = "global.anthropic.claude-sonnet-5-5", "global.anthropic.claude-haiku-5-5"
-OPUS = "global.anthropic.claude-opus-5-5"  # without structured output: made to call a tool
+OLD = "anthropic.claude-3-haiku-20240307-v1:0"  # without structured output: made to call a tool
 SCHEMA = {
     "title": "Leave",
     "type": "object",
@@ -51,28 +51,28 @@ def saying(emulator: Emulator, texts: dict[str, str]) -> None:
     emulator.behaviour.reply = reply
 
 
-@pytest.mark.parametrize("models", [(SONNET, HAIKU), (OPUS, SONNET), (SONNET, OPUS), (OPUS,)])
+@pytest.mark.parametrize("models", [(SONNET, HAIKU), (OLD, SONNET), (SONNET, OLD), (OLD,)])
 @pytest.mark.parametrize("schema", [SCHEMA, Leave])
 def test_the_first_model_answers_in_its_way(
     bedrock_emulator: Emulator, models: tuple[str, ...], schema: Any
 ) -> None:
-    if models[0] == OPUS:
+    if models[0] == OLD:
         bedrock_emulator.behaviour.tool_input = {"days": 28}
     else:
-        saying(bedrock_emulator, {"sonnet": '{"days": 28}', "haiku": '{"days": 3}'})
+        saying(bedrock_emulator, {"sonnet": '{"days": 28}', "haiku-5": '{"days": 3}'})
     result = fallback(*models).with_structured_output(schema).invoke("28 days of leave")
     assert result == (Leave(days=28) if schema is Leave else {"days": 28})
     (request,) = bedrock_emulator.requests
     assert request.params["modelId"] == models[0]
     assert ("toolConfig" in request.params, "outputConfig" in request.params) == (
-        (True, False) if models[0] == OPUS else (False, True)
+        (True, False) if models[0] == OLD else (False, True)
     )
     assert bedrock_emulator.problems == []
 
 
-@pytest.mark.parametrize("first", [SONNET, OPUS])
+@pytest.mark.parametrize("first", [SONNET, OLD])
 def test_the_next_model_answers_where_the_first_fails(bedrock_emulator: Emulator, first: str) -> None:
-    saying(bedrock_emulator, {"haiku": '{"days": 28}'})
+    saying(bedrock_emulator, {"haiku-5": '{"days": 28}'})
     bedrock_emulator.fail_next("ModelErrorException")
     collector = Collector()
     asked = fallback(first, HAIKU).with_structured_output(Leave)
@@ -83,7 +83,7 @@ def test_the_next_model_answers_where_the_first_fails(bedrock_emulator: Emulator
 
 
 def test_a_reply_that_stays_invalid_counts_as_a_failure_and_as_no_strike(bedrock_emulator: Emulator) -> None:
-    saying(bedrock_emulator, {"sonnet": '{"days": 999}', "haiku": '{"days": 28}'})
+    saying(bedrock_emulator, {"sonnet": '{"days": 999}', "haiku-5": '{"days": 28}'})
     model, collector = fallback(SONNET, HAIKU), Collector()
     raw = collector.run(model.with_structured_output(Leave, repairs=1).invoke, "28 days of leave")
     assert raw == Leave(days=28)
@@ -115,7 +115,7 @@ def test_a_model_without_tools_is_refused_when_it_is_bound(bedrock_emulator: Emu
 def test_a_pipeline_pays_for_every_reply_and_repair(
     bedrock_emulator: Emulator, handbook_index: rag.Index, tmp_path: Path
 ) -> None:
-    saying(bedrock_emulator, {"sonnet": '{"days": 999}', "haiku": '{"days": 28}'})
+    saying(bedrock_emulator, {"sonnet": '{"days": 999}', "haiku-5": '{"days": 28}'})
     structured = fallback(SONNET, HAIKU).with_structured_output(Leave, repairs=1)
     path = tmp_path / "l.sqlite"
     answer = rag.Pipeline(handbook_index, generator=structured, ledger=path).ask("How many days of leave?")
