@@ -138,6 +138,8 @@ def show_plan(plan: BuildPlan) -> None:
         f"{plan.tokens} tokens, with {plan.embedder}"
     )
     _line(f"  cost: {cost_of(plan.cost_usd)}; time: about {plan.minutes:.1f} minutes")
+    if plan.parsers:
+        _line(f"  parsers: {plan.parsers}")
 
 
 def cost_of(usd: float | None) -> str:

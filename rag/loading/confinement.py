@@ -63,6 +63,11 @@ class Confinement:
         return f"partly confined: {held} (this system has not {lacks})"
 
 
+def available() -> Confinement:
+    """Return what this system can keep a process from."""
+    return Confinement(calls=seccomp.available(), files=landlock.version() > 0)
+
+
 def environment(paths: Iterable[str], *, confined: bool) -> dict[str, str]:
     """Return the environment of a parser's process, which imports from these paths."""
     kept = {name: value for name, value in os.environ.items() if not confined or name in ENVIRONMENT}

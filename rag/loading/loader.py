@@ -17,6 +17,7 @@ from langchain_core.documents import Document
 from rag.core.errors import LoadError
 from rag.core.files import SourceFile
 from rag.core.passages import STRUCTURE
+from rag.loading import confinement
 from rag.loading.base import BuildLoader
 from rag.loading.engines import Engines
 from rag.loading.formats.ocr import Ocr, ocr_of
@@ -110,6 +111,13 @@ class Loader(BuildLoader):
         if not isinstance(path, str | Path):
             return path
         return LocalFiles(path, ignore_files=ignore_files, follow_links=follow_links)
+
+    @property
+    def confinement(self) -> str:
+        """What keeps the parsers' processes from the user's files and the network, on this system."""
+        if not self.limits.confined:
+            return "not confined: limits.confined is false, so parsers have your rights"
+        return str(confinement.available())
 
     # ------------------------------------------------------------------ finding
 

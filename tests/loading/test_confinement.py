@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.documents import Document
 
 import rag
 from rag.loading import landlock, seccomp
-from rag.loading.confinement import Confinement, readable
+from rag.loading.confinement import Confinement, available, readable
 from rag.loading.sandbox import Limits, Worker
 from tests.loading.files import write
 
@@ -108,7 +109,26 @@ def test_what_holds_is_told_by_a_worker() -> None:
         held = worker.confinement()
     finally:
         worker.close()
-    assert held == Confinement(calls=seccomp.available(), files=landlock.version() > 0)
+    assert held == available()
+
+
+def test_a_plan_states_what_holds(tmp_path: Path) -> None:
+    root = write(tmp_path / "docs", **{"a.md": "words"})
+    plan = rag.plan(root, tmp_path / "ix", embedder="static")
+    assert plan.parsers == plan.to_dict()["parsers"] == str(available())
+    trusting = rag.plan(root, tmp_path / "ix", embedder="static", loader={"limits": {"confined": False}})
+    assert trusting.parsers.startswith("not confined: limits.confined is false")
+    assert (
+        rag.plan([Document("x", metadata={"source": "a"})], tmp_path / "ix", embedder="static").parsers == ""
+    )
+
+
+def test_a_system_without_support_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "riscv64")
+    assert available() == Confinement()
+    assert str(available()).startswith("partly confined: your files and the network can be reached")
+    assert not seccomp.apply()
+    assert not landlock.apply([])
 
 
 @pytest.mark.parametrize(
