@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import json
@@ -69,6 +70,13 @@ def spawn(path: Path, data: bytes, options: Options) -> str:
     return subprocess.run(
         [sys.executable, "-c", "print('child')"], capture_output=True, text=True, check=True
     ).stdout
+
+
+def forge(path: Path, data: bytes, options: Options) -> str:
+    for handle in range(3, 9):  # wherever the replies go
+        with contextlib.suppress(OSError):
+            os.write(handle, b"no JSON\n")
+    return "words"
 
 
 def escape(path: Path, data: bytes, options: Options) -> str:

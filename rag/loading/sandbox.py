@@ -104,6 +104,12 @@ class Worker:
                 "the file may be damaged or need more memory: leave it out, or raise memory_mb "
                 "and build with --retry",
             ) from None
+        except ValueError:  # a parser that was taken over, or writes to descriptors that are not its own
+            self.close()
+            raise LoadError(
+                "made its parser answer what is no answer",
+                "the file may be hostile: leave it out, or open it and save it again",
+            ) from None
         except OverflowError:
             self.close()
             raise LoadError(
