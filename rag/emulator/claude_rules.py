@@ -18,6 +18,12 @@ MAX_STRICT_TOOLS, MAX_OPTIONAL_PARAMETERS = 20, 24
 _INTERLEAVED = "interleaved-thinking"
 #: The models that take temperature and top_p together.
 _BOTH = re.compile(r"claude-(?:v\d|instant|3|(?:sonnet|opus)-4-2025)")
+#: The models before extended thinking ("Extended thinking": from 3.7 on), before search results
+#: (SearchResultBlock in botocore's model), and before structured output (User Guide, "Get validated JSON
+#: results from models": from 4.5 on).
+_NO_THINKING = re.compile(r"claude-(?:v\d|instant|3-(?:haiku|sonnet|opus|5))")
+_NO_SEARCH_RESULTS = re.compile(r"claude-(?:v\d|instant|3-(?:haiku|sonnet|opus|5-sonnet))")
+_NO_SCHEMAS = re.compile(rf"{_BOTH.pattern}|claude-opus-4-1")
 #: Most tokens of a reply. Those of later models are not known here, and not checked.
 _MOST_OUTPUT = (
     ("claude-3-haiku", 4_096), ("claude-3-opus", 4_096), ("claude-3-sonnet", 4_096),
@@ -43,6 +49,12 @@ def broken(params: Mapping[str, Any]) -> Iterator[str]:
         )
     if "temperature" in config and "topP" in config and not _BOTH.search(model):
         yield "inferenceConfig: `temperature` and `top_p` cannot both be specified for this model"
+    if _NO_SCHEMAS.search(model) and "textFormat" in params.get("outputConfig", {}):
+        yield "outputConfig.textFormat: this model does not support structured output"
+    if _NO_SEARCH_RESULTS.search(model) and any(
+        "searchResult" in block for message in params.get("messages", ()) for block in message["content"]
+    ):
+        yield "messages: this model does not support searchResult blocks"
     yield from _thinking(params, config, fields)
     yield from _strict_tools(params)
     yield from _messages(params.get("messages", ()))
@@ -60,6 +72,9 @@ def _thinking(
         yield f"{at}.type: {kind!r} is not one of enabled, disabled, adaptive"
         return
     if kind == "disabled":
+        return
+    if _NO_THINKING.search(str(params["modelId"])):
+        yield f"{at}: this model does not support thinking"
         return
     choice = params.get("toolConfig", {}).get("toolChoice", {})
     if "any" in choice or "tool" in choice:

@@ -30,7 +30,15 @@ UNSUPPORTED_KEYWORDS = (
 )  # fmt: skip
 
 
-def prompts(operation: str, params: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def of_operation(operation: str, params: Mapping[str, Any]) -> Iterator[str]:
+    """Yield one line per rule that a request of an operation breaks."""
+    for prompt in _prompts(operation, params):
+        yield from broken(prompt)
+    if operation.startswith("InvokeModel"):
+        yield from _model_id(str(params["modelId"]))
+
+
+def _prompts(operation: str, params: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Yield the request that the rules are about: that of Converse, or the one whose tokens are counted."""
     if operation in ("Converse", "ConverseStream"):
         yield params

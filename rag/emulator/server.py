@@ -196,7 +196,7 @@ class Emulator:
             service, operation = route.service, route.operation
             params, wrong = validating.read(route, path, query, incoming.headers, incoming.body)
             if not wrong:
-                wrong = [line for prompt in rules.prompts(operation, params) for line in rules.broken(prompt)]
+                wrong = list(rules.of_operation(operation, params))
             if wrong:
                 refusal = validating.refusal(wrong)
         except Refusal as refused:

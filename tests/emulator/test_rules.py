@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from rag.bedrock.runtime.faults import code_of
 from rag.emulator import Emulator, rules
-from tests.emulator.conftest import CLAUDE, TOOLS, search_result
+from tests.emulator.conftest import CLAUDE, TOOLS, client_of, search_result
 
 
 def turn(role: str, *blocks: Any) -> dict[str, Any]:
@@ -135,6 +135,11 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     ({"additionalModelResponseFieldPaths": ["/a~2"]}, "'/a~2' is not a JSON Pointer"),
     ({"guardrailConfig": {"guardrailIdentifier": "abc"}}, "guardrailConfig.guardrailVersion: both"),
     ({"guardrailConfig": {"guardrailVersion": "1"}}, "guardrailConfig.guardrailIdentifier: both"),
+    ({**thinking(), "modelId": OLD}, "does not support thinking"),
+    ({"modelId": OLD, "messages": [turn("user", HELLO, search_result())]}, "does not support searchResult blocks"),
+    ({"modelId": "us.anthropic.claude-opus-4-1-20250805-v1:0", "outputConfig": {"textFormat": {
+        "type": "json_schema", "structure": {"jsonSchema": {"schema": '{"type": "string"}'}}}}},
+     "does not support structured output"),
     ({"outputConfig": {"effort": "extreme"}}, "'extreme' is not one of low, medium, high, xhigh, max"),
     ({"modelId": "arn:aws:bedrock:us-east-1:123456789012:prompt/ABCDEFGHIJ", "system": [HELLO]},
      "system: must not be set with a prompt"),
@@ -172,6 +177,29 @@ def test_what_is_just_within_the_rules_is_answered(
 ) -> None:
     client.converse(**{"modelId": CLAUDE, "messages": USER, **options})
     assert emulator.problems == []
+
+
+@pytest.mark.parametrize("model", ["titan-embed-text-v2:0", "embed-v4", "us.titan-embed"])
+def test_an_id_without_a_provider_is_invalid_for_every_operation(client: Any, model: str) -> None:
+    with pytest.raises(ClientError, match="The provided model identifier is invalid"):
+        client.invoke_model(modelId=model, body=b'{"inputText": "x"}')
+    with pytest.raises(ClientError, match="The provided model identifier is invalid"):
+        client.converse(modelId=model, messages=USER)
+
+
+@pytest.mark.parametrize("kind", ["JSON", "TEXT"])
+def test_a_source_to_rerank_is_of_the_type_that_it_names(emulator: Emulator, kind: str) -> None:
+    other = {"jsonDocument": {"a": 1}} if kind == "TEXT" else {"textDocument": {"text": "x"}}
+    model = {"modelArn": "arn:aws:bedrock:us-west-2::foundation-model/amazon.rerank-v1:0"}
+    with pytest.raises(ClientError, match=rf"sources\[0\].*type {kind} needs"):
+        client_of(emulator, "bedrock-agent-runtime").rerank(
+            queries=[{"type": "TEXT", "textQuery": {"text": "x"}}],
+            sources=[{"type": "INLINE", "inlineDocumentSource": {"type": kind, **other}}],
+            rerankingConfiguration={
+                "type": "BEDROCK_RERANKING_MODEL",
+                "bedrockRerankingConfiguration": {"modelConfiguration": model},
+            },
+        )
 
 
 @pytest.mark.parametrize("operation", ["converse", "converse_stream", "count_tokens"])
