@@ -20,6 +20,7 @@ from rag.generation.models import model_of
 from rag.generation.reading import Reading, timed
 from rag.retrieval.adapter import as_hit_retriever
 from rag.retrieval.explain import Explanation, explain
+from rag.retrieval.search import HybridSearch
 from rag.trimming.adapter import context_of
 from rag.usage.collector import Collector
 from rag.usage.tokens import TokenCounter, room_chars
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 #: The answer where no passage was found; no model is asked then.
 NOTHING_FOUND = "Nothing was found in the index for this question and its filter."
+#: The answer where a trimmer keeps no passage for another reason than its budget.
+NOTHING_KEPT = "Passages were found, but none was sent to a model."
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +45,15 @@ class _Begun:
         Empty where nothing was found: no model is asked then.
     end : callable or None
         Takes the reply and the answer, to add them to the conversation.
+    filtered : bool
+        Whether the question or the retriever has a filter.
     """
 
     context: Context
     messages: Sequence[Any]
     reading: Reading
     end: Callable[[Any, Answer], None] | None = None
+    filtered: bool = False
 
 
 class Pipeline:
@@ -243,21 +249,23 @@ class Pipeline:
         **options: Any,
     ) -> _Begun:
         """Retrieve, trim and assemble."""
+        of_retriever = self.retriever.where if isinstance(self.retriever, HybridSearch) else None
+        filtered = options.get("where") is not None or of_retriever is not None
         if history is None:
             context = self._context(question, steps, **options)
             messages: Sequence[Any] = ()
             if context.hits:
                 with timed(steps, "assemble"):
                     messages = self.prompt.messages(question, context.hits)
-            return _Begun(
-                context, messages, Reading(question, context, context.hits, steps, self.on_unverified)
-            )
+            reading = Reading(question, context, context.hits, steps, self.on_unverified)
+            return _Begun(context, messages, reading, filtered=filtered)
         from rag.conversation.begin import begin
 
         search, assemble = begin(question, history, follow_up, self.prompt, steps)
         context = self._context(search, steps, **options)
         messages, hits, end = assemble(context)
-        return _Begun(context, messages, Reading(search, context, hits, steps, self.on_unverified), end)
+        reading = Reading(search, context, hits, steps, self.on_unverified)
+        return _Begun(context, messages, reading, end, filtered)
 
     def _answer(self, question: str, collector: Collector, options: Mapping[str, Any]) -> Iterator[Event]:
         begun = self._begin(question, [], **options)
@@ -292,8 +300,8 @@ class Pipeline:
             # May raise: a malformed reply is paid for, too.
             answer = reading.answer(self.generator, self.prompt.name, usage)
         else:
-            yield Event("text", NOTHING_FOUND)
-            answer = self._nothing(question, begun.context, reading.steps)
+            answer = self._nothing(question, begun)
+            yield Event("text", answer.text)
         answer = replace(
             answer, question=question, calls=collector.calls, notes=(*collector.notes, *answer.notes)
         )
@@ -301,13 +309,15 @@ class Pipeline:
             begun.end(reading.message, answer)
         yield Event("answer", answer)
 
-    def _nothing(self, question: str, context: Context, steps: Sequence[Step]) -> Answer:
-        """Answer a question for which nothing was found, without a model: it could only guess."""
+    def _nothing(self, question: str, begun: _Begun) -> Answer:
+        """Answer a question for which nothing is sent, without a model: it could only guess."""
+        steps = begun.reading.steps
+        found = next(step.detail["documents"] for step in steps if step.name == "retrieve")
+        text, why = _nothing_sent(begun.context, found, filtered=begun.filtered)
         return Answer(
-            question=question, text=NOTHING_FOUND, answered=False, citations=(), context=context,
+            question=question, text=text, answered=False, citations=(), context=begun.context,
             usage=Usage(cost_usd=0.0), trace=tuple(steps), generator="none: there was nothing to read",
-            prompt=self.prompt.name, stop_reason="nothing_found",
-            notes=("nothing in the index fits: is the filter right?",),
+            prompt=self.prompt.name, stop_reason="nothing_found", notes=(why,),
         )  # fmt: skip
 
     def _context(
@@ -338,3 +348,19 @@ class Pipeline:
         budget = getattr(trimmer, "budget", None)
         room = None if budget is None else room_chars(budget, getattr(trimmer, "unit", "chars"))
         return list(self._retriever.hits(question, where=where, k=k, mode=mode, room_chars=room))
+
+
+def _nothing_sent(context: Context, found: int, *, filtered: bool) -> tuple[str, str]:
+    """Return the answer where no passage is sent to a model, and why there is none."""
+    if not found:
+        hint = "is the filter right?" if filtered else "ask in other words, or add documents"
+        return NOTHING_FOUND, f"nothing in the index fits: {hint}"
+    if not any(candidate.why == "no room" for candidate in context.candidates):
+        reasons = f" ({context.fates})" if context.fates else ""
+        return NOTHING_KEPT, f"the trimmer kept none of {found} passages{reasons}: check the trimmer"
+    budget, unit = context.budget, context.unit
+    shortest = min(candidate.end - candidate.start for candidate in context.candidates)
+    return f"No passage fits the budget of {budget} {unit}.", (
+        f"no passage fits the budget of {budget} {unit}: the shortest of {found} has {shortest} characters; "
+        "raise the budget"
+    )

@@ -40,6 +40,38 @@ def test_an_answer_carries_citations_context_usage_and_trace(index: rag.Index) -
     assert "<q>" in answer._repr_html_()
 
 
+@pytest.mark.parametrize(("budget", "unit"), [(1, "chars"), (10, "chars"), (2, "tokens")])
+def test_a_budget_too_small_for_any_passage_is_named(index: rag.Index, budget: int, unit: str) -> None:
+    pipe = rag.Pipeline(index)
+    answer = pipe.ask("How many days of annual leave in Europe?", budget=budget, unit=unit, where="year > 1")
+    assert (answer.answered, answer.stop_reason) == (False, "nothing_found")
+    assert answer.text == f"No passage fits the budget of {budget} {unit}."
+    shortest = min(c.end - c.start for c in answer.context.candidates)
+    assert answer.notes == (
+        f"no passage fits the budget of {budget} {unit}: the shortest of {len(answer.context.candidates)} "
+        f"has {shortest} characters; raise the budget",
+    )
+
+
+def test_a_filter_is_doubted_only_where_there_is_one(index: rag.Index) -> None:
+    nothing, where = "zyzzyva", "source == 'nowhere'"
+    by_words = rag.Pipeline(index).ask(nothing, mode="lexical")
+    assert by_words.notes == ("nothing in the index fits: ask in other words, or add documents",)
+    right = ("nothing in the index fits: is the filter right?",)
+    assert rag.Pipeline(index).ask(nothing, where=where).notes == right
+    assert rag.Pipeline(index, retriever={"where": where}).ask(nothing).notes == right
+
+
+def test_a_trimmer_that_keeps_nothing_is_named(index: rag.Index) -> None:
+    class Miser:
+        def compress_documents(self, documents, query, callbacks=None):
+            return []
+
+    answer = rag.Pipeline(index, trimmer=Miser()).ask("annual leave")
+    assert answer.text == "Passages were found, but none was sent to a model."
+    assert answer.notes[0].startswith("the trimmer kept none of ")
+
+
 def test_events_come_in_order_and_join_to_the_answer(index: rag.Index) -> None:
     events = list(rag.Pipeline(index).stream("How many days of annual leave in Europe?"))
     kinds = [event.kind for event in events]

@@ -14,6 +14,7 @@ from rag.building.texts import embedding_usd, missing_texts, token_counter
 from rag.core import embedders
 from rag.embedding.cache import CachedEmbeddings
 from rag.index.storage.sources import quarantined
+from rag.loading.loader import Loader
 from rag.usage.prices import PriceTable, stale
 
 
@@ -66,6 +67,7 @@ def plan(
         chunks=chunks, texts=texts, tokens=tokens, cost_usd=usd,
         minutes=embedders.minutes(stages.embedder, tokens), rebuild=rebuild, **change.counts,
         quarantined=quarantined(change.records.values()), notes=_price_notes(stages.embedder, usd, prices),
+        parsers=stages.loader.confinement if isinstance(stages.loader, Loader) else "",
     )  # fmt: skip
 
 

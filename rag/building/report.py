@@ -28,6 +28,8 @@ class BuildPlan:
         Expected, from the embedder's measured or usual speed.
     notes : tuple of str
         What the user should know, e.g. how to enter a price that is unknown.
+    parsers : str
+        What the parsers' processes are kept from on this system; empty for a loader of another library.
     """
 
     source: str
@@ -46,6 +48,7 @@ class BuildPlan:
     quarantined: tuple[Quarantined, ...] = ()
     rebuild: bool = False
     notes: tuple[str, ...] = ()
+    parsers: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""

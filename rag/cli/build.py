@@ -24,6 +24,7 @@ from rag.cli.options import (
     settings_of,
     with_options,
 )
+from rag.cli.terminal import echo
 from rag.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -260,7 +261,7 @@ def _progress() -> Iterator[Any]:
         nonlocal last
         step(what, done, of)
         if not sys.stderr.isatty() and what != last:
-            click.echo(what, err=True)
+            echo(what, err=True)
         last = what
 
     with watch_steps() as step:

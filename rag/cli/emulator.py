@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rag.cli.terminal import echo
 from rag.core.errors import RagError, UsageError, near_miss
 
 if TYPE_CHECKING:
@@ -209,7 +210,7 @@ def _verbose(**settings: Any) -> Emulator:
         def _log(self, incoming: Any, outcome: str, began: float) -> None:
             request = next((r for r in reversed(self.requests) if r.headers is incoming.headers), None)
             what = _name(request) if request else incoming.path
-            click.echo(f"{what} {outcome} {(time.monotonic() - began) * 1000:.0f} ms", err=True)
+            echo(f"{what} {outcome} {(time.monotonic() - began) * 1000:.0f} ms", err=True)
 
     def _name(request: Request) -> str:
         model = request.params.get("modelId") or request.params.get("knowledgeBaseId") or ""
@@ -231,12 +232,12 @@ def _until_stopped() -> Iterator[Callable[[], object]]:
 
 def _introduce(emulator: Emulator) -> None:
     """Print where it listens and what to set, so that the output can be pasted into a shell."""
-    click.echo(f"# Bedrock emulator: {emulator.url}")
+    echo(f"# Bedrock emulator: {emulator.url}")
     for name, value in emulator.environment().items():
-        click.echo(f"export {name}={value}")
+        echo(f"export {name}={value}")
     # The first two would take precedence over the keys; a bearer token is not sent over HTTP.
-    click.echo("unset AWS_PROFILE AWS_SESSION_TOKEN AWS_BEARER_TOKEN_BEDROCK")
-    click.echo("# Ctrl-C ends it")
+    echo("unset AWS_PROFILE AWS_SESSION_TOKEN AWS_BEARER_TOKEN_BEDROCK")
+    echo("# Ctrl-C ends it")
 
 
 def _sum_up(emulator: Emulator) -> None:
@@ -244,11 +245,11 @@ def _sum_up(emulator: Emulator) -> None:
     ends = {name: counts.pop(name, 0) for name in ("throttled", "failed", "refused")}
     answered = ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "none"
     others = ", ".join(f"{count} {name}" for name, count in ends.items())
-    click.echo(f"requests: {answered}; {others}", err=True)
+    echo(f"requests: {answered}; {others}", err=True)
     for problem in emulator.problems[:_PROBLEMS]:
-        click.echo(f"  {problem}", err=True)
+        echo(f"  {problem}", err=True)
     if len(emulator.problems) > _PROBLEMS:
-        click.echo(f"  and {len(emulator.problems) - _PROBLEMS} more", err=True)
+        echo(f"  and {len(emulator.problems) - _PROBLEMS} more", err=True)
 
 
 COMMANDS: tuple[click.Command, ...] = (bedrock_emulator,)

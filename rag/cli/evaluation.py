@@ -26,6 +26,7 @@ from rag.cli.options import (
     settings_of,
     with_options,
 )
+from rag.cli.terminal import echo, json_text
 from rag.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def evaluate(as_json: bool, output: Path | None, worst: int, **options: Any) -> 
     if output is not None:
         with replacing(output) as sink:
             for scored in result.questions:
-                sink.write(json.dumps(scored.to_dict(), ensure_ascii=False) + "\n")
+                sink.write(json_text(scored.to_dict()) + "\n")
     if as_json:
         low = [scored.to_dict() for scored in result.worst(worst)]
         rest = {} if comparison is None else {"comparison": comparison.to_dict()}
@@ -162,7 +163,7 @@ def _show_worst(result: Evaluation, count: int, options: dict[str, Any]) -> None
     if lost:
         say("\nwhere they are lost:")
         for scored in lost:
-            click.echo("  " + shlex.join(_explaining(result, scored, options)))  # to copy: not wrapped
+            echo("  " + shlex.join(_explaining(result, scored, options)))  # to copy: not wrapped
 
 
 def _explaining(result: Evaluation, scored: Any, options: dict[str, Any]) -> list[str]:

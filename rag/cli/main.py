@@ -10,6 +10,7 @@ import click
 
 from rag import __version__
 from rag.cli import build, chat, cost, emulator, evaluation, maintenance, questions
+from rag.cli.terminal import echo
 from rag.core.errors import RagError
 
 
@@ -77,7 +78,7 @@ def main() -> None:
         code = cli.main(prog_name="rag", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message())
+        click.echo(error.format_message())  # our own help
         sys.exit(2)
     except click.ClickException as error:
         context = error.ctx if isinstance(error, click.UsageError) else None
@@ -95,7 +96,7 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    click.echo("rag: " + " ".join(message.split()), err=True)
+    echo("rag: " + " ".join(message.split()), err=True)
     sys.exit(code)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import click
 
+from rag.cli.terminal import json_text
 from rag.core.errors import RagError, SourceError
 
 #: Exit code of a build that has left files out.
@@ -53,7 +53,7 @@ def with_options(command: Command, options: list[Any]) -> Command:
 
 def print_json(value: Any) -> None:
     """Print a result for `--json`."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    click.echo(json_text(value, indent=2))
 
 
 def settings_of(

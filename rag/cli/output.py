@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from rich.progress import (
 from rich.text import Text
 
 from rag.building.report import BuildPlan, BuildReport
+from rag.cli.terminal import drawn, on_one_line
 from rag.core.answers import Answer
 from rag.core.files import Quarantined
 from rag.core.format import dollars, shortened
@@ -34,19 +34,15 @@ if TYPE_CHECKING:
     from rag.index.storage.verify import Verification
     from rag.retrieval.explain import Explanation
 
-#: Control characters but tab and line feed (Unicode's class Cc): a terminal obeys them, and a document that
-#: holds them could move the cursor, rename the window, or write to the clipboard.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-
 
 class _SafeConsole(Console):
     """A console on which no text of a document is obeyed by the terminal."""
 
     def print(self, *objects: Any, **options: Any) -> None:
-        """Print texts with each control character drawn as U+FFFD."""
+        """Print texts with each character drawn as U+FFFD that the terminal would obey."""
         for each in objects:
             if isinstance(each, Text):
-                each.plain = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", each.plain)
+                each.plain = drawn(each.plain)
         super().print(*objects, **options)
 
 
@@ -69,6 +65,11 @@ def say_piece(text: str) -> None:
 def warn(text: str) -> None:
     """Print a line to standard error."""
     _ERR.print(Text(text, style="yellow"), soft_wrap=True)
+
+
+def _line(text: str, style: str = "") -> None:
+    """Print a text on one line, whatever file name or message is in it."""
+    say(on_one_line(text), style)
 
 
 @contextmanager
@@ -107,7 +108,7 @@ def watch_steps() -> Iterator[Any]:
         task = bars.add_task("", total=None)
 
         def step(what: str, done: float, of: int) -> None:
-            bars.update(task, description=what, completed=round(done), total=of)
+            bars.update(task, description=on_one_line(what), completed=round(done), total=of)
 
         yield step
 
@@ -115,7 +116,7 @@ def watch_steps() -> Iterator[Any]:
 def show_table(table: Table) -> None:
     """Print a table; lines are not truncated, and only the terminal wraps them."""
     say(table.caption)
-    lines = [table.head, *table.rows]
+    lines = [[on_one_line(cell) for cell in row] for row in (table.head, *table.rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for number, line in enumerate(lines):
         cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
@@ -130,24 +131,26 @@ def show_report(report: BuildReport) -> None:
         f"{getattr(report, name)} {name}"
         for name in ("added", "changed", "removed", "renamed", "unchanged") if getattr(report, name)
     ]  # fmt: skip
-    say(f"{report.index}: version {report.version}, {report.files} files, {report.chunks} chunks")
-    say(f"  files: {', '.join(changes)}; {report.embedded} texts embedded")
+    _line(f"{report.index}: version {report.version}, {report.files} files, {report.chunks} chunks")
+    _line(f"  files: {', '.join(changes)}; {report.embedded} texts embedded")
     times = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in report.seconds.items())
-    say(f"  time: {times}")
+    _line(f"  time: {times}")
 
 
 def show_plan(plan: BuildPlan) -> None:
     """Print what a build would do."""
-    say(f"{plan.source} -> {plan.index}{' (rebuilt)' if plan.rebuild else ''}")
-    say(
+    _line(f"{plan.source} -> {plan.index}{' (rebuilt)' if plan.rebuild else ''}")
+    _line(
         f"  files: {plan.added} added, {plan.changed} changed, {plan.removed} removed, "
         f"{plan.renamed} renamed, {plan.unchanged} unchanged"
     )
-    say(
+    _line(
         f"  to embed: {plan.chunks} chunks ({plan.texts} texts with headings), about "
         f"{plan.tokens} tokens, with {plan.embedder}"
     )
-    say(f"  cost: {cost_of(plan.cost_usd)}; time: about {plan.minutes:.1f} minutes")
+    _line(f"  cost: {cost_of(plan.cost_usd)}; time: about {plan.minutes:.1f} minutes")
+    if plan.parsers:
+        _line(f"  parsers: {plan.parsers}")
 
 
 def cost_of(usd: float | None) -> str:
@@ -160,7 +163,7 @@ def show_warnings(notes: Sequence[str], quarantined: Sequence[Quarantined]) -> N
     lines = [f"note: {note}" for note in notes]
     lines += [f"quarantined: {q.source} {q.reason}; {q.advice}" for q in quarantined]
     for line in lines[:_MOST_WARNINGS]:
-        _ERR.print(Text(line, style="yellow"), soft_wrap=True)
+        _ERR.print(Text(on_one_line(line), style="yellow"), soft_wrap=True)
     if len(lines) > _MOST_WARNINGS:
         more = len(lines) - _MOST_WARNINGS
         _ERR.print(Text(f"… and {more} more: see `rag quarantine INDEX`, or --json", style="yellow"))
@@ -170,27 +173,27 @@ def show_hits(hits: Any) -> None:
     """Print hits, best first, and the plan of the search."""
     for rank, hit in enumerate(hits, 1):
         _show_hit(f"{rank:>2}", hit, most=400)
-    say(str(hits.plan), style="dim")
+    _line(str(hits.plan), style="dim")
 
 
 def show_context(context: Context) -> None:
     """Print the passages of a context."""
     for number, hit in enumerate(context.hits, 1):
         _show_hit(f"{number:>2}", hit, most=None)
-    say("; ".join(filter(None, (context.size, context.fates))), "dim")
+    _line("; ".join(filter(None, (context.size, context.fates))), "dim")
 
 
 def show_explanation(explanation: Explanation) -> None:
     """Print where a passage was lost."""
-    say(f"{explanation.stage}: {explanation.said}", "" if explanation.stage == "kept" else "bold yellow")
+    _line(f"{explanation.stage}: {explanation.said}", "" if explanation.stage == "kept" else "bold yellow")
     if explanation.ranks:
         ranks = ", ".join(f"{name} {rank or '-'}" for name, rank in explanation.ranks.items())
-        say(f"  ranks: {ranks}, of {explanation.matched} chunks that match")
+        _line(f"  ranks: {ranks}, of {explanation.matched} chunks that match")
     for advice in explanation.advice:
         done = "kept" if advice.startswith("--budget") else "retrieved"
-        say(f"  it would have been {done} by: {advice}" if advice.startswith("-") else f"  try: {advice}")
+        _line(f"  it would have been {done} by: {advice}" if advice.startswith("-") else f"  try: {advice}")
     for hit in explanation.chunks[:3]:
-        say(f"  {hit.place}: {shortened(hit.text, 100)}", "dim")
+        _line(f"  {hit.place}: {shortened(hit.text, 100)}", "dim")
 
 
 def show_answer(answer: Answer) -> None:
@@ -200,32 +203,32 @@ def show_answer(answer: Answer) -> None:
     for citation in answer.citations:
         wrong = citation.verdict
         mark = (f"[{citation.number}?]", "bold yellow") if wrong else (f"[{citation.number}]", "bold cyan")
-        place = citation.place if citation.verified else ""
+        place = on_one_line(citation.place) if citation.verified else ""
         head = Text.assemble(mark, " ", (place, "cyan"), "  " if place and wrong else "", (wrong, "yellow"))
         _OUT.print(head, soft_wrap=True)
         say(textwrap.indent(_wrapped(f'"{shortened(citation.text, 400)}"'), "    "))
     for line in answer.support_lines:
-        say(line, "dim" if answer.supported == 1 else "yellow")
+        _line(line, "dim" if answer.supported == 1 else "yellow")
     times = ", ".join(f"{step.name} {1000 * step.seconds:.0f} ms" for step in answer.trace)
-    say(f"{answer.generator}; prompt {answer.prompt}; {answer.spent}", "dim")
-    say(f"context: {answer.context.size}; {times}", "dim")
+    _line(f"{answer.generator}; prompt {answer.prompt}; {answer.spent}", "dim")
+    _line(f"context: {answer.context.size}; {times}", "dim")
     show_warnings(answer.remarks, [])
 
 
 def show_info(info: dict[str, Any]) -> None:
     """Print what an index holds."""
-    say(f"{info['path']}: version {info['version']} of {info['created']}, built from {info['root']}")
-    say(
+    _line(f"{info['path']}: version {info['version']} of {info['created']}, built from {info['root']}")
+    _line(
         f"  {info['files']} files, {info['chunks']} chunks, {info['segments']} segments, "
         f"{info['bytes'] / 1e6:.1f} MB"
     )
-    say(f"  embedder: {info['embedder']['fingerprint']} ({info['embedder']['dimensions']} dimensions)")
-    say(f"  chunker: {info['chunker']}")
-    say(f"  weight of BM25 beside cosines: {info['lexical_balance']:g}, measured on these texts")
+    _line(f"  embedder: {info['embedder']['fingerprint']} ({info['embedder']['dimensions']} dimensions)")
+    _line(f"  chunker: {info['chunker']}")
+    _line(f"  weight of BM25 beside cosines: {info['lexical_balance']:g}, measured on these texts")
     fields = ", ".join(f"{name} ({kind})" for name, kind in sorted(info["schema"].items()))
-    say(f"  fields to filter by: {fields or 'none but source, page_start, page_end, section'}")
+    _line(f"  fields to filter by: {fields or 'none but source, page_start, page_end, section'}")
     if info["quarantined"]:
-        say(
+        _line(
             f"  quarantined: {_files(len(info['quarantined']))}: see `rag quarantine {info['path']}`",
             "yellow",
         )
@@ -233,11 +236,13 @@ def show_info(info: dict[str, Any]) -> None:
 
 def show_quarantined(index: str, quarantined: Sequence[Quarantined]) -> None:
     """Print the files that are not in an index, grouped by what to do about them."""
-    say(f"{index}: {_files(len(quarantined))} in quarantine")
+    _line(f"{index}: {_files(len(quarantined))} in quarantine")
     for advice, items in _by_advice(quarantined):
-        say(f"\n{advice}:", "bold")
+        say()
+        _line(f"{advice}:", "bold")
         for item in items:
-            _OUT.print(Text(f"  {item.source} {item.reason}", style="yellow"), soft_wrap=True)
+            name = on_one_line(f"  {item.source} {item.reason}")
+            _OUT.print(Text(name, style="yellow"), soft_wrap=True)
 
 
 def _by_advice(quarantined: Sequence[Quarantined]) -> Iterator[tuple[str, list[Quarantined]]]:
@@ -255,16 +260,16 @@ def show_verification(index: str, result: Verification) -> None:
     """Print the result of checking an index."""
     size = f"{result.files} files, {result.bytes / 1e6:.1f} MB, {result.chunks} chunks"
     state = "sound" if result.sound else f"{len(result.problems)} problems"
-    say(f"{index}: version {result.version}, {size}: {state}", "" if result.sound else "bold yellow")
+    _line(f"{index}: version {result.version}, {size}: {state}", "" if result.sound else "bold yellow")
     for problem in result.problems[:_MOST_WARNINGS]:
-        say(f"  {problem}", "yellow")
+        _line(f"  {problem}", "yellow")
     if len(result.problems) > _MOST_WARNINGS:
-        say(f"  … and {len(result.problems) - _MOST_WARNINGS} more: see --json", "yellow")
+        _line(f"  … and {len(result.problems) - _MOST_WARNINGS} more: see --json", "yellow")
     if result.advice:
-        say(f"  {result.advice}")
+        _line(f"  {result.advice}")
     if result.orphans:
         count = len(result.orphans)
-        say(f"  {count} files belong to no version: harmless; the next build deletes them", "dim")
+        _line(f"  {count} files belong to no version: harmless; the next build deletes them", "dim")
 
 
 def show_versions(versions: Sequence[Version]) -> None:
@@ -272,9 +277,9 @@ def show_versions(versions: Sequence[Version]) -> None:
     for version in versions:
         mark = "*" if version.current else " "
         if version.error:
-            say(f"{mark} {version.number:>4}  {version.error}", "yellow")
+            _line(f"{mark} {version.number:>4}  {version.error}", "yellow")
             continue
-        say(
+        _line(
             f"{mark} {version.number:>4}  {version.created}  {version.files:>6} files  "
             f"{version.chunks:>8} chunks  {version.segments:>3} segments  {version.why}"
         )
@@ -283,27 +288,27 @@ def show_versions(versions: Sequence[Version]) -> None:
 def show_diff(difference: Diff) -> None:
     """Print the differences between two versions."""
     chunks = f"{difference.chunks_added} chunks added, {difference.chunks_removed} removed"
-    say(f"version {difference.old} -> {difference.new}: {chunks}")
+    _line(f"version {difference.old} -> {difference.new}: {chunks}")
     for mark, names in (
         ("+", difference.added), ("-", difference.removed), ("~", difference.changed),
     ):  # fmt: skip
         for name in names:
-            say(f"  {mark} {name}")
+            _line(f"  {mark} {name}")
     for name in difference.metadata:
-        say(f"  ~ {name} (metadata only)")
+        _line(f"  ~ {name} (metadata only)")
     for name, (old, new) in difference.fields.items():
-        say(f"  field {name}: {old or 'none'} -> {new or 'none'}")
+        _line(f"  field {name}: {old or 'none'} -> {new or 'none'}")
 
 
 def show_cache(cache: CacheInfo) -> None:
     """Print what an embedding cache holds."""
-    say(f"{cache.path}: {cache.bytes / 1e6:.1f} MB, {cache.vectors} vectors")
+    _line(f"{cache.path}: {cache.bytes / 1e6:.1f} MB, {cache.vectors} vectors")
     for name, (count, size) in sorted(cache.models.items()):
-        say(f"  {name}: {count} vectors, {size / 1e6:.1f} MB")
+        _line(f"  {name}: {count} vectors, {size / 1e6:.1f} MB")
 
 
 def _show_hit(mark: str, hit: Hit, most: int | None) -> None:
-    score = Text.assemble((mark, "bold cyan"), f"  {hit.score:7.3f}  ", (hit.place, "cyan"))
+    score = Text.assemble((mark, "bold cyan"), f"  {hit.score:7.3f}  ", (on_one_line(hit.place), "cyan"))
     _OUT.print(score, soft_wrap=True)
     text = hit.text if most is None else shortened(hit.text, most)
     say(textwrap.indent(_wrapped(text), "    "))

@@ -23,6 +23,7 @@ from rag.cli.options import (
     replacing,
     with_options,
 )
+from rag.cli.terminal import json_text
 from rag.core.errors import RagError, SourceError, UsageError
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ def _open(
         with replacing(output) as sink:
             for item, where in items:
                 result = run(item["question"], {**query, "where": where})
-                sink.write(json.dumps({"id": item["id"], **row(result)}, ensure_ascii=False) + "\n")
+                sink.write(json_text({"id": item["id"], **row(result)}) + "\n")
         return 0
 
     return pipe, options["as_json"], answer_all

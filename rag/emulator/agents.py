@@ -66,6 +66,13 @@ def rerank(emulator: object, request: Request) -> Reply:
         raise _invalid(f"The model {model} is not a reranker.")
     query = params["queries"][0]["textQuery"].get("text", "")
     texts = [_text(source["inlineDocumentSource"]) for source in params["sources"]]
+    for place, source in enumerate(
+        params["sources"]
+    ):  # RerankDocument: its type names the member that is set
+        inline = source["inlineDocumentSource"]
+        member = "jsonDocument" if inline["type"] == "JSON" else "textDocument"
+        if member not in inline:
+            raise _invalid(f"sources[{place}].inlineDocumentSource: type {inline['type']} needs {member}.")
     if not query.strip() or not all(text.strip() for text in texts):
         raise _invalid("The query and every source must hold text.")
     scores = relevance(query, texts)

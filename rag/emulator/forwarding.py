@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rag.bedrock.runtime.client import region_name
 from rag.core.errors import ConfigError
 from rag.emulator.recording import (
     BEDROCK_HEADERS,
@@ -83,7 +84,7 @@ class Proxy:
 
         self._session = botocore.session.get_session()
         try:
-            self._region = region or self._session.get_config_variable("region")
+            self._region = region_name(region) or self._session.get_config_variable("region")
             self._token = ScopedEnvTokenProvider(self._session).load_token(signing_name=SIGNING_NAME)
             self._credentials: Any = None if self._token else self._session.get_credentials()
         except BotoCoreError as error:

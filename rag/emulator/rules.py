@@ -1,20 +1,28 @@
 """Rules of Converse requests that Bedrock enforces and its service model does not state.
 
 Sources: Amazon Bedrock User Guide, "Prompt caching" (cache points), "Use the Converse API" (roles, tools)
-and "Get validated JSON results" (schemas); Anthropic's "Search results" (citations for all or none). The
-messages follow Bedrock's wording where it is known.
+and "Get validated JSON results" (schemas); Anthropic's "Search results" (citations for all or none). Rules
+from the texts of botocore 1.44.5's service model say of which shape. The messages follow Bedrock's wording
+where it is known. Rules of blocks are in `rag.emulator.block_rules`, those of Claude alone in
+`rag.emulator.claude_rules`. No limit of the number of tools is documented, but of strict ones.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from rag.emulator import block_rules, claude_rules
 from rag.emulator.caching import prompt_blocks
+from rag.usage import model_ids
 
 MAX_CACHE_POINTS = 4
+#: OutputConfig of botocore's model, in its text.
+EFFORTS = ("low", "medium", "high", "xhigh", "max")
+_POINTER = re.compile(r"(?:/(?:[^~/]|~[01])*)+")
 #: Keywords of JSON Schema that structured output does not support.
 UNSUPPORTED_KEYWORDS = (
     "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength",
@@ -22,40 +30,72 @@ UNSUPPORTED_KEYWORDS = (
 )  # fmt: skip
 
 
+def of_operation(operation: str, params: Mapping[str, Any]) -> Iterator[str]:
+    """Yield one line per rule that a request of an operation breaks."""
+    for prompt in _prompts(operation, params):
+        yield from broken(prompt)
+    if operation.startswith("InvokeModel"):
+        yield from _model_id(str(params["modelId"]))
+
+
+def _prompts(operation: str, params: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the request that the rules are about: that of Converse, or the one whose tokens are counted."""
+    if operation in ("Converse", "ConverseStream"):
+        yield params
+    elif operation == "CountTokens" and "converse" in params["input"]:
+        yield {**params["input"]["converse"], "modelId": params["modelId"]}
+
+
 def broken(params: Mapping[str, Any]) -> Iterator[str]:
     """Yield one line per rule that a request breaks; the request fits the service model."""
     messages = params.get("messages", [])
+    yield from _model_id(str(params.get("modelId", "")))
     if not messages and ":prompt/" not in str(params.get("modelId", "")):
         yield "messages: at least one message is required"
     yield from _roles(messages)
-    yield from _blank_texts(params)
+    yield from block_rules.broken(messages, params.get("system", ()))
     yield from _tools(params, messages)
     yield from _cache_points(params)
     yield from _citations(params)
     yield from _schema(params)
+    yield from _options(params)
+    if "anthropic." in str(params.get("modelId", "")):
+        yield from claude_rules.broken(params)
+
+
+def _model_id(model: str) -> Iterator[str]:
+    # "Supported foundation models": an ARN, or provider.name with or without a profile's prefix.
+    if not model.startswith("arn:") and "." not in model_ids.split(model)[1]:
+        yield "modelId: The provided model identifier is invalid."
+
+
+def _options(params: Mapping[str, Any]) -> Iterator[str]:
+    model = str(params.get("modelId", ""))
+    if ":prompt/" in model:  # API reference of Converse, modelId
+        for name in ("additionalModelRequestFields", "inferenceConfig", "system", "toolConfig"):
+            if name in params:
+                yield f"{name}: must not be set with a prompt of Prompt management"
+    for path in params.get("additionalModelResponseFieldPaths", ()):  # ConverseRequest: RFC 6901
+        if not _POINTER.fullmatch(path):
+            yield f"additionalModelResponseFieldPaths: {path!r} is not a JSON Pointer"
+    guardrail = params.get("guardrailConfig")
+    if guardrail is not None:  # User Guide, "Include a guardrail with the Converse API"
+        for name in ("guardrailIdentifier", "guardrailVersion"):
+            if not guardrail.get(name):
+                yield f"guardrailConfig.{name}: both guardrailIdentifier and guardrailVersion are required"
+    effort = params.get("outputConfig", {}).get("effort")
+    if effort is not None and effort not in EFFORTS:  # OutputConfig
+        yield f"outputConfig.effort: {effort!r} is not one of {', '.join(EFFORTS)}"
 
 
 def _roles(messages: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    # A system message changes the tools in mid-conversation (ToolAdditionBlock); it is no turn.
+    messages = [message for message in messages if message["role"] != "system"]
     if messages and messages[0]["role"] != "user":
         yield "messages[0].role: a conversation must start with a user message"
     for number, (before, message) in enumerate(pairwise(messages), 1):
         if before["role"] == message["role"]:
             yield f"messages[{number}].role: a conversation must alternate between user and assistant roles"
-
-
-def _blank_texts(params: Mapping[str, Any]) -> Iterator[str]:
-    for place, blocks in _places(params):
-        for number, block in enumerate(blocks):
-            if isinstance(block.get("text"), str) and not block["text"].strip():
-                yield f"The text field in the ContentBlock object at {place}[{number}] is blank"
-
-
-def _places(params: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[Mapping[str, Any]]]]:
-    yield "system", params.get("system", ())
-    for number, message in enumerate(params.get("messages", ())):
-        yield f"messages[{number}].content", message["content"]
-        if not message["content"]:
-            yield f"messages[{number}].content", [{"text": ""}]
 
 
 def _tools(params: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -67,16 +107,25 @@ def _tools(params: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]) -> 
         yield f"toolConfig.toolChoice.tool.name: {chosen!r} is not among the tools {', '.join(names)}"
     if len(set(names)) < len(names):
         yield "toolConfig.tools: two tools have the same name"
-    thinking = params.get("additionalModelRequestFields") or {}
-    thinks = isinstance(thinking, Mapping) and (thinking.get("thinking") or {}).get("type") == "enabled"
-    if thinks and ("any" in choice or "tool" in choice):
-        yield "toolConfig.toolChoice: Thinking may not be enabled when tool_choice forces tool use"
-    used = False
+    if "tools" in config and all("cachePoint" in tool for tool in config["tools"]):
+        yield "toolConfig.tools: at least one tool is required beside a cachePoint"
+    for number, tool in enumerate(config.get("tools", ())):
+        schema = tool.get("toolSpec", {}).get("inputSchema", {}).get("json", {"type": "object"})
+        if not isinstance(schema, Mapping) or schema.get("type") != "object":
+            yield (
+                f"The value at toolConfig.tools.{number}.toolSpec.inputSchema.json.type must be one of the "
+                "following: object."
+            )
+    used, seen = False, set[str]()
     open_calls: set[str] = set()
     for number, message in enumerate(messages):
         calls = {block["toolUse"]["toolUseId"] for block in message["content"] if "toolUse" in block}
         results = {block["toolResult"]["toolUseId"] for block in message["content"] if "toolResult" in block}
         used = used or bool(calls or results)
+        asked = [block["toolUse"]["toolUseId"] for block in message["content"] if "toolUse" in block]
+        if len(set(asked)) < len(asked) or seen & calls:
+            yield f"messages[{number}].content: toolUse ids must be unique"
+        seen |= calls
         for missing in sorted(open_calls - results):
             yield f"Expected toolResult blocks at messages[{number}].content for the following Ids: {missing}"
         for unknown in sorted(results - open_calls):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from rag.emulator import agents, conversing, embedding, jobs, routing, rules, signing, validating
+from rag.emulator import agents, conversing, embedding, jobs, profiles, routing, rules, signing, validating
 from rag.emulator.behaviour import Behaviour, Chance, Cut, Failure, Hang, Moment, Quotas, paced
 from rag.emulator.caching import PromptCache
 from rag.emulator.connection import Incoming, Listener
@@ -50,6 +50,8 @@ class Emulator:
     recorder : Recorder, optional
     job_s : float
         Seconds that a batch job is in progress.
+    inference_profiles : mapping of str to str, optional
+        Ids or ARNs of application inference profiles, to the ids of their models.
 
     Attributes
     ----------
@@ -82,11 +84,13 @@ class Emulator:
         knowledge_bases: Mapping[str, str | Path] | None = None,
         recorder: Recorder | None = None,
         job_s: float = 0.0,
+        inference_profiles: Mapping[str, str] | None = None,
     ) -> None:
         self.behaviour = behaviour or Behaviour()
         self.check_signatures, self.secrets = check_signatures, secrets
         self.s3_endpoint, self.knowledge_bases = s3_endpoint, dict(knowledge_bases or {})
         self.recorder, self.job_s = recorder, job_s
+        self.inference_profiles = dict(inference_profiles or {})
         self.requests: list[Request] = []
         self.problems: list[str] = []
         self.counts: Counter[str] = Counter()
@@ -191,8 +195,8 @@ class Emulator:
             route = routing.find(incoming.method, path)
             service, operation = route.service, route.operation
             params, wrong = validating.read(route, path, query, incoming.headers, incoming.body)
-            if not wrong and operation in ("Converse", "ConverseStream"):
-                wrong = list(rules.broken(params))
+            if not wrong:
+                wrong = list(rules.of_operation(operation, params))
             if wrong:
                 refusal = validating.refusal(wrong)
         except Refusal as refused:
@@ -278,6 +282,7 @@ OPERATIONS: Mapping[str, Callable[[Emulator, Request], Reply]] = {
     "ConverseStream": conversing.converse_stream,
     "CountTokens": conversing.count_tokens,
     "CreateModelInvocationJob": jobs.create,
+    "GetInferenceProfile": profiles.get,
     "GetModelInvocationJob": jobs.get,
     "InvokeModel": embedding.invoke_model,
     "ListModelInvocationJobs": jobs.list_jobs,

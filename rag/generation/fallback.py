@@ -13,12 +13,13 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
-from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from pydantic import ConfigDict, Field, PrivateAttr
 
-from rag.core.errors import GenerationError, RagError
+from rag.core.errors import ConfigError, GenerationError, RagError
 from rag.generation.circuit_breaker import Breaker, Circuit
 from rag.generation.models import context_form, model_of, priced_as, unbound
+from rag.usage.collector import note
 from rag.usage.model_calls import METADATA, ModelFacts
 
 T = TypeVar("T")
@@ -36,6 +37,17 @@ _NO_CALLBACKS: RunnableConfig = {"callbacks": []}
 @runtime_checkable
 class _TakesTools(Protocol):
     def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Runnable[Any, Any]: ...
+
+
+@runtime_checkable
+class _TakesSchemas(Protocol):
+    def with_structured_output(self, schema: Any, **kwargs: Any) -> Runnable[Any, Any]: ...
+
+
+class _Structured(RunnableLambda[Any, Any]):
+    """Calls chat models, which report their calls, so budgets count them."""
+
+    reports_calls = True
 
 
 class Fallback(BaseChatModel):
@@ -123,6 +135,37 @@ class Fallback(BaseChatModel):
             except NotImplementedError as error:
                 raise refused from error
         return self.model_copy(update={"models": bound}).bind()
+
+    def with_structured_output(self, schema: Any, **options: Any) -> Runnable[Any, Any]:
+        """Return a runnable that returns a validated object, of the first model that gives one.
+
+        Each model is asked in its own way, with these options (`rag.ClaudeBedrock.with_structured_output`,
+        or that of another library's model). A reply that stays invalid counts as a failure that the next
+        model may not have, and not against the model's health.
+
+        Raises
+        ------
+        ConfigError
+            One of the models supports no structured output.
+        """
+        asked = []
+        for model in self.models:
+            if not isinstance(model, _TakesSchemas):
+                raise ConfigError(_no_schemas(model))
+            try:
+                asked.append(model.with_structured_output(schema, **options))
+            except NotImplementedError as error:
+                raise ConfigError(_no_schemas(model)) from error
+        forms = dict(zip(map(id, self.models), asked, strict=True))
+
+        def run(messages: Any, config: RunnableConfig) -> Any:
+            result, turn = self._first(lambda model: _validated(forms[id(model)], messages, config))
+            turn.leave(well=True)
+            for line in turn.notes(_name(turn.model)):
+                note(line)
+            return result
+
+        return _Structured(run, name="structured fallback")
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params: dict[str, Any] = {**super()._get_ls_params(stop=stop, **kwargs)}
@@ -217,9 +260,13 @@ class _Turn:
         """Return the metadata that name an answer's model; `pieces` may come from another Fallback."""
         inner = next((p.response_metadata for p in pieces if "model_id" in p.response_metadata), {})
         name = str(inner.get("model_name") or _name(self.model))
-        notes = [f"{name} answered, as {other} failed: {reason}" for other, reason in self.failed]
+        notes = self.notes(name)
         names = {"model_name": name, "model_id": inner.get("model_id") or priced_as(self.model) or name}
         return {**names, "notes": notes} if notes else names
+
+    def notes(self, name: str) -> list[str]:
+        """Return why the models before failed, where the one of this name answered."""
+        return [f"{name} answered, as {other} failed: {reason}" for other, reason in self.failed]
 
     def cut(self, error: Exception) -> NoReturn:
         """Raise the failure that cut an answer."""
@@ -234,6 +281,18 @@ class _Turn:
             "ask again",
             started=True,
         ) from error
+
+
+def _validated(structured: Runnable[Any, Any], messages: Any, config: RunnableConfig) -> Any:
+    try:
+        return structured.invoke(messages, config)
+    except pydantic.ValidationError as error:  # of another library's parser: the reply's fault
+        line = f"the reply does not fit the schema: {' '.join(str(error).split())[:300]}"
+        raise GenerationError(line, strike=False) from error
+
+
+def _no_schemas(model: Any) -> str:
+    return f"{_name(model)} supports neither tools nor structured output: remove it from the fallback"
 
 
 def _is_failure(error: BaseException) -> bool:

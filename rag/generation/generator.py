@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models.llms import BaseLLM
 from langchain_core.messages import AIMessageChunk, BaseMessage
 
 from rag.core.calls import Usage
@@ -30,11 +31,12 @@ def _streams_asynchronously(model: Any) -> bool:
 
 
 def _reports_calls(runnable: Any) -> bool:
-    """Tell whether a chat model is somewhere inside, so that its calls are reported (`model_calls`)."""
+    """Tell whether a model is somewhere inside, so that its calls are reported (`model_calls`)."""
     if isinstance(runnable, ReportsCalls):
         return runnable.reports_calls
-    if isinstance(runnable, BaseChatModel):
-        return type(runnable).stream is BaseChatModel.stream  # another one may go past the callbacks
+    for kind in (BaseChatModel, BaseLLM):
+        if isinstance(runnable, kind):
+            return type(runnable).stream is kind.stream  # another one may go past the callbacks
     parts = [getattr(runnable, name, None) for name in ("bound", "last", "first", "runnable")]
     return any(_reports_calls(part) for part in [*parts, *(getattr(runnable, "middle", None) or ())] if part)
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from xml.sax.saxutils import quoteattr
 
 from rag.core.errors import ConfigError, near_miss
-from rag.core.lookalikes import INVISIBLE
+from rag.core.lookalikes import INVISIBLE, LATIN, LESS_THAN
 from rag.core.passages import Hit, sections_of, shared_parents
 
 if TYPE_CHECKING:
@@ -37,11 +37,14 @@ _LONGEST_WORDS = 40
 # Bedrock refuses a blank text; left out, it would shift the numbers of those behind it.
 _NO_TEXT = "(no text)"
 # The prompt's tags, and what a model reads as one, inside a document or a question could end it early or
-# forge another: an opening bracket or its full-width forms, behind it white space, invisible characters
-# and full-width letters in any mixture.
+# forge another: an opening bracket, one that looks like it, or its HTML entity, however often escaped; behind
+# it white space, slashes, invisible characters, and letters of any width, accent or alphabet.
 _TAGS = {"document", "documents", "question", "cite", "no_answer"}
-_BRACKET = re.compile("[<＜﹤]")
-_FULL_WIDTH = {"＜": "&#65308;", "﹤": "&#65124;"}
+_BRACKET = re.compile(
+    rf"[{LESS_THAN}]|&(?:amp;)*(?:lt|#0*(?:60|65124|65308)|#x0*(?:3c|fe64|ff1c));?", re.IGNORECASE
+)
+_ENTITIES = {"&": "&amp;", "<": "&lt;", **{bracket: f"&#{ord(bracket)};" for bracket in LESS_THAN[1:]}}
+_ENTITIES_OF_LOOKALIKES = {bracket: _ENTITIES[bracket] for bracket in LESS_THAN[1:]}
 _INVISIBLE = re.compile(f"[{INVISIBLE}]")
 
 
@@ -150,7 +153,7 @@ class Prompt:
         before : str, optional
             What was asked and answered in turns that are no longer sent.
         """
-        name = f" in_full={quoteattr(neutral(in_full), _FULL_WIDTH)}" if in_full else ""
+        name = f" in_full={quoteattr(neutral(in_full), _ENTITIES_OF_LOOKALIKES)}" if in_full else ""
         tagged = f"<question{name}>{neutral(question)}</question>"
         if again:
             tagged = f"Of the documents above these concern the question, too: {_listed(again)}.\n\n{tagged}"
@@ -169,8 +172,8 @@ class Prompt:
 def neutral(text: str) -> str:
     """Return a text in which nothing can be read as one of the prompt's tags.
 
-    White space, invisible characters and full-width forms are seen through; letters of other alphabets
-    that look alike are not.
+    White space, invisible characters, other forms of letters and brackets, and HTML entities are seen
+    through.
 
     Examples
     --------
@@ -187,7 +190,7 @@ def neutral(text: str) -> str:
         return text
     out, at = "", 0
     for cut in cuts:
-        out += text[at:cut].replace("&", "&amp;") + _FULL_WIDTH.get(text[cut], "&lt;")
+        out += text[at:cut].replace("&", "&amp;") + _ENTITIES[text[cut]]
         at = cut + 1
     return out + text[at:].replace("&", "&amp;")
 
@@ -200,7 +203,7 @@ def _opens_tag(text: str, at: int) -> bool:
             name += character
             if len(name) > len("documents"):
                 return False
-        elif name or character not in " /":
+        elif name or character not in " /\\!?":
             break
     return name in _TAGS
 
@@ -212,7 +215,8 @@ def _seen(text: str, at: int) -> Iterator[str]:
         if character.isspace():
             yield " "
         elif not _INVISIBLE.match(character):
-            yield from unicodedata.normalize("NFKC", character).casefold()
+            plain = unicodedata.normalize("NFKD", character).casefold().translate(LATIN)
+            yield from (part for part in plain if not unicodedata.combining(part))
 
 
 def delimited(hits: Sequence[Hit], first: int = 1) -> str:
@@ -220,7 +224,9 @@ def delimited(hits: Sequence[Hit], first: int = 1) -> str:
     parts = ["<documents>"]
     for place, hit in enumerate(hits):
         values = {"index": str(place + first), "source": hit.source, **_attributes(hits, place)}
-        attributes = " ".join(f"{name}={quoteattr(value, _FULL_WIDTH)}" for name, value in values.items())
+        attributes = " ".join(
+            f"{name}={quoteattr(value, _ENTITIES_OF_LOOKALIKES)}" for name, value in values.items()
+        )
         parts += [f"<document {attributes}>", neutral(hit.text), "</document>"]
     return "\n".join([*parts, "</documents>"])
 
@@ -230,11 +236,12 @@ def _search_results(hits: Sequence[Hit]) -> list[dict[str, Any]]:
     results = []
     for number, hit in enumerate(hits):
         values = _attributes(hits, number)
-        title, source = values.pop("title", ""), hit.source.strip() or "unknown"
+        source = hit.source.strip() or "unknown"
+        title = values.pop("title", "") or source
         more = "; ".join(f"{name.replace('_', ' ')}: {value}" for name, value in values.items())
         results.append({
-            "type": "search_result", "source": source,
-            "title": neutral(f"{title or source} ({more})" if more else title or source),
+            "type": "search_result", "source": neutral(source),
+            "title": neutral(f"{title} ({more})" if more else title),
             "content": [{"type": "text", "text": neutral(hit.text) if hit.text.strip() else _NO_TEXT}],
             "citations": {"enabled": True},
         })  # fmt: skip

@@ -17,6 +17,7 @@ from langchain_core.documents import Document
 from rag.core.errors import LoadError
 from rag.core.files import SourceFile
 from rag.core.passages import STRUCTURE
+from rag.loading import confinement
 from rag.loading.base import BuildLoader
 from rag.loading.engines import Engines
 from rag.loading.formats.ocr import Ocr, ocr_of
@@ -112,6 +113,13 @@ class Loader(BuildLoader):
             return path
         return LocalFiles(path, ignore_files=ignore_files, follow_links=follow_links)
 
+    @property
+    def confinement(self) -> str:
+        """What keeps the parsers' processes from the user's files and the network, on this system."""
+        if not self.limits.confined:
+            return "not confined: limits.confined is false, so parsers have your rights"
+        return str(confinement.available())
+
     # ------------------------------------------------------------------ finding
 
     def files(self) -> list[SourceFile]:
@@ -204,7 +212,8 @@ class Loader(BuildLoader):
             the structure (pages, headings) under ``"structure"``.
         """
         idle: SimpleQueue[Worker] = SimpleQueue()
-        workers = [Worker(self.limits) for _ in range(self.workers)]
+        modules = [name.partition(":")[0] for name in self.parsers.values()]
+        workers = [Worker(self.limits, modules) for _ in range(self.workers)]
         for worker in workers:
             idle.put(worker)
         pool = ThreadPoolExecutor(max(self.workers, self.place.parallel))
@@ -239,7 +248,7 @@ class Loader(BuildLoader):
                 form = self._format(file.source, path)
                 options = Options(password=self._password(file.source))
                 if form.plain and file.bytes <= PLAIN_BYTES:
-                    parsed = parse_here(form.parser, path, options, self.limits)
+                    parsed = parse_here(form.parser, path, path.read_bytes(), options, self.limits)
                 else:
                     worker = idle.get()
                     try:

@@ -1,7 +1,8 @@
 """Parsing in a process of its own, under limits: a file may crash, hang or explode there.
 
-The worker is ``python -m rag.loading.sandbox``, spoken to in JSON lines over its standard input and
-output: no pickle, and no demand on the caller's main module.
+The worker is ``python -m rag.loading.sandbox``. A request is a JSON line and the file's bytes on its
+standard input, a reply a JSON line on its standard output: no pickle, no demand on the caller's main
+module, and no need to open a file (see `rag.loading.confinement`).
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from rag.core.errors import LoadError, MissingExtraError
+from rag.loading.confinement import Confinement, confine, environment, readable
 from rag.loading.structure import Options, Parsed, storable
 
 
@@ -37,12 +40,16 @@ class Limits:
         Characters of text that a file may yield.
     max_file_mb : int
         Size of a file, in MiB; larger ones are quarantined unread.
+    confined : bool
+        Whether the process goes without your environment, files, network and other programs. Only
+        parsers of your own can need them.
     """
 
     timeout_s: float = 60.0
     memory_mb: int = 2048
     max_chars: int = 50_000_000
     max_file_mb: int = 100
+    confined: bool = True
 
 
 #: Most bytes of a reply for each character that a file may yield: escapes take up to 12, headings more.
@@ -50,32 +57,44 @@ _MOST_REPLY = 16
 
 
 class Worker:
-    """One worker process, started when first needed and again after it had to be killed."""
+    """One worker process, started when first needed and again after it had to be killed.
 
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+    Parameters
+    ----------
+    limits : Limits
+    modules : sequence of str
+        Modules of the user's parsers, which it must be able to import.
+    """
+
+    def __init__(self, limits: Limits, modules: Sequence[str] = ()) -> None:
+        self._limits, self._modules = limits, modules
         self._process: subprocess.Popen[bytes] | None = None
         self._stopped = False
         self._lock = threading.Lock()
 
     def parse(self, name: str, path: Path, options: Options) -> Parsed:
         """Parse a file with the parser of that name; raise `LoadError` whatever happens to it."""
-        reply = self._ask({"parser": name, "path": str(path), "options": asdict(options)})
+        reply = self._ask({"parser": name, "path": str(path), "options": asdict(options)}, path.read_bytes())
         return Parsed.from_json(reply["parsed"])
 
     def draw(self, path: Path, page: int, password: str | None) -> bytes:
         """Draw a page of a PDF (from 0) as PNG."""
-        reply = self._ask({"draw": page, "path": str(path), "password": password})
+        reply = self._ask({"draw": page, "password": password}, path.read_bytes())
         return base64.b64decode(reply["png"])
 
-    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+    def confinement(self) -> Confinement:
+        """Return what the process cannot do on this system."""
+        return Confinement(**self._ask({"confinement": True})["confinement"])
+
+    def _ask(self, request: dict[str, Any], data: bytes = b"") -> dict[str, Any]:
         with self._lock:
             if self._stopped:
                 raise LoadError("was not read: loading was stopped", "load again")
             process = self._process = self._running()
         assert process.stdin is not None
         try:
-            process.stdin.write(json.dumps(request).encode() + b"\n")
+            process.stdin.write(json.dumps({**request, "bytes": len(data)}).encode() + b"\n")
+            process.stdin.write(data)
             process.stdin.flush()
             reply = self._reply(process)
         except (BrokenPipeError, EOFError):
@@ -84,6 +103,12 @@ class Worker:
                 f"crashed its parser (exit status {code})",
                 "the file may be damaged or need more memory: leave it out, or raise memory_mb "
                 "and build with --retry",
+            ) from None
+        except ValueError:  # a parser that was taken over, or writes to descriptors that are not its own
+            self.close()
+            raise LoadError(
+                "made its parser answer what is no answer",
+                "the file may be hostile: leave it out, or open it and save it again",
             ) from None
         except OverflowError:
             self.close()
@@ -128,13 +153,14 @@ class Worker:
             return self._process
         # The modules that this process can import, in its order, and no more: what lies in the
         # working directory is not to be run because its name is that of a library.
-        command = [sys.executable, "-P", "-m", "rag.loading.sandbox", json.dumps(asdict(self._limits))]
         home = str(Path(__file__).parents[2])  # works also where rag is not installed but imported
         paths = [*(os.path.abspath(path) for path in sys.path), home]  # noqa: PTH100
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
+        confined = self._limits.confined
+        arguments = {"limits": asdict(self._limits), "readable": readable(self._modules) if confined else []}
+        command = [sys.executable, "-P", "-m", "rag.loading.sandbox", json.dumps(arguments)]
         return subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            env=environment, start_new_session=True,
+            env=environment(paths, confined=confined), start_new_session=True,
         )  # fmt: skip
 
     def _reply(self, process: subprocess.Popen[bytes]) -> dict[str, Any]:
@@ -183,12 +209,12 @@ def _within(parsed: Parsed, limits: Limits) -> Parsed:
     return parsed
 
 
-def parse_here(name: str, path: Path, options: Options, limits: Limits) -> Parsed:
-    """Parse in this process; raise `LoadError` for whatever a parser raises."""
+def parse_here(name: str, path: Path, data: bytes, options: Options, limits: Limits) -> Parsed:
+    """Parse a file's bytes in this process; raise `LoadError` for whatever a parser raises."""
     from rag.loading.formats.registry import parse
 
     try:
-        return _within(parse(name, path, path.read_bytes(), options), limits)
+        return _within(parse(name, path, data, options), limits)
     except (LoadError, OSError):
         raise
     except MissingExtraError as error:
@@ -205,27 +231,30 @@ def parse_here(name: str, path: Path, options: Options, limits: Limits) -> Parse
         ) from None
 
 
-def _answer(request: dict[str, Any], limits: Limits) -> dict[str, Any]:
-    path = Path(request["path"])
+def _answer(request: dict[str, Any], data: bytes, limits: Limits, held: Confinement) -> dict[str, Any]:
     try:
+        if "confinement" in request:
+            return {"confinement": asdict(held)}
         if "draw" in request:
             from rag.loading.formats.pdf import draw_page
 
-            png = draw_page(path.read_bytes(), request["draw"], request["password"])
+            png = draw_page(data, request["draw"], request["password"])
             return {"png": base64.b64encode(png).decode()}
         texts = {int(page): text for page, text in request["options"].pop("page_texts").items()}
         options = Options(**request["options"], page_texts=texts)
-        return {"parsed": parse_here(request["parser"], path, options, limits).to_json()}
+        path = Path(request["path"])  # for its name alone
+        return {"parsed": parse_here(request["parser"], path, data, options, limits).to_json()}
     except (LoadError, MissingExtraError) as error:
         return {"error": [error.reason, error.advice]}
     except Exception as error:
         return {"error": [f"cannot be read ({type(error).__name__})", "check that it is there, and sound"]}
 
 
-def _serve(requests: IO[bytes], replies: IO[bytes], limits: Limits) -> None:
-    for line in requests:
+def _serve(requests: IO[bytes], replies: IO[bytes], limits: Limits, held: Confinement) -> None:
+    while line := requests.readline():
         _allow_cpu(limits)
-        reply = _answer(json.loads(line), limits)
+        request = json.loads(line)
+        reply = _answer(request, requests.read(request["bytes"]), limits, held)
         replies.write(json.dumps(reply).encode() + b"\n")
         replies.flush()
 
@@ -242,7 +271,8 @@ def _allow_cpu(limits: Limits) -> None:
 
 def main() -> None:
     """Serve requests until standard input ends."""
-    limits = Limits(**json.loads(sys.argv[1]))
+    arguments = json.loads(sys.argv[1])
+    limits = Limits(**arguments["limits"])
     sys.setrecursionlimit(20_000)  # pages nest deeper than Python's usual limit
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a parser prints must not mix with the replies
@@ -253,7 +283,8 @@ def main() -> None:
         if limits.memory_mb:
             size = limits.memory_mb << 20
             resource.setrlimit(resource.RLIMIT_AS, (size, size))
-    _serve(sys.stdin.buffer, replies, limits)
+    held = confine(arguments["readable"]) if limits.confined else Confinement()
+    _serve(sys.stdin.buffer, replies, limits, held)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from rag.core.errors import UsageError, near_miss
 from rag.core.passages import Context, Hit
@@ -85,13 +85,13 @@ def explain(pipe: Any, question: str, expect: str, **options: Any) -> Explanatio
     if not spans:
         return _missing(index, question, expect)
     chunks = tuple(hit for hits, _, _ in spans for hit in hits)
-    where = options.get("where")
+    retriever = pipe.retriever
+    where = index.both(_filter_of(retriever), options.get("where"))
     matched = index.count(where)
     out = Explanation(question, expect, "", "", chunks=chunks, matched=matched)
     ids = [hit.chunk_id for hit in chunks]
-    if where is not None and not index.count(index.check(where) & column("chunk_id").isin(ids)):
-        return _filtered(index, out, index.check(where), ids)
-    retriever = pipe.retriever
+    if where is not None and not index.count(where & column("chunk_id").isin(ids)):
+        return _filtered(index, out, where, ids)
     weight = retriever.lexical_weight if isinstance(retriever, HybridSearch) else 1.0
     ranks = _ranks(index, question, set(ids), where, weight)
     context = pipe.context(question, **options)
@@ -111,6 +111,20 @@ def explain(pipe: Any, question: str, expect: str, **options: Any) -> Explanatio
         said = f"it was not among what the retriever {type(retriever).__name__} returned"
         return replace(out, stage="retriever", said=said, advice=("a larger [retriever] k",))
     return _trimmed(pipe, out, options, context, spans)
+
+
+@runtime_checkable
+class _SearchesStore(Protocol):
+    """LangChain's VectorStoreRetriever, whose import takes longer than a search."""
+
+    search_kwargs: dict[str, Any]
+
+
+def _filter_of(retriever: Any) -> Any:
+    """Return the filter that a retriever adds to every question's."""
+    if isinstance(retriever, _SearchesStore):
+        return retriever.search_kwargs.get("filter", retriever.search_kwargs.get("where"))
+    return retriever.where if isinstance(retriever, HybridSearch) else None
 
 
 _Found = tuple[list[Hit], int, int]  # the chunks, and the passage's offsets

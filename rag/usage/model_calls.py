@@ -1,9 +1,9 @@
-"""Chat models' calls as LangChain's callbacks report them, each paid for by the question under way.
+"""Models' calls as LangChain's callbacks report them, each paid for by the question under way.
 
-This sees every chat model, ours or another's, at any depth of a chain: those that rephrase a question,
-repair a structured reply, or stand in for another one. Before a call the budget is asked; afterwards the
-reply's usage is recorded. A call that ends early was billed all the same: what is not known of it is
-estimated, high rather than low.
+This sees every chat model and text model, ours or another's, at any depth of a chain: those that rephrase
+a question, repair a structured reply, or stand in for another one. Before a call the budget is asked;
+afterwards the reply's usage is recorded. A call that ends early was billed all the same: what is not known
+of it is estimated, high rather than low.
 """
 
 from __future__ import annotations
@@ -59,12 +59,12 @@ class _Run:
     call: PaidCall
     model: str | None
     input_tokens: int | None
-    messages: Sequence[BaseMessage]
+    prompt: Sequence[str]
     text: list[str] = field(default_factory=list)
 
 
 class ModelCalls(BaseCallbackHandler):
-    """Reports the calls of chat models to a collector."""
+    """Reports the calls of models to a collector."""
 
     raise_error = True  # a call that the budget refuses must not be made
     run_inline = True
@@ -83,8 +83,30 @@ class ModelCalls(BaseCallbackHandler):
         metadata: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Ask the budget."""
-        metadata, params = metadata or {}, kwargs.get("invocation_params") or {}
+        """Ask the budget before a chat model's call."""
+        texts = [text for message in messages[0] for text in texts_of(message.content)]
+        self._begin(serialized, texts, run_id, metadata or {}, kwargs.get("invocation_params") or {})
+
+    def on_llm_start(
+        self,
+        serialized: dict[str, Any],
+        prompts: list[str],
+        *,
+        run_id: UUID,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Ask the budget before a text model's call."""
+        self._begin(serialized, prompts, run_id, metadata or {}, kwargs.get("invocation_params") or {})
+
+    def _begin(
+        self,
+        serialized: Any,
+        prompt: Sequence[str],
+        run_id: UUID,
+        metadata: Mapping[str, Any],
+        params: Mapping[str, Any],
+    ) -> None:
         facts: ModelFacts = metadata.get(METADATA) or ModelFacts()
         if facts.stands_for_others:
             return
@@ -92,14 +114,14 @@ class ModelCalls(BaseCallbackHandler):
         model = None if local else _model_of(metadata, params, serialized)
         tokens, meter = None, self._collector.meter
         if meter is not None and meter.has_limits and model is not None:
-            tokens = _input_tokens(messages[0], params, facts.base or model)
+            tokens = _input_tokens(prompt, params, facts.base or model)
         longest = params.get("max_tokens") or metadata.get("ls_max_tokens") or MOST_OUTPUT_TOKENS
         call = self._collector.begin(
             model, purpose(), input_tokens=tokens or 0, output_tokens=int(longest), base=facts.base,
             cache_ttl=facts.cache_ttl,
         )  # fmt: skip
         with self._lock:
-            self._runs[run_id] = _Run(call, model, tokens, messages[0])
+            self._runs[run_id] = _Run(call, model, tokens, prompt)
 
     def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """Keep the text, for the estimate of a call that ends early."""
@@ -113,7 +135,7 @@ class ModelCalls(BaseCallbackHandler):
         if run is None:
             return
         message = _message_of(response)
-        usage = usage_of(message)
+        usage = usage_of(message) if message is not None else _text_usage(response)
         answered = _answered(message)
         if run.model is None:  # on this machine
             run.call.end(_free(usage or Usage()), model="extractive")
@@ -136,7 +158,7 @@ class ModelCalls(BaseCallbackHandler):
         if usage is None or not usage.input_tokens:
             read = run.input_tokens
             if read is None:
-                read = _input_tokens(run.messages, {}, run.model)
+                read = _input_tokens(run.prompt, {}, run.model)
             text = "".join(run.text) or (str(message.text) if message is not None else "")
             usage = Usage(read, sum(estimate_all([text], run.model)) if text else 0)
         run.call.end(usage)
@@ -166,6 +188,26 @@ def usage_of(message: Any) -> Usage | None:
     )  # fmt: skip
 
 
+#: What text models call their tokens, in and out: OpenAI's interface, Bedrock's and Anthropic's, Ollama's.
+_NAMES = (
+    ("prompt_tokens", "completion_tokens"), ("input_tokens", "output_tokens"),
+    ("prompt_eval_count", "eval_count"),
+)  # fmt: skip
+
+
+def _text_usage(response: LLMResult) -> Usage | None:
+    """Return the tokens that a text model's reply tells, as a whole or in its generation."""
+    whole = response.llm_output or {}
+    generations = response.generations[0] if response.generations else []
+    info = (generations[0].generation_info if generations else None) or {}
+    places = [whole.get("token_usage"), whole.get("usage"), info.get("usage_metadata"), info.get("usage")]
+    for told in (place for place in (*places, info) if isinstance(place, Mapping)):
+        for read, written in _NAMES:
+            if told.get(read) or told.get(written):
+                return Usage(int(told.get(read) or 0), int(told.get(written) or 0))
+    return None
+
+
 def _free(usage: Usage) -> Usage:
     return Usage(usage.input_tokens, usage.output_tokens, cost_usd=0.0)
 
@@ -190,12 +232,12 @@ def _model_of(metadata: Mapping[str, Any], params: Mapping[str, Any], serialized
     ):
         if isinstance(name, str) and name:
             return name
-    kind = (serialized or {}).get("name") or ((serialized or {}).get("id") or ["a chat model"])[-1]
+    kind = (serialized or {}).get("name") or ((serialized or {}).get("id") or ["a model"])[-1]
     return str(kind)
 
 
-def _input_tokens(messages: Sequence[BaseMessage], params: Mapping[str, Any], model: str) -> int:
-    texts = [text for message in messages for text in texts_of(message.content)]
+def _input_tokens(prompt: Sequence[str], params: Mapping[str, Any], model: str) -> int:
+    texts = list(prompt)
     for key in ("tools", "system", "output_config"):
         if params.get(key):
             texts.append(json.dumps(params[key], default=str))

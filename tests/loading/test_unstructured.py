@@ -261,9 +261,11 @@ def parse(path: Path, data: bytes, options: Options) -> str:
         return f"refused: {error}"
     return "connected"
 """
+#: Confined, a worker could not write it down.
 LOAD = (
     "import sys, rag\n"
-    "loader = rag.Loader(sys.argv[1], engine='unstructured', workers=1, parsers={'.call': 'caller:parse'})\n"
+    "loader = rag.Loader(sys.argv[1], engine='unstructured', workers=1, parsers={'.call': 'caller:parse'}, "
+    "limits={'confined': False})\n"
     "print(*sorted(d.metadata['source'] for d in loader.load()), *loader.quarantined)"
 )
 

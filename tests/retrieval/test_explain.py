@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,6 +47,39 @@ def test_the_part_of_the_filter_that_leaves_it_out_is_named_with_the_value(pipe:
     assert found.said == "the filter leaves people/leave-policy-us.html out: region is 'us'"
     assert found.advice == ("without region == 'emea'",)
     assert pipe.explain(QUESTION, LEAVE, where="status == 'current'").stage == "kept"
+
+
+@pytest.mark.parametrize(
+    ("own", "of_question", "advice"),
+    [
+        ("region == 'emea'", None, ("without region == 'emea'",)),
+        ({"region": "emea"}, "status == 'current'", ("without region == 'emea'",)),
+        (rag.field("region").isin(["emea"]), rag.field("region") == "us", None),
+        ("status == 'current'", {"region": "emea"}, ("without region == 'emea'",)),
+        ("region == 'emea'", "region == 'apac'", ("without region == 'emea'", "without region == 'apac'")),
+    ],
+)
+def test_a_filter_of_the_retriever_counts_as_the_questions_does(
+    handbook_index: rag.Index, own: Any, of_question: Any, advice: tuple[str, ...] | None
+) -> None:
+    pipe = rag.Pipeline(handbook_index, retriever=rag.HybridRetriever(index=handbook_index, where=own))
+    found = pipe.explain(QUESTION, LEAVE, where=of_question)
+    assert found.stage == "filter"
+    assert "region is 'us'" in found.said
+    assert advice is None or found.advice == advice
+
+
+def test_ranks_are_among_what_the_retrievers_filter_leaves(handbook_index: rag.Index) -> None:
+    pipe = rag.Pipeline(handbook_index, retriever={"where": "region == 'us'"})
+    found = pipe.explain(QUESTION, LEAVE)
+    assert (found.stage, found.matched) == ("kept", handbook_index.count("region == 'us'"))
+
+
+def test_a_filter_of_a_vector_stores_retriever_counts(pipe: rag.Pipeline) -> None:
+    store = rag.FaissStore(pipe.index.embedder, pipe.index.path)
+    own = store.as_retriever(search_kwargs={"filter": {"region": "emea"}, "k": 5})
+    found = rag.Pipeline(pipe.index, retriever=own).explain(QUESTION, LEAVE)
+    assert (found.stage, found.advice) == ("filter", ("without region == 'emea'",))
 
 
 def test_a_rank_behind_k_is_told_and_that_k_would_have_kept_it(pipe: rag.Pipeline) -> None:

@@ -6,6 +6,7 @@ call, and botocore's retries are off.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, cast
 
@@ -23,7 +24,7 @@ from pydantic import Field, ValidationError, model_validator
 from rag.bedrock import models
 from rag.bedrock.chat import guardrails, prompt_cache, requests
 from rag.bedrock.runtime import event_stream
-from rag.bedrock.runtime.client import explain
+from rag.bedrock.runtime.client import explain, missing_keys
 from rag.bedrock.runtime.retry import Retry
 from rag.core.errors import ConfigError, GenerationError, near_miss
 from rag.usage.model_calls import METADATA, ModelFacts
@@ -142,6 +143,8 @@ class ClaudeBedrock(ChatBedrockConverse):
         if values.get("provider") == "anthropic" or "anthropic." in model:
             # Every Claude model streams; ChatBedrockConverse assumes it only of those on its list.
             values.setdefault("disable_streaming", False)
+        if incomplete := _missing_keys(values):
+            raise GenerationError(f"{model}: AWS credentials are incomplete: {incomplete}")
         if values.get("guardrail") is not None:
             values["guardrail_config"] = guardrails.guardrail_config(values["guardrail"])
         values["retry"] = _retry_of(values)
@@ -262,6 +265,15 @@ class ClaudeBedrock(ChatBedrockConverse):
         if cached.tools:
             options["tools"] = cached.tools
         return cached.messages, options, []
+
+
+def _missing_keys(values: Mapping[str, Any]) -> str | None:
+    """Return which access keys are missing; ChatBedrockConverse takes each from the environment by itself."""
+    token = values.get("bedrock_api_key") or os.environ.get("AWS_BEARER_TOKEN_BEDROCK")
+    if token or values.get("credentials_profile_name") or values.get("client") is not None:
+        return None
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+    return missing_keys({name: values.get(name.lower()) or os.environ.get(name) for name in names})
 
 
 def _retry_of(values: Mapping[str, Any]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +12,7 @@ from rag.core.errors import RagError
 
 # boto3's default session is not thread-safe: one thread at a time may create it or create clients.
 _CREATION = threading.Lock()
+_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 
 def client(
@@ -28,8 +30,10 @@ def client(
     ----------
     service : str
         ``"bedrock-runtime"``, ``"bedrock-agent-runtime"``, ``"bedrock"``, ``"s3"``.
-    region, endpoint_url : str, optional
-        As boto3 takes them; by default from the environment.
+    region : str, optional
+        By default `region_name`'s.
+    endpoint_url : str, optional
+        As boto3 takes it; by default from the environment.
     connections : int
         Connections in the pool; further concurrent calls wait for one.
     timeout_s : float
@@ -40,7 +44,7 @@ def client(
     Raises
     ------
     RagError
-        No region is set, or the named profile does not exist.
+        No region is set, the named profile does not exist, or credentials are incomplete.
     """
     import boto3
     from botocore.config import Config
@@ -53,9 +57,42 @@ def client(
     )  # fmt: skip
     try:
         with _CREATION:
+            region = region_name(region)
             return boto3.client(service, region_name=region, endpoint_url=endpoint_url, config=config)
     except (BotoCoreError, ValueError) as error:  # ValueError: the endpoint is not a URL
         raise RagError(explain(error, service)) from error
+
+
+def region_name(region: str | None = None) -> str | None:
+    """Return the region to use: the one given, AWS_REGION, AWS_DEFAULT_REGION, or None for the profile's.
+
+    AWS's other SDKs, its command line and Lambda know AWS_REGION, and let it override AWS_DEFAULT_REGION (AWS
+    CLI User Guide, "Environment variables"); boto3 alone does not know it.
+    """
+    return region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or None
+
+
+def missing_keys(given: Mapping[str, str | None] | None = None) -> str | None:
+    """Return which of the access keys are missing where others are set, and what to do; else None.
+
+    Parameters
+    ----------
+    given : mapping of str to str or None, optional
+        The keys by the names of their variables; by default the environment's.
+
+    Examples
+    --------
+    >>> missing_keys({"AWS_ACCESS_KEY_ID": "AKIA…"})
+    'AWS_ACCESS_KEY_ID is set without AWS_SECRET_ACCESS_KEY: set both, or neither and AWS_PROFILE'
+    """
+    given = os.environ if given is None else given
+    key, secret, token = (bool(given.get(name)) for name in _KEYS)
+    if key == secret and (key or not token):
+        return None
+    are = " and ".join(name for name, held in zip(_KEYS, (key, secret, token), strict=True) if held)
+    lacks = " and ".join(name for name, held in zip(_KEYS[:2], (key, secret), strict=True) if not held)
+    verb = "is" if " and " not in are else "are"
+    return f"{are} {verb} set without {lacks}: set both, or neither and AWS_PROFILE"
 
 
 def explain(error: BaseException, model: str, advice: Mapping[str, str] | None = None) -> str:
@@ -71,8 +108,16 @@ def explain(error: BaseException, model: str, advice: Mapping[str, str] | None =
     """
     fault, code = fault_of(error), code_of(error)
     if code == "NoCredentialsError":
+        if incomplete := missing_keys():
+            return f"{model}: AWS credentials are incomplete: {incomplete}"
+        if type(error).__name__ != code:  # botocore says which source failed, and why
+            return f"{model}: there are no usable AWS credentials: {_on_one_line(error)}: {fault.advice}"
         return f"{model}: there are no AWS credentials: {fault.advice}"
     if code == "NoRegionError":
         return f"{model}: no AWS region is set: {fault.advice}"
     message = str(response_of(error).get("Error", {}).get("Message", "") or error)
-    return f"{model}: {code}: {' '.join(message.split())[:300]}: {(advice or {}).get(code, fault.advice)}"
+    return f"{model}: {code}: {_on_one_line(message)}: {(advice or {}).get(code, fault.advice)}"
+
+
+def _on_one_line(message: object) -> str:
+    return " ".join(str(message).split())[:300]

@@ -107,6 +107,7 @@ _UNKNOWN = Fault("", 0, "no", False, True, True, "see the AWS documentation of t
 #: Other names of these faults: in botocore, urllib3 and Python, and older codes of AWS.
 _ALIKE = {
     "PartialCredentialsError": "NoCredentialsError", "CredentialRetrievalError": "NoCredentialsError",
+    "InvalidConfigError": "NoCredentialsError", "MetadataRetrievalError": "NoCredentialsError",
     "ExpiredToken": "ExpiredTokenException", "TokenRetrievalError": "ExpiredTokenException",
     "SSOTokenLoadError": "ExpiredTokenException", "UnauthorizedSSOTokenError": "ExpiredTokenException",
     "InvalidClientTokenId": "UnrecognizedClientException",

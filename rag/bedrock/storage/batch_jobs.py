@@ -241,5 +241,7 @@ class BatchJobs:
         import boto3
         from botocore.config import Config
 
+        from rag.bedrock.runtime.client import region_name
+
         retries = {"mode": "standard", "max_attempts": 6}
-        return boto3.client("s3", region_name=self._region, config=Config(retries=retries))
+        return boto3.client("s3", region_name=region_name(self._region), config=Config(retries=retries))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from rag.bedrock.runtime.client import explain
+from rag.bedrock.runtime.client import explain, region_name
 from rag.bedrock.runtime.faults import response_of
 from rag.bedrock.storage.ranged_read import ObjectVersion, read_object
 from rag.core.errors import LoadError, SourceError
@@ -66,7 +66,7 @@ class S3Files:
 
             retries = {"mode": "standard", "max_attempts": 6}
             config = Config(max_pool_connections=self.parallel + 2, retries=retries)
-            self._client_or_none = boto3.client("s3", config=config)
+            self._client_or_none = boto3.client("s3", region_name=region_name(), config=config)
         return self._client_or_none
 
     def list(self) -> Iterator[SourceFile]:

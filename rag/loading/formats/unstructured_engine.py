@@ -11,6 +11,7 @@ import email
 import email.policy
 import os
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -234,6 +235,9 @@ def _prepare() -> None:
     pipeline splits sentences and tags nothing; always that one, so that a file yields the same everywhere.
     """
     os.environ.update(_OFFLINE)
+    # It names a file in the folder for temporary ones when imported, and Python would look for a folder
+    # that can be written to, which a worker has not.
+    tempfile.tempdir = os.environ.get("TMPDIR", "/tmp")
     spacy = require("spacy", extra="unstructured")
     tokenize = require("unstructured.nlp.tokenize", extra="unstructured")
 

@@ -1,0 +1,56 @@
+"""Write to a terminal what documents, file names and settings hold, such that it is drawn and never obeyed.
+
+Every command writes through `echo`, `json_text`, or the consoles of `rag.cli.output`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import click
+
+#: What a terminal obeys or that makes a text look like another one: control characters but tab and line
+#: feed (Unicode's class Cc), line separators, controls of direction (https://trojansource.codes; the mere
+#: marks of Hebrew and Arabic stay), tags, and halves of pairs, which cannot be written at all.
+_OBEYED = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+)
+
+
+def drawn(text: str) -> str:
+    r"""Return a text with U+FFFD for each character that a terminal would obey; its length stays.
+
+    Examples
+    --------
+    >>> drawn("a\x1b[2Jb\u202ec")
+    'a�[2Jb�c'
+    """
+    return _OBEYED.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def on_one_line(text: str) -> str:
+    """Return a text drawn on one line: with a line feed, a file's name would forge a line of output."""
+    return drawn(text).replace("\n", "\N{REPLACEMENT CHARACTER}")
+
+
+def echo(text: str, *, err: bool = False) -> None:
+    """Print a line."""
+    click.echo(on_one_line(text), err=err)
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    r"""Return a value as JSON, in which such characters are escaped; what is read from it is exact.
+
+    Examples
+    --------
+    >>> json_text({"text": "é \x9b2J"})
+    '{"text": "é \\u009b2J"}'
+    """
+    text = json.dumps(value, indent=indent, ensure_ascii=False, default=str)
+    return re.sub(r"[^\n -~]", _escaped, text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return json.dumps(match[0])[1:-1] if _OBEYED.match(match[0]) else match[0]

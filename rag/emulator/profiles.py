@@ -1,0 +1,61 @@
+"""Answer GetInferenceProfile: AWS's profiles of the models that `rag` knows, and those set for the emulator.
+
+Wire form: botocore 1.44.5's model of bedrock. Regions: Amazon Bedrock User Guide, "Supported Regions and
+models for inference profiles" (read November 2026), two of each group, which suffices to name the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from rag.emulator.wire import Refusal, Reply, Request
+from rag.usage import model_ids
+
+_ACCOUNT, _CREATED = "123456789012", "2026-01-31T12:00:00Z"
+_REGIONS: Mapping[str, tuple[str, ...]] = {
+    "us": ("us-east-1", "us-west-2"), "eu": ("eu-central-1", "eu-west-1"), "us-gov": ("us-gov-west-1",),
+    "apac": ("ap-northeast-1", "ap-southeast-2"), "jp": ("ap-northeast-1", "ap-northeast-3"),
+    "au": ("ap-southeast-2", "ap-southeast-4"), "global": ("us-east-1", "eu-west-1"),
+}  # fmt: skip
+
+
+class Profiles(Protocol):
+    """The state of an emulator that this operation uses."""
+
+    @property
+    def inference_profiles(self) -> Mapping[str, str]:
+        """Application inference profiles: ids or ARNs to the ids of their models."""
+
+
+def get(emulator: Profiles, request: Request) -> Reply:
+    """Answer GetInferenceProfile."""
+    wanted = str(request.params["inferenceProfileIdentifier"])
+    name = wanted.rsplit("/", 1)[-1]
+    for known, model in emulator.inference_profiles.items():
+        if name == known.rsplit("/", 1)[-1] and (
+            "arn:" not in wanted or "arn:" not in known or wanted == known
+        ):
+            arn = known if known.startswith("arn:") else _arn("application-inference-profile", name)
+            return Reply(_profile(arn, name, "APPLICATION", model))
+    from rag.bedrock.models import find
+
+    prefix, model = model_ids.split(name)
+    if not prefix or find(model) is None or "application-inference-profile" in wanted:
+        raise Refusal("ResourceNotFoundException", f"The inference profile {wanted} does not exist")
+    return Reply(_profile(_arn("inference-profile", name), name, "SYSTEM_DEFINED", name))
+
+
+def _arn(kind: str, name: str) -> str:
+    return f"arn:aws:bedrock:us-east-1:{_ACCOUNT}:{kind}/{name}"
+
+
+def _profile(arn: str, name: str, kind: str, model: str) -> dict[str, Any]:
+    prefix, model = model_ids.split(model)
+    regions = _REGIONS.get(prefix, ("us-east-1",))
+    return {
+        "inferenceProfileName": "".join(c if c.isalnum() else " " for c in name)[:64].strip(),
+        "inferenceProfileArn": arn, "inferenceProfileId": name, "type": kind, "status": "ACTIVE",
+        "createdAt": _CREATED, "updatedAt": _CREATED,
+        "models": [{"modelArn": f"arn:aws:bedrock:{region}::foundation-model/{model}"} for region in regions],
+    }  # fmt: skip
