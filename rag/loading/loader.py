@@ -245,6 +245,8 @@ class Loader(BuildLoader):
                     finally:
                         idle.put(worker)
                 parsed = checked(parsed, self.limits)
+                if form.note:
+                    parsed.notes.append(form.note)
                 facts = {
                     "file_size": file.bytes, "file_mtime": file.modified, "file_mime": form.mime,
                     "file_sha256": digest(path) if file.etag or not file.sha256 else file.sha256,

@@ -60,7 +60,9 @@ def texts(root: Path, names: tuple[str, ...]) -> Iterator[str]:
                     catalogue = gettext.GNUTranslations(handle)._catalog  # type: ignore[attr-defined]
             except (OSError, UnicodeDecodeError):
                 continue
-            rows = ((key[0] if isinstance(key, tuple) else key, text) for key, text in catalogue.items() if key)
+            rows = (
+                (key[0] if isinstance(key, tuple) else key, text) for key, text in catalogue.items() if key
+            )
             text = "\n".join(key if not names else text for key, text in rows if key != text)
             text = _MARKUP.sub(" ", text[:MOST])
             yield text

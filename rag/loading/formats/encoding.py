@@ -34,7 +34,7 @@ _BINARY = (
 _TAR = slice(257, 262)
 #: How much of a file is looked at to tell whether it is text, and to compare readings.
 _SAMPLE, _EXCERPT = 1 << 20, 3000
-_CONTROLS = bytes((*range(1, 9), *range(14, 27), *range(28, 32), 127))
+_CONTROLS = bytes((*range(1, 9), *range(14, 27), 127))
 
 _WESTERN = ("en", "de", "fr", "es", "pt", "it", "nl", "sv", "da", "nb", "fi", "is", "ca")
 _EASTERN = ("pl", "cs", "sk", "hu", "sl", "hr", "ro", "de")

@@ -185,7 +185,7 @@ _SENTENCE = re.compile(r"(?:\S+\s+){4,}\S+[.!?]")
 
 
 def _front_matter(source: str, notes: list[str]) -> tuple[dict[str, Any], bool]:
-    """Return the metadata between two rules, and whether they are all that stands there: else it is text, too."""
+    """Return the metadata between two rules, and whether that is all that stands there; else it is text."""
     if len(source) > _FRONT_LIMIT:
         notes.append(f"front matter over {_FRONT_LIMIT} characters was read as text")
         return {}, False
@@ -201,7 +201,9 @@ def _front_matter(source: str, notes: list[str]) -> tuple[dict[str, Any], bool]:
         return {}, False
     names = {str(name): value for name, value in values.items()}
     unusual = {name: value for name, value in names.items() if name.lower() not in _USUAL}
-    sentences = any(isinstance(value, str) and _SENTENCE.fullmatch(value.strip()) for value in unusual.values())
+    sentences = any(
+        isinstance(value, str) and _SENTENCE.fullmatch(value.strip()) for value in unusual.values()
+    )
     if len(unusual) < len(names):
         return names, not sentences
     if sentences or max(map(len, names), default=0) > _LONGEST_NAME:
