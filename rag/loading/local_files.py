@@ -193,12 +193,9 @@ class LocalFiles:
 
     def _is_document(self, path: Path, source: str) -> bool:
         """Tell whether what is named as a sidecar, and stands alone, is a document; note what it is."""
-        if describes(path):
-            partner = source.removesuffix(SIDECAR)
-            self.notes.append(f"{source} describes {partner}, which is not there: left out")
-            return False
-        self.notes.append(f"{source} has the name of a sidecar, and stands alone: read as a document")
-        return True
+        about = describes(path)
+        self.notes.append(stands_alone(source, about=about))
+        return not about
 
     def identity(self, file: SourceFile) -> str:
         """Return the SHA-256 of the file's bytes."""
@@ -261,6 +258,13 @@ def describes(path: Path) -> bool:
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(value, dict) and "metadataAttributes" in value
+
+
+def stands_alone(source: str, *, about: bool) -> str:
+    """Return the note of a sidecar whose file is not there: metadata about it, or a document itself."""
+    if about:
+        return f"{source} describes {source.removesuffix(SIDECAR)}, which is not there: left out"
+    return f"{source} has the name of a sidecar, and stands alone: read as a document"
 
 
 def _file(path: Path, source: str) -> SourceFile:

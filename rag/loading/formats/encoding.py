@@ -207,7 +207,8 @@ def _with_lines(data: bytes, text: str, bad: int) -> Decoded:
         joined = b"\n".join(lines[number] for number in others)
         excerpt = _excerpt(joined)
         encoding, fit = _legacy(excerpt)
-        if fit + _DOUBT < letters.cost(excerpt.decode("utf-8", "replace"), letters.languages()):
+        words = sum(map(str.isalpha, excerpt.decode(encoding, "replace")))
+        if words > 2 and fit + _DOUBT < letters.cost(excerpt.decode("utf-8", "replace"), letters.languages()):
             for number in others:
                 read[number] = lines[number].decode(encoding, "replace")
             text = "\n".join(read)
@@ -302,13 +303,21 @@ def _best(data: bytes) -> str:
 
 
 def _legacy(sample: bytes) -> tuple[str, float]:
-    readings: dict[str, tuple[str, float]] = {}
+    """Return the encoding before Unicode whose reading is the most probable, and what that costs."""
+    readings: dict[str, tuple[str, tuple[str, ...], float]] = {}
     for encoding, languages, prior in _LEGACY:
         text = sample.decode(encoding, "replace")
-        spent = prior + letters.cost(text, languages)
-        if text not in readings or spent < readings[text][1]:
-            readings[text] = (encoding, spent)
-    return min(readings.values(), key=lambda item: item[1])
+        if text in readings:  # the first of those that read the same
+            name, others, least = readings[text]
+            readings[text] = name, (*others, *languages), min(least, prior)
+        else:
+            readings[text] = encoding, languages, prior
+    costs = {
+        name: prior + letters.cost(text, dict.fromkeys(languages))
+        for text, (name, languages, prior) in readings.items()
+    }
+    best = min(costs, key=lambda name: costs[name])
+    return best, costs[best]
 
 
 def _excerpt(data: bytes) -> bytes:

@@ -29,11 +29,13 @@ ASCII = 2.3
 #: Signs as texts have them, and those that are seldom met.
 _TYPOGRAPHIC, _SIGN, _ODD_SIGN, _CONTROL = 5.0, 6.5, 10.0, 14.0
 _QUOTES = frozenset("’‘“”„–—…«»\u00a0•·©®™°§€£№、。・「」，：（）！？؛،؟")
+_WITHIN = frozenset("’‘–—·\u00ad\u200c\u200d")
 _SIGNS = frozenset("±²³¹½¼¾×÷µ¿¡¥¢¶†‡‰‹›ªº´")
 #: How much the ASCII part of a text may say of its language, in nats.
 _MOST_ASCII = 7.0
-#: How many languages of Latin letters a reading is compared with, those first that its ASCII part fits.
-_LIKELY = 4
+#: How many languages of Latin letters a reading is compared with, those first that its ASCII part fits; of
+#: fewer pairs of letters than the second number, all.
+_LIKELY, _ENOUGH = 5, 60
 
 
 class _Letters(NamedTuple):
@@ -79,8 +81,9 @@ def cost(text: str, languages: Iterable[str]) -> float:
     words = frozenset((pair, n) for pair, n in within.items() if pair[0].isalpha() or pair[1].isalpha())
     fits = _ascii_fits(words)  # the same for most readings of the same bytes
     likely = sorted(languages, key=lambda name: fits.get(name, 0.0))
-    latin = [name for name in likely if name in fits][:_LIKELY]
-    other = min(0.3 * sum(n for _, n in words), _MOST_ASCII)
+    size = sum(n for _, n in words)
+    latin = [name for name in likely if name in fits][: _LIKELY if size >= _ENOUGH else None]
+    other = min(0.3 * size, _MOST_ASCII)
     least = min(
         _beyond(beyond, name) + fits.get(name, other) for name in likely if name not in fits or name in latin
     )
@@ -117,14 +120,13 @@ def _letter_cost(first: str, second: str, language: str) -> float:
     row = table.place.get(before, 0) * len(table.place)
     if second < "\x80":
         if before not in table.place or not row:
-            odd = second.isalpha() and first >= "\x80" and _sign(first) >= _ODD_SIGN
-            return ASCII + (2.0 if odd else 0)
+            return ASCII + (_touching(first, second) if first >= "\x80" else 0)
         if second.isalpha() and not table.latin:
             return ASCII + _BESIDE_LATIN
         return table.costs[row + table.place.get(char, 0)] / 16
     if not _letter(second):
-        return _sign(second)
-    extra = 0.0
+        return _sign(second) + _touching(second, first)
+    extra = _touching(first, second) if first >= "\x80" and not _letter(first) else 0.0
     if second.isupper() and not first.isupper():
         extra = _CAPITAL_INSIDE if first.islower() else 1.0
     if not table.latin and first < "\x80" and first.isalpha():
@@ -145,6 +147,11 @@ def _sign_cost(second: str, table: dict[str, float], language: str) -> float:
     return 12.5 if _letter(second) else _sign(second) + 2.0
 
 
+def _touching(sign: str, letter: str) -> float:
+    """Return what it costs that a sign touches a letter: within words few do."""
+    return 0.0 if sign in _WITHIN or not _letter(letter) else 1.5
+
+
 @cache
 def _sign(char: str) -> float:
     if char in _QUOTES:
@@ -158,7 +165,7 @@ def _sign(char: str) -> float:
 
 @cache
 def _letter(char: str) -> bool:
-    return char.isalpha() or unicodedata.category(char)[0] == "M"
+    return (char.isalpha() or unicodedata.category(char)[0] == "M") and char not in _SIGNS
 
 
 @cache
