@@ -312,28 +312,38 @@ def _legacy(sample: bytes) -> tuple[str, float]:
             readings[text] = name, (*others, *languages), min(least, prior)
         else:
             readings[text] = encoding, languages, prior
-    costs = {
-        name: prior + letters.cost(text, dict.fromkeys(languages))
-        for text, (name, languages, prior) in readings.items()
-    }
-    best = min(costs, key=lambda name: costs[name])
-    return best, costs[best]
+    kept = [(prior, text, languages, name) for text, (name, languages, prior) in readings.items()]
+    if len(sample) > 2 * _FIRST:
+        begin = _excerpt(sample, _FIRST)
+        costs = {
+            name: prior + letters.cost(begin.decode(name, "replace"), dict.fromkeys(languages))
+            for prior, _, languages, name in kept
+        }
+        likely = set(sorted(costs, key=lambda name: costs[name])[:_LIKELY])
+        kept = [reading for reading in kept if reading[3] in likely]
+    fits = [(prior + letters.cost(text, dict.fromkeys(of)), name) for prior, text, of, name in kept]
+    spent, best = min(fits, key=lambda fit: fit[0])
+    return best, spent
 
 
-def _excerpt(data: bytes) -> bytes:
+#: Bytes that all readings are compared by, and how many of the best by all.
+_FIRST, _LIKELY = 400, 6
+
+
+def _excerpt(data: bytes, most: int = _EXCERPT) -> bytes:
     """Return the lines that hold more than ASCII, as far as they are needed to compare readings."""
-    if len(data) <= _EXCERPT:
+    if len(data) <= most:
         return data
     out, size = [], 0
     for match in _LINES.finditer(data[:_SAMPLE]):
         line = match[0]
         first = next(at for at, code in enumerate(line) if code > 127)
         start = max(line.rfind(b" ", 0, first), 0)  # no character's second byte is a space
-        out.append(line[start : start + _EXCERPT // 2])
+        out.append(line[start : start + most // 2])
         size += len(out[-1]) + 1
-        if size >= _EXCERPT:
+        if size >= most:
             break
-    return b"\n".join(out)[:_EXCERPT]
+    return b"\n".join(out)[:most]
 
 
 _LINES = re.compile(rb"[^\r\n]*[\x80-\xff][^\r\n]*")

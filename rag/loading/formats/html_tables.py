@@ -9,8 +9,8 @@ _GROUPS = {"thead": 0, "tbody": 1, "tfoot": 2}
 _CELLS = ("td", "th")
 #: Columns and rows that one cell may span; browsers allow 1,000 and 65,534.
 _WIDEST, _LONGEST = 64, 5_000
-#: Cells of a table that only spans have made: more are not written.
-_MOST_BLANKS = 500_000
+#: Columns that spans may reach, and cells of a table that they may make; beyond that they are not heeded.
+_MOST_COLUMNS, _MOST_BLANKS = 1_000, 500_000
 
 #: Tells whether an element is left out.
 LeftOut = Callable[[Any], bool]
@@ -28,15 +28,16 @@ def grid(table: Any, left_out: LeftOut) -> list[list[Any]]:
         below: dict[int, int] = {}  # columns that a cell from above takes, and in how many rows yet
         for cells in group:
             row: list[Any] = []
-            taken = below
+            taken = below if blanks < _MOST_BLANKS else {}
             below = {column: rows - 1 for column, rows in taken.items() if rows > 1}
             for cell in cells:
                 while len(row) in taken:
                     row.append(None)
                 wide, long = _span(cell, "colspan", _WIDEST), _span(cell, "rowspan", _LONGEST)
+                end = min(len(row) + wide, _MOST_COLUMNS)
                 if long > 1:
-                    below |= dict.fromkeys(range(len(row), len(row) + wide), long - 1)
-                row += [cell] + [None] * (wide - 1 if blanks < _MOST_BLANKS else 0)
+                    below |= dict.fromkeys(range(len(row), end), long - 1)
+                row += [cell, *[None] * (end - len(row) - 1 if blanks < _MOST_BLANKS else 0)]
             while len(row) in taken:
                 row.append(None)
             blanks += row.count(None)

@@ -148,7 +148,7 @@ def _closed_by(mark: str, waiting: list[tuple[int, str]]) -> int | None:
 
 _FENCES = re.compile(r"(?<![^\r\n]) {0,3}(`{3,}|~{3,})([^\r\n]*)")
 #: Fences left open that are remembered.
-_MOST_OPEN = 50
+_MOST_OPEN = 10
 
 
 def _unclosed(title: str) -> str:
@@ -180,7 +180,7 @@ _USUAL = frozenset(
     "sidebar_position sidebar_label theme marp type format output bibliography".split()
 )
 _NAME = re.compile(r"[^\W\dA-Z][\w.:/-]*")
-_LONGEST_NAME = 40
+_ANY_NAME = re.compile(r"[^\W\d][\w .:/()-]{0,39}")
 _SENTENCE = re.compile(r"(?:\S+\s+){4,}\S+[.!?]")
 
 
@@ -206,7 +206,7 @@ def _front_matter(source: str, notes: list[str]) -> tuple[dict[str, Any], bool]:
     )
     if len(unusual) < len(names):
         return names, not sentences
-    if sentences or max(map(len, names), default=0) > _LONGEST_NAME:
+    if sentences or not all(_ANY_NAME.fullmatch(name) for name in names):
         return {}, False
     # Pandoc's rule, too: no blank line follows the first rule of metadata.
     return names, source[0] not in "\r\n" and all(_NAME.fullmatch(name) for name in names)
