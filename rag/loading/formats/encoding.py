@@ -287,19 +287,34 @@ def _best(data: bytes) -> str:
     everything = letters.languages()
     best, least = _legacy(sample)
     text = sample.decode("utf-8", "replace")
-    as_utf8 = letters.cost(text, everything) - _UTF8_SEQUENCE * len(_SEQUENCE.findall(text))
-    if as_utf8 <= least:
-        best, least = "utf-8", as_utf8
+    bonus = _UTF8_SEQUENCE * len(_SEQUENCE.findall(text))
+    if letters.BROKEN * text.count("\ufffd") - bonus <= least:
+        as_utf8 = letters.cost(text, everything) - bonus
+        if as_utf8 <= least:
+            best, least = "utf-8", as_utf8
     if wide != sample:  # readings are compared of the same bytes
         least = letters.cost(wide.decode(best, "replace"), everything)
     for encoding in ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"):
         text = wide.decode(encoding, "replace")
-        if text.count("\ufffd") * 20 > len(text) + 20:
+        if text.count("\ufffd") * 20 > len(text) + 20 or not _worth(wide, encoding, best):
             continue
         spent = 1.0 + letters.cost(text, everything)
         if spent < least:
             best, least = encoding, spent
     return best
+
+
+def _worth(data: bytes, encoding: str, best: str) -> bool:
+    """Tell whether an encoding may be better than the best yet, by the first bytes."""
+    begin, everything = data[:_FIRST], letters.languages()
+    if len(data) <= 2 * _FIRST:
+        return True
+    costs = [letters.cost(begin.decode(name, "replace"), everything) for name in (encoding, best)]
+    return costs[0] < costs[1] + _MARGIN
+
+
+#: How much better a reading may become behind its first bytes, in nats.
+_MARGIN = 50.0
 
 
 def _legacy(sample: bytes) -> tuple[str, float]:

@@ -22,7 +22,7 @@ from typing import NamedTuple
 TABLE = Path(__file__).with_name("letters.json")
 #: Costs in nats of what no table of letters holds, set on the development texts of
 #: ``tests/benchmarks/encodings.py``.
-_UNKNOWN_LETTER, _FOREIGN_SCRIPT, _BROKEN = 7.5, 11.0, 13.0
+_UNKNOWN_LETTER, _FOREIGN_SCRIPT, BROKEN = 7.5, 11.0, 13.0
 _BESIDE_LATIN, _CAPITAL_INSIDE, _ALONE = 6.0, 4.0, 4.0
 #: An ASCII character: English text has about 2.3 nats for each (Shannon's pair model, 1951).
 ASCII = 2.3
@@ -80,7 +80,10 @@ def cost(text: str, languages: Iterable[str]) -> float:
     controls = sum(n for (_, char), n in within.items() if char < " " and char not in "\t\n\r\f\x1b")
     words = frozenset((pair, n) for pair, n in within.items() if pair[0].isalpha() or pair[1].isalpha())
     fits = _ascii_fits(words)  # the same for most readings of the same bytes
+    met = frozenset(char.lower() for pair in beyond for char in pair if char >= "\x80")
     likely = sorted(languages, key=lambda name: fits.get(name, 0.0))
+    first = min(likely, key=lambda name: fits.get(name, _MOST_ASCII))
+    likely = [name for name in likely if name == first or not met.isdisjoint(_beyond_ascii(name))]
     size = sum(n for _, n in words)
     latin = [name for name in likely if name in fits][: _LIKELY if size >= _ENOUGH else None]
     other = min(0.3 * size, _MOST_ASCII)
@@ -159,7 +162,7 @@ def _sign(char: str) -> float:
     if char in _SIGNS:
         return _SIGN
     if char == "\ufffd" or unicodedata.category(char) in ("Cc", "Cn", "Co", "Cs"):
-        return _BROKEN
+        return BROKEN
     return _ODD_SIGN
 
 
@@ -200,6 +203,13 @@ def _table() -> dict[str, _Letters | dict[str, float]]:
         else:
             out[name] = {char: number / 16 for char, number in zip(row["signs"], costs, strict=True)}
     return out
+
+
+@cache
+def _beyond_ascii(language: str) -> frozenset[str]:
+    table = _table()[language]
+    chars = table.place if isinstance(table, _Letters) else table
+    return frozenset(char for char in chars if char >= "\x80")
 
 
 #: The rows of a national character set that hold the characters in everyday use.
