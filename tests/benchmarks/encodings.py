@@ -19,8 +19,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import charset_normalizer
-
 from rag.core.errors import LoadError
 from rag.loading.formats.encoding import decode
 from tests.benchmarks.encoding_texts import DEVELOPMENT, ENCODINGS, HELD_OUT
@@ -106,6 +104,8 @@ def by_rag(data: bytes) -> tuple[str, str]:
 
 
 def by_charset_normalizer(data: bytes) -> tuple[str, str]:
+    import charset_normalizer
+
     best = charset_normalizer.from_bytes(data).best()
     return (str(best), best.encoding) if best else ("", "none")
 
@@ -132,9 +132,8 @@ def main() -> None:
         texts = {name: unicodedata.normalize("NFC", path.read_text("utf-8")) for name, path in paths.items()}
     readers: dict[str, Callable[[bytes], tuple[str, str]]] = {"rag": by_rag}
     if not given.alone:
-        readers["charset-normalizer"] = by_charset_normalizer
-        if importlib.util.find_spec("chardet"):
-            readers["chardet"] = by_chardet
+        peers = {"charset_normalizer": by_charset_normalizer, "chardet": by_chardet}
+        readers |= {name: reader for name, reader in peers.items() if importlib.util.find_spec(name)}
     made = list(samples(texts, given.samples, given.seed))
     characters = sum(len(sample.right) for sample in made)
     print(f"{len(made)} samples, {characters} characters, {len(texts)} languages")

@@ -124,6 +124,11 @@ def test_binary_files_are_refused(data: bytes) -> None:
         decode(data)
 
 
+def test_controls_in_utf8_are_text() -> None:
+    text = "N\bNA\bAM\bME\bE\n\x1b[1mGröße\x1b[0m\x07\n" * 9
+    assert decode(text.encode()) == (text, "utf-8", [])
+
+
 def page(head: str, body: str = "Größe 5 €") -> str:
     return f"<html><head>{head}</head><body><p>{body}</p></body></html>"
 

@@ -182,6 +182,9 @@ def word(text: str) -> bytes:
         ("k.csv", b"<html><p>Not a table", "Not a table", "text/html"),
         ("l.msg", b"Subject: s\r\nFrom: a@b.c\r\n\r\nBody words", "Body words", "message/rfc822"),
         ("m.xml", b"<!doctype html><p>One<br>two", "One two", "text/html"),
+        ("o.json", b'<?xml version="1.0"?><r>Words</r>', "r: Words", "application/xml"),
+        ("p.xml", b'{"a": 1}', "a: 1", "application/json"),
+        ("q.xml", b"plain words", "plain words", "text/plain"),
         ("n.doc", b"MIME-Version: 1.0\r\nContent-Type: text/html\r\n\r\n<p>Saved page", "Saved page", "message/rfc822"),
     ],
 )  # fmt: skip
@@ -204,7 +207,7 @@ def test_office_files_and_pdfs_are_known_under_any_name(tmp_path: Path) -> None:
     [
         ("a.md", b"<html>about pages</html>"), ("a.txt", b"<!doctype html>"), ("a.py", b"x = 1"), ("a.pdf", b"junk %PDF-1.4"),
         ("a.pdf", b"1 0 obj << >> endobj"), ("a.docx", b"PK\x03\x04"), ("a.doc", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"), ("a.eml", b"From: x"),
-        ("a.xlsx", bytes(100)), ("a.docx", b""), ("a.csv", b"a,b"), ("a.rtf", b" {\\rtf1 x}"), ("a.html", b"plain words"),
+        ("a.xlsx", bytes(100)), ("a.docx", b""), ("a.csv", b"a,b"), ("a.rtf", b" {\\rtf1 x}"), ("a.html", b"plain words"), ("a.xml", b"<r/>"), ("a.xml", "<r/>".encode("utf-16")), ("a.xml", "<r/>".encode("utf-16-le")),
     ],
 )  # fmt: skip
 def test_a_name_that_may_be_right_is_believed(name: str, head: bytes) -> None:

@@ -97,11 +97,14 @@ def decode(data: bytes, declared: str | None = None) -> Decoded:
         if _strange(text):
             raise _no_text(data)
         return _wide(text, best, f"it has no byte order mark: read as {best}")
+    if not nuls and (found := _declared(data, declared) or _utf8(data)) is not None:
+        return found  # with controls, such as a printer's
     ends = len(head.rstrip(b"\0"))
+    most = len(head) // 100 if nuls else len(head) // 50
     if (
-        controls * 100 > (len(head) if nuls else 2 * len(head))
+        controls > most
         or head[:ends].count(0) * 3 > ends
-        or (nuls and controls * 500 > len(head) and best != "utf-8")
+        or (nuls and best != "utf-8" and controls * 500 > len(head))
     ):
         raise _no_text(data)
     rest = data.replace(b"\0", b" ") if nuls else data

@@ -95,7 +95,7 @@ _BINARY: dict[str, tuple[bytes, ...]] = {
     _WORD.parser: (_ZIP, _OLE), _SLIDES.parser: (_ZIP, _OLE), _XLSX.parser: (_ZIP, _OLE),
 }  # fmt: skip
 #: Formats of text that nothing else is read as, should it turn up in a file so named.
-_STRICT = {_RTF.parser, _EML.parser, _CSV.parser, FORMATS[".json"].parser, _JSONL.parser, _XML.parser}
+_STRICT = {_RTF.parser, _EML.parser, _CSV.parser, FORMATS[".json"].parser, _JSONL.parser}
 _TYPES = mimetypes.MimeTypes()  # Python's own table: the machine's would give other types elsewhere
 
 
@@ -146,8 +146,13 @@ def _by_content(named: Format | None, head: bytes) -> Format | None:
             return None
         fallback = _CSV if parser == _XLSX.parser else _EML if parser == _MSG.parser else _TEXT
         return _opening(head, (*_OPENINGS, *_PIECES)) or fallback
-    if parser in _STRICT:  # a page of XML has its own way
-        found = _opening(head, _OPENINGS[: 1 if parser == _XML.parser else 2])
+    if parser == _XML.parser:  # a page of XML has its own way
+        bare = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+        if b"<" not in head and bare and _is_text(head) and b"\0" not in head:
+            return FORMATS[".json"] if bare.startswith((b"{", b"[")) else _TEXT
+        return _opening(head, _OPENINGS[:1])
+    if parser in _STRICT:
+        found = _opening(head, _OPENINGS)
         return (
             _TEXT if found is None and parser == _RTF.parser and _is_text(head) and not _rich(head) else found
         )
@@ -185,6 +190,7 @@ def _called(form: Format) -> str:
     names = {
         _PDF.parser: "a PDF", _RTF.parser: "rich text", _HTML.parser: "HTML", _XML.parser: "XML",
         _EML.parser: "a mail or a page in MIME", _CSV.parser: "delimited text", _TEXT.parser: "plain text",
+        FORMATS[".json"].parser: "JSON",
     }  # fmt: skip
     return names.get(form.parser, f"a file of type {form.mime}")
 
