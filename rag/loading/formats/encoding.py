@@ -185,14 +185,18 @@ def _utf8(data: bytes, *, certain: bool = False) -> Decoded | None:
         text = data.decode("utf-8", "replace")
     real = data.count(b"\xef\xbf\xbd")
     bad = text.count("\ufffd") - real
-    good = len(_BEYOND.findall(text)) - bad
+    good = _beyond_ascii(text) - bad
     cut = _CUT.search(data[-4:])
     if certain or (good and good >= 3 * (bad - bool(cut))):
         return _with_lines(data, text, bad)
     return None
 
 
-_BEYOND = re.compile(r"[^\x00-\x7f]")
+def _beyond_ascii(text: str) -> int:
+    """Return how many characters are not ASCII."""
+    return len(text) - len(text.encode("ascii", "ignore"))
+
+
 #: A character that the end of the file cuts off.
 _CUT = re.compile(rb"(?:[\xc2-\xdf]|[\xe0-\xef][\x80-\xbf]?|[\xf0-\xf4][\x80-\xbf]{0,2})\Z")
 
@@ -203,7 +207,7 @@ def _with_lines(data: bytes, text: str, bad: int) -> Decoded:
     read = text.split("\n")
     others = [
         number for number, line in enumerate(read)
-        if "\ufffd" in line and len(_BEYOND.findall(line)) == line.count("\ufffd") and number < len(lines)
+        if "\ufffd" in line and _beyond_ascii(line) == line.count("\ufffd") and number < len(lines)
     ] if len(read) == len(lines) else []  # fmt: skip
     others = [number for number in others if not _CUT.search(lines[number]) or number < len(lines) - 1]
     if others:
@@ -262,7 +266,7 @@ def _declared(data: bytes, label: str | None) -> Decoded | None:
         as_utf8 = data.decode("utf-8")
     except UnicodeDecodeError:
         lost = text.count("\ufffd")
-        if lost * 20 > len(_BEYOND.findall(text)) and lost > 1:
+        if lost * 20 > _beyond_ascii(text) and lost > 1:
             return None
         return _read(text, encoding) if encoding not in ("utf-8", "utf8") else _utf8(data)
     if encoding in ("utf-8", "utf8"):
@@ -280,7 +284,6 @@ def _declared(data: bytes, label: str | None) -> Decoded | None:
 _NULS = re.compile(rb"(?:\0\0\0\0)+")
 #: What a well-formed sequence says for UTF-8, in nats: it seldom comes about by chance.
 _UTF8_SEQUENCE = 4.0
-_SEQUENCE = re.compile("[^\x00-\x7f\ufffd]")
 
 
 def _best(data: bytes) -> str:
@@ -290,7 +293,7 @@ def _best(data: bytes) -> str:
     everything = letters.languages()
     best, least = _legacy(sample)
     text = sample.decode("utf-8", "replace")
-    bonus = _UTF8_SEQUENCE * len(_SEQUENCE.findall(text))
+    bonus = _UTF8_SEQUENCE * (_beyond_ascii(text) - text.count("\ufffd"))
     if letters.BROKEN * text.count("\ufffd") - bonus <= least:
         as_utf8 = letters.cost(text, everything) - bonus
         if as_utf8 <= least:
