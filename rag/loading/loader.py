@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import unicodedata
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -133,7 +134,7 @@ class Loader(BuildLoader):
         found = sorted(
             (file for file in self.place.list() if self._wanted(file.source)), key=lambda file: file.source
         )
-        self.notes = list(self.place.notes)
+        self.notes = [*self.place.notes, *_alike(file.source for file in found)]
         self._beside.check({file.source for file in found})
         return found
 
@@ -256,6 +257,8 @@ class Loader(BuildLoader):
                     finally:
                         idle.put(worker)
                 parsed = checked(parsed, self.limits)
+                if form.note:
+                    parsed.notes.append(form.note)
                 facts = {
                     "file_size": file.bytes, "file_mtime": file.modified, "file_mime": form.mime,
                     "file_sha256": digest(path) if file.etag or not file.sha256 else file.sha256,
@@ -299,6 +302,15 @@ class Loader(BuildLoader):
             if fnmatch.fnmatchcase(source, pattern):
                 return password
         return None
+
+
+def _alike(sources: Iterable[str]) -> Iterator[str]:
+    """Yield a note of names that other systems take for one: by case, or by Unicode's composed forms."""
+    first: dict[str, str] = {}
+    for source in sources:
+        other = first.setdefault(unicodedata.normalize("NFC", source).casefold(), source)
+        if other != source:
+            yield f"{other!a} and {source!a} differ only in case or Unicode form: both are read"
 
 
 def _document(source: str, parsed: Parsed, fields: dict[str, Any], changed: set[str]) -> Document:

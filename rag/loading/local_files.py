@@ -5,27 +5,22 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import hashlib
+import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 from typing import Protocol
 
-import pathspec
-
 from rag.core.errors import LoadError, SourceError
 from rag.core.files import SIDECAR, SourceFile
+from rag.loading.ignore import IgnoreFile, Ignoring, ignoring
 
 #: Files of patterns in Git's notation, whose matches are left out; in one folder the later one decides.
 IGNORE_FILES = (".gitignore", ".ragignore")
-#: Stars between two slashes of a pattern: comparing takes time to the power of their number.
-_MOST_STARS = 4
 #: Most bytes of a sidecar.
 _SIDECAR_BYTES = 1 << 20
-
-#: The folder that patterns are relative to, the name of their file, and they themselves.
-_Patterns = tuple[str, str, pathspec.GitIgnoreSpec]
 
 
 class Files(Protocol):
@@ -123,23 +118,29 @@ class LocalFiles:
             return
         ignored: Counter[str] = Counter()
         seen = {os.path.realpath(self.path)}
-        waiting: list[tuple[Path, str, list[_Patterns]]] = [(self.path, "", [])]
+        waiting: list[tuple[Path, str, bytes, list[Ignoring]]] = [(self.path, "", b"", [])]
         while waiting:
-            folder, above, patterns = waiting.pop()
+            folder, above, below, patterns = waiting.pop()
             try:
                 with os.scandir(folder) as found:
-                    entries = list(found)
-                patterns = [*patterns, *self._patterns(folder, above)]
+                    entries = sorted(found, key=lambda entry: entry.name)
+                patterns = [*patterns, *self._patterns(folder, above, below)]
             except OSError as error:
                 yield _problem(above, folder, error)
                 continue
-            if above and {entry.name for entry in entries} >= _AN_INDEX:
+            names = {entry.name for entry in entries}
+            if above and names >= _AN_INDEX:
                 self.notes.append(f"{above.rstrip('/')} is an index: left out")
                 continue
+            shown = _Shown(names)
             for entry in entries:
-                if entry.name.startswith(".") or entry.name.endswith(SIDECAR):
+                if entry.name.startswith(".") or _is_sidecar(entry.name, names):
                     continue
-                source, path = above + _shown(entry.name), Path(entry.path)
+                source, path, place = (
+                    above + shown.of(entry.name),
+                    Path(entry.path),
+                    below + os.fsencode(entry.name),
+                )
                 try:
                     inside = entry.is_dir()
                     if entry.is_symlink() and not self._follow(path, source, inside):
@@ -147,13 +148,14 @@ class LocalFiles:
                 except OSError as error:  # a link to itself, or one with a name that cannot be
                     yield _problem(source, path, error)
                     continue
-                by = _ignored(source + "/" * inside, patterns)
+                by = ignoring(place, patterns, folder=inside)
                 if by is not None:
                     ignored[by] += 1
-                elif not inside:
+                elif inside:
+                    if self._first_time(path, seen):
+                        waiting.append((path, source + "/", place + b"/", patterns))
+                elif not entry.name.endswith(SIDECAR) or self._is_document(path, source):
                     yield _file(path, source)
-                elif self._first_time(path, seen):
-                    waiting.append((path, source + "/", patterns))
         for name, count in sorted(ignored.items()):
             files = "file or folder is" if count == 1 else "files or folders are"
             self.notes.append(f"{count} {files} left out by {name}")
@@ -183,26 +185,17 @@ class LocalFiles:
         root = os.path.realpath(self.path if self.path.is_dir() else self.path.parent)
         return os.path.commonpath([os.path.realpath(link), root]) == root
 
-    def _patterns(self, folder: Path, above: str) -> Iterator[_Patterns]:
+    def _patterns(self, folder: Path, above: str, below: bytes) -> Iterator[Ignoring]:
         for name in self.ignore_files:
             path = folder / name
-            if not path.is_file() or (path.is_symlink() and not self._within(path)):
-                continue
-            lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-            kept = [line for line in lines if self._heeded(line, above + name)]
-            yield above, above + name, pathspec.GitIgnoreSpec.from_lines(kept)
+            if path.is_file() and (not path.is_symlink() or self._within(path)):
+                yield below, above + name, IgnoreFile(path.read_bytes())
 
-    def _heeded(self, line: str, name: str) -> bool:
-        """Tell whether a pattern can be compared, and in a bounded time; note one that cannot."""
-        try:
-            pathspec.GitIgnoreSpec.from_lines([line])
-            if max(part.count("*") for part in line.split("/")) <= _MOST_STARS:
-                return True
-            why = f"more than {_MOST_STARS} stars between slashes"
-        except ValueError as error:
-            why = " ".join(str(error).split())[:80]
-        self.notes.append(f"{name}: the pattern {line[:60]!r} is not heeded ({why})")
-        return False
+    def _is_document(self, path: Path, source: str) -> bool:
+        """Tell whether what is named as a sidecar, and stands alone, is a document; note what it is."""
+        about = describes(path)
+        self.notes.append(stands_alone(source, about=about))
+        return not about
 
     def identity(self, file: SourceFile) -> str:
         """Return the SHA-256 of the file's bytes."""
@@ -251,13 +244,27 @@ def unreadable(error: OSError) -> LoadError:
     return LoadError(f"cannot be read ({reason})", "check that it is there, and its permissions")
 
 
-def _ignored(path: str, patterns: Sequence[_Patterns]) -> str | None:
-    """Return the ignore file that leaves a path out: the deepest that says anything of it decides."""
-    for above, name, spec in reversed(patterns):
-        said = spec.check_file(path[len(above) :]).include
-        if said is not None:
-            return name if said else None
-    return None
+def _is_sidecar(name: str, names: Set[str]) -> bool:
+    """Tell whether a file describes another of its folder."""
+    return name.endswith(SIDECAR) and name.removesuffix(SIDECAR) in names
+
+
+def describes(path: Path) -> bool:
+    """Tell whether a file is metadata as Knowledge Bases has them, and not a document of its own."""
+    try:
+        if path.stat().st_size > _SIDECAR_BYTES:
+            return False
+        value = json.loads(path.read_bytes().decode("utf-8-sig"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(value, dict) and "metadataAttributes" in value
+
+
+def stands_alone(source: str, *, about: bool) -> str:
+    """Return the note of a sidecar whose file is not there: metadata about it, or a document itself."""
+    if about:
+        return f"{source} describes {source.removesuffix(SIDECAR)}, which is not there: left out"
+    return f"{source} has the name of a sidecar, and stands alone: read as a document"
 
 
 def _file(path: Path, source: str) -> SourceFile:
@@ -274,9 +281,22 @@ def _problem(source: str, path: Path, error: OSError) -> SourceFile:
     return SourceFile(source, -1, path, problem=(problem.reason, problem.advice))
 
 
-def _shown(name: str) -> str:
-    """Return a file's name as text; bytes that are no UTF-8 are written as ``%FF``."""
-    return _UNDECODED.sub(lambda match: f"%{ord(match[0]) - 0xDC00:02X}", name)
+class _Shown:
+    """Names of one folder as text; bytes that are no UTF-8 are written as ``%FF``, no name twice."""
+
+    def __init__(self, names: Set[str]) -> None:
+        self._taken = {name for name in names if not _UNDECODED.search(name)}
+
+    def of(self, name: str) -> str:
+        if name in self._taken or not _UNDECODED.search(name):
+            return name
+        shown = base = _UNDECODED.sub(lambda match: f"%{ord(match[0]) - 0xDC00:02X}", name)
+        number = 1
+        while shown in self._taken:
+            number += 1
+            shown = f"{base}#{number}"
+        self._taken.add(shown)
+        return shown
 
 
 _UNDECODED = re.compile("[\udc80-\udcff]")

@@ -158,6 +158,16 @@ def test_changing_object(s3: Any) -> None:
     place.close(done=True)
 
 
+def test_orphan_sidecars(s3: Any, tmp_path: Path) -> None:
+    put(s3, {"kb/a.md": "Words.", "kb/b.metadata.json": '{"just": "data"}',
+             "kb/c.pdf.metadata.json": '{"metadataAttributes": {"n": 1}}'})  # fmt: skip
+    loader = rag.Loader("s3://docs/kb/")
+    assert [document.metadata["source"] for document in loader.load()] == ["a.md", "b.metadata.json"]
+    assert [note.split(",")[0] for note in loader.notes] == [
+        "b.metadata.json has the name of a sidecar", "c.pdf.metadata.json describes c.pdf",
+    ]  # fmt: skip
+
+
 def test_prefixes(s3: Any, tmp_path: Path) -> None:
     """A prefix names one object, or all objects below it."""
     put(s3, {"kb/a.md": "Words of a.", "kb/a.md.metadata.json": '{"n": 1}', "kb/ab.md": "Words of ab."})

@@ -173,8 +173,16 @@ def test_an_index_cites_offsets_sections_and_pages_of_the_loaded_text(files: Pat
 
 
 def test_what_it_cannot_read_offline_is_refused_with_the_setting_that_reads_it(tmp_path: Path) -> None:
-    for name in ("a.pdf", "b.odt", "c.rst", "d.rtf", "e.json", "f.XLSB"):
-        (tmp_path / name).write_bytes(b"%PDF-1.4 anything")
+    heads = {
+        "a.pdf": b"%PDF-1.4",
+        "b.odt": b"PK\x03\x04",
+        "c.rst": b"x",
+        "d.rtf": b"{\\rtf1}",
+        "e.json": b"{}",
+        "f.XLSB": b"PK\x03\x04",
+    }
+    for name, head in heads.items():
+        (tmp_path / name).write_bytes(head + b" anything")
     loader = rag.Loader(tmp_path, engine="unstructured", workers=1)
     assert loader.load() == []
     reasons = {source: error.reason for source, error in loader.quarantined}
@@ -191,7 +199,7 @@ def test_damaged_old_and_locked_office_files_are_refused_as_by_our_parsers(
     tmp_path: Path, files: Path
 ) -> None:
     (tmp_path / "a.docx").write_bytes((files / "policy.docx").read_bytes()[:900])
-    (tmp_path / "b.pptx").write_bytes(b"nonsense")
+    (tmp_path / "b.pptx").write_bytes(b"PK\x03\x04nonsense")
     reasons = {}
     for engine in ("rag", "unstructured"):
         loader = rag.Loader(tmp_path, engine=engine, workers=1)

@@ -7,7 +7,7 @@ import hashlib
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +17,7 @@ from rag.bedrock.runtime.faults import response_of
 from rag.bedrock.storage.ranged_read import ObjectVersion, read_object
 from rag.core.errors import LoadError, SourceError
 from rag.core.files import SIDECAR, SourceFile
+from rag.loading.local_files import describes, stands_alone
 
 _ARCHIVED = ("GLACIER", "DEEP_ARCHIVE")
 
@@ -95,9 +96,25 @@ class S3Files:
             files.append(SourceFile(
                 source, item["Size"], modified=item["LastModified"], etag=item["ETag"], problem=problem,
             ))  # fmt: skip
+        files += self._orphans({file.source for file in files}, items)
         if not files:
             raise SourceError(f"{self.name} holds no objects: check the bucket and the prefix")
         yield from files
+
+    def _orphans(self, sources: set[str], items: Iterable[dict[str, Any]]) -> Iterator[SourceFile]:
+        """Yield what is named as a sidecar, stands alone, and is a document; note what is not."""
+        by_source = {self._relative(item["Key"]): item for item in items}
+        for partner in sorted(self._sidecars.keys() - sources):
+            source, (etag, size) = partner + SIDECAR, self._sidecars.pop(partner)
+            try:
+                with self._fetched(source, etag, size) as path:
+                    about = describes(path)
+            except LoadError as error:
+                self.notes.append(f"{source} {error.reason}")
+                continue
+            self.notes.append(stands_alone(source, about=about))
+            if not about:
+                yield SourceFile(source, size, modified=by_source[source]["LastModified"], etag=etag)
 
     def _items(self) -> Iterator[dict[str, Any]]:
         from botocore.exceptions import BotoCoreError, ClientError

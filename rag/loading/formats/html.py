@@ -1,4 +1,4 @@
-"""HTML: the main text with its headings, lists and tables; metadata from the head."""
+"""HTML: the text of a page with its headings, lists and tables; metadata from the head."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import lxml.html
 from lxml import etree
 
 from rag.core.errors import LoadError
-from rag.loading.formats.plain import decode, decode_as
+from rag.loading.formats.encoding import Decoded, decode
+from rag.loading.formats.html_tables import grid, loose
 from rag.loading.structure import Options, Parsed, Text
 
 #: Writes a paragraph; nothing for an empty one.
@@ -27,16 +28,23 @@ _BLOCKS = {
     "footer", "aside", "body", "html", "center", "hgroup", "li", "menu", "dir", "search",
 }  # fmt: skip
 _OWN = {"h1", "h2", "h3", "h4", "h5", "h6", "pre", "table", "ul", "ol", "hr"}
-_CHARSET = re.compile(rb"charset\s*=\s*[\"']?\s*([a-zA-Z0-9_:.-]+)")
+#: Where a page may name its encoding (WHATWG HTML, 13.2.3.2), farther in than browsers look.
+_HEAD = 1 << 16
+_MARKUP = re.compile(rb"<(!--|/?[a-zA-Z][a-zA-Z0-9:-]*|[!?])")
+_RAW = {b"script", b"style", b"title", b"textarea", b"noscript", b"template", b"xmp"}
+_ATTRIBUTE = re.compile(rb"""([^\s"'<>/=]+)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'<>]*)))?""")
+_CHARSET = re.compile(rb"charset\s*=\s*[\"']?\s*([a-zA-Z0-9_:.-]+)", re.IGNORECASE)
+_XML = re.compile(rb"\s*<\?xml[^>]*encoding\s*=\s*[\"']([\w.:-]+)")
 #: Elements inside one another that are walked; what is deeper is read as one text.
 _DEEPEST = 500
 
 
 def parse_html(path: Path, data: bytes, options: Options) -> Parsed:
     """Read an HTML page. Text in navigation, scripts and forms' controls is left out."""
-    text, encoding = _decode(data)
+    text, encoding, notes = _decode(data)
     parsed = read_html(text)
     parsed.metadata = {"encoding": encoding, **parsed.metadata}
+    parsed.notes += notes
     return parsed
 
 
@@ -57,21 +65,59 @@ def read_html(text: str) -> Parsed:
         raise LoadError(f"is not HTML ({error})", "leave it out, or rename it") from None
     out = Text()
     body = root.find("body")
-    mains = root.xpath("//main | //*[@role='main']")
-    _walk(mains[0] if len(mains) == 1 else (root if body is None else body), out, out.block)
+    _walk(root if body is None else body, out, out.block)
     if any("depth" in entry.message.lower() for entry in parser.error_log):
         out.parsed.notes.append("its elements are nested too deeply: not read to the end")
     return out.done(_metadata(root))
 
 
-def _decode(data: bytes) -> tuple[str, str]:
-    declared = _CHARSET.search(data[:4096])
-    if declared and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        found = decode_as(data, declared[1].decode("ascii"))
-        if found is not None:
-            return found[0].removeprefix("\ufeff"), found[1]
-    text, encoding = decode(data)
-    return text.removeprefix("\ufeff"), encoding
+def _decode(data: bytes) -> Decoded:
+    found = decode(data, _declared(data[:_HEAD]))
+    return found._replace(text=found.text.removeprefix("\ufeff"))
+
+
+def _declared(head: bytes) -> str | None:
+    """Return the encoding that a page's ``meta`` element or XML declaration names, and nothing else in it."""
+    at = 0
+    while (found := _MARKUP.search(head, at)) is not None:
+        name = found[1].lower()
+        if name == b"!--":
+            at = head.find(b"-->", found.end())
+        elif name in _RAW:
+            at = head.find(b"</" + name, found.end())
+            if at < 0:  # compared as written first: that is quick
+                at = head.lower().find(b"</" + name, found.end())
+        else:
+            at = _tag_end(head, found.end())
+            if name == b"meta" and (label := _of_meta(head[found.end() : at])):
+                return label
+        if at < 0:
+            break
+    return named[1].decode("ascii") if (named := _XML.match(head)) else None
+
+
+def _tag_end(head: bytes, at: int) -> int:
+    """Return where a tag ends, past what its quoted attributes hold."""
+    while (stop := _TAG_STOP.search(head, at)) is not None:
+        if stop[0] == b">":
+            return stop.end()
+        at = head.find(stop[0], stop.end()) + 1
+        if not at:
+            break
+    return -1
+
+
+_TAG_STOP = re.compile(rb"[>\"']")
+
+
+def _of_meta(tag: bytes) -> str | None:
+    found = _ATTRIBUTE.finditer(tag)
+    attributes = {match[1].lower(): match[2] or match[3] or match[4] or b"" for match in found}
+    named = attributes.get(b"charset", b"").strip()
+    if not named and attributes.get(b"http-equiv", b"").strip().lower() == b"content-type":
+        content = _CHARSET.search(attributes.get(b"content", b""))
+        named = content[1] if content else b""
+    return named.decode("ascii", "ignore") or None
 
 
 def _metadata(root: Any) -> dict[str, Any]:
@@ -141,6 +187,8 @@ def _list(element: Any, out: Text, level: int, depth: int) -> None:
     start = element.get("start") or "1"
     number = int(start) if start.isdecimal() and len(start) < 9 else 1
     first = level == 0
+    if element.text and element.text.strip():
+        out.line(" ".join(element.text.split()))
     for child in element:
         tag = child.tag if isinstance(child.tag, str) else ""
         if not tag or tag in _SKIP or _hidden(child):
@@ -187,25 +235,23 @@ def _has_blocks(element: Any) -> bool:
 
 
 def _table(element: Any, out: Text, depth: int) -> None:
+    """Write a table; captions and what stands in it outside of cells come before it, as browsers show it."""
+    for part in loose(element, _left_out):
+        if isinstance(part, str):
+            out.block(" ".join(part.split()))
+        else:
+            _walk(part, out, out.block, 0, depth + 1)
+    rows = grid(element, _left_out)
     if element.xpath("boolean(.//table)"):  # laid out by tables: read it as blocks
-        for cell in element.xpath("./tr/*|./*/tr/*"):
-            if not _hidden(cell):
-                _walk(cell, out, out.block, 0, depth + 1)
+        for cell in (cell for row in rows for cell in row if cell is not None):
+            _walk(cell, out, out.block, 0, depth + 1)
         return
-    caption = element.find("caption")
-    if caption is not None:
-        out.block(_inline(caption))
-    rows = [row for row in element.iter("tr") if not _hidden(row)]
-    out.table([[text for cell in row for text in _cells(cell)] for row in rows])
+    out.table([["" if cell is None else _inline(cell) for cell in row] for row in rows])
 
 
-def _cells(element: Any) -> list[str]:
-    """Return a cell's text, and blanks for the further columns that it spans."""
-    if element.tag not in ("td", "th") or _hidden(element):
-        return []
-    span = element.get("colspan") or "1"
-    wide = min(int(span), 64) if span.isdecimal() and len(span) < 9 else 1
-    return [_inline(element)] + [""] * (wide - 1)
+def _left_out(element: Any) -> bool:
+    """Tell whether an element is not shown, or is none."""
+    return not isinstance(element.tag, str) or element.tag in _SKIP or _hidden(element)
 
 
 def _inline(element: Any, *, fold: bool = True) -> str:

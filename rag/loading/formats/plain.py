@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from rag.core.errors import LoadError
+from rag.loading.formats.encoding import decode as decode
+from rag.loading.formats.encoding import decode_as as decode_as
 from rag.loading.structure import Options, Parsed
 
-_FRONT = re.compile(r"\A\ufeff?---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
+_FRONT = re.compile(
+    r"\A\ufeff?---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE
+)
 _FRONT_LIMIT = 65_536
-_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})")
+_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})([^\r\n]*)")
 _ATX = re.compile(r"^ {0,3}(#{1,6})(?:[ \t]|$)")
 _UNDERLINE = re.compile(r"^ {0,3}([=-])\1*[ \t]*$")
 _LINE = re.compile(r"[^\r\n]*+(?:\r\n|\r|\n|(?<=.)\Z)")
@@ -26,115 +28,30 @@ _MARKUP = re.compile(
 _EMPHASIS = re.compile(r"(?<![\w*_`])([*_`]{1,3})(?=\S)([^*_`]+(?:_[^*_`]+)*)(?<=\S)\1(?![\w*_`])")
 
 
-#: Byte order marks, the longer before those that they begin with.
-_MARKS = (
-    (b"\xff\xfe\0\0", "utf-32-le"), (b"\0\0\xfe\xff", "utf-32-be"),
-    (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"),
-)  # fmt: skip
-#: What a binary file begins with, for the reason that a person is told.
-_BINARY = (
-    (b"\x89PNG", "a picture (PNG)"), (b"\xff\xd8\xff", "a picture (JPEG)"), (b"GIF8", "a picture (GIF)"),
-    (b"II*\0", "a picture (TIFF)"), (b"MM\0*", "a picture (TIFF)"), (b"ID3", "a sound (MP3)"),
-    (b"OggS", "a sound (Ogg)"), (b"PK\x03\x04", "a zip archive"), (b"\x1f\x8b", "a gzip archive"),
-    (b"\x7fELF", "a program"), (b"SQLite format 3", "an SQLite database"),
-    (b"\xd0\xcf\x11\xe0", "an OLE file"),
-)  # fmt: skip
-#: How much of a file is looked at to tell its encoding.
-_SAMPLE = 1 << 20
-
-
-def decode(data: bytes) -> tuple[str, str]:
-    """Return a file's text and its encoding; line ends and a byte order mark stay in the text.
-
-    By its byte order mark; UTF-8 where it is valid; UTF-16 where every other byte is zero; else by
-    charset-normalizer, which weighs the languages.
-
-    Raises
-    ------
-    LoadError
-        The bytes are no text.
-    """
-    for mark, encoding in _MARKS:
-        if data.startswith(mark):
-            with contextlib.suppress(UnicodeDecodeError):
-                return data.decode(encoding), encoding
-    if b"\0" in data[:_SAMPLE]:
-        wide = _utf16(data)
-        if wide is None:
-            raise LoadError(f"is {_binary(data)}", "leave it out, or convert it to text")
-        return data.decode(wide, "replace"), wide
-    try:
-        return data.decode("utf-8"), "utf-8"
-    except UnicodeDecodeError:
-        encoding = _guess(data)
-        return data.decode(encoding, "replace"), encoding
-
-
-#: What a declared encoding means in practice, as browsers have it (the WHATWG's Encoding Standard).
-_LABELS = {
-    "ascii": "cp1252", "us-ascii": "cp1252", "iso-8859-1": "cp1252", "iso8859-1": "cp1252",
-    "latin1": "cp1252", "latin-1": "cp1252", "gb2312": "gb18030", "gbk": "gb18030",
-    "shift_jis": "cp932", "shift-jis": "cp932", "iso-8859-9": "cp1254", "tis-620": "cp874",
-    "ks_c_5601-1987": "cp949", "euc-kr": "cp949", "big5": "big5hkscs",
-}  # fmt: skip
-
-
-def decode_as(data: bytes, label: str) -> tuple[str, str] | None:
-    """Return a text in the encoding that it is said to be in; None if it is not, or there is none."""
-    label = label.strip().lower()
-    for encoding in dict.fromkeys((_LABELS.get(label, label), label)):
-        with contextlib.suppress(LookupError, UnicodeError, ValueError):
-            return data.decode(encoding), encoding
-    return None
-
-
-def _utf16(data: bytes) -> str | None:
-    """Tell UTF-16 without a mark: in most scripts' texts spaces and digits have a zero byte."""
-    sample = data[:_SAMPLE]
-    first, second = sample[::2].count(0), sample[1::2].count(0)
-    for encoding, zeros, others in (("utf-16-be", first, second), ("utf-16-le", second, first)):
-        if zeros > 10 * others and zeros > len(sample) // 20:
-            with contextlib.suppress(UnicodeDecodeError):
-                text = sample[: len(sample) // 2 * 2].decode(encoding)
-                if text.isprintable() or sum(c.isprintable() or c.isspace() for c in text) > 0.95 * len(text):
-                    return encoding
-    return None
-
-
-def _guess(data: bytes) -> str:
-    import charset_normalizer  # slow to import, seldom needed
-
-    matches = charset_normalizer.from_bytes(data[:_SAMPLE])
-    best = matches.best()
-    if best is not None:
-        # Of equally likely ones the one that browsers take, too: Western European Windows.
-        equal = [m for m in matches if m.chaos <= best.chaos and m.coherence >= best.coherence]
-        names = {name for m in equal for name in (m.encoding, *m.could_be_from_charset)}
-        return "cp1252" if names & {"cp1252", "latin_1"} else best.encoding
-    controls = sum(data[:_SAMPLE].count(code) for code in (*range(1, 9), *range(14, 27)))
-    if controls > len(data[:_SAMPLE]) // 50:
-        raise LoadError(f"is {_binary(data)}", "leave it out, or convert it to text")
-    return "cp1252"
-
-
-def _binary(data: bytes) -> str:
-    return next((what for magic, what in _BINARY if data.startswith(magic)), "a binary file")
-
-
 def parse_text(path: Path, data: bytes, options: Options) -> Parsed:
     """Read a plain text or source file."""
-    text, encoding = decode(data)
-    return Parsed(text, {"encoding": encoding})
+    text, encoding, notes = decode(data, _coding(data))
+    return Parsed(text, {"encoding": encoding}, notes=notes)
+
+
+#: How a source file names its encoding, in its first two lines (PEP 263, as Emacs and Vim have it).
+_CODING = re.compile(rb"\A(?:[^\r\n]*\r?\n)?[ \t\f]*(?:#|%|;|//|/\*)[^\r\n]*?coding[:=][ \t]*([-\w.]+)")
+
+
+def _coding(data: bytes) -> str | None:
+    named = _CODING.match(data[:1024])
+    return named[1].decode("ascii") if named else None
 
 
 def parse_markdown(path: Path, data: bytes, options: Options) -> Parsed:
     """Read Markdown: YAML front matter becomes metadata, headings become structure."""
-    text, encoding = decode(data)
-    parsed = Parsed(text, {"encoding": encoding})
+    text, encoding, notes = decode(data)
+    parsed = Parsed(text, {"encoding": encoding}, notes=notes)
     front = _FRONT.match(text)
     if front:
-        parsed.body = front.end()
-        parsed.metadata.update(_front_matter(front.group(1), parsed.notes))
+        values, all_read = _front_matter(front[1], parsed.notes)
+        parsed.metadata.update(values)
+        parsed.body = front.end() if all_read else 0
     parsed.headings, parsed.tables = outline(text, parsed.body)
     return parsed
 
@@ -158,6 +75,8 @@ def outline(text: str, start: int = 0) -> tuple[list[tuple[int, int, str]], list
     fence = ""
     comment = False
     before: tuple[int, str] | None = None  # where the paragraph above began that can be underlined
+    closers = _closers(text, start)
+    last_comment = text.rfind("-->")
     for line in _LINE.finditer(text, start):
         at, bare = line.start(), line.group()
         opening = _FENCE.match(bare)
@@ -170,12 +89,12 @@ def outline(text: str, start: int = 0) -> tuple[list[tuple[int, int, str]], list
         else:
             in_table = False
         above = at if cells and not in_table else None
-        if comment or (not fence and bare.startswith("<!--")):
+        if comment or (not fence and bare.startswith("<!--") and at < last_comment):
             comment, before = "-->" not in bare, None
         elif fence:
-            if opening and opening[1].startswith(fence) and not bare.strip(" \t`~"):
+            if opening and opening[1].startswith(fence) and not opening[2].strip():
                 fence = ""
-        elif opening:
+        elif opening and at in closers:
             fence, before = opening[1], None
         elif atx := _ATX.match(bare):
             found.append((at, len(atx[1]), _title(_unclosed(bare[atx.end() :]))))
@@ -190,6 +109,46 @@ def outline(text: str, start: int = 0) -> tuple[list[tuple[int, int, str]], list
         elif len(before[1]) < _LONGEST_TITLE:
             before = (before[0], f"{before[1]} {bare}"[:_LONGEST_TITLE])
     return [item for item in found if item[2]], [table for table in tables if table[1] < table[2]]
+
+
+def _closers(text: str, start: int) -> set[int]:
+    """Return where the fences begin that another closes: a mark in a sentence or left open swallows nothing.
+
+    One that a block of a language follows before the fence that could close it was left open, too.
+    """
+    out: set[int] = set()
+    waiting: list[tuple[int, str]] = []  # open fences: where, and their mark
+    for line in _FENCES.finditer(text, start):
+        mark, info = line[1], line[2]
+        if mark[0] == "`" and ("`" in info or _is_prose(info)):
+            continue
+        at = None if info.strip() else _closed_by(mark, waiting)
+        if at is None:
+            waiting = [*waiting[-_MOST_OPEN:], (line.start(), mark)]
+        else:
+            closed = waiting[at][1]
+            out.add(waiting[at][0])
+            waiting = [item for item in waiting[:at] if not closed.startswith(item[1])]
+    return out
+
+
+def _is_prose(info: str) -> bool:
+    """Tell whether the words behind a fence are no language and options, but a sentence."""
+    words = info[:_LONGEST_TITLE]
+    least = 2 if words[:1].isspace() else 3
+    return len(words.split()) >= least and not any(char in words for char in "{}=:\"'")
+
+
+def _closed_by(mark: str, waiting: list[tuple[int, str]]) -> int | None:
+    """Return which open fence a mark closes: the last that is as long, or else the last that is shorter."""
+    places = range(len(waiting) - 1, -1, -1)
+    same = next((at for at in places if waiting[at][1] == mark), None)
+    return same if same is not None else next((at for at in places if mark.startswith(waiting[at][1])), None)
+
+
+_FENCES = re.compile(r"(?<![^\r\n]) {0,3}(`{3,}|~{3,})([^\r\n]*)")
+#: Fences left open that are remembered.
+_MOST_OPEN = 10
 
 
 def _unclosed(title: str) -> str:
@@ -214,19 +173,40 @@ class _NoAliases(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-def _front_matter(source: str, notes: list[str]) -> dict[str, Any]:
+#: Names that front matter usually has (Jekyll, Hugo, Pandoc, Docusaurus, Obsidian).
+_USUAL = frozenset(
+    "title date author authors tags tag categories category draft layout description summary slug permalink "
+    "keywords lang language version status id weight subtitle abstract aliases updated created lastmod url "
+    "sidebar_position sidebar_label theme marp type format output bibliography".split()
+)
+_NAME = re.compile(r"[^\W\dA-Z][\w.:/-]*")
+_ANY_NAME = re.compile(r"[^\W\d][\w .:/()-]{0,39}")
+_SENTENCE = re.compile(r"(?:\S+\s+){4,}\S+[.!?]")
+
+
+def _front_matter(source: str, notes: list[str]) -> tuple[dict[str, Any], bool]:
+    """Return the metadata between two rules, and whether that is all that stands there; else it is text."""
     if len(source) > _FRONT_LIMIT:
-        notes.append(f"front matter over {_FRONT_LIMIT} characters was not read")
-        return {}
+        notes.append(f"front matter over {_FRONT_LIMIT} characters was read as text")
+        return {}, False
+    if not source.strip():
+        return {}, True
     try:
         values = yaml.load(source, Loader=_NoAliases)
     except Exception as error:  # PyYAML's own faults on odd tags and numbers are many
         reason = " ".join(str(error).split())
-        notes.append(f"front matter was not read: {reason[:160]}")
-        return {}
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        notes.append("front matter was not read: it is not a mapping of names to values")
-        return {}
-    return {str(name): value for name, value in values.items()}
+        notes.append(f"front matter was read as text, as it is not YAML: {reason[:160]}")
+        return {}, False
+    if not isinstance(values, dict):  # a rule, then prose
+        return {}, False
+    names = {str(name): value for name, value in values.items()}
+    unusual = {name: value for name, value in names.items() if name.lower() not in _USUAL}
+    sentences = any(
+        isinstance(value, str) and _SENTENCE.fullmatch(value.strip()) for value in unusual.values()
+    )
+    if len(unusual) < len(names):
+        return names, not sentences
+    if sentences or not all(_ANY_NAME.fullmatch(name) for name in names):
+        return {}, False
+    # Pandoc's rule, too: no blank line follows the first rule of metadata.
+    return names, source[0] not in "\r\n" and all(_NAME.fullmatch(name) for name in names)

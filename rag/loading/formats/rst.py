@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from rag.loading.formats.plain import decode
+from rag.loading.formats.encoding import decode
 from rag.loading.structure import Options, Parsed
 
 _ADORNED = re.compile(r"([!-/:-@\[-`{-~])\1{2,}[ \t]*")
@@ -15,8 +15,8 @@ _ROLE = re.compile(r":[\w:+.-]+:`([^`<]*?)(?:\s*<[^`]*>)?`|`{1,2}([^`]*)`{1,2}_{
 
 def parse_rst(path: Path, data: bytes, options: Options) -> Parsed:
     """Read reStructuredText (docutils' section rules: levels in the order in which they are met)."""
-    text, encoding = decode(data)
-    parsed = Parsed(text, {"encoding": encoding})
+    text, encoding, notes = decode(data)
+    parsed = Parsed(text, {"encoding": encoding}, notes=notes)
     levels: list[str] = []
     bare, offsets, at = [], [], 0
     for line in text.split("\n"):

@@ -1,11 +1,9 @@
-"""Spreadsheets (xlsx, xls, xlsb, ods) and delimited text: every block of cells a Markdown table."""
+"""Spreadsheets (xlsx, xls, xlsb, ods): every block of cells a Markdown table."""
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
 import io
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,12 +11,9 @@ from typing import Any
 from rag.core.errors import LoadError
 from rag.core.extras import require
 from rag.loading.formats.archive import OLE, damaged, open_zip, unlocked
-from rag.loading.formats.plain import decode
 from rag.loading.structure import Options, Parsed, Text
 
 _KIND = "a spreadsheet"
-_DELIMITERS = ",;\t|"
-_SAID = re.compile(r"sep=(.)\r?\n")
 
 
 def parse_sheets(path: Path, data: bytes, options: Options) -> Parsed:
@@ -50,48 +45,12 @@ def parse_sheets(path: Path, data: bytes, options: Options) -> Parsed:
         if blocks:
             out.heading(1, name)
         for block in blocks:
-            _write(block, out)
+            write_block(block, out)
     if failed is not None and not out.length:
         raise damaged(_KIND, failed) from None
     if not out.length:
         raise LoadError("holds no text (all its sheets are empty)", "fill it, or leave it out")
     return out.done()
-
-
-def parse_delimited(path: Path, data: bytes, options: Options) -> Parsed:
-    """Read comma-, semicolon-, tab- or bar-separated text."""
-    text, encoding = decode(data)
-    text = text.removeprefix("\ufeff")
-    csv.field_size_limit(10_000_000)
-    said = _SAID.match(text)  # what Excel writes above the first line
-    text = text[said.end() :] if said else text
-    delimiter = said[1] if said else _delimiter(path, text)
-    lines = io.StringIO(text, newline="")
-    try:
-        if text.count('"') % 2:  # one that nothing closes would take the rest into its field
-            rows = list(csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE))
-        else:
-            rows = list(csv.reader(lines, delimiter=delimiter))
-    except csv.Error as error:
-        raise damaged("comma-separated text", error) from None
-    out = Text()
-    for block in _blocks(rows):
-        _write(block, out)
-    return out.done({"encoding": encoding})
-
-
-def _delimiter(path: Path, text: str) -> str:
-    """Return what parts the fields: tabs in .tsv, else what parts the first lines most evenly."""
-    if path.suffix.lower() in (".tsv", ".tab"):
-        return "\t"
-    lines = [line for line in text[:65_536].splitlines() if line.strip()][:50]
-
-    def evenness(delimiter: str) -> tuple[int, int]:
-        counts = [len(row) for row in csv.reader(lines, delimiter=delimiter)]
-        usual = max(set(counts), key=counts.count, default=1)
-        return (sum(count == usual for count in counts) if usual > 1 else 0, usual)
-
-    return max(_DELIMITERS, key=evenness) if lines else ","
 
 
 def _blocks(rows: Iterable[Sequence[str]]) -> Iterable[list[Sequence[str]]]:
@@ -107,7 +66,7 @@ def _blocks(rows: Iterable[Sequence[str]]) -> Iterable[list[Sequence[str]]]:
         yield block
 
 
-def _write(block: Sequence[Sequence[str]], out: Text) -> None:
+def write_block(block: Sequence[Sequence[str]], out: Text) -> None:
     """Write a block as a table; a single column, or a caption above a table, as lines."""
     first = min(next(at for at, cell in enumerate(row) if cell.strip()) for row in block)
     rows = [list(row[first:]) for row in block]

@@ -23,7 +23,7 @@ from rag.core.errors import LoadError, RagError
 from rag.core.extras import require
 from rag.loading.formats import html, plain
 from rag.loading.formats.archive import OLE, damaged, open_zip, unlocked
-from rag.loading.formats.plain import decode
+from rag.loading.formats.encoding import decode
 from rag.loading.structure import Options, Parsed, Text
 
 _WORD, _SLIDES, _SHEETS = "a Word document (.docx)", "a PowerPoint presentation (.pptx)", "a workbook (.xlsx)"
@@ -60,8 +60,10 @@ class Element(Protocol):
 
 def parse_text(path: Path, data: bytes, options: Options) -> Parsed:
     """Read plain text."""
-    text, encoding = decode(data)
-    return _parse_decoded("text", text, {"encoding": encoding})
+    text, encoding, notes = decode(data)
+    parsed = _parse_decoded("text", text, {"encoding": encoding})
+    parsed.notes += notes
+    return parsed
 
 
 def parse_markdown(path: Path, data: bytes, options: Options) -> Parsed:
@@ -158,9 +160,11 @@ def _parse_decoded(kind: str, text: str, metadata: dict[str, Any]) -> Parsed:
 
 
 def _parse_rows(kind: str, data: bytes) -> Parsed:
-    text, encoding = decode(data)
+    text, encoding, notes = decode(data)
     source = BytesIO(text.removeprefix("\ufeff").encode())
-    return _elements(_partition(kind, source), metadata={"encoding": encoding})
+    parsed = _elements(_partition(kind, source), metadata={"encoding": encoding})
+    parsed.notes += notes
+    return parsed
 
 
 def _parse_office(kind: str, data: bytes, options: Options, name: str, old: str | None) -> Parsed:
