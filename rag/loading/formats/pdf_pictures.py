@@ -35,7 +35,7 @@ def is_stamped_scan(page: Any) -> bool:
             continue
         x1, y1, x2, y2 = matrix.on_rect(*box)
         covered += max(min(x2, right) - max(x1, left), 0) * max(min(y2, top) - max(y1, bottom), 0)
-    return covered > _SHARE * (right - left) * (top - bottom)
+    return bool(covered > _SHARE * (right - left) * (top - bottom))
 
 
 def _bounds(one: Any) -> tuple[float, float, float, float] | None:

@@ -1,0 +1,246 @@
+"""What a page of a PDF shows is in its text: form fields, annotations, fonts that are nowhere, scans."""
+
+from __future__ import annotations
+
+import pytest
+from fpdf import FPDF
+from PIL import Image, ImageDraw
+
+from rag.core.errors import LoadError
+from tests.loading.files import pdf
+from tests.loading.handmade import (
+    cjk_font,
+    glyph_by_glyph,
+    line,
+    lines_of,
+    page_of,
+    pdf_of,
+    read,
+    stream,
+    utf16,
+)
+
+_FORM = "/AcroForm << /Fields [{}] /DR << /Font << /Helv 5 0 R >> >> /DA (/Helv 12 Tf 0 g) >>"
+
+
+def _field(rect: str, kind: str, value: str, name: str = "f", more: str = "") -> str:
+    return (
+        f"<< /Type /Annot /Subtype /Widget /F 4 /P 3 0 R /Rect [{rect}] /FT /{kind} /T ({name}) "
+        f"{f'/V {value}' if value else ''} {more} /DA (/Helv 12 Tf 0 g) >>"
+    )
+
+
+def _filled(*drawn: str, fields: list[str]) -> list[str]:
+    names = [f"{20 + at} 0 R" for at in range(len(fields))]
+    return lines_of(page_of(*drawn, annotations=names, form=_FORM.format(" ".join(names)), more=fields))
+
+
+def test_values_stand_behind_their_labels_beside_or_above_the_field() -> None:
+    fields = [
+        _field("160 740 360 760", "Tx", "(Ada Lovelace)"),
+        _field("50 675 250 690", "Tx", "(12 Elm Row)", "street"),
+        _field("300 675 500 690", "Tx", utf16("\ufeffŁódź"), "town"),
+    ]
+    drawn = [
+        line(50, 745, "Name:"), line(50, 695, "Street"), line(300, 695, "Town"), line(50, 600, "Sign below."),
+    ]  # fmt: skip
+    assert _filled(*drawn, fields=fields) == [
+        "Name: Ada Lovelace",
+        "Street 12 Elm Row Town Łódź",
+        "Sign below.",
+    ]
+
+
+def test_a_value_in_a_sentence_stands_in_the_sentence() -> None:
+    drawn = [line(50, 700, "I, "), line(200, 700, ", agree to pay.")]
+    assert _filled(*drawn, fields=[_field("62 696 198 712", "Tx", "(Bo Ek)")]) == ["I, Bo Ek , agree to pay."]
+
+
+def test_a_value_without_a_label_is_named_by_its_field() -> None:
+    fields = [
+        _field("300 300 400 320", "Tx", "(4711)", "policy_no"),
+        _field("300 200 400 220", "Tx", "(line one\\rline two)", "x1", "/TU (Remarks) /Ff 4096"),
+    ]
+    assert _filled(line(50, 745, "Form 7"), fields=fields) == [
+        "Form 7", "policy_no: 4711", "Remarks: line one", "line two",
+    ]  # fmt: skip
+
+
+def test_ticks_and_choices_are_read_as_they_are_shown() -> None:
+    ticks = "/AP << /N << /Yes 26 0 R /Off 26 0 R >> >>"
+    fields = [
+        _field("50 700 60 710", "Btn", "/Yes", "a", f"/AS /Yes {ticks}"),
+        _field("150 700 160 710", "Btn", "/Off", "b", f"/AS /Off {ticks}"),
+        _field("120 640 220 660", "Ch", "(no)", "c", "/Ff 131072 /Opt [[(no) (Norway)] [(se) (Sweden)]]"),
+        _field("120 590 220 620", "Ch", "[(r) (g)]", "d", "/Ff 2097152 /Opt [[(r) (Red)] [(g) (Green)] [(b) (Blue)]]"),
+        _field("300 300 310 310", "Btn", "/express", "e", "/AS /express /AP << /N << /express 26 0 R >> >>"),
+        _field("400 300 500 310", "Tx", "(hunter2)", "g", "/Ff 8192"),
+        stream("", "/Type /XObject /Subtype /Form /BBox [0 0 10 10]"),
+    ]  # fmt: skip
+    drawn = [
+        line(64, 701, "Member"),
+        line(164, 701, "Guest"),
+        line(50, 645, "Country"),
+        line(50, 600, "Colours"),
+    ]
+    names = [f"{20 + at} 0 R" for at in range(6)]
+    made = page_of(*drawn, annotations=names, form=_FORM.format(" ".join(names)), more=fields)
+    assert lines_of(made) == [
+        "☒ Member ☐ Guest", "Country Norway", "Colours Red, Green", "e: ☒ express",
+    ]  # fmt: skip
+
+
+def test_text_boxes_stamps_and_comments_are_read_and_hidden_ones_are_not() -> None:
+    box = "<< /Type /Annot /Subtype /{} /F {} /Rect [50 {y} 250 {z}] /Contents ({}) {} >>"
+    stamp = stream(line(5, 5, "PAID IN FULL"), "/Type /XObject /Subtype /Form /BBox [0 0 200 20] "
+                   "/Resources << /Font << /F1 5 0 R >> >>")  # fmt: skip
+    more = [
+        box.format("FreeText", 4, "Use valve B instead", "/DA (/Helv 12 Tf 0 g)", y=600, z=620),
+        box.format("Stamp", 4, "", "/AP << /N 26 0 R >>", y=500, z=520),
+        box.format("Text", 4, "Check this figure", "", y=400, z=420),
+        box.format("FreeText", 2, "Hidden words", "", y=300, z=320),
+        box.format("Link", 4, "Go to page 2", "", y=200, z=220),
+        box.format("Highlight", 4, "Own words", "", y=700, z=720),
+        stamp,
+    ]
+    made = page_of(line(50, 705, "Own words"), annotations=[f"{20 + at} 0 R" for at in range(6)], more=more)
+    assert lines_of(made) == ["Own words", "PAID IN FULL", "Use valve B instead", "Note: Check this figure"]
+
+
+def test_fields_that_no_form_lists_are_read_by_what_they_draw() -> None:
+    shown = stream(line(2, 5, "Kim Lee"), "/Type /XObject /Subtype /Form /BBox [0 0 200 20] "
+                   "/Resources << /Font << /F1 5 0 R >> >>")  # fmt: skip
+    widget = _field("160 740 360 760", "Tx", "(Kim Lee)", more="/AP << /N 21 0 R >>")
+    made = page_of(line(50, 745, "Name:"), annotations=["20 0 R"], more=[widget, shown])
+    assert lines_of(made) == ["Name:", "Kim Lee"]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "ordering", "code"),
+    [
+        ("UniJIS-UCS2-H", "Japan1", utf16("否")),
+        ("UniGB-UCS2-H", "GB1", utf16("否")),
+        ("UniKS-UCS2-H", "Korea1", utf16("否")),
+        ("UniCNS-UCS2-H", "CNS1", utf16("否")),
+        ("GBK-EUC-H", "GB1", f"<{'否'.encode('gbk').hex()}>"),
+        ("90ms-RKSJ-H", "Japan1", f"<{'否'.encode('cp932').hex()}>"),
+        ("ETen-B5-H", "CNS1", f"<{'否'.encode('big5').hex()}>"),
+        ("KSCms-UHC-H", "Korea1", f"<{'否'.encode('cp949').hex()}>"),
+    ],
+)
+def test_a_glyph_on_its_own_is_read_where_its_font_is_nowhere(
+    encoding: str, ordering: str, code: str
+) -> None:
+    made = page_of(line(50, 700, "Paid"), line(150, 700, code, "/F2"), font=cjk_font(encoding, ordering))
+    assert "".join(read(made).text.split()) == "Paid否"
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        [(500, 700, "縦書きの文章"), (470, 700, "二行目です"), (440, 700, "三")],
+        [(500, 700, "上段の一"), (470, 690, "上段の二"), (500, 500, "下段の一"), (470, 500, "下段の二")],
+        [(500, 700, "縦"), (500, 688, "書き"), (470, 700, "二行目")],
+    ],
+)
+def test_vertical_columns_are_read_from_the_right(columns: list[tuple[int, int, str]]) -> None:
+    drawn = [line(x, y, utf16(words), "/F2") for x, y, words in columns]
+    text = read(page_of(*drawn, font=cjk_font("UniJIS-UCS2-V"))).text
+    assert "".join(text.split()) == "".join(words for _, _, words in columns)
+
+
+def test_a_row_of_single_glyphs_is_a_line() -> None:
+    cells = [(50, 780, "王小明"), (150, 780, "是"), (250, 780, "否"), (50, 760, "李四"), (150, 760, "否")]
+    drawn = [line(x, y, utf16(words), "/F2") for x, y, words in cells]
+    text = read(page_of(*drawn, font=cjk_font("UniGB-UCS2-H", "GB1"))).text
+    assert [row.split() for row in text.splitlines()] == [["王小明", "是", "否"], ["李四", "否"]]
+
+
+def test_characters_beyond_the_first_plane_keep_their_neighbours() -> None:
+    text = read(glyph_by_glyph(["a", "😀", "x"])).text
+    assert sorted(text.strip()) == ["a", "x", "😀"]
+
+
+@pytest.mark.parametrize(
+    ("glyphs", "words"),
+    [
+        (["خ", "لا", "ل"], "خلال"),
+        (["و", "ا", "لأ", "م", "ن"], "والأمن"),
+        (["إ", "لى", " ", "الله"], "إلى الله"),
+        (["\ufea7", "\ufefc", "\ufedd"], "خلال"),
+        (["مَ", "ن"], "مَن"),
+        (list("שלום (מבחן) סוף"), "שלום (מבחן) סוף"),
+        (list("שלום )מבחן( סוף"), "שלום (מבחן) סוף"),
+        (list("ראה [א] או {ב}"), "ראה [א] או {ב}"),
+        (["(", "لا", ")", " ", "نعم"], "(لا) نعم"),
+    ],
+)
+def test_right_to_left_text_is_in_the_order_in_which_it_is_read(glyphs: list[str], words: str) -> None:
+    assert read(glyph_by_glyph(glyphs)).text == words + "\n"
+
+
+def _stamped(*stamps: str, width: float = 190, text: str = "Pump seven leaks") -> bytes:
+    made = FPDF()
+    made.set_font("helvetica", size=12)
+    for stamp in stamps:
+        picture = Image.new("L", (1000, 1300), 255)
+        ImageDraw.Draw(picture).text((60, 300), text, font_size=60, fill=0)
+        made.add_page()
+        made.image(picture, x=10, y=20, w=width)
+        made.text(10, 10, stamp)
+    return bytes(made.output())
+
+
+def test_a_scan_with_a_stamp_is_noted_and_read_by_ocr() -> None:
+    made = _stamped("BATES 000001", "BATES 000002")
+    before = read(made)
+    assert before.scanned == [0, 1]
+    assert before.notes == [
+        "pages 1, 2 hold pictures and little text beside them: not read "
+        "(build with --ocr tesseract to read them)"
+    ]
+    after = read(made, {0: "BATES 000001\nPump seven leaks", 1: "BATE5 00OOO2\nPump seven leaks"})
+    assert (after.scanned, after.notes) == ([], [])
+    assert after.text == ("BATES 000001\nPump seven leaks\n\nBATES 000002\nBATE5 00OOO2\nPump seven leaks\n")
+    assert [after.text[at : at + 12] for at in after.pages] == ["BATES 000001", "BATES 000002"]
+
+
+def test_pages_of_text_with_a_picture_are_no_scans() -> None:
+    assert read(_stamped("A logo and a line", width=40)).scanned == []
+    full = "Words of a page that a background picture lies behind. " * 12
+    made = FPDF()
+    made.set_font("helvetica", size=12)
+    made.add_page()
+    made.image(Image.new("L", (100, 130), 200), x=0, y=0, w=210)
+    made.multi_cell(0, text=full)
+    assert read(bytes(made.output())).scanned == []
+
+
+def test_a_scan_that_ocr_has_been_laid_over_is_no_scan() -> None:
+    made = FPDF()
+    made.set_font("helvetica", size=12)
+    made.add_page()
+    made.image(Image.new("L", (100, 130), 200), x=0, y=0, w=210)
+    with made.local_context(text_mode=3):
+        made.text(10, 10, "Words under the picture")
+    assert read(bytes(made.output())).scanned == []
+
+
+def test_a_document_without_pages_says_so_whatever_was_read_before() -> None:
+    import io
+
+    import pypdf
+
+    empty = pdf_of(["<< /Type /Catalog /Pages 2 0 R >>", "<< /Type /Pages /Count 0 /Kids [] >>"])
+    writer = pypdf.PdfWriter(clone_from=io.BytesIO(pdf("Locked words.")))
+    writer.encrypt("key", algorithm="AES-256")
+    locked = io.BytesIO()
+    writer.write(locked)
+    reasons = []
+    for data in (empty, locked.getvalue(), empty, b"%PDF-1.7 no more", empty):
+        with pytest.raises(LoadError) as refusal:
+            read(data)
+        reasons.append(refusal.value.reason)
+    assert reasons[0] == reasons[2] == reasons[4] == "holds no pages"
+    assert reasons[1] == "needs a password"
+    assert reasons[3].startswith("is not a readable PDF")
