@@ -60,9 +60,9 @@ def find_margins(pages: Sequence[str], starts: Sequence[int]) -> list[tuple[int,
 
     Examples
     --------
-    >>> pages = [f"Annual report\\nWords of page {n}.\\n{n + 6}" for n in range(4)]
+    >>> pages = [f"Annual report\nWords of page {n}.\n{n + 6}" for n in range(4)]
     >>> starts = [0, 34, 68, 102]
-    >>> text = "\\n\\n".join(pages)
+    >>> text = "\n\n".join(pages)
     >>> [text[a:b] for a, b in find_margins(pages, starts)[:3]]
     ['6', 'Annual report', '7']
     """
