@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from fpdf import FPDF
 from PIL import Image, ImageDraw
 
 from rag.core.errors import LoadError
+from rag.core.passages import STRUCTURE
+from rag.loading.loader import Loader
 from tests.loading.files import pdf
 from tests.loading.handmade import (
     cjk_font,
@@ -179,6 +183,26 @@ def test_right_to_left_text_is_in_the_order_in_which_it_is_read(glyphs: list[str
     assert read(glyph_by_glyph(glyphs)).text == words + "\n"
 
 
+def test_words_whose_letters_stand_apart_are_words() -> None:
+    words = "Container lines of the Pacific name every harbour that a vessel calls at in its turn of service".split()
+    drawn, x, y = [], 50.0, 700.0
+    for word in words:
+        if x > 450:
+            x, y = 50.0, y - 20
+        for piece in filter(None, (word[:-1], f"{word[-1]} ")):
+            drawn.append(f"BT /F2 8 Tf 1.9 Tc 1 0 0 1 {x:.2f} {y} Tm ({piece}) Tj ET")
+            x += len(piece) * (4.8 + 1.9)
+    courier = ["<< /Type /Font /Subtype /Type1 /BaseFont /Courier >>"]
+    assert read(page_of(*drawn, font=courier)).text.split() == words
+
+
+def test_letters_that_are_words_keep_their_blanks() -> None:
+    text = "x = a b c d e f and y = a b c d e f or z = a b c"
+    assert read(page_of(line(50, 700, text))).text == text + "\n"
+    apart = [line(50 + 20 * at, 650, letter) for at, letter in enumerate("abcdefghijklm")]
+    assert read(page_of(*apart)).text.split() == list("abcdefghijklm")
+
+
 def _stamped(*stamps: str, width: float = 190, text: str = "Pump seven leaks") -> bytes:
     made = FPDF()
     made.set_font("helvetica", size=12)
@@ -203,6 +227,19 @@ def test_a_scan_with_a_stamp_is_noted_and_read_by_ocr() -> None:
     assert (after.scanned, after.notes) == ([], [])
     assert after.text == ("BATES 000001\nPump seven leaks\n\nBATES 000002\nBATE5 00OOO2\nPump seven leaks\n")
     assert [after.text[at : at + 12] for at in after.pages] == ["BATES 000001", "BATES 000002"]
+
+
+def test_the_loader_hands_stamped_scans_to_ocr(tmp_path: Path) -> None:
+    (tmp_path / "a.pdf").write_bytes(_stamped("BATES 000001"))
+    seen: list[bytes] = []
+
+    def ocr(png: bytes) -> str:
+        seen.append(png)
+        return "BATES 000001\nPump seven leaks"
+
+    [document] = Loader(tmp_path, ocr=ocr, workers=1).load()
+    assert document.page_content == "BATES 000001\nPump seven leaks\n"
+    assert (len(seen), document.metadata[STRUCTURE]["notes"]) == (1, [])
 
 
 def test_pages_of_text_with_a_picture_are_no_scans() -> None:

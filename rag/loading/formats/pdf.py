@@ -24,6 +24,7 @@ from rag.loading.formats.pdf_direction import in_reading_order
 from rag.loading.formats.pdf_fonts import add_last_resort
 from rag.loading.formats.pdf_forms import with_annotations
 from rag.loading.formats.pdf_pictures import FEW_LETTERS, holds_picture, is_stamped_scan
+from rag.loading.formats.pdf_spacing import without_false_blanks
 from rag.loading.structure import Options, Parsed
 
 #: Seconds for pypdf, which can take minutes for what PDFium could not read either.
@@ -192,6 +193,7 @@ def _page(document: Any, number: int, read: _Read) -> str:
         try:
             text = textpage.get_text_range()
             units = _units(text)  # what PDFium's offsets count
+            units = without_false_blanks(units, textpage)
             units = in_reading_order(units, textpage)
             units = with_annotations(units, textpage, page, document, number, read.attached)
             text = units.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

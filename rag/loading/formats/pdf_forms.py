@@ -17,7 +17,7 @@ _BESIDE, _ABOVE, _OFF = 220.0, 14.0, 6.0
 _GAP = 12.0
 _CHECKED, _UNCHECKED = "☒", "☐"
 #: Values of a ticked box that say no more than the tick.
-_PLAIN_TICKS = frozenset(("yes", "on", "1", "true", "x", "off", ""))
+_PLAIN_TICKS = frozenset(("on", "1", "true", "x", "off", ""))
 
 _TYPED = frozenset((raw.FPDF_FORMFIELD_TEXTFIELD, raw.FPDF_FORMFIELD_COMBOBOX, raw.FPDF_FORMFIELD_LISTBOX))
 _TICKED = frozenset((raw.FPDF_FORMFIELD_CHECKBOX, raw.FPDF_FORMFIELD_RADIOBUTTON))
@@ -232,11 +232,11 @@ def _appearance(text: str, page: Any, document: Any, number: int) -> str:
     finally:
         textpage.close()
         again.close()
-    before = Counter(_lines(text))
+    before = Counter(map(_letters, _lines(text)))
     gained = []
     for line in _lines(whole):
-        if before[line] > 0:
-            before[line] -= 1
+        if before[_letters(line)] > 0:
+            before[_letters(line)] -= 1
         else:
             gained.append(line)
     return "\n".join(gained)
@@ -247,7 +247,7 @@ def _lines(text: str) -> list[str]:
 
 
 def _letters(text: str) -> str:
-    return "".join(text.split())
+    return "".join(text.replace("\0", "").split())
 
 
 def _string(read: Callable[..., int], *what: Any) -> str:
