@@ -21,7 +21,7 @@ from rag.core.extras import require
 from rag.loading.formats.archive import PASSWORD
 from rag.loading.formats.margins import find_margins
 from rag.loading.formats.pdf_direction import in_reading_order
-from rag.loading.formats.pdf_fonts import add_last_resort
+from rag.loading.formats.pdf_fonts import add_last_resort, drawing
 from rag.loading.formats.pdf_forms import with_annotations
 from rag.loading.formats.pdf_pictures import FEW_LETTERS, holds_picture, is_stamped_scan
 from rag.loading.formats.pdf_spacing import without_false_blanks
@@ -97,16 +97,17 @@ def parse_pdf(path: Path, data: bytes, options: Options) -> Parsed:
 def draw_page(data: bytes, number: int, password: str | None) -> bytes:
     """Draw a page (from 0) in grey, as PNG, for OCR."""
     require("PIL", extra="ocr")
-    document = _opened(data, password)
-    try:
-        page = document[number]
-        width, height = page.get_size()
-        scale = min(_DOTS_PER_INCH / 72, (_MOST_PIXELS / max(width * height, 1)) ** 0.5)
-        out = io.BytesIO()
-        page.render(scale=scale, grayscale=True).to_pil().save(out, "PNG")
-        return out.getvalue()
-    finally:
-        document.close()
+    with drawing():
+        document = _opened(data, password)
+        try:
+            page = document[number]
+            width, height = page.get_size()
+            scale = min(_DOTS_PER_INCH / 72, (_MOST_PIXELS / max(width * height, 1)) ** 0.5)
+            out = io.BytesIO()
+            page.render(scale=scale, grayscale=True).to_pil().save(out, "PNG")
+            return out.getvalue()
+        finally:
+            document.close()
 
 
 def _with_ocr(page: str, seen: str) -> str:

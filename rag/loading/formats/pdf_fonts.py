@@ -2,26 +2,32 @@
 
 PDFium takes the size of a glyph from its outline, and leaves text out that has no width. Chinese,
 Japanese and Korean files often name a font without holding it; where the machine has none, a glyph
-that is placed on its own (a cell "是", justified or vertical text) would be missing from the text.
+that is placed on its own (a cell "是", justified or vertical text) would be missing from the text. So would
+a letter of any script that PDFium's built-in fonts lack.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import struct
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pypdfium2.raw as raw
 
-#: Windows charsets of scripts that PDFium's built-in fonts lack: Shift-JIS, Hangul, GB 2312, Big 5,
-#: Johab, Hebrew, Arabic, Thai (public/fpdf_sysfontinfo.h).
-_CHARSETS = frozenset((128, 129, 134, 136, 130, 177, 178, 222))
+#: How the names begin of the fonts that PDFium holds itself, with their widths, for Latin text.
+_BUILT_IN = (b"helvetica", b"arial", b"times", b"courier", b"symbol", b"zapfdingbats", b"dingbats")
+#: Windows charset of Latin text (public/fpdf_sysfontinfo.h).
+_ANSI = 0
 _HANDLE = 0x52414701  # any number that is no font of PDFium's
 _NAME = "Last Resort"
 _UNITS, _ASCENT, _DESCENT = 1000, 800, -200
 
 _kept: list[Any] = []  # what PDFium points at: callbacks must outlive it
+_drawing = threading.Event()
 
 
 @functools.cache
@@ -46,7 +52,11 @@ def add_last_resort() -> None:
         _: Any, weight: int, italic: int, charset: int, pitch: int, face: Any, exact: Any
     ) -> int | None:
         mine = system.MapFont(default, weight, italic, charset, pitch, face, exact)
-        return mine or (_HANDLE if charset in _CHARSETS else None)
+        if mine or _drawing.is_set():
+            return mine or None
+        name = bytes(face or b"") if isinstance(face, bytes) else ctypes.string_at(face) if face else b""
+        held = name.lower().replace(b" ", b"").startswith(_BUILT_IN)
+        return None if charset == _ANSI and held else _HANDLE
 
     def get_font(_: Any, face: Any) -> int | None:
         return system.GetFont(default, face) if system.GetFont else None
@@ -77,6 +87,16 @@ def add_last_resort() -> None:
         setattr(info, name, types[name](call))
     _kept.extend((info, default))
     raw.FPDF_SetSystemFontInfo(ctypes.byref(info))
+
+
+@contextlib.contextmanager
+def drawing() -> Iterator[None]:
+    """Leave pages to the fonts that draw something, while this lasts."""
+    _drawing.set()
+    try:
+        yield
+    finally:
+        _drawing.clear()
 
 
 def _font() -> tuple[bytes, dict[bytes, bytes]]:
