@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 
 from rag.core.errors import LoadError
 from rag.core.passages import STRUCTURE
+from rag.loading.formats.pdf import draw_page
 from rag.loading.loader import Loader
 from tests.loading.files import pdf
 from tests.loading.handmade import (
@@ -117,6 +118,60 @@ def test_fields_that_no_form_lists_are_read_by_what_they_draw() -> None:
     widget = _field("160 740 360 760", "Tx", "(Kim Lee)", more="/AP << /N 21 0 R >>")
     made = page_of(line(50, 745, "Name:"), annotations=["20 0 R"], more=[widget, shown])
     assert lines_of(made) == ["Name:", "Kim Lee"]
+
+
+def test_signatures_watermarks_and_fields_of_a_parent_are_read() -> None:
+    def shown(words: str) -> str:
+        return stream(line(2, 5, words), "/Type /XObject /Subtype /Form /BBox [0 0 200 20] "
+                      "/Resources << /Font << /F1 5 0 R >> >>")  # fmt: skip
+
+    more = [
+        "<< /Type /Annot /Subtype /Widget /F 4 /P 3 0 R /FT /Sig /T (sig) /Rect [50 300 250 320] /V << >> "
+        "/AP << /N 23 0 R >> >>",
+        "<< /Type /Annot /Subtype /Watermark /F 4 /Rect [50 200 250 220] /AP << /N 24 0 R >> >>",
+        "<< /Type /Annot /Subtype /Widget /F 4 /P 3 0 R /Parent 25 0 R /Rect [160 740 360 760] >>",
+        shown("Signed by Ada"),
+        shown("DRAFT"),
+        "<< /T (name) /FT /Tx /V (Bo Ek) /DA (/Helv 12 Tf 0 g) /Kids [22 0 R] >>",
+    ]
+    made = page_of(line(50, 745, "Name:"), annotations=["20 0 R", "21 0 R", "22 0 R"],
+                   form=_FORM.format("20 0 R 25 0 R"), more=more)  # fmt: skip
+    assert " ".join(lines_of(made)) == "Name: Bo Ek Signed by Ada DRAFT"
+
+
+def test_values_of_a_form_without_pages_of_its_own_are_read() -> None:
+    data = stream(
+        '<xfa:datasets xmlns:xfa="http://www.xfa.org/schema/xfa-data/1.0/"><xfa:data><form1>'
+        "<Applicant>Ada Lovelace</Applicant><Sum>4,250 &#8364;</Sum><Empty/></form1></xfa:data></xfa:datasets>"
+    )
+    form = "/NeedsRendering true /AcroForm << /Fields [] /XFA [(template) 21 0 R (datasets) 20 0 R] >>"
+    made = page_of(line(50, 700, "Please wait..."), form=form, more=[data, stream("<template/>")])
+    assert lines_of(made) == ["Please wait...", "Applicant: Ada Lovelace", "Sum: 4,250 €"]
+
+
+@pytest.mark.parametrize("letter", ["是", "ש", "Ж", "ع", "ก", "é", "x"])
+@pytest.mark.parametrize("ordering", ["Identity", "Japan1"])
+def test_a_letter_of_any_script_on_its_own_is_read(letter: str, ordering: str) -> None:
+    unicode = f"1 begincodespacerange <0000> <ffff> endcodespacerange 1 beginbfchar <034b> {utf16(letter)} endbfchar"
+    font = cjk_font("Identity-H", ordering, unicode)
+    assert read(page_of(line(50, 700, "Paid"), line(150, 700, "<034b>", "/F2"), font=font)).text.split() == [
+        "Paid", letter,
+    ]  # fmt: skip
+
+
+def test_drawing_a_page_uses_fonts_that_can_be_seen() -> None:
+    import io
+
+    calibri = [
+        "<< /Type /Font /Subtype /TrueType /BaseFont /Calibri /FirstChar 32 /LastChar 122 /Encoding /WinAnsiEncoding "
+        f"/FontDescriptor 7 0 R /Widths [{'500 ' * 91}] >>",
+        "<< /Type /FontDescriptor /FontName /Calibri /Flags 32 /FontBBox [0 -200 1000 800] /ItalicAngle 0 "
+        "/Ascent 800 /Descent -200 /CapHeight 700 /StemV 80 >>",
+    ]
+    made = page_of(line(50, 700, "Seen by OCR", "/F2"), font=calibri)
+    assert read(made).text == "Seen by OCR\n"
+    dark = sum(value < 128 for value in Image.open(io.BytesIO(draw_page(made, 0, None))).tobytes())
+    assert dark > 1000
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from rag.loading.formats.archive import PASSWORD
 from rag.loading.formats.margins import find_margins
 from rag.loading.formats.pdf_direction import in_reading_order
 from rag.loading.formats.pdf_fonts import add_last_resort, drawing
-from rag.loading.formats.pdf_forms import with_annotations
+from rag.loading.formats.pdf_forms import with_annotations, xfa_values
 from rag.loading.formats.pdf_pictures import FEW_LETTERS, holds_picture, is_stamped_scan
 from rag.loading.formats.pdf_spacing import without_false_blanks
 from rag.loading.structure import Options, Parsed
@@ -153,6 +153,9 @@ def _by_pdfium(data: bytes, password: str | None) -> _Read:
                 read.pages.append(_page(document, number, read))
             except pdfium.PdfiumError:
                 read.pages.append(None)
+        values = [f"{name}: {value}" for name, value in xfa_values(document)]
+        if values:
+            read.pages[-1] = "\n".join(filter(None, [read.pages[-1], *values]))
         read.attached += _attached(document)
         for item in document.get_toc(max_depth=6):
             target = item.get_dest()

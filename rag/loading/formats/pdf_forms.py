@@ -11,6 +11,9 @@ from typing import Any
 
 import pypdfium2.raw as raw
 
+from rag.core.errors import LoadError
+from rag.loading.formats.archive import local_name, read_xml
+
 #: How far from a field its label is looked for, in points: beside it, above it, and off its middle.
 _BESIDE, _ABOVE, _OFF = 220.0, 14.0, 6.0
 #: A gap between two letters of a line, in points, at which another column begins.
@@ -26,7 +29,7 @@ _SILENT = frozenset(
     (raw.FPDF_ANNOT_LINK, raw.FPDF_ANNOT_POPUP, raw.FPDF_ANNOT_SOUND, raw.FPDF_ANNOT_MOVIE,
      raw.FPDF_ANNOT_SCREEN, raw.FPDF_ANNOT_PRINTERMARK, raw.FPDF_ANNOT_TRAPNET, raw.FPDF_ANNOT_THREED)
 )  # fmt: skip
-_BOXES = frozenset((raw.FPDF_ANNOT_FREETEXT, raw.FPDF_ANNOT_STAMP))
+_BOXES = frozenset((raw.FPDF_ANNOT_FREETEXT, raw.FPDF_ANNOT_STAMP, raw.FPDF_ANNOT_WATERMARK))
 _NOT_SEEN = raw.FPDF_ANNOT_FLAG_HIDDEN | raw.FPDF_ANNOT_FLAG_NOVIEW
 _PASSWORD_FIELD = 1 << 13  # field flag 14 (ISO 32000-1, table 228)
 
@@ -159,6 +162,32 @@ def _value(form: Any, one: Any, kind: int) -> str:
             return ", ".join(filter(None, chosen))
     value = _string(raw.FPDFAnnot_GetFormFieldValue, form, one)
     return value.replace("\r\n", "\n").replace("\r", "\n").strip()
+
+
+def xfa_values(document: Any) -> list[tuple[str, str]]:
+    """Return the names and values of a form whose pages are made by XFA, which PDFium does not draw.
+
+    Such a file has one page, which asks for another viewer; the values are in its packet "datasets".
+    """
+    if document.get_formtype() != raw.FORMTYPE_XFA_FULL:
+        return []
+    found = []
+    for packet in range(max(raw.FPDF_GetXFAPacketCount(document), 0)):
+        size = raw.FPDF_GetXFAPacketName(document, packet, None, 0)
+        name = ctypes.create_string_buffer(max(size, 1))
+        raw.FPDF_GetXFAPacketName(document, packet, name, size)
+        if name.value != b"datasets":
+            continue
+        length = ctypes.c_ulong()
+        raw.FPDF_GetXFAPacketContent(document, packet, None, 0, length)
+        content = ctypes.create_string_buffer(max(length.value, 1))
+        raw.FPDF_GetXFAPacketContent(document, packet, content, length.value, length)
+        with contextlib.suppress(LoadError):
+            for element in read_xml(content.raw[: length.value]).iter():
+                words = (element.text or "").strip()
+                if words and not len(element):
+                    found.append((local_name(element), words))
+    return found
 
 
 class _Letters:
