@@ -194,48 +194,9 @@ def test_a_glyph_on_its_own_is_read_where_its_font_is_nowhere(
     assert "".join(read(made).text.split()) == "Paid否"
 
 
-@pytest.mark.parametrize(
-    "columns",
-    [
-        [(500, 700, "縦書きの文章"), (470, 700, "二行目です"), (440, 700, "三")],
-        [(500, 700, "上段の一"), (470, 690, "上段の二"), (500, 500, "下段の一"), (470, 500, "下段の二")],
-        [(500, 700, "縦"), (500, 688, "書き"), (470, 700, "二行目")],
-    ],
-)
-def test_vertical_columns_are_read_from_the_right(columns: list[tuple[int, int, str]]) -> None:
-    drawn = [line(x, y, utf16(words), "/F2") for x, y, words in columns]
-    text = read(page_of(*drawn, font=cjk_font("UniJIS-UCS2-V"))).text
-    assert "".join(text.split()) == "".join(words for _, _, words in columns)
-
-
-def test_a_row_of_single_glyphs_is_a_line() -> None:
-    cells = [(50, 780, "王小明"), (150, 780, "是"), (250, 780, "否"), (50, 760, "李四"), (150, 760, "否")]
-    drawn = [line(x, y, utf16(words), "/F2") for x, y, words in cells]
-    text = read(page_of(*drawn, font=cjk_font("UniGB-UCS2-H", "GB1"))).text
-    assert [row.split() for row in text.splitlines()] == [["王小明", "是", "否"], ["李四", "否"]]
-
-
 def test_characters_beyond_the_first_plane_keep_their_neighbours() -> None:
     text = read(glyph_by_glyph(["a", "😀", "x"])).text
     assert sorted(text.strip()) == ["a", "x", "😀"]
-
-
-@pytest.mark.parametrize(
-    ("glyphs", "words"),
-    [
-        (["خ", "لا", "ل"], "خلال"),
-        (["و", "ا", "لأ", "م", "ن"], "والأمن"),
-        (["إ", "لى", " ", "الله"], "إلى الله"),
-        (["\ufea7", "\ufefc", "\ufedd"], "خلال"),
-        (["مَ", "ن"], "مَن"),
-        (list("שלום (מבחן) סוף"), "שלום (מבחן) סוף"),
-        (list("שלום )מבחן( סוף"), "שלום (מבחן) סוף"),
-        (list("ראה [א] או {ב}"), "ראה [א] או {ב}"),
-        (["(", "لا", ")", " ", "نعم"], "(لا) نعم"),
-    ],
-)
-def test_right_to_left_text_is_in_the_order_in_which_it_is_read(glyphs: list[str], words: str) -> None:
-    assert read(glyph_by_glyph(glyphs)).text == words + "\n"
 
 
 def test_words_whose_letters_stand_apart_are_words() -> None:

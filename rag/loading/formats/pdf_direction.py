@@ -1,8 +1,8 @@
 """Right-to-left and vertical text of a PDF page in the order in which it is read.
 
-PDFium turns the glyphs of a right-to-left line around. It turns two things around too often: the
-letters of one glyph (a ligature), and brackets whose file already names them as they are read. Columns
-of vertical text that begin at one height it sorts from left to right, as it does the words of a line.
+PDFium turns the glyphs of a right-to-left line around, and with them the letters of one glyph (a
+ligature). Columns of vertical text that begin at one height it sorts from left to right, as it does the
+words of a line.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from typing import Any, NamedTuple
 
 import pypdfium2.raw as raw
 
+from rag.loading.formats.pdf_bidi import in_logical_order
+
 _RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff\U00010800-\U00010fff]")
 _EAST_ASIAN = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
-_MIRRORED = str.maketrans("()[]{}<>«»‹›", ")(][}{><»«›‹")
-_OPENING = dict(zip("([{<«‹", ")]}>»›", strict=True))
-_CLOSING = frozenset(_OPENING.values())
 _LAM, _ALEFS = "\u0644", frozenset("\u0622\u0623\u0625\u0627\u0671")
 
 
@@ -38,13 +37,7 @@ def in_reading_order(text: str, textpage: Any) -> str:
         text = _columns(text, textpage)
     if not _RIGHT_TO_LEFT.search(text):
         return text
-    lines = _ligatures(text, textpage).split("\n")
-    gains = [_gain(line) for line in lines]
-    page = sum(gains)
-    return "\n".join(
-        _mirrored(line) if gain > 0 or (gain == 0 and page > 0) else line
-        for line, gain in zip(lines, gains, strict=True)
-    )
+    return in_logical_order(_ligatures(text, textpage), textpage)
 
 
 class _Line(NamedTuple):
@@ -171,31 +164,3 @@ def _glyphs(text: str, textpage: Any) -> list[tuple[int, int]]:
     if last > start >= 0 and before is not None:
         spans.append((start, last + 1))
     return spans
-
-
-def _gain(line: str) -> int:
-    """Return how many more brackets of a line close what they should if all are mirrored."""
-    if not any(char in _OPENING or char in _CLOSING for char in line) or not _mostly_right_to_left(line):
-        return 0
-    return _matched(_mirrored(line)) - _matched(line)
-
-
-def _matched(line: str) -> int:
-    awaited: list[str] = []
-    matched = 0
-    for char in line:
-        if char in _OPENING:
-            awaited.append(_OPENING[char])
-        elif char in _CLOSING and awaited and awaited[-1] == char:
-            awaited.pop()
-            matched += 1
-    return matched
-
-
-def _mirrored(line: str) -> str:
-    return line.translate(_MIRRORED) if _mostly_right_to_left(line) else line
-
-
-def _mostly_right_to_left(line: str) -> bool:
-    right = len(_RIGHT_TO_LEFT.findall(line))
-    return right > sum(char.isalpha() for char in line) - right
