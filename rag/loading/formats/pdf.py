@@ -76,7 +76,8 @@ def parse_pdf(path: Path, data: bytes, options: Options) -> Parsed:
         if None in read.pages or not any(read.pages):
             with contextlib.suppress(LoadError):
                 other = _by_pypdf(data, options.password, "")
-                read.pages = [mine or more for mine, more in zip(read.pages, other.pages, strict=False)]
+                more = dict(enumerate(other.pages))  # it may find fewer pages, or more
+                read.pages = [mine or more.get(at, mine) for at, mine in enumerate(read.pages)]
     if not read.pages:
         raise LoadError("holds no pages", "leave it out, or save it again from its source")
     notes: list[str] = []

@@ -224,7 +224,7 @@ class _Reader:
             return
         if into.startswith("info:"):
             self._info.setdefault(into[5:], []).append(text)
-        elif into == "choice":
+        elif into == "choice" and self._choices:
             self._choices[-1] += text
         elif into == "html":
             assert self._html is not None
