@@ -79,6 +79,7 @@ def test_html_inside_of_related_inside_of_alternative_is_found() -> None:
         ("text/plain; charset=x-no-such-thing", "Größe".encode(), "Größe"),
         ("text/plain", "Größe".encode(), "Größe"),
         ("text/html", '<meta charset="windows-1251"><p>Цена 5</p>'.encode("cp1251"), "Цена 5"),
+        ("text/html; charset=us-ascii", '<meta charset="windows-1251"><p>Цена 5</p>'.encode("cp1251"), "Цена 5"),
         ("text/html; charset=us-ascii", '<meta charset="utf-8"><p>Größe</p>'.encode(), "Größe"),
     ],
 )  # fmt: skip

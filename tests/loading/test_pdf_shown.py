@@ -61,6 +61,26 @@ def test_a_value_in_a_sentence_stands_in_the_sentence() -> None:
     assert _filled(*drawn, fields=[_field("62 696 198 712", "Tx", "(Bo Ek)")]) == ["I, Bo Ek , agree to pay."]
 
 
+def test_a_value_on_a_drawn_line_stands_behind_the_line() -> None:
+    drawn = [line(50, 700, "Name: ____________________  Date: ____________")]
+    fields = [_field("85 697 200 712", "Tx", "(Ada)", "n"), _field("245 697 330 712", "Tx", "(5 May)", "d")]
+    assert _filled(*drawn, fields=fields) == ["Name: ____________________ Ada Date: ____________ 5 May"]
+
+
+def test_values_of_a_grid_stand_in_their_rows() -> None:
+    drawn = [line(50, 700, "Item"), line(200, 700, "Qty"), line(300, 700, "Price"), line(50, 680, "Bolt"),
+             line(50, 660, "Nut")]  # fmt: skip
+    cells = [(200, 677, "4"), (300, 677, "1.50"), (300, 657, "0.20"), (200, 657, "9")]
+    fields = [_field(f"{x} {y} {x + 60} {y + 14}", "Tx", f"({v})", f"{x}/{y}") for x, y, v in cells]
+    assert _filled(*drawn, fields=fields) == ["Item Qty Price", "Bolt 4 1.50", "Nut 9 0.20"]
+
+
+def test_a_high_field_has_its_label_above() -> None:
+    fields = [_field("50 520 400 695", "Tx", "(First line\\rSecond line)", "r", "/Ff 4096")]
+    drawn = [line(50, 700, "Remarks"), line(50, 500, "End")]
+    assert _filled(*drawn, fields=fields) == ["Remarks First line", "Second line", "End"]
+
+
 def test_a_value_without_a_label_is_named_by_its_field() -> None:
     fields = [
         _field("300 300 400 320", "Tx", "(4711)", "policy_no"),

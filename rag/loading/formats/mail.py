@@ -226,9 +226,10 @@ def _text(part: MIMEPart) -> str:
     if not data and isinstance(part.get_payload(), str):
         data = str(part.get_payload()).encode("utf-8", "surrogateescape")
     label = str(part.get_content_charset() or "")
-    if not label and part.get_content_type() == "text/html":
+    silent = label.lower() in ("", "us-ascii", "ascii")
+    if silent and not data.isascii() and part.get_content_type() == "text/html":
         named = _META.search(data[:4096])
-        label = named[1].decode() if named else ""
+        label = named[1].decode() if named else label
     return decoded(data, label).replace("\r\n", "\n")
 
 

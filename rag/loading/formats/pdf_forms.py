@@ -14,10 +14,15 @@ import pypdfium2.raw as raw
 from rag.core.errors import LoadError
 from rag.loading.formats.archive import local_name, read_xml
 
-#: How far from a field its label is looked for, in points: beside it, above it, and off its middle.
-_BESIDE, _ABOVE, _OFF = 220.0, 14.0, 6.0
+#: How far from a field its label is looked for, in points, on either side of PDFium's point: beside it,
+#: along its row, above it, and off its middle.
+_BESIDE, _ALONG, _ABOVE, _OFF = 110.0, 500.0, 7.0, 3.0
+#: Fields one above the other with less than this between them have no labels between: a grid.
+_GRID = 9.0
+_MOST_GRIDDED = 1000  # fields of a page that are compared with one another
 #: A gap between two letters of a line, in points, at which another column begins.
 _GAP = 12.0
+_FILL = frozenset(map(ord, "_.…"))  # what a line to write on is made of
 _CHECKED, _UNCHECKED = "☒", "☐"
 #: Values of a ticked box that say no more than the tick.
 _PLAIN_TICKS = frozenset(("on", "1", "true", "x", "off", ""))
@@ -38,7 +43,7 @@ _PASSWORD_FIELD = 1 << 13  # field flag 14 (ISO 32000-1, table 228)
 class _Shown:
     """What the annotations of a page show."""
 
-    placed: list[tuple[int, str]] = field(default_factory=list)  # (offset in the page's text, words)
+    placed: list[tuple[int, float, str]] = field(default_factory=list)  # offset in the text, x, words
     behind: list[str] = field(default_factory=list)  # lines for the end of the page
     boxes: list[str] = field(default_factory=list)  # contents of text boxes and stamps
     notes: list[str] = field(default_factory=list)  # contents of comments
@@ -68,6 +73,7 @@ def with_annotations(
     if count < 1:
         return text
     form = document.formenv
+    fields = _rectangles(page, count)
     shown = _Shown()
     for index in range(count):
         with _annotation(page, index) as one:
@@ -75,7 +81,7 @@ def with_annotations(
             if kind in _SILENT or raw.FPDFAnnot_GetFlags(one) & _NOT_SEEN:
                 continue
             if kind == raw.FPDF_ANNOT_WIDGET:
-                if form is not None and _field(form, one, textpage, text, shown):
+                if form is not None and _field(form, one, textpage, text, shown, fields):
                     raw.FPDFAnnot_SetFlags(one, raw.FPDF_ANNOT_FLAG_HIDDEN)  # its value is known
                 else:
                     shown.drawn = True
@@ -93,7 +99,7 @@ def with_annotations(
     there = _letters(text + "".join(lines))
     lines += [words for words in shown.boxes if _letters(words) not in there]
     lines += [f"Note: {words}" for words in shown.notes if _letters(words) not in there]
-    for at, words in sorted(shown.placed, reverse=True):
+    for at, _, words in sorted(shown.placed, reverse=True):
         text = text[:at] + words + text[at:]
     return "\n".join([text.rstrip(), *lines]).strip("\n") if lines else text
 
@@ -113,7 +119,26 @@ def _attachment(one: Any) -> str:
     return name or _string(raw.FPDFAnnot_GetStringValue, one, b"Contents") or "unnamed"
 
 
-def _field(form: Any, one: Any, textpage: Any, text: str, shown: _Shown) -> bool:
+def _rectangles(page: Any, count: int) -> list[Any]:
+    """Return where the fields of a page are."""
+    out = []
+    for index in range(count):
+        with _annotation(page, index) as one:
+            box = raw.FS_RECTF()
+            if raw.FPDFAnnot_GetSubtype(one) == raw.FPDF_ANNOT_WIDGET and raw.FPDFAnnot_GetRect(one, box):
+                out.append(box)
+    return out
+
+
+def _gridded(box: Any, fields: list[Any]) -> bool:
+    return len(fields) <= _MOST_GRIDDED and any(
+        abs(other.left - box.left) < 3
+        and (-2 < other.bottom - box.top < _GRID or -2 < box.bottom - other.top < _GRID)
+        for other in fields
+    )
+
+
+def _field(form: Any, one: Any, textpage: Any, text: str, shown: _Shown, fields: list[Any]) -> bool:
     """Take a field's value; False where PDFium knows no field, or only its appearance tells."""
     kind = raw.FPDFAnnot_GetFormFieldType(form, one)
     if kind == raw.FPDF_FORMFIELD_PUSHBUTTON:
@@ -123,28 +148,29 @@ def _field(form: Any, one: Any, textpage: Any, text: str, shown: _Shown) -> bool
     page = _Letters(textpage, text)
     box = raw.FS_RECTF()
     raw.FPDFAnnot_GetRect(one, box)
+    gridded = _gridded(box, fields)
     label = " ".join(_string(raw.FPDFAnnot_GetFormFieldAlternateName, form, one).split())
     label = label or _string(raw.FPDFAnnot_GetFormFieldName, form, one).strip()
     if kind in _TYPED:
         value = _value(form, one, kind)
         if value and not raw.FPDFAnnot_GetFormFieldFlags(form, one) & _PASSWORD_FIELD:
-            at = page.label_before(box)
+            at = page.label_before(box, gridded=gridded)
             if at is None:
                 shown.behind.append(f"{label}: {value}" if label else value)
             else:
-                shown.placed.append((at, f" {value}"))
+                shown.placed.append((at, box.left, f" {value}"))
         return True
     ticked = bool(raw.FPDFAnnot_IsChecked(form, one))
     mark = _CHECKED if ticked else _UNCHECKED
     at = page.label_behind(box)
     if at is not None:
-        shown.placed.append((at, f"{mark} "))
+        shown.placed.append((at, box.left, f"{mark} "))
         return True
     says = _string(raw.FPDFAnnot_GetFormFieldExportValue, form, one).strip()
     more = f" {says}" if ticked and says.lower() not in _PLAIN_TICKS else ""
-    at = page.label_before(box)
+    at = page.label_before(box, gridded=gridded)
     if at is not None:
-        shown.placed.append((at, f" {mark}{more}"))
+        shown.placed.append((at, box.left, f" {mark}{more}"))
     elif ticked:
         shown.behind.append(f"{label}: {mark}{more}")
     return True
@@ -196,24 +222,24 @@ class _Letters:
     def __init__(self, textpage: Any, text: str) -> None:
         self._page, self._text = textpage, text
 
-    def label_before(self, box: Any) -> int | None:
+    def label_before(self, box: Any, *, gridded: bool) -> int | None:
         """Return the offset behind the label to the left of a field, or else above it."""
-        off = min(_OFF, (box.top - box.bottom) / 2)
-        for x, y, across, up in (
-            (box.left, (box.top + box.bottom) / 2, _BESIDE, off),
-            (box.left + 2, min(box.top, box.bottom + 14), _BESIDE, off),  # the first line of a high field
-            (box.left + 2, box.top + 2, 12.0, _ABOVE),
-        ):
-            letter = raw.FPDFText_GetCharIndexAtPos(self._page, x, y, across, up)
+        off = min(_OFF, (box.top - box.bottom) / 4)
+        middle, first = (box.top + box.bottom) / 2, box.top - 7  # the first line of a high field
+        beside = [(box.left, middle, _BESIDE, off), (box.left, first, _BESIDE, off)]
+        along = (box.left, middle, _ALONG, off)
+        above = (box.left + 2, box.top + 2, 6.0, _ABOVE)
+        for x, y, across, up in (*beside, *((along, above) if gridded else (above, along))):
+            letter = raw.FPDFText_GetCharIndexAtPos(self._page, x, y, 2 * across, 2 * up)
             while letter >= 0 and self._blank(letter):  # a blank stands where the letter before it ends
                 letter -= 1
-            if letter >= 0 and self._box(letter).left < box.right:
+            if letter >= 0 and self._box(letter).left < box.right and self._box(letter).left < x + 8:
                 return self._end_of_run(letter, box)
         return None
 
     def label_behind(self, box: Any) -> int | None:
         """Return the offset of the label to the right of a box to be ticked."""
-        off = min(_OFF, (box.top - box.bottom) / 2)
+        off = 2 * min(_OFF, (box.top - box.bottom) / 4)
         letter = raw.FPDFText_GetCharIndexAtPos(
             self._page, box.right, (box.top + box.bottom) / 2, 1.5 * (box.right - box.left) + 10, off
         )
@@ -231,7 +257,8 @@ class _Letters:
             if self._blank(after):
                 continue
             there = self._box(after)
-            if there.left - here.right > _GAP or there.left >= field_.right - 1:
+            line = code in _FILL and code == raw.FPDFText_GetUnicode(self._page, letter)
+            if there.left - here.right > _GAP or (there.left >= field_.right - 1 and not line):
                 break
             letter, here = after, there
         return self._offset(letter) + 1
