@@ -57,8 +57,8 @@ class Loader(BuildLoader):
     passwords : mapping of str to str, optional
         Glob pattern to password, for encrypted PDF and Office files.
     ocr : str or callable, optional
-        Reads the pages that hold pictures and no text: PNG bytes to text; ``"tesseract"`` where
-        that program is installed.
+        Reads the pages that are pictures, with no text on them or little: PNG bytes to text;
+        ``"tesseract"`` where that program is installed.
     engine : str or mapping of str to str
         ``"rag"``, or ``"unstructured"`` for its partitioning; or glob pattern to engine, of which
         the first that matches decides: ``{"contracts/*.docx": "unstructured"}``.

@@ -22,7 +22,7 @@ class Options:
     password : str or None
         For an encrypted file.
     page_texts : mapping of int to str
-        Texts of pages (from 0) that were read by OCR, used where the page holds none.
+        Texts of pages (from 0) that were read by OCR; a page's own lines that OCR did not see stay above.
     depth : int
         How many files this one is inside of (an attachment of a mail: 1).
     """
@@ -49,7 +49,7 @@ class Parsed:
     margins : list of (int, int)
         Spans of repeated page headers and footers, which a chunker leaves out.
     scanned : list of int
-        Pages (from 0) that hold pictures and no text.
+        Pages (from 0) that hold pictures and no text, or are a picture with little text on it.
     notes : list of str
         What the user should know of how the file was read.
     """

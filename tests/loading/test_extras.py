@@ -22,7 +22,7 @@ from rag.core.extras import can_be_read_now, ensure, installed, require
 from rag.loading.formats.archive import OLE
 from tests.loading.absent import ROOT, python
 
-OFFICE = ("docx", "pptx", "python_calamine", "oxmsg", "msoffcrypto")
+OFFICE = ("docx", "pptx", "python_calamine", "olefile", "msoffcrypto")
 INSTALL = "pip install 'bedrock-rag[office]'"
 
 
@@ -62,7 +62,7 @@ def test_files_of_an_absent_extra_are_quarantined_with_the_line_that_installs_it
     code, report, stderr = build(office, tmp_path / "ix", absent=OFFICE)
     assert (code, report["files"]) == (3, 1)
     needed = {"word.docx": "docx", "slides.pptx": "pptx", "sheet.xlsx": "python_calamine",
-              "mail.msg": "oxmsg", "locked.xls": "python_calamine"}  # fmt: skip
+              "mail.msg": "olefile", "locked.xls": "python_calamine"}  # fmt: skip
     assert {row["source"]: (row["reason"], row["advice"]) for row in report["quarantined"]} == {
         name: (f"needs the Python module {module}, which is not installed", INSTALL)
         for name, module in needed.items()

@@ -27,7 +27,7 @@ def test_a_mail_has_its_headers_and_its_attachments_and_those_of_mails_inside(tm
     document = load(tmp_path, "a.eml", mail.as_bytes())
     assert document.page_content == (
         "# Grüße\n\nFrom: Ann Ö <ann@example.com>\nTo: b@example.com, Cy <cy@example.com>\nCc: d@example.com\n"
-        "Date: 2026-03-03 10:00:00+01:00\n\nPlain words.\n\n## Attachment: notes.md\n\n| a |\n\n"
+        "Date: 2026-03-03 10:00:00+01:00\nAttachments: notes.md, t.csv, s.mp3, message.eml\n\nPlain words.\n\n## Attachment: notes.md\n\n| a |\n\n"
         "## Attachment: t.csv\n\n| a | b |\n| --- | --- |\n| 1 | 2 |\n\n## Attachment: message.eml\n\n"
         "# Inner\n\nFrom: c@example.com\n\nWords of the inner mail."
     )

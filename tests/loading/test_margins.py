@@ -1,9 +1,11 @@
-"""Page headers and footers are marked, and are in no chunk."""
+"""Page headers and footers are marked, and their words are in one chunk: where they first stand."""
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.documents import Document
@@ -21,16 +23,76 @@ def test_headers_footers_and_page_numbers_are_marked_and_text_is_not() -> None:
         f"a last line {n * n}\nConfidential\n{n + 5}"
         for n in range(14)
     ]
-    text, starts = paged(pages)
-    marked = [text[a:b] for a, b in find_margins(pages, starts)]
-    assert set(marked) == {
-        "Annual report",
-        "Chapter one",
-        "Chapter two",
-        "Confidential",
-        *map(str, range(5, 19)),
+    marked = Counter(_marked(pages))
+    assert marked == {
+        "Annual report": 13,
+        "Chapter one": 6,
+        "Chapter two": 6,
+        "Confidential": 13,
+        **dict.fromkeys(map(str, range(5, 19)), 1),
     }
-    assert len(marked) == 14 * 4
+
+
+def _marked(pages: list[str]) -> list[str]:
+    text, starts = paged(pages)
+    return [text[a:b] for a, b in find_margins(pages, starts)]
+
+
+def _records(*, first: str, last: str, pages: int = 6) -> list[str]:
+    words = ("alder", "birch", "cedar", "damson", "elder", "fir")
+    return [
+        f"{first.format(n=n + 1, id=n + 1001)}\n{words[n]} one\n{words[n]} two\n{words[n]} three\n"
+        f"{words[n]} four\n{last.format(n=n + 1, id=n + 1001)}"
+        for n in range(pages)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [
+        ("Code Description Price", "Status: approved"),
+        ("Invoice {id}", "Closing balance {n} EUR"),
+        ("{id}", "Employee record {n}"),
+        ("Room {n}", "Signed by inspector {id}"),
+        ("Page {n} of 6", "Exhibit {n}"),
+        ("Handbook | {n}", "Case no. {id}, paid"),
+        ("{n}", "- End of record -"),
+        ("Seite {n} von 6 | Muster GmbH", "Muster GmbH"),
+    ],
+)
+def test_every_word_that_does_not_number_a_page_stays_once(first: str, last: str) -> None:
+    pages = _records(first=first, last=last)
+    text, starts = paged(pages)
+    kept = list(text)
+    for a, b in find_margins(pages, starts):
+        kept[a:b] = " " * (b - a)
+    left = "".join(kept).split()
+    numbers = {str(n) for n in range(1, 7)}
+    assert set(text.split()) - numbers - {"Page", "of", "Seite", "von", "|"} <= set(left)
+    for line in (first, last):
+        if "{id}" in line or line.split()[0] in ("Employee", "Room", "Exhibit", "Closing"):
+            assert all(line.format(n=n, id=n + 1000) in "".join(kept) for n in range(1, 7)), line
+
+
+@pytest.mark.parametrize(
+    ("line", "marked"),
+    [
+        ("Page {n} of 6", 6),
+        ("Seite {n}", 6),
+        ("- {n} -", 6),
+        ("第 {n} 页", 6),
+        ("{n} / 6", 6),
+        ("Page {n} of 6 | Confidential", 5),
+        ("Acme Inc. | Q3 Form 10-Q | {n}", 5),
+        ("Notes to the annual financial statements {n}", 5),
+        ("Annual report 2026 {n}", 5),
+        ("Confidential", 5),
+        ("Record {n}", 0),
+        ("{id}", 0),
+    ],
+)
+def test_lines_that_number_their_page_are_marked(line: str, marked: int) -> None:
+    assert len(_marked(_records(first=line, last="{n} {id} {id} {n}"))) == marked
 
 
 def test_numbers_at_an_edge_that_do_not_count_pages_are_text() -> None:
@@ -59,7 +121,7 @@ def test_margins_are_whole_lines_and_less_than_the_text(pages: list[str]) -> Non
         assert len(inside) < max(len(of_page), 1)
 
 
-def test_no_chunk_holds_a_margin_and_offsets_stay(tmp_path: Path) -> None:
+def test_no_chunk_holds_a_margin_again_and_offsets_stay(tmp_path: Path) -> None:
     pages = [
         f"Secret header\nSentence number {n} is here.\nIt goes on for a while.\n{n + 1}" for n in range(6)
     ]
@@ -71,5 +133,6 @@ def test_no_chunk_holds_a_margin_and_offsets_stay(tmp_path: Path) -> None:
     )
     assert [chunk.metadata["page_start"] for chunk in chunks] == [1, 2, 3, 4, 5, 6]
     for number, chunk in enumerate(chunks):
-        assert chunk.page_content == f"Sentence number {number} is here.\nIt goes on for a while."
+        first = "Secret header\n" if number == 0 else ""
+        assert chunk.page_content == f"{first}Sentence number {number} is here.\nIt goes on for a while."
         assert text[chunk.metadata["start"] : chunk.metadata["end"]] == chunk.page_content

@@ -1,12 +1,14 @@
-"""Mail (eml, msg): headers, the text, and the attachments that can be read."""
+"""Mail (eml): headers, the text, and the attachments that can be read; what Outlook's mails share."""
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import email
 import email.policy
 import email.utils
-import io
+import quopri
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from email.message import EmailMessage, MIMEPart
@@ -14,22 +16,42 @@ from pathlib import Path
 from typing import Any
 
 from rag.core.errors import LoadError, MissingExtraError
-from rag.core.extras import require
-from rag.loading.formats.archive import OLE, damaged
 from rag.loading.formats.html import read_html
 from rag.loading.formats.plain import decode, decode_as
+from rag.loading.formats.rtf import parse_rtf
 from rag.loading.structure import Options, Parsed, Text
 
 #: Attachments are read to this depth (a mail in a mail in a mail), and this many of one mail.
 DEEPEST, MOST = 3, 100
-_ENCRYPTED = (
+ENCRYPTED = (
     "is encrypted",
     "decrypt it in the mail program and save it again, or leave it out",
 )
 
 
+#: A plain text that lacks more than this share of the HTML's words is not the same text; if it is
+#: shorter than this many words, it is a stub ("this mail needs a reader of HTML").
+_LACKING, _STUB = 0.3, 40
+#: Encodings in which two letters may be valid UTF-8 by chance.
+_MULTIBYTE = ("gb", "big5", "shift", "sjis", "x-sjis", "euc", "ks_c", "cp9", "windows-9", "iso-2022", "hz")
+_META = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
+#: Words of a header that are encoded (RFC 2047), one after the other.
+_ENCODED = re.compile(rb"=\?([\w.:-]+)(?:\*[\w-]+)?\?([bBqQ])\?([^?\r\n]*)\?=")
+_BETWEEN = re.compile(rb"(\?=)[ \t\r\n]+(?==\?)")
+_MAILS = ("message/rfc822", "message/global", "message/news")
+
+
 @dataclass
-class _Mail:
+class Attachment:
+    """A file, a mail that is no file of its own, or why it is neither; `inline`: shown in the text."""
+
+    name: str
+    content: bytes | Mail | LoadError
+    inline: bool = False
+
+
+@dataclass
+class Mail:
     """What both kinds of file hold."""
 
     subject: str = ""
@@ -40,85 +62,63 @@ class _Mail:
     sent: dt.datetime | None = None
     message_id: str = ""
     texts: list[Parsed] = field(default_factory=list)
-    attachments: list[tuple[str, bytes]] = field(default_factory=list)
+    attachments: list[Attachment] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def parse_eml(path: Path, data: bytes, options: Options) -> Parsed:
     """Read a mail in the Internet's form (RFC 5322)."""
-    message = email.message_from_bytes(data.lstrip(b"\xef\xbb\xbf\r\n"), policy=email.policy.default)
+    data = spelt(data.lstrip(b"\xef\xbb\xbf\r\n"))
+    message = email.message_from_bytes(data, policy=email.policy.default)
     if not message.keys():
         raise LoadError("is not a mail (it has no headers)", "leave it out, or rename it to .txt")
     kind = message.get_content_type()
     enveloped = str(message.get_param("smime-type", "enveloped-data")) == "enveloped-data"
     if kind == "multipart/encrypted" or (kind == "application/pkcs7-mime" and enveloped):
-        raise LoadError(*_ENCRYPTED)
-    mail = _Mail(
-        subject=_header(message, "subject"), sender=_sender(_header(message, "from")),
+        raise LoadError(*ENCRYPTED)
+    mail = Mail(
+        subject=_header(message, "subject"), sender=sender_of(_header(message, "from")),
         to=_people(message, "to"), cc=_people(message, "cc"), bcc=_people(message, "bcc"),
-        sent=_date(_header(message, "date")), message_id=_header(message, "message-id"),
+        sent=date_of(_header(message, "date")), message_id=_header(message, "message-id"),
     )  # fmt: skip
     _take(message, mail)
-    return _write(mail, options)
+    return write(mail, options)
 
 
-def parse_msg(path: Path, data: bytes, options: Options) -> Parsed:
-    """Read a mail as Outlook saves it."""
-    if not data.startswith(OLE):
-        raise LoadError("is not an Outlook mail (.msg)", "save it again from Outlook, or leave it out")
-    oxmsg = require("oxmsg", extra="office")
-    try:
-        message = oxmsg.Message.load(io.BytesIO(data))
-        headers = {name.lower(): value for name, value in message.message_headers.items()}
-        kind = (message.message_class or "").lower() + headers.get("content-type", "").lower()
-        if ("smime" in kind and "multipartsigned" not in kind) or "multipart/encrypted" in kind:
-            raise LoadError(*_ENCRYPTED)
-        people: dict[str, list[str]] = {"to": [], "cc": [], "bcc": []}
-        for kinds in people:
-            people[kinds] = _addresses([headers.get(kinds, "")])
-        if not any(people.values()):
-            people["to"] = [_person(one.name, one.email_address) for one in message.recipients]
-        text = Parsed(message.body or "")
-        if not text.text.strip() and message.html_body:
-            text = _html(message.html_body)
-        mail = _Mail(
-            message.subject or "", _sender(message.sender or ""), people["to"], people["cc"], people["bcc"],
-            message.sent_date or _date(headers.get("date", "")), headers.get("message-id", ""), [text],
-        )  # fmt: skip
-        for one in message.attachments:
-            if one.file_bytes is not None:
-                mail.attachments.append((one.file_name or "attachment", one.file_bytes))
-    except LoadError:
-        raise
-    except Exception as error:  # python-oxmsg raises anything on a damaged file
-        raise damaged("an Outlook mail (.msg)", error) from None
-    return _write(mail, options)
-
-
-def _write(mail: _Mail, options: Options) -> Parsed:
+def write(mail: Mail, options: Options) -> Parsed:
+    """Write a mail's headers, texts and attachments as one text."""
     out = Text()
     out.heading(1, mail.subject)
     sent = mail.sent.isoformat(sep=" ") if mail.sent else ""
     lines = [("From", mail.sender), ("To", ", ".join(mail.to)), ("Cc", ", ".join(mail.cc)),
-             ("Bcc", ", ".join(mail.bcc)), ("Date", sent)]  # fmt: skip
+             ("Bcc", ", ".join(mail.bcc)), ("Date", sent),
+             ("Attachments", ", ".join(one.name for one in mail.attachments if not one.inline))]  # fmt: skip
     out.block("\n".join(f"{name}: {value}" for name, value in lines if value))
     for text in mail.texts:
         out.include(text, below=1)
-    for name, data in mail.attachments[:MOST]:
-        _attach(name, data, options, out)
+    for one in mail.attachments[:MOST]:
+        _attach(one, options, out)
+    out.parsed.notes += mail.notes
     if len(mail.attachments) > MOST:
         out.parsed.notes.append(f"only the first {MOST} of {len(mail.attachments)} attachments were read")
     return out.done(_metadata(mail))
 
 
-def _attach(name: str, data: bytes, options: Options, out: Text) -> None:
+def _attach(one: Attachment, options: Options, out: Text) -> None:
     """Add an attachment's text under a heading of its own; note it where it cannot be read."""
     from rag.loading.formats.registry import parse, parser_of
 
+    name, content = one.name, one.content
     try:
         if options.depth >= DEEPEST:
             raise LoadError(f"is {options.depth + 1} mails deep", "save it on its own")
+        if isinstance(content, LoadError):
+            raise content
         inside = replace(options, depth=options.depth + 1, page_texts={})
-        found = parse(parser_of(Path(name), data[:4096]).parser, Path(name), data, inside)
+        if isinstance(content, Mail):
+            found = write(content, inside)
+        else:
+            found = parse(parser_of(Path(name), content[:4096]).parser, Path(name), content, inside)
         if not found.text.strip():
             raise LoadError("holds no text", "")
     except Exception as error:  # whatever is in an attachment, the mail is read
@@ -132,32 +132,37 @@ def _attach(name: str, data: bytes, options: Options, out: Text) -> None:
     out.parsed.notes += [f"its attachment {name!r}: {note}" for note in found.notes]
 
 
-def _metadata(mail: _Mail) -> dict[str, Any]:
+def _metadata(mail: Mail) -> dict[str, Any]:
     found = {
         "title": " ".join(mail.subject.split()), "sender": mail.sender, "recipients": mail.to,
         "cc": mail.cc, "bcc": mail.bcc, "sent": mail.sent, "message_id": mail.message_id,
-        "attachments": [name for name, _ in mail.attachments],
+        "attachments": [one.name for one in mail.attachments],
     }  # fmt: skip
     return {name: value for name, value in found.items() if value}
 
 
-def _take(part: MIMEPart, mail: _Mail) -> None:
+def _take(part: MIMEPart, mail: Mail) -> None:
     """Take a part's texts in their order, and its attachments; one of several alternatives."""
     kind, name = part.get_content_type(), part.get_filename()
     payload = part.get_payload()
-    if kind == "message/rfc822" or (not part.is_multipart() and (name or part.is_attachment())):
-        mail.attachments.append(
-            (str(name or ("message.eml" if "rfc822" in kind else "attachment")), _bytes(part))
-        )
+    if kind in _MAILS or (not part.is_multipart() and (name or part.is_attachment())):
+        default = "message.eml" if kind in _MAILS else "attachment"
+        shown = part.get_content_maintype() == "image" and part.get("content-id") is not None
+        inline = shown and part.get_content_disposition() != "attachment"
+        mail.attachments.append(Attachment(" ".join(str(name or default).split()), _bytes(part), inline))
     elif kind == "message/delivery-status" and isinstance(payload, list):
         mail.texts.append(Parsed("\n\n".join(str(one).strip() for one in payload)))
     elif isinstance(payload, str):
         if kind == "text/html":
-            mail.texts.append(_html(_text(part)))
+            mail.texts.append(html_text(_text(part)))
+        elif kind in ("text/rtf", "text/richtext", "application/rtf") and payload.lstrip().startswith(
+            "{\\rtf"
+        ):
+            mail.texts.append(parse_rtf(Path("body.rtf"), _bytes(part), Options()))
         elif part.get_content_maintype() in ("text", "multipart"):  # a multipart without its parts
             mail.texts.append(Parsed(_text(part)))
         else:
-            mail.attachments.append((f"part.{part.get_content_subtype()}", _bytes(part)))
+            mail.attachments.append(Attachment(f"part.{part.get_content_subtype()}", _bytes(part)))
     elif kind == "multipart/alternative":
         _take_best(list(part.iter_parts()), mail)
     else:
@@ -165,23 +170,52 @@ def _take(part: MIMEPart, mail: _Mail) -> None:
             _take(inner, mail)
 
 
-def _take_best(parts: list[MIMEPart], mail: _Mail) -> None:
-    """Take the plain text, if it says anything; else the last alternative that does."""
-    made = [_Mail() for _ in parts]
+def _take_best(parts: list[MIMEPart], mail: Mail) -> None:
+    """Take the plain text, if it says what the others say; else the last alternative that says anything."""
+    made = [Mail() for _ in parts]
     for part, one in zip(parts, made, strict=True):
         _take(part, one)
     kinds = [part.get_content_type() for part in parts]
-    order = [one for kind, one in zip(kinds, made, strict=True) if kind == "text/plain"]
-    order += [one for kind, one in reversed(list(zip(kinds, made, strict=True))) if kind != "text/plain"]
-    best = next((one for one in order if any(text.text.strip() for text in one.texts)), None)
-    mail.texts += best.texts if best else []
+    plain = [
+        text for kind, one in zip(kinds, made, strict=True) if kind == "text/plain" for text in one.texts
+    ]
+    rich = next(
+        (one.texts for kind, one in reversed(list(zip(kinds, made, strict=True)))
+         if kind not in ("text/plain", "text/calendar") and any(text.text.strip() for text in one.texts)), [],
+    )  # fmt: skip
+    chosen = best_of(plain, rich)
+    mail.texts += chosen or [text for one in made for text in one.texts]
     mail.attachments += [attachment for one in made for attachment in one.attachments]
 
 
+def best_of(plain: list[Parsed], rich: list[Parsed]) -> list[Parsed]:
+    """Return the one of two renderings of a text that says all of it; both where neither does."""
+    said, more = _words(plain), _words(rich)
+    lacking = more - said
+    if said and (len(lacking) <= _LACKING * len(more) or (len(lacking) == 1 and said & more)):
+        return plain
+    if not more:
+        return plain
+    if len(said) >= _STUB and len(said - more) > _LACKING * len(said):
+        return plain + rich
+    return rich
+
+
+def _words(texts: list[Parsed]) -> set[str]:
+    whole = " ".join(text.text for text in texts)
+    return set(re.findall(r"\w+", re.sub(r"\S+://\S+", " ", whole).casefold()))
+
+
 def _bytes(part: MIMEPart) -> bytes:
-    if part.get_content_type() == "message/rfc822":
-        inner = part.get_payload()
-        return inner[0].as_bytes() if isinstance(inner, list) and inner else b""  # type: ignore[union-attr]
+    inner = part.get_payload()
+    if part.get_content_type() in _MAILS and isinstance(inner, list) and inner:
+        message: Any = inner[0]
+        coded = str(part.get("content-transfer-encoding") or "").strip().lower()
+        if not message.keys() and coded in ("base64", "quoted-printable"):  # forbidden, and done
+            message["Content-Transfer-Encoding"] = coded
+            found = message.get_payload(decode=True)
+            return found if isinstance(found, bytes) else b""
+        return bytes(message.as_bytes())
     found = part.get_payload(decode=True)
     return found if isinstance(found, bytes) else b""
 
@@ -191,19 +225,84 @@ def _text(part: MIMEPart) -> str:
     data = _bytes(part)
     if not data and isinstance(part.get_payload(), str):
         data = str(part.get_payload()).encode("utf-8", "surrogateescape")
-    found = decode_as(data, str(part.get_content_charset() or "utf-8"))
+    label = str(part.get_content_charset() or "")
+    silent = label.lower() in ("", "us-ascii", "ascii")
+    if silent and not data.isascii() and part.get_content_type() == "text/html":
+        named = _META.search(data[:4096])
+        label = named[1].decode() if named else label
+    return decoded(data, label).replace("\r\n", "\n")
+
+
+def decoded(data: bytes, label: str) -> str:
+    """Return a text in the encoding that it is said to be in, unless its bytes say another.
+
+    Bytes beyond ASCII that are valid UTF-8 are UTF-8, whatever is said: in another encoding they would
+    hardly come about. So are bytes without zeros that are said to be UTF-16.
+    """
+    label = label.strip().strip("\"'").lower()
+    if not label.startswith("utf-8") and (
+        not data.isascii() or label.startswith(("utf-16", "utf-32", "ucs"))
+    ):
+        wide = label.startswith(_MULTIBYTE) or b"\0" in data
+        try:
+            if not wide:
+                return data.decode("utf-8")
+        except UnicodeDecodeError:
+            pass
+    found = decode_as(data, label or "utf-8")
     try:
-        text = found[0] if found else decode(data)[0]
+        return found[0] if found else decode(data)[0]
     except LoadError:
-        text = data.decode("utf-8", "replace")
-    return text.replace("\r\n", "\n")
+        return data.decode("utf-8", "replace")
 
 
-def _html(text: str) -> Parsed:
+def html_text(text: str) -> Parsed:
+    """Read a body in HTML; empty where it cannot be read."""
     try:
         return read_html(text)
     except LoadError:
         return Parsed("")
+
+
+def spelt(data: bytes) -> bytes:
+    """Return a mail whose headers' encoded words are in UTF-8, read as leniently as its texts.
+
+    The standard library wants each word whole and its encoding as Python names it; mail programs cut
+    a letter of two bytes in two, and say GB 2312 and mean its successors.
+    """
+    end = re.search(rb"\r?\n\r?\n", data)
+    head, rest = (data[: end.start()], data[end.start() :]) if end else (data, b"")
+    if b"=?" not in head:
+        return data
+    out, at = [], 0
+    head = _BETWEEN.sub(rb"\1", head)
+    words = list(_ENCODED.finditer(head))
+    index = 0
+    while index < len(words):
+        first = last = words[index]
+        raw = _word(first)
+        while (
+            index + 1 < len(words) and words[index + 1].start() == last.end()
+            and words[index + 1][1].lower() == first[1].lower()
+        ):  # fmt: skip
+            index += 1
+            last = words[index]
+            raw += _word(last)
+        text = " ".join(decoded(raw, first[1].decode("ascii", "replace")).split("\n"))
+        coded = b"=?utf-8?b?" + base64.b64encode(text.encode()) + b"?=" if text else b""
+        out += [head[at : first.start()], coded]
+        at = last.end()
+        index += 1
+    return b"".join([*out, head[at:], rest])
+
+
+def _word(match: re.Match[bytes]) -> bytes:
+    if match[2] in b"qQ":
+        return quopri.decodestring(match[3].replace(b"_", b"=20"))
+    try:
+        return base64.b64decode(match[3] + b"=" * (-len(match[3]) % 4))
+    except ValueError:
+        return match[3]
 
 
 def _header(message: EmailMessage, name: str) -> str:
@@ -215,24 +314,28 @@ def _header(message: EmailMessage, name: str) -> str:
 
 def _people(message: EmailMessage, name: str) -> list[str]:
     try:
-        return _addresses(str(value) for value in message.get_all(name, []))
+        return addresses(str(value) for value in message.get_all(name, []))
     except (ValueError, IndexError, AttributeError, TypeError):
         return []
 
 
-def _addresses(headers: Iterable[str]) -> list[str]:
-    return [_person(name, address) for name, address in email.utils.getaddresses(list(headers)) if address]
+def addresses(headers: Iterable[str]) -> list[str]:
+    """Return the people of address headers, each as it is written in the text."""
+    return [person(name, address) for name, address in email.utils.getaddresses(list(headers)) if address]
 
 
-def _sender(header: str) -> str:
-    return ", ".join(_addresses([header])) or header
+def sender_of(header: str) -> str:
+    """Return the people of a From header, or the header where it holds no address."""
+    return ", ".join(addresses([header])) or header
 
 
-def _person(name: str | None, address: str | None) -> str:
+def person(name: str | None, address: str | None) -> str:
+    """Return a person as the text names them: with name and address, where both are known."""
     return f"{name} <{address}>" if name and address and name != address else str(address or name or "")
 
 
-def _date(value: str) -> dt.datetime | None:
+def date_of(value: str) -> dt.datetime | None:
+    """Return a header's date; None where it is none."""
     try:
         return email.utils.parsedate_to_datetime(value)
     except (ValueError, TypeError, IndexError):

@@ -1,4 +1,4 @@
-"""OCR: a hook for pages that hold pictures and no text, and tesseract behind it."""
+"""OCR: a hook for pages that are pictures, and tesseract behind it."""
 
 from __future__ import annotations
 
