@@ -89,8 +89,13 @@ def is_well_formed(data: bytes) -> bool:
     return True
 
 
-def read_xml(data: bytes) -> Any:
+def read_xml(data: bytes, damage: list[str] | None = None) -> Any:
     """Parse XML; nothing outside of it is looked at, and damage is repaired as far as it goes.
+
+    Parameters
+    ----------
+    damage : list of str, optional
+        Takes what was damaged.
 
     Raises
     ------
@@ -107,6 +112,8 @@ def read_xml(data: bytes) -> Any:
         raise LoadError(f"holds XML that cannot be read ({_short(error)})", "save the file again") from None
     if root is None:
         raise LoadError("holds XML that cannot be read", "save the file again")
+    if damage is not None:
+        damage += [entry.message for entry in parser.error_log if entry.level_name == "FATAL"]
     return root
 
 

@@ -187,7 +187,10 @@ class Package:
         return out
 
     def _read(self, name: str) -> Any:
-        root = read_xml(self._member(name))
+        damage: list[str] = []
+        root = read_xml(self._member(name), damage)
+        if damage:
+            self._note(f"its part {name} is damaged: read as far as it goes")
         _rename(root)
         _choose(root)
         return root
