@@ -149,6 +149,10 @@ class Package:
         """Tell whether it is a file of OpenDocument, whatever its name says."""
         return not self.main and self.has("content.xml")
 
+    def parse_as_named_by_content(self, path: Path, data: bytes, options: Options) -> Parsed | None:
+        """Read the file with the reader of its main part; None where there is none."""
+        return other_reader(self, self.root(), "", path, data, options) if self.main else None
+
     def relations(self, name: str) -> dict[str, Relation]:
         """Return what a part refers to inside the package, by identifier; ``""`` is the package itself."""
         if name not in self._relations:
