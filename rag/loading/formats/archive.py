@@ -21,6 +21,7 @@ PASSWORD = (
     "give it as passwords = {\"glob\" = \"password\"} under [loader] in rag.toml and build with --retry, "
     "or decrypt the file",
 )  # fmt: skip
+CONVERT = 'install LibreOffice, set convert = "libreoffice" under [loader] in rag.toml and build with --retry'
 _BOMB = "leave it out: it may be a zip bomb"
 
 
@@ -148,7 +149,7 @@ def unlocked(data: bytes, options: Options, kind: str, old: str | None) -> bytes
     if not locked and old is None:
         return data
     if not locked:
-        raise LoadError(f"is {old}", f"open it and save it as {kind}")
+        raise LoadError(f"is {old}", f"save it as {kind}, or {CONVERT}")
     if options.password is None:
         raise LoadError(*PASSWORD)
     out = io.BytesIO()
