@@ -38,6 +38,8 @@ _TOKEN = re.compile(
 _CONDITION = re.compile(r"(<=|>=|<>|<|>|=)\s*(-?\d+(?:\.\d+)?)")
 _ELAPSED = re.compile(r"(h+|m+|s+)\Z", re.IGNORECASE)
 _SECTION = re.compile(r'(?:"[^"]*"?|\\.|_.|\*.|\[[^\]]*\]|[^;"\\_*\[]|[\[_*\\])*', re.DOTALL)
+_SIMPLE = re.compile(r"(#,##)?0(\.0{1,10})?(%)?")
+_STEPS = [Decimal(1).scaleb(-places) for places in range(11)]
 #: Formats longer than any that Excel writes (255 characters) are not read.
 _LONGEST = 1000
 
@@ -74,6 +76,9 @@ def format_number(value: float, code: str, *, since_1904: bool = False) -> str:
     """
     if value != value or value in (float("inf"), float("-inf")):
         return str(value)
+    simple = _simple(code)
+    if simple is not None and abs(value) < 1e15:
+        return _plain(value, *simple)
     section, negative = _chosen(_sections(code), value)
     if section is None:
         return general(value)
@@ -168,6 +173,19 @@ def _section(code: str) -> _Section:
         digits = any(token.kind == "digit" for token in tokens)
         tokens = [Token("quoted", t.text) if digits and t.kind == "date" else t for t in tokens]
     return _Section(tuple(tokens), condition, system)
+
+
+@functools.lru_cache(maxsize=2048)
+def _simple(code: str) -> tuple[int, bool, bool] | None:
+    """Return the places, grouping and percent of one of the formats that most cells have."""
+    match = _SIMPLE.fullmatch(code)
+    return None if match is None else (len(match[2] or ".") - 1, bool(match[1]), bool(match[3]))
+
+
+def _plain(value: float, places: int, grouped: bool, percent: bool) -> str:
+    shown = Decimal(f"{value * 100 if percent else value:.15g}").quantize(_STEPS[places], ROUND_HALF_UP)
+    text = f"{shown:,f}" if grouped else f"{shown:f}"
+    return (text if shown else text.lstrip("-")) + "%" * percent
 
 
 def _chosen(sections: Sequence[_Section], value: float) -> tuple[_Section | None, bool]:

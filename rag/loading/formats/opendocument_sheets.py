@@ -10,6 +10,7 @@ from rag.loading.formats.archive import local_name
 from rag.loading.formats.cell_tables import Cell, Row, write_rows
 from rag.loading.formats.number_format import format_number, general
 from rag.loading.formats.opendocument_styles import Styles, attribute, number
+from rag.loading.formats.workbook_cells import letters_of
 from rag.loading.structure import Text
 
 #: A cell, and a row that holds something, says how often it is repeated: to the sheet's edge, at worst.
@@ -81,7 +82,7 @@ def _rows(
             if local_name(element) not in _CELLS:
                 continue
             wide = number(attribute(element, "number-columns-repeated"), 1)
-            place = f"{_letters(column)}{at + 1}"
+            place = f"{letters_of(column)}{at + 1}"
             text, is_number = _shown(element, read) if local_name(element) == "table-cell" else ("", False)
             if not text and attribute(element, "formula") and attribute(element, "value-type") is None:
                 text, is_number = _formula(attribute(element, "formula") or ""), True
@@ -102,15 +103,6 @@ def _rows(
                     f"a row of sheet {sheet!r} is repeated {again} times: read {_MOST_ROWS} times"
                 )
         at += again
-
-
-def _letters(column: int) -> str:
-    letters = ""
-    column += 1
-    while column:
-        column, rest = divmod(column - 1, 26)
-        letters = chr(65 + rest) + letters
-    return letters
 
 
 def _formula(code: str) -> str:
