@@ -89,6 +89,14 @@ def test_charts_are_their_titles_and_a_table_of_figures(part: str, shown: str) -
     assert read(deck, "a.pptx").text == shown
 
 
+def test_a_chart_in_a_text_box_is_read_once() -> None:
+    part = chart("<c:pieChart>" + series("S", points("str", "A"), points("num", "1")) + "</c:pieChart>")
+    inside = f"<w:p><w:r><w:drawing><a:graphic>{CHART}</a:graphic></w:drawing></w:r></w:p>"
+    body = f"<w:p><w:r><w:drawing><wps:txbx><w:txbxContent>{p('box')}{inside}</w:txbxContent></wps:txbx></w:drawing></w:r></w:p>"
+    data = word(body, links={"x": ("chart", "charts/part.xml")}, **{"charts/part": part.encode()})
+    assert read(data, "a.docx").text == "box\n\n|  | S |\n| --- | --- |\n| A | 1 |"
+
+
 def diagram(*names: str, links: list[tuple[str, str]]) -> str:
     rows = "".join(
         f'<dgm:pt modelId="{n}" type="{"doc" if not name else "node"}"><dgm:t><a:p><a:r><a:t>{name}</a:t></a:r></a:p></dgm:t></dgm:pt>'

@@ -210,6 +210,16 @@ def test_fields_show_their_results_and_forms_their_choice() -> None:
     assert text(field + form) == "See page 12 of May\n\nblue ☒"
 
 
+def test_fields_inside_the_code_of_another_are_not_read() -> None:
+    def char(kind: str) -> str:
+        return f'<w:r><w:fldChar w:fldCharType="{kind}"/></w:r>'
+
+    inner = f"{char('begin')}<w:r><w:instrText>PAGE</w:instrText></w:r>{char('separate')}<w:r><w:t>7</w:t></w:r>{char('end')}"
+    outer = f"{char('begin')}<w:r><w:instrText>IF</w:instrText></w:r>{inner}{char('separate')}<w:r><w:t>shown</w:t></w:r>{char('end')}"
+    assert text(f"<w:p>{outer}<w:r><w:t> after</w:t></w:r></w:p>") == "shown after"
+    assert text(f"<w:p>{char('begin')}{inner}<w:r><w:t> after</w:t></w:r></w:p>") == "7 after"
+
+
 def test_symbols_of_other_fonts_are_read() -> None:
     def sym(font: str, char: str) -> str:
         return f'<w:r><w:sym w:font="{font}" w:char="{char}"/></w:r>'

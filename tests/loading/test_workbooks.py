@@ -84,6 +84,7 @@ def test_values_are_written_by_their_formats() -> None:
         ("<c><f>_xlfn.CONCAT(A1,B1)</f></c>", "=CONCAT(A1,B1)"),
         ('<c><f t="array" ref="D1">SUM(A1:A2*B1:B2)</f></c>', "=SUM(A1:A2*B1:B2)"),
         ("<c><f>B2*C2</f><v>0</v></c>", "0"),
+        ('<c t="inlineStr"><is><t>a_x000D_b_x005F_c</t></is></c>', "a b_c"),
     ],
 )
 def test_a_formula_without_a_value_is_shown_itself(cell: str, shown: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from typing import Any
 
 from rag.loading.formats.archive import local_name
@@ -90,7 +91,10 @@ class AutoNumbers:
         )
 
 
-def write_graphics(package: Package, part: str, element: Any, out: Text, *, figures: bool = True) -> None:
+def write_graphics(
+    package: Package, part: str, element: Any, out: Text, *, figures: bool = True,
+    where: Callable[[Any], bool] = lambda found: True,
+) -> None:  # fmt: skip
     """Write the charts and diagrams that an element refers to, in their order.
 
     Parameters
@@ -99,8 +103,10 @@ def write_graphics(package: Package, part: str, element: Any, out: Text, *, figu
         The part that the element stands in: references are its own.
     figures : bool
         As `rag.loading.formats.charts.write_chart` takes it.
+    where : callable
+        Tells which of the references found below the element are its own to write.
     """
-    for found in element.iter("{*}chart", "{*}relIds"):
+    for found in filter(where, element.iter("{*}chart", "{*}relIds")):
         if local_name(found) == "chart" and relation_id(found):
             related = package.relations(part).get(relation_id(found))
             if related is None:

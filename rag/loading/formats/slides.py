@@ -26,15 +26,16 @@ def parse_slides(path: Path, data: bytes, options: Options) -> Parsed:
     deck = _Deck(package)
     relations = package.relations(package.main)
     failed: Exception | None = None
-    for number, entry in enumerate(root.iter(P + "sldId"), 1):
+    listed = [relations.get(relation_id(entry)) for entry in root.iter(P + "sldId")]
+    parts = [each.target if each is not None else "" for each in listed]
+    for number, part in enumerate(parts or package.related(package.main, "slide"), 1):
         deck.out.page()
-        related = relations.get(relation_id(entry))
-        slide = None if related is None else package.xml(related.target)
-        if related is None or slide is None:
+        slide = package.xml(part) if part else None
+        if slide is None:
             failed = KeyError(f"slide {number}")
             package.notes.append(f"slide {number} is missing or damaged: left out")
             continue
-        failed = deck.slide(related.target, slide, number) or failed
+        failed = deck.slide(part, slide, number) or failed
     if failed is not None and not deck.out.length:
         raise damaged(_KIND, failed) from None
     deck.out.parsed.notes += package.notes

@@ -146,8 +146,15 @@ class _Reader:
         for box in _boxes(element):
             self._blocks(box)
         for drawn in element.iter(A + "p"):  # shapes on a canvas of another program's
-            self._out.block(paragraph_text(drawn).strip())
-        write_graphics(self._package, self._part, element, self._out)
+            if next(_above(drawn, "p"), None) is element:
+                self._out.block(paragraph_text(drawn).strip())
+        write_graphics(
+            self._package,
+            self._part,
+            element,
+            self._out,
+            where=lambda e: next(_above(e, "p"), None) is element,
+        )
 
     def _end_code(self) -> None:
         """Write the paragraphs of code that followed one another as one block."""

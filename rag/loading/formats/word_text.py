@@ -47,6 +47,7 @@ class Lines:
     def __init__(self, styles: Styles) -> None:
         self._styles = styles
         self.notes: list[tuple[str, str]] = []
+        self._fields = _Fields(None)
 
     def text(self, paragraph: Any, *, notes: bool = True) -> str:
         """Return a paragraph's text; the numbers of notes only where they are wanted."""
@@ -55,6 +56,7 @@ class Lines:
         if key is not None:
             hidden = bool(self._styles.run(key)[0])
         pieces: list[Piece] = []
+        self._fields = _Fields(paragraph)
         self._walk(paragraph, pieces, notes, hidden, 0)
         return flat(pieces)
 
@@ -66,7 +68,8 @@ class Lines:
                 if not gone:
                     self._walk(element, pieces, notes, hidden, height)
             elif name == "t":
-                pieces.append((element.text or "", place))
+                if not self._fields.in_code():
+                    pieces.append((element.text or "", place))
             elif name in _CHARACTERS and element.tag.startswith(W):
                 pieces.append((_CHARACTERS[name], 0))
             elif name == "sym":
@@ -80,6 +83,7 @@ class Lines:
             elif name == "oMath" and element.tag.startswith(M):
                 pieces.append((equation(element), 0))
             elif name == "fldChar":
+                self._fields.meet(element.get(W + "fldCharType") or "")
                 pieces.append((_form_field(element), 0))
             elif name == "textpath":  # word art of the old kind
                 pieces.append((f" {element.get('string') or ''} ", 0))
@@ -107,6 +111,31 @@ class Lines:
                 self._walk(part, pieces, False, False, 0)
             parts.append("".join(text for text, _ in pieces).strip())
         return f"{parts[0]} ({parts[1]})" if all(parts) else parts[0] or parts[1]
+
+
+class _Fields:
+    """Knows where a paragraph's text is the code of a field: the results of fields inside of it are.
+
+    Only where all fields of the paragraph end in it: else one that nothing ends would hide the rest.
+    """
+
+    def __init__(self, paragraph: Any) -> None:
+        marks = [] if paragraph is None else [m.get(W + "fldCharType") for m in paragraph.iter(W + "fldChar")]
+        self._balanced = marks.count("begin") == marks.count("end") > 1
+        self._in_code: list[bool] = []
+
+    def meet(self, mark: str) -> None:
+        """Take a mark: a field's code begins, its result begins, or it ends."""
+        if mark == "begin":
+            self._in_code.append(True)
+        elif self._in_code and mark == "separate":
+            self._in_code[-1] = False
+        elif self._in_code and mark == "end":
+            self._in_code.pop()
+
+    def in_code(self) -> bool:
+        """Tell whether what follows stands in the code of a field around another one."""
+        return self._balanced and any(self._in_code[:-1])
 
 
 def _symbol(element: Any) -> str:

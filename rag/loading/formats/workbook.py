@@ -95,11 +95,9 @@ def _styles(root: Any) -> tuple[list[str], list[bool]]:
         text = style.get(name) or "0"
         return int(text) if text.isdecimal() else 0
 
+    forms = [codes.get(number(style, "numFmtId"), "") for style in styles]
     return (
-        [
-            "" if code == "General" else code
-            for code in (codes.get(number(s, "numFmtId"), "") for s in styles)
-        ],
+        ["" if code == "General" else code for code in forms],
         [number(style, "fontId") < len(fonts) and fonts[number(style, "fontId")] for style in styles],
     )
 
