@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.loading.open_xml import box, p, read, slides, with_member, word, xml
+from tests.loading.open_xml import box, p, read, relations, slides, with_member, word, xml
+from tests.loading.test_workbooks import book, row
 
 FRAME = (
     '<p:graphicFrame><p:nvGraphicFramePr><p:cNvPr id="3" name="c"/><p:cNvGraphicFramePr/><p:nvPr/></p:nvGraphicFramePr>'
@@ -87,6 +88,20 @@ def test_charts_are_their_titles_and_a_table_of_figures(part: str, shown: str) -
         FRAME.format(CHART), links={"x": ("chart", "../charts/c.xml")}, parts={"ppt/charts/c.xml": part}
     )
     assert read(deck, "a.pptx").text == shown
+
+
+def test_a_chart_without_figures_takes_those_of_its_workbook() -> None:
+    part = chart(
+        "<c:barChart><c:ser><c:val><c:numRef><c:f>S!A1</c:f></c:numRef></c:val></c:ser></c:barChart>", "Rain"
+    )
+    parts: dict[str, str | bytes] = {
+        "ppt/charts/c.xml": part, "ppt/charts/_rels/c.xml.rels": relations({"w": ("package", "../w.xlsx")}),
+        "ppt/w.xlsx": book(row(1, "May", 12.5)),
+    }  # fmt: skip
+    found = read(
+        slides(FRAME.format(CHART), links={"x": ("chart", "../charts/c.xml")}, parts=parts), "a.pptx"
+    ).text
+    assert found == "Rain\n\n| May | 12.5 |\n| --- | --- |"
 
 
 def test_a_chart_in_a_text_box_is_read_once() -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from rag.core.errors import LoadError
 from rag.loading.formats.archive import local_name
 from rag.loading.formats.number_format import format_number, is_date, is_percent
 from rag.loading.formats.ooxml import Package
-from rag.loading.structure import Text
+from rag.loading.formats.registry import parse, parser_of
+from rag.loading.structure import Options, Parsed, Text
 
 #: A position is believed up to here: a chart has at most 32,000 points a series in Excel.
 _MOST_POINTS = 100_000
@@ -51,12 +54,30 @@ def write_chart(package: Package, part: str, out: Text, *, figures: bool = True)
         series = [*_series(root), *_extended(root)]
         for group in _alike(series):
             out.table(_rows(group))
+        if not any(any(one.values) for one in series):
+            _write_source(package, part, out)
     labels = [_words(label) for label in root.iterfind(".//{*}dLbl")]
     out.block("; ".join(dict.fromkeys(label for label in labels if label)))
     for drawn in package.related(part, "chartUserShapes"):
         shapes = package.xml(drawn)
         for paragraph in [] if shapes is None else shapes.iter("{*}p"):
             out.block("".join(element.text or "" for element in paragraph.iter("{*}t")).strip())
+
+
+def _write_source(package: Package, part: str, out: Text) -> None:
+    """Write the tables of the workbook behind a chart that keeps no figures itself."""
+    for name in package.related(part, "package"):
+        data = package.data(name)
+        if data is None:
+            continue
+        path = Path(name)
+        try:
+            parsed = parse(parser_of(path, data[:4096]).parser, path, data, Options())
+        except LoadError as error:
+            package.notes.append(f"the figures of its chart {part} were not read: {name} {error.reason}")
+        else:
+            for start, below, end in parsed.tables:
+                out.include(Parsed(parsed.text[start:end], tables=[(0, below - start, end - start)]))
 
 
 def _words(element: Any) -> str:

@@ -9,6 +9,23 @@ from typing import NamedTuple
 
 _MONTHS = ("January February March April May June July August September October November December").split()
 _DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
+#: Months and days, Monday first, by the language of a format's locale: the low ten bits of its number
+#: (MS-LCID), or its tag's first part.
+_NAMES = {
+    "de": ("Januar Februar März April Mai Juni Juli August September Oktober November Dezember",
+           "Montag Dienstag Mittwoch Donnerstag Freitag Samstag Sonntag"),
+    "fr": ("janvier février mars avril mai juin juillet août septembre octobre novembre décembre",
+           "lundi mardi mercredi jeudi vendredi samedi dimanche"),
+    "es": ("enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre",
+           "lunes martes miércoles jueves viernes sábado domingo"),
+    "it": ("gennaio febbraio marzo aprile maggio giugno luglio agosto settembre ottobre novembre dicembre",
+           "lunedì martedì mercoledì giovedì venerdì sabato domenica"),
+    "nl": ("januari februari maart april mei juni juli augustus september oktober november december",
+           "maandag dinsdag woensdag donderdag vrijdag zaterdag zondag"),
+    "pt": ("janeiro fevereiro março abril maio junho julho agosto setembro outubro novembro dezembro",
+           "segunda-feira terça-feira quarta-feira quinta-feira sexta-feira sábado domingo"),
+}  # fmt: skip
+_LANGUAGES = {0x07: "de", 0x0C: "fr", 0x0A: "es", 0x10: "it", 0x13: "nl", 0x16: "pt"}
 #: Days after 9999-12-31, which no format shows.
 _LAST = 2_958_466
 #: Japanese eras: their first day, short name, and name.
@@ -29,7 +46,12 @@ class _Day(NamedTuple):
 
 
 def date_text(
-    serial: float, tokens: Sequence[tuple[str, str]], *, since_1904: bool = False, system: str = ""
+    serial: float,
+    tokens: Sequence[tuple[str, str]],
+    *,
+    since_1904: bool = False,
+    system: str = "",
+    locale: str = "",
 ) -> str | None:
     """Return a day and time in the form of a format's tokens; None if it lies after the year 9999.
 
@@ -41,6 +63,8 @@ def date_text(
         Kind and text, as `rag.loading.formats.number_format` reads them.
     system : str
         ``"date"`` or ``"time"`` where the format is the machine's own: ISO 8601 here.
+    locale : str
+        Of the format, for names of months and days: ``"407"`` or ``"de-DE"``. English where unknown.
     """
     if serial + _FROM_1904 >= _LAST:
         return None
@@ -61,6 +85,7 @@ def date_text(
     day = _day(days + (_FROM_1904 if since_1904 else 0))
     half = any(kind == "half" for kind, _ in kinds)
     era = any(kind == "date" and text[0] == "g" for kind, text in kinds)
+    names = _names(locale)
     out = []
     for kind, text in kinds:
         if kind == "quoted":
@@ -81,7 +106,7 @@ def date_text(
             words = {"am/pm": ("AM", "PM"), "a/p": ("A", "P")}.get(text.lower(), ("上午", "下午"))
             out.append(words[hour >= 12])
         elif kind == "date":
-            out.append(_date(text, day, era))
+            out.append(_date(text, day, era, names))
     return " ".join("".join(out).split())
 
 
@@ -130,7 +155,18 @@ def _is_minute(tokens: Sequence[tuple[str, str]], at: int) -> bool:
     return before[:1] == "h" or after[:1] == "s"
 
 
-def _date(text: str, day: _Day, era: bool) -> str:
+def _names(locale: str) -> tuple[list[str], list[str]]:
+    language = locale[:2].lower()
+    if language not in _NAMES:
+        try:
+            language = _LANGUAGES.get(int(locale, 16) & 0x3FF, "")
+        except ValueError:
+            language = ""
+    months, days = _NAMES.get(language, ("", ""))
+    return (months.split(), days.split()) if months else (_MONTHS, _DAYS)
+
+
+def _date(text: str, day: _Day, era: bool, names: tuple[list[str], list[str]]) -> str:
     letter, size = text[0], len(text)
     if letter == "y":
         return f"{day.year % 100:02}" if size < 3 else f"{day.year:04}"
@@ -143,7 +179,7 @@ def _date(text: str, day: _Day, era: bool) -> str:
             return short if size == 1 else name[0] if size == 2 else name
         return f"{day.year - first.year + 1:0{size}}" if era else f"{day.year:04}"
     if letter == "m":
-        name = _MONTHS[day.month - 1]
+        name = names[0][day.month - 1]
         return {1: str(day.month), 2: f"{day.month:02}", 3: name[:3], 5: name[0]}.get(size, name)
-    name = _DAYS[day.weekday]
+    name = names[1][day.weekday]
     return {1: str(day.day), 2: f"{day.day:02}", 3: name[:3]}.get(size, name)

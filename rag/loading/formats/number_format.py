@@ -55,6 +55,7 @@ class _Section(NamedTuple):
     tokens: tuple[Token, ...]
     condition: tuple[str, float] | None
     system: str
+    locale: str
 
 
 def format_number(value: float, code: str, *, since_1904: bool = False) -> str:
@@ -86,7 +87,9 @@ def format_number(value: float, code: str, *, since_1904: bool = False) -> str:
     if section.system or any(token.kind in ("date", "elapsed") for token in section.tokens):
         if value < 0:
             return general(value)
-        return date_text(size, section.tokens, since_1904=since_1904, system=section.system) or general(value)
+        return date_text(
+            size, section.tokens, since_1904=since_1904, system=section.system, locale=section.locale
+        ) or general(value)
     with localcontext() as context:
         context.prec = 400
         text, zero = _number(size, section.tokens)
@@ -146,7 +149,7 @@ def _sections(code: str) -> tuple[_Section, ...]:
 
 def _section(code: str) -> _Section:
     tokens: list[Token] = []
-    condition, system = None, ""
+    condition, system, language = None, "", ""
     for match in _TOKEN.finditer(code):
         kind = str(match.lastgroup)
         text = match.group(kind)
@@ -157,6 +160,7 @@ def _section(code: str) -> _Section:
             elif text.startswith("$"):
                 symbol, _, locale = text[1:].partition("-")
                 tokens += [Token("quoted", symbol)] * bool(symbol)
+                language = locale or language
                 system = {"F800": "date", "F400": "time"}.get(locale.upper(), system)
             elif _ELAPSED.match(text):
                 tokens.append(Token("elapsed", text.lower()))
@@ -172,7 +176,7 @@ def _section(code: str) -> _Section:
         # Letters that stand for parts of dates only beside others, e.g. the E of "0E" or of a word.
         digits = any(token.kind == "digit" for token in tokens)
         tokens = [Token("quoted", t.text) if digits and t.kind == "date" else t for t in tokens]
-    return _Section(tuple(tokens), condition, system)
+    return _Section(tuple(tokens), condition, system, language)
 
 
 @functools.lru_cache(maxsize=2048)
