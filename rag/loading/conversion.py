@@ -103,10 +103,10 @@ class LibreOffice:
             )
             source = work / f"document{suffix}"
             shutil.copyfile(path, source)
-            self._run(source, target, work)
+            said = self._run(source, target, work)
             made = work / "out" / f"document{target}"
             if not made.is_file():
-                raise LoadError("cannot be converted by LibreOffice (it wrote nothing)", _ADVICE)
+                raise LoadError(f"cannot be converted by LibreOffice (it wrote nothing: {said})", _ADVICE)
             size, most = made.stat().st_size >> 20, self._limits.max_file_mb
             if size > most:
                 raise LoadError(
@@ -127,7 +127,8 @@ class LibreOffice:
             for process in self._running:
                 _kill(process)
 
-    def _run(self, source: Path, target: str, work: Path) -> None:
+    def _run(self, source: Path, target: str, work: Path) -> str:
+        """Run the program; return the last line of what it has to say."""
         bounded = self._limits.memory_mb and sys.platform == "linux"
         command = [
             *_without_network(), "/bin/sh", "-c", _LIMITED, "sh",
@@ -159,10 +160,13 @@ class LibreOffice:
             process.communicate()
             with self._lock:
                 self._running.discard(process)
+        lines = errors.decode("utf-8", "replace").strip().splitlines() or ["no message"]
+        last = " ".join(lines[-1].split())[:200]
         if process.returncode:
-            lines = errors.decode("utf-8", "replace").strip().splitlines() or ["no message"]
-            said = f"exit status {process.returncode}: {' '.join(lines[-1].split())[:200]}"
-            raise LoadError(f"cannot be converted by LibreOffice ({said})", _ADVICE)
+            raise LoadError(
+                f"cannot be converted by LibreOffice (exit status {process.returncode}: {last})", _ADVICE
+            )
+        return last
 
 
 _ADVICE = "open it and save it in a format of today, or leave it out"

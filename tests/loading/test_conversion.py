@@ -10,6 +10,7 @@ import threading
 import time
 from pathlib import Path
 
+import docx
 import pytest
 
 import rag
@@ -36,7 +37,9 @@ if told == "hang":
     time.sleep(60)
 if told == "fail":
     sys.exit("source file could not be loaded")
-if told != "nothing":
+if told == "nothing":
+    print("Error: no such filter", file=sys.stderr)
+else:
     out.mkdir()
     made = pathlib.Path(r"{made}", kind).read_bytes()
     (out / (source.stem + "." + kind)).write_bytes(made)
@@ -108,7 +111,7 @@ def test_what_is_no_old_file_is_not_converted(tmp_path: Path, soffice: Path) -> 
     ("told", "reason"),
     [
         ("fail", "cannot be converted by LibreOffice (exit status 1: source file could not be loaded)"),
-        ("nothing", "cannot be converted by LibreOffice (it wrote nothing)"),
+        ("nothing", "cannot be converted by LibreOffice (it wrote nothing: Error: no such filter)"),
         ("hang", "took LibreOffice more than 1 s to convert"),
     ],
 )
@@ -164,12 +167,14 @@ def test_a_converter_that_is_not_there_is_told(tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.skipif(shutil.which("soffice") is None, reason="LibreOffice is not installed")
 def test_libreoffice_itself_reads_what_it_has_written(tmp_path: Path) -> None:
-    (tmp_path / "made.docx").write_bytes(word(p("Salmon swim upstream")))
+    made = docx.Document()
+    made.add_paragraph("Salmon swim upstream")
+    made.save(str(tmp_path / "made.docx"))
     office = LibreOffice(Limits())
     docs = tmp_path / "docs"
     docs.mkdir()
-    with office.converted(tmp_path / "made.docx", ".docx", ".doc") as made:
-        shutil.copyfile(made, docs / "a.doc")
+    with office.converted(tmp_path / "made.docx", ".docx", ".doc") as converted:
+        shutil.copyfile(converted, docs / "a.doc")
     [document] = rag.Loader(docs, convert="libreoffice", workers=1).load()
     assert document.page_content == "Salmon swim upstream"
     assert document.metadata[STRUCTURE]["notes"] == []

@@ -123,7 +123,9 @@ class _Deck:
         root = self._package.xml(part)
         for shape in [] if root is None else _shapes(root):
             body = _body(shape)
-            if body is not None and _placeholder(shape) in ("body", None):
+            if body is None or body.find(f".//{A}r") is None:
+                continue  # no words, or a page number
+            if _placeholder(shape) in ("body", None):
                 text = "\n".join(paragraph_text(p) for p in body.iterchildren(A + "p")).strip()
                 self.out.block(f"Notes: {text}" if text else "")
 
