@@ -103,10 +103,10 @@ class LibreOffice:
             )
             source = work / f"document{suffix}"
             shutil.copyfile(path, source)
-            said = self._run(source, target, work)
+            message = self._run(source, target, work)
             made = work / "out" / f"document{target}"
             if not made.is_file():
-                raise LoadError(f"cannot be converted by LibreOffice (it wrote nothing: {said})", _ADVICE)
+                raise LoadError(f"cannot be converted by LibreOffice (it wrote nothing: {message})", _ADVICE)
             size, most = made.stat().st_size >> 20, self._limits.max_file_mb
             if size > most:
                 raise LoadError(

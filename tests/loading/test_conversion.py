@@ -32,12 +32,12 @@ kind = sys.argv[sys.argv.index("--convert-to") + 1]
 import resource
 pathlib.Path(r"{log}").open("a").write(json.dumps([source.name, kind, profile, "DisableMacrosExecution" in settings,
     resource.getrlimit(resource.RLIMIT_AS)[0], sorted(os.environ)]) + "\\n")
-told = source.read_bytes()[8:].decode("latin-1").strip()
-if told == "hang":
+order = source.read_bytes()[8:].decode("latin-1").strip()
+if order == "hang":
     time.sleep(60)
-if told == "fail":
+if order == "fail":
     sys.exit("source file could not be loaded")
-if told == "nothing":
+if order == "nothing":
     print("Error: no such filter", file=sys.stderr)
 else:
     out.mkdir()
@@ -61,7 +61,7 @@ def soffice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return log
 
 
-def old_word(told: str) -> bytes:
+def old_word(order: str) -> bytes:
     """The least compound file that is a document of Word 97: one stream of eight sectors."""
     header = OLE + bytes(16) + struct.pack("<HHHHH6x", 0x3E, 3, 0xFFFE, 9, 6)
     header += struct.pack("<IIIIIIIII", 0, 1, 1, 0, 4096, 0xFFFFFFFE, 0, 0xFFFFFFFE, 0)
@@ -74,15 +74,15 @@ def old_word(told: str) -> bytes:
         return wide.ljust(64, b"\0") + links + bytes(36) + struct.pack("<IQ", start, size)
 
     folder = entry("Root Entry", 5, 1, 0xFFFFFFFE, 0) + entry("WordDocument", 2, 0xFFFFFFFF, 2, 4096)
-    stream = struct.pack("<HH", 0xA5EC, 0xC1) + bytes(28) + told.encode()
+    stream = struct.pack("<HH", 0xA5EC, 0xC1) + bytes(28) + order.encode()
     return header + table.ljust(512, b"\xff") + folder.ljust(512, b"\0") + stream.ljust(4096, b"\0")
 
 
 def folder(root: Path, **files: str) -> Path:
     docs = root / "docs"
     docs.mkdir(exist_ok=True)
-    for name, told in files.items():
-        (docs / name.replace("_", ".")).write_bytes(OLE + told.encode())
+    for name, order in files.items():
+        (docs / name.replace("_", ".")).write_bytes(OLE + order.encode())
     return docs
 
 
@@ -108,7 +108,7 @@ def test_what_is_no_old_file_is_not_converted(tmp_path: Path, soffice: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("told", "reason"),
+    ("order", "reason"),
     [
         ("fail", "cannot be converted by LibreOffice (exit status 1: source file could not be loaded)"),
         ("nothing", "cannot be converted by LibreOffice (it wrote nothing: Error: no such filter)"),
@@ -116,10 +116,10 @@ def test_what_is_no_old_file_is_not_converted(tmp_path: Path, soffice: Path) -> 
     ],
 )
 def test_a_file_that_cannot_be_converted_is_quarantined(
-    tmp_path: Path, soffice: Path, told: str, reason: str
+    tmp_path: Path, soffice: Path, order: str, reason: str
 ) -> None:
     loader = rag.Loader(
-        folder(tmp_path, a_doc=told), convert="libreoffice", limits={"timeout_s": 1}, workers=1
+        folder(tmp_path, a_doc=order), convert="libreoffice", limits={"timeout_s": 1}, workers=1
     )
     started = time.monotonic()
     assert loader.load() == [] and time.monotonic() - started < 10

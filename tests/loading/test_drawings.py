@@ -98,10 +98,10 @@ def test_a_chart_without_figures_takes_those_of_its_workbook() -> None:
         "ppt/charts/c.xml": part, "ppt/charts/_rels/c.xml.rels": relations({"w": ("package", "../w.xlsx")}),
         "ppt/w.xlsx": book(row(1, "May", 12.5)),
     }  # fmt: skip
-    found = read(
+    loaded = read(
         slides(FRAME.format(CHART), links={"x": ("chart", "../charts/c.xml")}, parts=parts), "a.pptx"
     ).text
-    assert found == "Rain\n\n| May | 12.5 |\n| --- | --- |"
+    assert loaded == "Rain\n\n| May | 12.5 |\n| --- | --- |"
 
 
 def test_a_chart_in_a_text_box_is_read_once() -> None:

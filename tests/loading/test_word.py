@@ -48,8 +48,8 @@ def item(words: str, depth: int = 0, number: int = 1) -> str:
     ],
 )
 def test_numbers_of_lists_read_as_they_are_shown(form: str, shown: str, start: int, marks: list[str]) -> None:
-    found = text(item("alpha") + item("beta"), numbering=numbered(level(0, form, shown, start=start)))
-    assert found == f"{marks[0]} alpha\n{marks[1]} beta"
+    loaded = text(item("alpha") + item("beta"), numbering=numbered(level(0, form, shown, start=start)))
+    assert loaded == f"{marks[0]} alpha\n{marks[1]} beta"
 
 
 LEGAL = (
@@ -83,8 +83,8 @@ def test_lists_share_their_counter_unless_one_starts_anew() -> None:
         f'{level(0, "upperLetter", "%1:")}</w:lvlOverride></w:num>'
     )  # fmt: skip
     body = item("a") + item("b", number=2) + item("c", number=3) + item("d", number=3) + item("e", number=4)
-    found = text(body, numbering=numbered(level(0, "decimal", "%1."), more))
-    assert found == "1. a\n2. b\n5. c\n6. d\nG: e"
+    loaded = text(body, numbering=numbered(level(0, "decimal", "%1."), more))
+    assert loaded == "1. a\n2. b\n5. c\n6. d\nG: e"
 
 
 def test_headings_take_their_number_from_their_style() -> None:
@@ -117,8 +117,10 @@ def test_numbers_in_cells_count_and_hidden_or_deleted_paragraphs_do_not() -> Non
         "<w:vanish/>",
     )
     cell = f"<w:tbl><w:tr><w:tc>{item('in a cell')}</w:tc><w:tc>{p('right')}</w:tc></w:tr></w:tbl>"
-    found = text(item("a") + gone + hidden + cell + item("b"), numbering=numbered(level(0, "decimal", "%1.")))
-    assert found == "1. a\n\n| 2. in a cell | right |\n| --- | --- |\n\n3. b"
+    loaded = text(
+        item("a") + gone + hidden + cell + item("b"), numbering=numbered(level(0, "decimal", "%1."))
+    )
+    assert loaded == "1. a\n\n| 2. in a cell | right |\n| --- | --- |\n\n3. b"
 
 
 @pytest.mark.parametrize(

@@ -104,8 +104,11 @@ def test_shared_formulas_are_those_of_their_own_cells() -> None:
 
 
 def test_zeros_of_a_book_that_was_never_computed_are_formulas() -> None:
-    rows, said = row(1, "n", "<c><f>A1+1</f><v>0</v></c>"), '<calcPr calcId="124519" fullCalcOnLoad="1"/>'
-    assert text(book(rows, calculation=said)).startswith("| n | =A1+1 |")
+    rows, uncomputed = (
+        row(1, "n", "<c><f>A1+1</f><v>0</v></c>"),
+        '<calcPr calcId="124519" fullCalcOnLoad="1"/>',
+    )
+    assert text(book(rows, calculation=uncomputed)).startswith("| n | =A1+1 |")
     assert text(book(rows, calculation='<calcPr calcId="191029"/>')).startswith("| n | 0 |")
 
 
@@ -113,15 +116,15 @@ def test_zeros_of_a_book_that_was_never_computed_are_formulas() -> None:
 def test_a_stray_cell_costs_nothing(place: str) -> None:
     stray = f'<row r="{place.lstrip("ABCDEFX")}"><c r="{place}"><v>9</v></c></row>'
     started = time.monotonic()
-    found = text(book(row(1, "a", "b") + stray))
-    assert time.monotonic() - started < 1 and len(found) < 100
-    assert found.startswith("| a | b |") and "9" in found.split()
+    loaded = text(book(row(1, "a", "b") + stray))
+    assert time.monotonic() - started < 1 and len(loaded) < 100
+    assert loaded.startswith("| a | b |") and "9" in loaded.split()
 
 
 def test_cells_scattered_far_apart_are_lines() -> None:
     rows = "".join(f'<row r="{n}"><c r="A{n}"><v>{n}</v></c><c r="{"ABCDEFGHIJ"[n % 10]}{"ABCDEFGHIJ"[n // 10 % 10]}{"ABC"[n // 100]}{n}"><v>7</v></c></row>' for n in range(1, 300))  # fmt: skip
-    found = text(book(rows))
-    assert len(found) < 5000 and found.splitlines()[4] == "5 7"
+    loaded = text(book(rows))
+    assert len(loaded) < 5000 and loaded.splitlines()[4] == "5 7"
 
 
 PLAIN = [("id", "name"), (1, "Ann"), None, (2, "Bob"), (3, "Cy")]
@@ -146,9 +149,9 @@ def rows_of(lines: list[tuple[Any, ...] | None]) -> str:
     ],
 )
 def test_rows_behind_a_blank_one_are_rows_unless_a_table_begins(lines: list[Any], tables: int) -> None:
-    found = text(book(rows_of(lines)))
-    assert sum(line.startswith("| ---") for line in found.splitlines()) == tables
-    assert all(str(cell) in found for cells in lines if cells for cell in cells)
+    loaded = text(book(rows_of(lines)))
+    assert sum(line.startswith("| ---") for line in loaded.splitlines()) == tables
+    assert all(str(cell) in loaded for cells in lines if cells for cell in cells)
 
 
 def test_a_bold_head_begins_a_table_of_texts() -> None:

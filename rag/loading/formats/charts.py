@@ -117,8 +117,8 @@ def _categories(source: Any, since_1904: bool) -> list[str]:
     names = []
     for at in range(max(map(len, levels))):
         above = (next((name for name in reversed(level[: at + 1]) if name), "") for level in levels[:0:-1])
-        own = levels[0][at] if at < len(levels[0]) else ""
-        names.append(" ".join(name for name in (*above, own) if name))
+        innermost = levels[0][at] if at < len(levels[0]) else ""
+        names.append(" ".join(name for name in (*above, innermost) if name))
     return names
 
 
@@ -126,14 +126,14 @@ def _points(source: Any, since_1904: bool) -> list[str]:
     if source is None:
         return []
     code = source.findtext(".//{*}formatCode") or "General"
-    found: dict[int, str] = {}
+    values: dict[int, str] = {}
     for point in source.iter("{*}pt"):
         at = point.get("idx") or ""
         if at.isdecimal() and int(at) < _MOST_POINTS:
-            found[int(at)] = _figure(
+            values[int(at)] = _figure(
                 point.findtext("./{*}v") or "", point.get("formatCode") or code, since_1904
             )
-    return [found.get(at, "") for at in range(max(found, default=-1) + 1)]
+    return [values.get(at, "") for at in range(max(values, default=-1) + 1)]
 
 
 def _figure(text: str, code: str, since_1904: bool) -> str:
@@ -175,11 +175,11 @@ def _extended(root: Any) -> Iterable[_Series]:
 
 def _extended_points(level: Any) -> list[str]:
     code = level.get("formatCode") or "General"
-    found = {
+    values = {
         int(point.get("idx") or 0): _figure(point.text or "", code, False)
         for point in level.iterfind("./{*}pt") if (point.get("idx") or "0").isdecimal()
     }  # fmt: skip
-    return [found.get(at, "") for at in range(min(max(found, default=-1) + 1, _MOST_POINTS))]
+    return [values.get(at, "") for at in range(min(max(values, default=-1) + 1, _MOST_POINTS))]
 
 
 def _words_of_value(series: Any) -> str:

@@ -93,7 +93,7 @@ class AutoNumbers:
 
 def write_graphics(
     package: Package, part: str, element: Any, out: Text, *, figures: bool = True,
-    where: Callable[[Any], bool] = lambda found: True,
+    where: Callable[[Any], bool] = lambda reference: True,
 ) -> None:  # fmt: skip
     """Write the charts and diagrams that an element refers to, in their order.
 
@@ -104,17 +104,17 @@ def write_graphics(
     figures : bool
         As `rag.loading.formats.charts.write_chart` takes it.
     where : callable
-        Tells which of the references found below the element are its own to write.
+        Tells which of the references reference below the element are its own to write.
     """
-    for found in filter(where, element.iter("{*}chart", "{*}relIds")):
-        if local_name(found) == "chart" and relation_id(found):
-            related = package.relations(part).get(relation_id(found))
+    for reference in filter(where, element.iter("{*}chart", "{*}relIds")):
+        if local_name(reference) == "chart" and relation_id(reference):
+            related = package.relations(part).get(relation_id(reference))
             if related is None:
                 package.notes.append(f"a chart in {part} is missing: left out")
             else:
                 _guarded(package, related.target, out, "chart", figures)
-        elif local_name(found) == "relIds" and relation_id(found, "dm"):
-            related = package.relations(part).get(relation_id(found, "dm"))
+        elif local_name(reference) == "relIds" and relation_id(reference, "dm"):
+            related = package.relations(part).get(relation_id(reference, "dm"))
             if related is None:
                 package.notes.append(f"a diagram in {part} is missing: left out")
             else:

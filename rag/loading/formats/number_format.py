@@ -154,9 +154,9 @@ def _section(code: str) -> _Section:
         kind = str(match.lastgroup)
         text = match.group(kind)
         if kind == "bracket":
-            found = _CONDITION.match(text)
-            if found:
-                condition = (found[1], float(found[2]))
+            condition_text = _CONDITION.match(text)
+            if condition_text:
+                condition = (condition_text[1], float(condition_text[2]))
             elif text.startswith("$"):
                 symbol, _, locale = text[1:].partition("-")
                 tokens += [Token("quoted", symbol)] * bool(symbol)

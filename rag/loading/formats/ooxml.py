@@ -171,13 +171,13 @@ class Package:
         if root is None:
             return ""
         suffix = posixpath.splitext(name)[1].lstrip(".").lower()
-        found = ""
+        by_suffix = ""
         for element in root:
             if (element.get("PartName") or "").lstrip("/").lower() == name.lower():
                 return (element.get("ContentType") or "").lower()
             if (element.get("Extension") or "").lower() == suffix:
-                found = (element.get("ContentType") or "").lower()
-        return found
+                by_suffix = (element.get("ContentType") or "").lower()
+        return by_suffix
 
     def properties(self, unset: str) -> dict[str, Any]:
         """Return what the file says of itself; `unset` is what a library's template says."""
@@ -220,11 +220,11 @@ class Package:
 
 
 def other_reader(
-    package: Package, root: Any, own: str, path: Path, data: bytes, options: Options
+    package: Package, root: Any, root_name: str, path: Path, data: bytes, options: Options
 ) -> Parsed | None:
-    """Read a file whose name says another kind than it is; None where it is of the reader's `own` kind."""
+    """Read a file of another kind than its name says; None where its root is the reader's own."""
     name = _READERS.get(local_name(root))
-    if name is None or local_name(root) == own:
+    if name is None or local_name(root) == root_name:
         return None
     return parse(name, path, data, options)
 

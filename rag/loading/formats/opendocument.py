@@ -303,8 +303,8 @@ class _Reader:
 
 def _written(element: Any) -> str | None:
     """Return the number that the writing program has left in an item or heading."""
-    found = next(element.iterchildren("{*}number"), None)
-    return None if found is None else (found.text or "").strip()
+    mark = next(element.iterchildren("{*}number"), None)
+    return None if mark is None else (mark.text or "").strip()
 
 
 def _is_outer(element: Any, cell: Any, apart: tuple[str, ...]) -> bool:

@@ -16,8 +16,8 @@ _DEEPEST = 20
 
 def attribute(element: Any, name: str) -> str | None:
     """Return an attribute by its name without the namespace."""
-    found = next((value for key, value in element.attrib.items() if key.rsplit("}", 1)[-1] == name), None)
-    return None if found is None else str(found)
+    wanted = next((value for key, value in element.attrib.items() if key.rsplit("}", 1)[-1] == name), None)
+    return None if wanted is None else str(wanted)
 
 
 def number(text: str | None, default: int) -> int:

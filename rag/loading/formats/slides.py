@@ -91,11 +91,11 @@ class _Deck:
         for paragraph, text in paragraphs:
             if not text.strip():
                 continue
-            own = paragraph.find(A + "pPr")
-            depth = (own.get("lvl") if own is not None else None) or "0"
+            direct = paragraph.find(A + "pPr")
+            depth = (direct.get("lvl") if direct is not None else None) or "0"
             level = min(int(depth), 8) if depth.isdecimal() else 0
             style = None if styles is None else styles.find(f"{A}lvl{level + 1}pPr")
-            mark = numbers.mark(own if _marked(own) or style is None else style, level)
+            mark = numbers.mark(direct if _marked(direct) or style is None else style, level)
             if mark or level or (placed and spoken > 1):
                 self.out.item(text, mark=mark or "-", level=level, first=first)
             else:

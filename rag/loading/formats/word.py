@@ -168,8 +168,11 @@ class _Reader:
 
     def _outline(self, element: Any, style: Style | None) -> int:
         """Return the outline level that the paragraph or its style names, from 1; 0 for none."""
-        own = (element.find(W + "pPr"), *(each.element.find(W + "pPr") for each in self._styles.chain(style)))
-        for properties in own:
+        sources = (
+            element.find(W + "pPr"),
+            *(each.element.find(W + "pPr") for each in self._styles.chain(style)),
+        )
+        for properties in sources:
             level = value(properties, "outlineLvl")
             if level is not None:
                 number = int(level) if level.isdecimal() else 9
@@ -243,16 +246,16 @@ class _Reader:
 
     def _footnotes(self) -> None:
         """Write the texts of the footnotes and endnotes that were met, in their order."""
-        found = {}
+        texts = {}
         for kind in ("footnotes", "endnotes"):
             for part in self._package.related(self._part, kind):
                 root = self._package.xml(part)
                 for note in [] if root is None else root:
                     if note.get(W + "type") in (None, "normal"):
                         lines = (self._lines.text(p, notes=False) for p in note.iter(W + "p"))
-                        found[kind, note.get(W + "id")] = " ".join(lines)
+                        texts[kind, note.get(W + "id")] = " ".join(lines)
         for number, key in enumerate(self._lines.notes, 1):
-            self._out.block(f"[^{number}]: {' '.join(found.get(key, '').split())}")
+            self._out.block(f"[^{number}]: {' '.join(texts.get(key, '').split())}")
 
 
 def _boxes(paragraph: Any) -> Iterator[Any]:

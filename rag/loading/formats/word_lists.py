@@ -23,8 +23,8 @@ def value(parent: Any, name: str) -> str | None:
 
 def switched(parent: Any, name: str) -> bool | None:
     """Tell whether a property is switched on; None where nothing is said of it."""
-    found = value(parent, name)
-    return None if found is None else found not in ("0", "false", "off")
+    setting = value(parent, name)
+    return None if setting is None else setting not in ("0", "false", "off")
 
 
 @dataclass(frozen=True)
@@ -127,9 +127,9 @@ class Numbering:
             levels, starts = dict(lists[key].levels), {}
             for override in element.iterchildren(W + "lvlOverride"):
                 depth = _depth(override)
-                own = override.find(W + "lvl")
-                if own is not None:
-                    levels[depth] = _level(own)
+                replacement = override.find(W + "lvl")
+                if replacement is not None:
+                    levels[depth] = _level(replacement)
                 start = _integer(value(override, "startOverride"))
                 if start is not None:
                     starts[depth] = start
@@ -139,9 +139,9 @@ class Numbering:
     def place(self, paragraph: Any, style: Style | None) -> tuple[str, int] | None:
         """Return the list and level (from 0) of a paragraph, by itself or its style."""
         number, level = None, None
-        own = paragraph.find(f"{W}pPr/{W}numPr")
-        if own is not None:
-            number, level = value(own, "numId"), _integer(value(own, "ilvl"))
+        direct = paragraph.find(f"{W}pPr/{W}numPr")
+        if direct is not None:
+            number, level = value(direct, "numId"), _integer(value(direct, "ilvl"))
             if level is None and number is not None:
                 level = 0
         for each in self._styles.chain(style):

@@ -96,8 +96,8 @@ class Lines:
         if properties is None:
             return hidden, 0
         style_hides, style_raises = self._styles.run(value(properties, "rStyle"))
-        own = switched(properties, "vanish")
-        gone = own if own is not None else style_hides if style_hides is not None else hidden
+        direct = switched(properties, "vanish")
+        gone = direct if direct is not None else style_hides if style_hides is not None else hidden
         raised = value(properties, "vertAlign") or style_raises
         return gone, {"superscript": 1, "subscript": -1}.get(raised, 0)
 
