@@ -297,6 +297,14 @@ def test_an_embedded_document_that_is_lost_leaves_a_note() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("before", "cells"), [("1", "|  | x | y |"), ("x", "| x | y |"), ("-2", "| x | y |")]
+)
+def test_a_row_may_begin_behind_the_first_column(before: str, cells: str) -> None:
+    row = f'<w:tr><w:trPr><w:gridBefore w:val="{before}"/></w:trPr><w:tc>{p("x")}</w:tc><w:tc>{p("y")}</w:tc></w:tr>'
+    assert text(f"<w:tbl>{row}</w:tbl>").splitlines()[0] == cells
+
+
 def test_notes_of_pages_and_words_in_frames_are_read() -> None:
     notes = (
         '<w:footnotes><w:footnote w:type="separator" w:id="0"><w:p/></w:footnote>'

@@ -199,7 +199,8 @@ class _Reader:
         for row in _rows(element):
             if row.find(f"{W}trPr/{W}del") is not None:
                 continue
-            cells = [""] * min(int(value(row.find(W + "trPr"), "gridBefore") or 0), 64)
+            before = value(row.find(W + "trPr"), "gridBefore") or "0"
+            cells = [""] * (min(int(before), 64) if before.isdecimal() else 0)
             for cell in row.iter(W + "tc"):
                 if next(_above(cell, "tbl")) is not element or cell.find(f"{W}tcPr/{W}cellDel") is not None:
                     continue  # of a table inside: its text is in the outer cell
