@@ -9,7 +9,6 @@ import rag
 from rag.cli.output import say, watch
 from rag.core.answers import Answer, Citation
 from rag.core.errors import SourceError
-from rag.core.extras import installed
 from rag.core.format import shortened
 from rag.core.passages import Hit
 
@@ -44,11 +43,9 @@ def run(index: str) -> None:
     """Build the sample index, ask the questions, and print each answer with its citations."""
     source = handbook()
     say(f"Building {index} from the sample handbook, on this machine, for free:", "bold")
-    left_out = [] if installed("docx") else ["*.docx"]
     with watch() as progress:
-        report = rag.build(source, index, progress=progress, loader={"exclude": left_out})
-    lean = "; Word needs bedrock-rag[office]" if left_out else ""
-    say(f"{report.files} files, {report.chunks} chunks, {report.seconds['total']:.1f} s{lean}", "dim")
+        report = rag.build(source, index, progress=progress)
+    say(f"{report.files} files, {report.chunks} chunks, {report.seconds['total']:.1f} s", "dim")
     pipe = rag.Pipeline(rag.Index.open(index))
     for number, (question, where) in enumerate(QUESTIONS, 1):
         say()

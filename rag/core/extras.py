@@ -1,7 +1,7 @@
 """What a lean install leaves out: the packages of each extra, imported or named in one line.
 
-``pip install bedrock-rag`` reads text, Markdown, HTML, PDF, mail, books and data, and asks models on
-this machine or on Bedrock. The rest is one extra each, and an error names it.
+``pip install bedrock-rag`` reads text, Markdown, HTML, PDF, Office files, mail, books and data, and asks
+models on this machine or on Bedrock. The rest is one extra each, and an error names it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def require(module: str, *, extra: str) -> Any:
     Parameters
     ----------
     module : str
-        E.g. ``"docx.oxml.ns"``.
+        E.g. ``"msoffcrypto.format.ooxml"``.
     extra : str
         As ``pyproject.toml`` names it, e.g. ``"office"``.
 
@@ -35,7 +35,7 @@ def require(module: str, *, extra: str) -> Any:
 
     Examples
     --------
-    >>> docx = require("docx", extra="office")                           # doctest: +SKIP
+    >>> oxmsg = require("oxmsg", extra="office")                         # doctest: +SKIP
     """
     try:
         return import_module(module)

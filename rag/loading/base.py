@@ -28,7 +28,7 @@ class BuildLoader(BaseLoader, ABC):
         What the last `load` could not read.
     """
 
-    version = 2
+    version = 3
     name: str
     notes: list[str]
     quarantined: list[tuple[str, LoadError]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import os
 import unicodedata
@@ -20,6 +21,7 @@ from rag.core.files import SourceFile
 from rag.core.passages import STRUCTURE
 from rag.loading import confinement
 from rag.loading.base import BuildLoader
+from rag.loading.conversion import TARGETS, converter_of
 from rag.loading.engines import Engines
 from rag.loading.formats.ocr import Ocr, ocr_of
 from rag.loading.formats.registry import Format, parser_of
@@ -59,6 +61,9 @@ class Loader(BuildLoader):
     ocr : str or callable, optional
         Reads the pages that are pictures, with no text on them or little: PNG bytes to text;
         ``"tesseract"`` where that program is installed.
+    convert : str, optional
+        ``"libreoffice"`` to read old office formats (.doc, .ppt and the like) by way of LibreOffice,
+        where that is installed.
     engine : str or mapping of str to str
         ``"rag"``, or ``"unstructured"`` for its partitioning; or glob pattern to engine, of which
         the first that matches decides: ``{"contracts/*.docx": "unstructured"}``.
@@ -88,6 +93,7 @@ class Loader(BuildLoader):
         follow_links: bool = False,
         passwords: Mapping[str, str] | None = None,
         ocr: str | Ocr | None = None,
+        convert: str | None = None,
         engine: str | Mapping[str, str] = "rag",
         parsers: Mapping[str, str] | None = None,
         limits: Limits | Mapping[str, Any] | None = None,
@@ -101,6 +107,7 @@ class Loader(BuildLoader):
         self.engines = Engines(engine)
         self.parsers = {suffix.lower(): name for suffix, name in (parsers or {}).items()}
         self.limits = limits if isinstance(limits, Limits) else Limits(**(limits or {}))
+        self.converter = converter_of(convert, self.limits)
         self.workers = workers or os.cpu_count() or 1
         self.quarantined: list[tuple[str, LoadError]] = []
         self.notes: list[str] = []
@@ -175,6 +182,8 @@ class Loader(BuildLoader):
         own = [self.parsers[suffix]] if suffix in self.parsers else self.engines.fingerprint(source)
         if self.ocr is not None and suffix == ".pdf":
             own.append(f"ocr {getattr(self.ocr, '__qualname__', type(self.ocr).__qualname__)}")
+        if self.converter is not None and suffix in TARGETS and suffix not in self.parsers:
+            own.append("convert libreoffice")
         return own
 
     def _readable(self, file: SourceFile) -> None:
@@ -213,6 +222,8 @@ class Loader(BuildLoader):
             the structure (pages, headings) under ``"structure"``.
         """
         idle: SimpleQueue[Worker] = SimpleQueue()
+        if self.converter is not None:
+            self.converter.begin()
         modules = [name.partition(":")[0] for name in self.parsers.values()]
         workers = [Worker(self.limits, modules) for _ in range(self.workers)]
         for worker in workers:
@@ -237,6 +248,8 @@ class Loader(BuildLoader):
                 future.cancel()
             for worker in workers:
                 worker.stop()
+            if self.converter is not None:
+                self.converter.stop()
             pool.shutdown(wait=True)
             for worker in workers:
                 worker.close()
@@ -245,8 +258,8 @@ class Loader(BuildLoader):
         try:
             self._readable(file)
             around = self._fields(file)
-            with self.place.local(file) as path:
-                form = self._format(file.source, path)
+            with self.place.local(file) as stored, self._converted(file.source, stored) as (name, path):
+                form = self._format(name, path)
                 options = Options(password=self._password(file.source))
                 if form.plain and file.bytes <= PLAIN_BYTES:
                     parsed = parse_here(form.parser, path, path.read_bytes(), options, self.limits)
@@ -261,7 +274,7 @@ class Loader(BuildLoader):
                     parsed.notes.append(form.note)
                 facts = {
                     "file_size": file.bytes, "file_mtime": file.modified, "file_mime": form.mime,
-                    "file_sha256": digest(path) if file.etag or not file.sha256 else file.sha256,
+                    "file_sha256": digest(stored) if file.etag or not file.sha256 else file.sha256,
                 }  # fmt: skip
             fields = around.merged({**facts, **around.path}, parsed.metadata)
             return _document(file.source, parsed, fields, self._changed)
@@ -272,6 +285,19 @@ class Loader(BuildLoader):
         except Exception as error:  # metadata that nobody thought of must not end the build, either
             said = " ".join(storable(str(error)).split())[:200]
             return LoadError(f"cannot be read ({type(error).__name__}: {said})", "see to its metadata")
+
+    @contextlib.contextmanager
+    def _converted(self, source: str, path: Path) -> Iterator[tuple[str, Path]]:
+        """Yield the name and place of a file's conversion; of the file itself where none is needed."""
+        target = None
+        if self.converter is not None and Path(source).suffix.lower() not in self.parsers:
+            with path.open("rb") as handle:
+                target = self.converter.target(source, handle.read(64))
+        if self.converter is None or target is None:
+            yield source, path
+            return
+        with self.converter.converted(path, Path(source).suffix, target) as made:
+            yield str(Path(source).with_suffix(target)), made
 
     def _parsed(self, worker: Worker, form: Format, path: Path, options: Options) -> Parsed:
         parsed = worker.parse(form.parser, path, options)

@@ -21,6 +21,7 @@ PASSWORD = (
     "give it as passwords = {\"glob\" = \"password\"} under [loader] in rag.toml and build with --retry, "
     "or decrypt the file",
 )  # fmt: skip
+CONVERT = 'install LibreOffice, set convert = "libreoffice" under [loader] in rag.toml and build with --retry'
 _BOMB = "leave it out: it may be a zip bomb"
 
 
@@ -42,40 +43,6 @@ def open_zip(data: bytes, kind: str) -> zipfile.ZipFile:
     return archive
 
 
-def without_damage(archive: zipfile.ZipFile, essential: str) -> tuple[bytes, list[str]]:
-    """Return a damaged archive without the members that cannot be read, and a note of each.
-
-    An Office file often survives the loss of a theme, a picture or its settings.
-
-    Parameters
-    ----------
-    essential : str
-        A member without which there is nothing to save.
-
-    Returns
-    -------
-    bytes, list of str
-        Both empty if every member can be read, or the essential one cannot.
-    """
-    lost = {item.filename for item in archive.infolist() if not _sound(archive, item.filename)}
-    if not lost or essential in lost:
-        return b"", []
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as sink:
-        for item in archive.infolist():
-            name = item.filename
-            sink.writestr(item, b"<damaged/>" if name in lost else read_member(archive, name))
-    return out.getvalue(), [f"its part {name} is damaged: left out" for name in sorted(lost)]
-
-
-def _sound(archive: zipfile.ZipFile, name: str) -> bool:
-    try:
-        read_member(archive, name)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError):
-        return False
-    return True
-
-
 def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
     """Read one member, never more than `MOST_UNPACKED`, whatever the archive says of its size.
 
@@ -93,8 +60,43 @@ def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
     return data
 
 
-def read_xml(data: bytes) -> Any:
+def read_unsummed(archive: zipfile.ZipFile, data: bytes, name: str) -> bytes:
+    """Read a member whose checksum is wrong, of the archive that `data` is.
+
+    Raises
+    ------
+    KeyError, zlib.error
+        There is no such member, or it does not unpack to its end.
+    """
+    info = archive.getinfo(name)
+    start = info.header_offset + 30  # the local header's fixed part, then its name and extra field
+    extent = sum(int.from_bytes(data[start - 4 + at : start - 2 + at], "little") for at in (0, 2))
+    raw = data[start + extent : start + extent + info.compress_size]
+    if info.compress_type == zipfile.ZIP_STORED:
+        return raw
+    unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
+    out = unpacker.decompress(raw, MOST_UNPACKED)
+    if not unpacker.eof:
+        raise zlib.error("ends early")
+    return out
+
+
+def is_well_formed(data: bytes) -> bool:
+    """Tell whether bytes are XML without a fault."""
+    try:
+        etree.fromstring(data, etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False))
+    except (etree.XMLSyntaxError, ValueError):
+        return False
+    return True
+
+
+def read_xml(data: bytes, damage: list[str] | None = None) -> Any:
     """Parse XML; nothing outside of it is looked at, and damage is repaired as far as it goes.
+
+    Parameters
+    ----------
+    damage : list of str, optional
+        Takes what was damaged.
 
     Raises
     ------
@@ -111,19 +113,14 @@ def read_xml(data: bytes) -> Any:
         raise LoadError(f"holds XML that cannot be read ({_short(error)})", "save the file again") from None
     if root is None:
         raise LoadError("holds XML that cannot be read", "save the file again")
+    if damage is not None:
+        damage += [entry.message for entry in parser.error_log if entry.level_name == "FATAL"]
     return root
 
 
 def local_name(element: Any) -> str:
     """Return an element's name without its namespace; empty for a comment or the like."""
     return element.tag.rsplit("}", 1)[-1] if isinstance(element.tag, str) else ""
-
-
-def core_properties(properties: Any, unset: str) -> dict[str, Any]:
-    """Return what an Office file says of itself; `unset` is what its library's template says."""
-    names = ("title", "author", "subject", "keywords", "category")
-    found = {name: str(getattr(properties, name) or "").strip() for name in names}
-    return {name: value for name, value in found.items() if value and value != unset}
 
 
 def unlocked(data: bytes, options: Options, kind: str, old: str | None) -> bytes:
@@ -152,7 +149,7 @@ def unlocked(data: bytes, options: Options, kind: str, old: str | None) -> bytes
     if not locked and old is None:
         return data
     if not locked:
-        raise LoadError(f"is {old}", f"open it and save it as {kind}")
+        raise LoadError(f"is {old}", f"save it as {kind}, or {CONVERT}")
     if options.password is None:
         raise LoadError(*PASSWORD)
     out = io.BytesIO()

@@ -10,7 +10,6 @@ from functools import lru_cache
 from pathlib import Path
 
 from rag.loading.formats.encoding import decode
-from rag.loading.formats.sheets import write_block
 from rag.loading.structure import Options, Parsed, Text
 
 _DELIMITERS = ",;\t|"
@@ -29,7 +28,7 @@ def parse_delimited(path: Path, data: bytes, options: Options) -> Parsed:
     delimiter = said[1] if said else _delimiter(path, text)
     out = Text()
     for block in _tables(_rows(text, delimiter)):
-        write_block(block, out)
+        _write(block, out)
     out.parsed.notes += notes
     return out.done({"encoding": encoding})
 
@@ -122,3 +121,20 @@ def _width(row: Sequence[str]) -> int:
 
 def _is_number(row: Sequence[str], at: int) -> bool:
     return at < len(row) and _NUMBER.fullmatch(row[at].strip()) is not None
+
+
+def _write(block: Sequence[Sequence[str]], out: Text) -> None:
+    """Write a block as a table; a single column, or a caption above a table, as lines."""
+    first = min(next(at for at, cell in enumerate(row) if cell.strip()) for row in block)
+    rows = [list(row[first:]) for row in block]
+    while len(rows) > 1 and _filled(rows[0]) == 1 and max(map(_filled, rows)) > 1:
+        out.block(" ".join(" ".join(rows.pop(0)).split()))
+    if max(map(_filled, rows)) <= 1:
+        for number, row in enumerate(rows):
+            (out.line if number else out.block)(" ".join(" ".join(row).split()))
+    else:
+        out.table(rows)
+
+
+def _filled(row: Sequence[str]) -> int:
+    return sum(bool(cell.strip()) for cell in row)

@@ -47,6 +47,7 @@ _XLSX = Format(_HERE + "sheets:parse_sheets", _OPEN_XML + "spreadsheetml.sheet")
 _XLS = Format(_HERE + "sheets:parse_sheets", "application/vnd.ms-excel")
 _MSG = Format(_HERE + "outlook:parse_msg", "application/vnd.ms-outlook")
 _ODT = Format(_HERE + "opendocument:parse_opendocument", _ODF + "text")
+_ODS, _ODP, _ODG = (_ODT._replace(mime=_ODF + kind) for kind in ("spreadsheet", "presentation", "graphics"))
 _EPUB = Format(_HERE + "epub:parse_epub", "application/epub+zip")
 _RTF = Format(_HERE + "rtf:parse_rtf", "application/rtf")
 _PDF = Format(_HERE + "pdf:parse_pdf", "application/pdf")
@@ -61,11 +62,13 @@ FORMATS: dict[str, Format] = {
     ".rst": _RST, ".rest": _RST,
     ".html": _HTML, ".htm": _HTML, ".xhtml": _HTML,
     ".pdf": _PDF,
-    ".docx": _WORD, ".docm": _WORD, ".dotx": _WORD,
-    ".pptx": _SLIDES, ".pptm": _SLIDES, ".ppsx": _SLIDES,
-    ".xlsx": _XLSX, ".xlsm": _XLSX, ".xlsb": _XLSX, ".xls": _XLS,
-    ".ods": Format(_HERE + "sheets:parse_sheets", _ODF + "spreadsheet"),
-    ".odt": _ODT, ".odp": Format(_HERE + "opendocument:parse_opendocument", _ODF + "presentation"),
+    ".docx": _WORD, ".docm": _WORD, ".dotx": _WORD, ".dotm": _WORD,
+    ".pptx": _SLIDES, ".pptm": _SLIDES, ".ppsx": _SLIDES, ".ppsm": _SLIDES,
+    ".potx": _SLIDES, ".potm": _SLIDES,
+    ".xlsx": _XLSX, ".xlsm": _XLSX, ".xltx": _XLSX, ".xltm": _XLSX, ".xlam": _XLSX,
+    ".xlsb": _XLSX, ".xls": _XLS,
+    ".ods": _ODS, ".ots": _ODS, ".fods": _ODS, ".odp": _ODP, ".otp": _ODP, ".fodp": _ODP,
+    ".odt": _ODT, ".ott": _ODT, ".fodt": _ODT, ".odm": _ODT, ".odg": _ODG, ".otg": _ODG, ".fodg": _ODG,
     ".csv": _CSV,
     ".tsv": Format(_HERE + "delimited:parse_delimited", "text/tab-separated-values"),
     ".tab": Format(_HERE + "delimited:parse_delimited", "text/tab-separated-values"),
@@ -76,14 +79,14 @@ FORMATS: dict[str, Format] = {
     ".ipynb": Format(_HERE + "notebook:parse_notebook", "application/x-ipynb+json"),
 }  # fmt: skip
 #: Office formats of before 2007 that nothing here reads: the new parser says so and what to do.
-FORMATS |= {".doc": _WORD, ".dot": _WORD, ".ppt": _SLIDES, ".pps": _SLIDES}
+FORMATS |= {".doc": _WORD, ".dot": _WORD, ".ppt": _SLIDES, ".pps": _SLIDES, ".pot": _SLIDES, ".xlt": _XLS}
 
 #: What the bytes of a file begin with; for archives, a name that is in them.
 _MAGIC = ((b"%PDF-", _PDF), (b"{\\rtf", _RTF))
 _INSIDE = (
     (b"word/", _WORD), (b"ppt/", _SLIDES), (b"xl/", _XLSX), (b"application/epub+zip", _EPUB),
-    (b"opendocument.text", _ODT), (b"opendocument.presentation", FORMATS[".odp"]),
-    (b"opendocument.spreadsheet", FORMATS[".ods"]),
+    (b"opendocument.text", _ODT), (b"opendocument.spreadsheet", _ODS),
+    (b"opendocument.presentation", _ODP), (b"opendocument.graphics", _ODG),
 )  # fmt: skip
 _OPENINGS = ((b"<!doctype html", _HTML), (b"<html", _HTML), (b"<?xml", _XML))
 #: Pieces of pages that programs write as workbooks, and the head of a page saved as one file.

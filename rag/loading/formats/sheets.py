@@ -1,16 +1,21 @@
-"""Spreadsheets (xlsx, xls, xlsb, ods): every block of cells a Markdown table."""
+"""Spreadsheets (xlsx, xls, xlsb, ods) and delimited text: every block of cells a Markdown table."""
 
 from __future__ import annotations
 
 import datetime as dt
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from rag.core.errors import LoadError
 from rag.core.extras import require
-from rag.loading.formats.archive import OLE, damaged, open_zip, unlocked
+from rag.loading.formats.archive import OLE, damaged, unlocked
+from rag.loading.formats.cell_tables import Cell, Row, write_rows
+from rag.loading.formats.number_format import general
+from rag.loading.formats.ooxml import OPEN_DOCUMENT, Package, other_reader
+from rag.loading.formats.registry import parse
+from rag.loading.formats.workbook import read_workbook
 from rag.loading.structure import Options, Parsed, Text
 
 _KIND = "a spreadsheet"
@@ -18,10 +23,22 @@ _KIND = "a spreadsheet"
 
 def parse_sheets(path: Path, data: bytes, options: Options) -> Parsed:
     """Read a workbook: each sheet under its name, cells as they were last computed."""
-    python_calamine = require("python_calamine", extra="office")
     data = unlocked(data, options, "a workbook (.xlsx)", old=None)
     if not data.startswith(OLE):
-        open_zip(data, _KIND)
+        package = Package(data, _KIND)
+        if package.is_open_document():
+            return parse(OPEN_DOCUMENT, path, data, options)
+        if package.main and not package.main.endswith(".bin"):
+            root = package.root()
+            return other_reader(package, root, "workbook", path, data, options) or read_workbook(
+                package, root, _KIND
+            )
+    return _stored(data)
+
+
+def _stored(data: bytes) -> Parsed:
+    """Read a workbook of the old or the binary format, by calamine: values, and dates in ISO 8601."""
+    python_calamine = require("python_calamine", extra="office")
     out = Text()
     try:
         book = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(data))
@@ -35,17 +52,17 @@ def parse_sheets(path: Path, data: bytes, options: Options) -> Parsed:
     if hidden:
         out.parsed.notes.append(f"read with its hidden sheets: {', '.join(hidden[:5])}")
     for name in names:
+        inner = Text()
         try:
-            rows = book.get_sheet_by_name(name).to_python(skip_empty_area=True)
+            sheet = book.get_sheet_by_name(name)
+            first = sheet.start[1] if sheet.start else 0
+            write_rows(_rows_of(sheet.iter_rows(), first), inner)
         except Exception as error:
             failed = error
             out.parsed.notes.append(f"sheet {name!r} was not read ({type(error).__name__})")
-            continue
-        blocks = list(_blocks([[_cell(value) for value in row] for row in rows]))
-        if blocks:
+        if inner.length:
             out.heading(1, name)
-        for block in blocks:
-            write_block(block, out)
+            out.include(inner.done())
     if failed is not None and not out.length:
         raise damaged(_KIND, failed) from None
     if not out.length:
@@ -53,41 +70,21 @@ def parse_sheets(path: Path, data: bytes, options: Options) -> Parsed:
     return out.done()
 
 
-def _blocks(rows: Iterable[Sequence[str]]) -> Iterable[list[Sequence[str]]]:
-    """Part the rows at blank ones: a sheet often holds several tables."""
-    block: list[Sequence[str]] = []
-    for row in rows:
-        if any(cell.strip() for cell in row):
-            block.append(row)
-        elif block:
-            yield block
-            block = []
-    if block:
-        yield block
-
-
-def write_block(block: Sequence[Sequence[str]], out: Text) -> None:
-    """Write a block as a table; a single column, or a caption above a table, as lines."""
-    first = min(next(at for at, cell in enumerate(row) if cell.strip()) for row in block)
-    rows = [list(row[first:]) for row in block]
-    while len(rows) > 1 and _filled(rows[0]) == 1 and max(map(_filled, rows)) > 1:
-        out.block(" ".join(" ".join(rows.pop(0)).split()))
-    if max(map(_filled, rows)) <= 1:
-        for number, row in enumerate(rows):
-            (out.line if number else out.block)(" ".join(" ".join(row).split()))
-    else:
-        out.table(rows)
-
-
-def _filled(row: Sequence[str]) -> int:
-    return sum(bool(cell.strip()) for cell in row)
+def _rows_of(rows: Iterable[Sequence[Any]], first: int) -> Iterator[Row]:
+    for number, row in enumerate(rows, 1):
+        cells = [
+            Cell(column, text, not isinstance(value, str | bool))
+            for column, value in enumerate(row, first) if value != "" and (text := _cell(value)).strip()
+        ]  # fmt: skip
+        if cells:
+            yield number, cells
 
 
 def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
     if isinstance(value, float):
-        return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
+        return general(value)
     if isinstance(value, dt.datetime) and value.time() == dt.time():
         return value.date().isoformat()
     if isinstance(value, dt.date | dt.datetime | dt.time):

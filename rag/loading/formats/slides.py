@@ -1,128 +1,169 @@
-"""PowerPoint (pptx): each slide a page, with its title, lists, tables, charts and notes."""
+"""PowerPoint (pptx and its kin): each slide a page, with its title, lists, tables, charts and notes."""
 
 from __future__ import annotations
 
-import datetime as dt
-import io
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rag.core.extras import require
-from rag.loading.formats.archive import core_properties, damaged, open_zip, unlocked, without_damage
+from rag.loading.formats.archive import damaged, local_name, unlocked
+from rag.loading.formats.drawing import AutoNumbers, body_text, paragraph_text, write_graphics
+from rag.loading.formats.ooxml import A, P, Package, other_reader, relation_id
 from rag.loading.structure import Options, Parsed, Text
 
-pptx = require("pptx", extra="office")
-
 _KIND = "a PowerPoint presentation (.pptx)"
+_TITLES = ("title", "ctrTitle")
 
 
 def parse_slides(path: Path, data: bytes, options: Options) -> Parsed:
-    """Read a presentation; a slide that cannot be read is named in the notes."""
+    """Read a presentation; what cannot be read of a slide is named in the notes."""
     data = unlocked(data, options, _KIND, "an old PowerPoint presentation (.ppt)")
-    whole, notes = without_damage(open_zip(data, _KIND), "ppt/presentation.xml")
-    out = Text()
-    out.parsed.notes += notes
-    try:
-        deck = pptx.Presentation(io.BytesIO(whole or data))
-        slides = list(deck.slides)
-    except Exception as error:  # python-pptx raises anything on a damaged file
-        raise damaged(_KIND, error) from None
+    package = Package(data, _KIND)
+    root = package.root()
+    parsed = other_reader(package, root, "presentation", path, data, options)
+    if parsed is not None:
+        return parsed
+    deck = _Deck(package)
+    relations = package.relations(package.main)
     failed: Exception | None = None
-    for number, slide in enumerate(slides, 1):
-        out.page()
-        try:
-            _slide(slide, out)
-        except Exception as error:
-            failed = error
-            out.parsed.notes.append(f"slide {number} was not read to its end ({type(error).__name__})")
-    if failed is not None and not out.length:
+    listed = [relations.get(relation_id(entry)) for entry in root.iter(P + "sldId")]
+    parts = [each.target if each is not None else "" for each in listed]
+    for number, part in enumerate(parts or package.related(package.main, "slide"), 1):
+        deck.out.page()
+        slide = package.xml(part) if part else None
+        if slide is None:
+            failed = KeyError(f"slide {number}")
+            package.notes.append(f"slide {number} is missing or damaged: left out")
+            continue
+        failed = deck.slide(part, slide, number) or failed
+    if failed is not None and not deck.out.length:
         raise damaged(_KIND, failed) from None
-    return out.done(core_properties(deck.core_properties, "PowerPoint Presentation"))
+    deck.out.parsed.notes += package.notes
+    return deck.out.done(package.properties("PowerPoint Presentation"))
 
 
-def _slide(slide: Any, out: Text) -> None:
-    title = slide.shapes.title
-    if title is not None and title.has_text_frame:
-        out.heading(1, title.text_frame.text)
-    for shape in _shapes(slide.shapes):
-        if title is None or shape.element is not title.element:
-            _shape(shape, out)
-    if slide.has_notes_slide and slide.notes_slide.notes_text_frame is not None:
-        notes = slide.notes_slide.notes_text_frame.text.strip()
-        if notes:
-            out.block("Notes: " + notes)
+class _Deck:
+    """Writes slides, and once each what stands on the layouts and masters behind them."""
 
+    def __init__(self, package: Package) -> None:
+        self.out = Text()
+        self._package = package
+        self._behind: set[str] = set()
 
-def _shapes(shapes: Iterable[Any]) -> Iterator[Any]:
-    """Yield the shapes in reading order, those of groups in their place."""
-    for shape in shapes:
-        inner = getattr(shape, "shapes", None)
-        if inner is not None:
-            yield from _shapes(inner)
-        else:
-            yield shape
+    def slide(self, part: str, root: Any, number: int) -> Exception | None:
+        """Write a slide; return what went wrong with one of its shapes."""
+        shapes = list(_shapes(root))
+        title = next(
+            (shape for shape in shapes if _placeholder(shape) in _TITLES and _body(shape) is not None), None
+        )
+        if title is not None:
+            self.out.heading(1, body_text(_body(title)))
+        failed: Exception | None = None
+        for shape in shapes:
+            if shape is title:
+                continue
+            try:
+                self._shape(part, shape)
+            except Exception as error:  # whatever a broken shape makes of the reader
+                failed = error
+                self._package.notes.append(f"a shape of slide {number} was not read ({type(error).__name__})")
+        self._layout(part, root)
+        for notes in self._package.related(part, "notesSlide"):
+            self._notes(notes)
+        return failed
 
+    def _shape(self, part: str, shape: Any) -> None:
+        table = shape.find(f".//{A}tbl")
+        if table is not None:
+            self.out.table(
+                [[_cell(cell) for cell in row.iterchildren(A + "tc")] for row in table.iter(A + "tr")]
+            )
+        body = _body(shape)
+        if body is not None:
+            self._text(body, placed=_placeholder(shape) is not None)
+        write_graphics(self._package, part, shape, self.out)
 
-def _shape(shape: Any, out: Text) -> None:
-    if getattr(shape, "has_table", False) and shape.has_table:
-        out.table([[_cell(cell) for cell in row.cells] for row in shape.table.rows])
-    elif getattr(shape, "has_chart", False) and shape.has_chart:
-        _chart(shape.chart, out)
-    elif shape.has_text_frame:
-        paragraphs = [p for p in shape.text_frame.paragraphs if p.text.strip()]
-        listed = len(paragraphs) > 1 and shape.is_placeholder
-        for number, paragraph in enumerate(paragraphs):
-            if listed or paragraph.level:
-                out.item(_text(paragraph), level=paragraph.level, first=not number)
+    def _text(self, body: Any, *, placed: bool) -> None:
+        """Write a shape's paragraphs; several in a placeholder are a list."""
+        paragraphs = [(p, paragraph_text(p)) for p in body.iterchildren(A + "p")]
+        spoken = sum(bool(text.strip()) for _, text in paragraphs)
+        styles, numbers, first = body.find(A + "lstStyle"), AutoNumbers(), True
+        for paragraph, text in paragraphs:
+            if not text.strip():
+                continue
+            direct = paragraph.find(A + "pPr")
+            depth = (direct.get("lvl") if direct is not None else None) or "0"
+            level = min(int(depth), 8) if depth.isdecimal() else 0
+            style = None if styles is None else styles.find(f"{A}lvl{level + 1}pPr")
+            mark = numbers.mark(direct if _marked(direct) or style is None else style, level)
+            if mark or level or (placed and spoken > 1):
+                self.out.item(text, mark=mark or "-", level=level, first=first)
             else:
-                out.block(_text(paragraph).strip())
+                self.out.block(text.strip())
+            first = False
+
+    def _layout(self, part: str, root: Any) -> None:
+        """Write what stands on the layout and master behind a slide, with the first such slide."""
+        for kind in ("slideLayout", "slideMaster"):
+            if root is None or root.get("showMasterSp") in ("0", "false"):
+                return
+            behind = self._package.related(part, kind)
+            if not behind:
+                return
+            part, root = behind[0], self._package.xml(behind[0])
+            if part in self._behind:
+                continue
+            self._behind.add(part)
+            for shape in [] if root is None else _shapes(root):
+                body = _body(shape)
+                if body is not None and _placeholder(shape) is None:
+                    self.out.block(body_text(body).strip())
+
+    def _notes(self, part: str) -> None:
+        root = self._package.xml(part)
+        for shape in [] if root is None else _shapes(root):
+            body = _body(shape)
+            if body is None or body.find(f".//{A}r") is None:
+                continue  # no words, or a page number
+            if _placeholder(shape) in ("body", None):
+                text = "\n".join(paragraph_text(p) for p in body.iterchildren(A + "p")).strip()
+                self.out.block(f"Notes: {text}" if text else "")
 
 
-def _text(paragraph: Any) -> str:
-    return str(paragraph.text).replace("\v", "\n")
+def _shapes(root: Any) -> Iterator[Any]:
+    """Yield the shapes in reading order, those of groups in their place."""
+    tree = root.find(f"{P}cSld/{P}spTree")
+    yield from () if tree is None else _leaves(tree)
+
+
+def _leaves(parent: Any) -> Iterator[Any]:
+    for element in parent:
+        name = local_name(element)
+        if name == "grpSp":
+            yield from _leaves(element)
+        elif name in ("sp", "graphicFrame", "cxnSp", "pic", "contentPart"):
+            yield element
+
+
+def _body(shape: Any) -> Any:
+    return shape.find(P + "txBody")
+
+
+def _placeholder(shape: Any) -> str | None:
+    """Return the kind of placeholder that a shape is; None for one that is none."""
+    mark = shape.find(f"./*/{P}nvPr/{P}ph")
+    return None if mark is None else str(mark.get("type") or "obj")
+
+
+def _marked(properties: Any) -> bool:
+    """Tell whether a paragraph says itself which mark stands before it."""
+    return properties is not None and any(
+        properties.find(A + name) is not None for name in ("buNone", "buChar", "buAutoNum", "buBlip")
+    )
 
 
 def _cell(cell: Any) -> str:
-    return "" if cell.is_spanned else str(cell.text_frame.text)
-
-
-def _chart(chart: Any, out: Text) -> None:
-    """Write a chart as the table of its figures."""
-    if chart.has_title and chart.chart_title.has_text_frame:
-        out.block(chart.chart_title.text_frame.text)
-    for plot in chart.plots:
-        series = list(plot.series)
-        categories = [_category(plot, at, str(name)) for at, name in enumerate(plot.categories)]
-        if not categories:  # a scatter of points
-            for one in series:
-                points = [_values(one, kind) for kind in ("xVal", "yVal")]
-                out.table([["x", str(one.name)], *map(list, zip(*points, strict=False))])
-            continue
-        rows = [["", *(str(one.name) for one in series)]]
-        values = [list(one.values) for one in series]
-        for at, category in enumerate(categories):
-            rows.append([category, *(_figure(each[at]) if at < len(each) else "" for each in values)])
-        out.table(rows)
-
-
-def _category(plot: Any, at: int, name: str) -> str:
-    """Return a category's name; one that is a date is kept as a number of days, and its format says so."""
-    form = next(iter(plot._element.xpath(".//c:cat//c:formatCode")), None)
-    if form is None or not re.search(r"[ymd]", form.text or "", re.IGNORECASE):
-        return name
-    try:
-        return (dt.date(1899, 12, 30) + dt.timedelta(days=int(float(name)))).isoformat()
-    except (ValueError, OverflowError):
-        return name
-
-
-def _values(series: Any, kind: str) -> list[str]:
-    return [str(value.text) for value in series._element.xpath(f"./c:{kind}//c:v")]
-
-
-def _figure(value: Any) -> str:
-    if value is None:
+    if cell.get("hMerge") in ("1", "true") or cell.get("vMerge") in ("1", "true"):
         return ""
-    return f"{value:.15g}" if isinstance(value, float) else str(value)
+    body = cell.find(A + "txBody")
+    return "" if body is None else body_text(body)
