@@ -168,6 +168,20 @@ def current_version(folder: Path) -> int | None:
     return int(text)
 
 
+def is_current(folder: Path, manifest: Manifest) -> bool:
+    """Whether a manifest that was read before is that of the current version still.
+
+    Its text is compared: an index that was deleted and built anew has the same numbers.
+    """
+    if current_version(folder) != manifest.version:
+        return False
+    try:
+        text = read_plain(folder / "manifests" / f"{manifest.version:06d}.json", _LARGEST_MANIFEST)
+    except (OSError, ValueError):
+        return False
+    return text == manifest.to_json().encode()
+
+
 def pointer(folder: Path) -> int | None:
     """Return the version that the pointer names, or None where it is lost or damaged."""
     try:

@@ -29,6 +29,7 @@ from rag.index.storage.manifest import (
     current_version,
     entry,
     fsync_folder,
+    is_current,
     newest_version,
     read_manifest,
     write_durably,
@@ -297,7 +298,7 @@ def open_writer(
         current = None if rebuild else current_version(folder)
         if current is None:
             previous = None
-        elif previous is None or previous.version != current:
+        elif previous is None or not is_current(folder, previous):
             previous = read_manifest(folder)
         if embedder is None:
             embedder = (previous or read_manifest(folder)).embedder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -78,3 +79,20 @@ def test_writer_of_no_index_needs_an_embedder(tmp_path: Path) -> None:
     with pytest.raises(StoreMissingError, match="rag build SRC"), open_writer(tmp_path / "none"):
         pass
     assert not (tmp_path / "none").exists()
+
+
+def test_manifest_of_an_index_that_was_built_anew(folder: Path, tmp_path: Path) -> None:
+    """It has the same number; its segments are gone."""
+    path = tmp_path / "ix"
+    rag.build(folder, path, embedder=STATIC)
+    stale = read_manifest(path)
+    shutil.rmtree(path)
+    change(folder)
+    rag.build(folder, path, embedder=STATIC)
+    now = read_manifest(path)
+    assert (stale.version, now.version) == (1, 1)
+    with open_writer(path, now.embedder, previous=stale) as writer:
+        assert writer.previous == now
+        writer.commit(sources=[])
+    assert rag.Store(path).verify().orphans == ()
+    assert len(rag.Index.open(path)) == now.chunks
