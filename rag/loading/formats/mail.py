@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from rag.core.errors import LoadError, MissingExtraError
+from rag.loading.formats.encoding import decode, decode_as
 from rag.loading.formats.html import read_html
-from rag.loading.formats.plain import decode, decode_as
 from rag.loading.formats.rtf import parse_rtf
 from rag.loading.structure import Options, Parsed, Text
 

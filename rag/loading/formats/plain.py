@@ -8,8 +8,7 @@ from typing import Any
 
 import yaml
 
-from rag.loading.formats.encoding import decode as decode
-from rag.loading.formats.encoding import decode_as as decode_as
+from rag.loading.formats.encoding import decode
 from rag.loading.structure import Options, Parsed
 
 _FRONT = re.compile(
