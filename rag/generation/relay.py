@@ -100,6 +100,16 @@ def until_shown(stream: Iterator[Any]) -> tuple[Iterator[Any], list[AIMessageChu
     return stream, first
 
 
+def is_pause(piece: Any) -> bool:
+    """Tell whether a piece of a stream says nothing, and only shows that its model is still at work."""
+    return (
+        isinstance(piece, AIMessageChunk)
+        and piece.content == []
+        and not (piece.response_metadata or piece.usage_metadata or piece.tool_call_chunks)
+        and not piece.additional_kwargs
+    )
+
+
 def close(stream: object) -> None:
     """Close a stream before its end, and with it the connection that it reads."""
     if isinstance(stream, _Closeable):

@@ -99,6 +99,8 @@ class Collector:
         Asked before each call, and told of it afterwards; without one nothing is refused or recorded.
     prompt : str
         Written to the ledger with each call.
+    tag : str
+        The question's, as the ledger has it.
 
     Examples
     --------
@@ -108,8 +110,8 @@ class Collector:
     ('the index is two days old',)
     """
 
-    def __init__(self, meter: Meter | None = None, *, prompt: str = "") -> None:
-        self.meter, self.prompt = meter, prompt
+    def __init__(self, meter: Meter | None = None, *, prompt: str = "", tag: str = "") -> None:
+        self.meter, self.prompt, self.tag = meter, prompt, tag
         self._limit: QuestionLimit | None = None
         self._calls: list[Call] = []
         self._notes: dict[str, None] = {}
