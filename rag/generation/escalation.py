@@ -72,7 +72,7 @@ class Escalation(Settings):
         The least confidence of the local answerer, in [0, 1], that the passages answer the question, for a
         refusal to go up (`rag.generation.quoting.confidence`; its default is the answerer's threshold).
     covered_score : float, optional
-        In its place, the least `Hit.score` of the best passage.
+        In its place, the least cosine of the best passage with the question (`Question.best_score`).
     embedder : Embeddings, optional
         With which the local answerer reads the passages; not needed with `covered_score`.
 
@@ -136,7 +136,7 @@ class Escalation(Settings):
             score = question.best_score
             if score is None or score < self.covered_score:
                 return None
-            return "refused", f"though the best passage has the score {score:.2f}"
+            return "refused", f"though the best passage scores {score:.2f}"
         passages = [Passage(n, hit.source, _heading(hit), hit.text) for n, hit in enumerate(hits, 1)]
         _, sure = Quoting(embedder=self.embedder).rank(question.text, passages)
         if sure < self.covered:

@@ -58,8 +58,13 @@ class Question:
 
     @property
     def best_score(self) -> float | None:
-        """The highest score of its passages; None without passages."""
-        return max((hit.score for hit in self.passages), default=None)
+        """The highest cosine of its passages with it; None without passages.
+
+        It is `Hit.score` where a retriever tells no cosines. The score of a hybrid search would not do: it
+        is relative to the question's other candidates.
+        """
+        cosines = [hit.dense for hit in self.passages if hit.dense is not None]
+        return max(cosines or [hit.score for hit in self.passages], default=None)
 
     @classmethod
     def of(

@@ -23,8 +23,10 @@ def made_by(generator: Any, message: Any) -> str:
 
 
 def speaker(generator: Any, message: Any) -> str:
-    """Return the answering model's description for the user; a fallback's is its name."""
+    """Return the answering model's description for the user; a fallback's or router's is its name."""
     model = made_by(generator, message)
+    if "tier" in metadata_of(message):  # of a router, whose description lists all its models
+        return model
     return describe(generator) if model in (model_of(generator), describe(generator)) else model
 
 

@@ -54,7 +54,8 @@ class When(Settings):
     passages_below, passages_at_least : int, optional
         How many passages are sent for it.
     best_score_below, best_score_at_least : float, optional
-        The highest `Hit.score` of these; without passages both fail.
+        The highest cosine of these with the question, in [-1, 1] (`Question.best_score`); without passages
+        both fail.
     where_has : str or list of str, optional
         Fields that its filter names, all of them.
     tag : str or list of str, optional
