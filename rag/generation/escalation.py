@@ -78,8 +78,9 @@ class Escalation(Settings):
 
     Notes
     -----
-    What a guardrail or a content filter withheld never goes up. Outside a pipeline, passages are known as
-    far as the messages show them as text; without any, support and refusals are not judged.
+    What a guardrail or a content filter withheld never goes up. Support and refusals are judged by the
+    passages alone, and so not where there are none or tools are bound. Outside a pipeline, the passages are
+    those that the messages show as text.
     """
 
     on: tuple[Reason, ...] = Field(REASONS, min_length=1)
@@ -118,10 +119,10 @@ class Escalation(Settings):
             pass
         if not reader.text.strip():
             return "empty", "it has no text"
+        if tools.schemas or not question.hits:
+            return None  # it may rest on what tools returned
         if not reader.answered:
             return self._covered(question) if "refused" in self.on else None
-        if not question.hits:
-            return None
         share = reader.support.share
         if share is None or (share > 0 and share >= self.min_support):
             return None
@@ -130,8 +131,6 @@ class Escalation(Settings):
     def _covered(self, question: Question) -> tuple[Reason, str] | None:
         """Return the reason if the passages cover the question that a reply refuses to answer."""
         hits = question.passages or question.hits
-        if not hits:
-            return None
         if self.covered_score is not None:
             score = question.best_score
             if score is None or score < self.covered_score:

@@ -162,7 +162,10 @@ class Router(BaseChatModel):
         NotImplementedError
             One of the tiers cannot call tools.
         """
-        bound = {name: with_tools(model, tools, "the tiers", **kwargs) for name, model in self.tiers.items()}
+        bound = {
+            name: with_tools(model, tools, "the tiers", **_possible(model, kwargs))
+            for name, model in self.tiers.items()
+        }
         functions = [convert_to_openai_tool(tool)["function"] for tool in tools]
         copy = self.model_copy(update={"tiers": bound})
         copy._tools = Tools(
