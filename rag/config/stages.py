@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
 
-from rag.config.registry import STAGES, TIERS, factory_of, is_builtin, refuse_unknown, split
+from rag.config.registry import STAGES, TIERS, check, factory_of, is_builtin, refuse_unknown, split
 from rag.config.settings import located
 from rag.core import embedders
 from rag.core.errors import ConfigError, RagError, StoreMismatchError, UsageError
@@ -114,6 +114,7 @@ def generator(value: Any, *, plain: bool = False) -> Any:
 
 def _routing(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return a router's arguments with its models made; see `rag.generation.router`."""
+    check("generator", {"use": "router", **arguments})  # a misspelt table must not mean the default models
     made = dict(arguments)
     tiers, classify, escalate = made.get("tiers", TIERS), made.get("classify"), made.get("escalate")
     if not isinstance(tiers, Mapping) or not tiers:
