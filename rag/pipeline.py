@@ -17,6 +17,7 @@ from rag.core.passages import Context, Hit
 from rag.generation import reply
 from rag.generation.citations import OnFail
 from rag.generation.models import model_of
+from rag.generation.question import Question
 from rag.generation.reading import Reading, timed
 from rag.retrieval.adapter import as_hit_retriever
 from rag.retrieval.explain import Explanation, explain
@@ -52,6 +53,7 @@ class _Begun:
     context: Context
     messages: Sequence[Any]
     reading: Reading
+    question: Question
     end: Callable[[Any, Answer], None] | None = None
     filtered: bool = False
 
@@ -237,7 +239,7 @@ class Pipeline:
 
     def _collector(self, tag: str | None = None) -> Collector:
         meter = self.meter if tag is None else self.meter.tagged(tag)
-        return Collector(meter, prompt=self.prompt.name)
+        return Collector(meter, prompt=self.prompt.name, tag=meter.label)
 
     def _begin(
         self,
@@ -258,18 +260,21 @@ class Pipeline:
                 with timed(steps, "assemble"):
                     messages = self.prompt.messages(question, context.hits)
             reading = Reading(question, context, context.hits, steps, self.on_unverified)
-            return _Begun(context, messages, reading, filtered=filtered)
+            about = Question.of(question, context, context.hits, steps, options.get("where"))
+            return _Begun(context, messages, reading, about, filtered=filtered)
         from rag.conversation.begin import begin
 
         search, assemble = begin(question, history, follow_up, self.prompt, steps)
         context = self._context(search, steps, **options)
         messages, hits, end = assemble(context)
         reading = Reading(search, context, hits, steps, self.on_unverified)
-        return _Begun(context, messages, reading, end, filtered)
+        about = Question.of(search, context, hits, steps, options.get("where"))
+        return _Begun(context, messages, reading, about, end, filtered)
 
     def _answer(self, question: str, collector: Collector, options: Mapping[str, Any]) -> Iterator[Event]:
         begun = self._begin(question, [], **options)
         yield Event("context", begun.context)
+        begun.question.begin(collector.tag)
         if begun.messages:
             for piece in self._generator.stream(begun.messages):
                 yield from begun.reading.feed(piece)
@@ -280,6 +285,7 @@ class Pipeline:
     ) -> AsyncGenerator[Event, None]:
         begun = await asyncio.to_thread(self._begin, question, [], **options)
         yield Event("context", begun.context)
+        begun.question.begin(collector.tag)
         if begun.messages:
             async with contextlib.aclosing(self._generator.astream(begun.messages)) as pieces:
                 async for piece in pieces:
@@ -294,7 +300,7 @@ class Pipeline:
         if begun.messages:
             yield from reading.close()
             calls = collector.calls
-            usage = next((call.usage for call in reversed(calls) if call.purpose == "generate"), Usage())
+            usage = reply.usage_of(reading.message, calls)
             if isinstance(counter := getattr(self.trimmer, "count_tokens", None), TokenCounter):
                 counter.learn(reply.texts(begun.messages), usage)
             # May raise: a malformed reply is paid for, too.

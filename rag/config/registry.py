@@ -39,7 +39,15 @@ STAGES: dict[str, dict[str, str]] = {
     "generator": {
         "local": "rag.generation.extractive:ExtractiveAnswerer",
         "claude": "rag.bedrock.chat.claude:ClaudeBedrock",
+        "router": "rag.generation.router:Router",
     },
+}
+#: The tiers of a router that names none: current models on Bedrock, by the profiles that every region can
+#: call.
+TIERS = {
+    "small": "global.anthropic.claude-haiku-5-5",
+    "default": "global.anthropic.claude-sonnet-5-5",
+    "large": "global.anthropic.claude-opus-5-5",
 }
 #: The same stages without LangChain's interface, whose imports take longer than a search: what the command
 #: line uses where nobody else sees them.

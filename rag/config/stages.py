@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
 
-from rag.config.registry import STAGES, factory_of, is_builtin, refuse_unknown, split
+from rag.config.registry import STAGES, TIERS, check, factory_of, is_builtin, refuse_unknown, split
 from rag.config.settings import located
 from rag.core import embedders
 from rag.core.errors import ConfigError, RagError, StoreMismatchError, UsageError
@@ -25,6 +25,10 @@ _COMPARES_BY = {
     "rag.generation.extractive:ExtractiveAnswerer": "local",
     "rag.generation.quoting:Quoting": "local",
 }
+
+
+#: The most tokens of a classification, which is one word.
+_ONE_WORD = 64
 
 
 @located
@@ -94,6 +98,8 @@ def generator(value: Any, *, plain: bool = False) -> Any:
         return value
     use, arguments = split("generator", value)
     others = arguments.pop("fallback", None) if use in STAGES["generator"] else None
+    if use == "router":
+        arguments = _routing(arguments)
     first = stage("generator", {"use": use, **arguments}, plain=plain and others is None)
     if others is None:
         return first
@@ -104,6 +110,32 @@ def generator(value: Any, *, plain: bool = False) -> Any:
     models = [first, *(stage("generator", _on_bedrock(other)) for other in others)]
     _refuse_unguarded(models)
     return checked(Fallback, {"models": models}, "generator")
+
+
+def _routing(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a router's arguments with its models made; see `rag.generation.router`."""
+    check("generator", {"use": "router", **arguments})  # a misspelt table must not mean the default models
+    made = dict(arguments)
+    tiers, classify, escalate = made.get("tiers", TIERS), made.get("classify"), made.get("escalate")
+    if not isinstance(tiers, Mapping) or not tiers:
+        raise ConfigError(f'the generator\'s tiers are a table, as in {{small = "local"}}, not {tiers!r}')
+    made["tiers"] = {str(name): generator(_on_bedrock(value)) for name, value in tiers.items()}
+    if classify is True or isinstance(classify, str | Mapping):
+        table = dict(classify) if isinstance(classify, Mapping) else {}
+        if isinstance(classify, str):
+            table["model"] = classify
+        elif not set(table) <= {"model", "describe"}:
+            table = {"model": table}
+        setting = _on_bedrock(table.get("model", next(iter(tiers.values()))))
+        if isinstance(setting, Mapping) and setting.get("use") == "claude":
+            setting = {"max_tokens": _ONE_WORD, **setting}
+        made["classify"] = {**table, "model": generator(setting)}
+    if escalate is True or isinstance(escalate, Mapping):
+        table = {} if escalate is True else dict(escalate)
+        if "covered_score" not in table:
+            table["embedder"] = stage("embedder", table.get("embedder", "local"))
+        made["escalate"] = table
+    return made
 
 
 def _refuse_unguarded(models: Sequence[Any]) -> None:

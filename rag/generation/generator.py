@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import Generator as Steps
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
@@ -17,6 +18,7 @@ from rag.core.calls import Usage
 from rag.core.errors import ConfigError, GenerationError, RagError
 from rag.core.threads import in_thread
 from rag.generation.models import describe, model_of, priced_as, unbound
+from rag.generation.relay import is_pause
 from rag.generation.reply import whole
 from rag.usage import model_calls
 from rag.usage.collector import ReportsCalls, calls_so_far, paid_call
@@ -88,6 +90,12 @@ class Generator:
         BudgetError
             The call must not be made.
         """
+        with contextlib.closing(self._paid(messages)) as pieces:
+            for piece in pieces:
+                if not is_pause(piece):
+                    yield piece
+
+    def _paid(self, messages: Sequence[BaseMessage]) -> Steps[BaseMessage, None, None]:
         if self._reports_calls:
             yield from self._pieces(messages)
             return
@@ -120,9 +128,11 @@ class Generator:
             As for `stream`.
         """
         if not self._asynchronous:
-            async with contextlib.aclosing(in_thread(lambda: self.stream(messages))) as pieces:
+            # Pauses come through the thread: at each a question that was left ends the reply.
+            async with contextlib.aclosing(in_thread(lambda: self._paid(messages))) as pieces:
                 async for piece in pieces:
-                    yield piece
+                    if not is_pause(piece):
+                        yield piece
             return
         with self._explaining():
             async with contextlib.aclosing(self.model.astream(list(messages))) as pieces:

@@ -17,6 +17,16 @@ class Described(Protocol):
         ...
 
 
+@runtime_checkable
+class StandsForOthers(Protocol):
+    """A generator that passes on the answers of others."""
+
+    @property
+    def guarded(self) -> bool:
+        """Whether a guardrail checks the answers of each."""
+        ...
+
+
 def unbound(model: Any) -> Any:
     """Return the chat model behind tools or options that were bound to it."""
     # The class's fields, not the object's attributes: a binding passes those of its model on.
@@ -52,4 +62,7 @@ def context_form(generator: Any) -> str:
 
 def is_guarded(generator: Any) -> bool:
     """Tell whether a guardrail of Bedrock's checks a generator's answers."""
-    return bool(getattr(unbound(generator), "guardrail_config", None))
+    model = unbound(generator)
+    if isinstance(model, StandsForOthers):
+        return model.guarded
+    return bool(getattr(model, "guardrail_config", None))

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from rag.core.calls import Call, Usage
 from rag.core.errors import GenerationError
 from rag.generation.models import describe, model_of
 from rag.usage.messages import texts_of
@@ -22,8 +23,10 @@ def made_by(generator: Any, message: Any) -> str:
 
 
 def speaker(generator: Any, message: Any) -> str:
-    """Return the answering model's description for the user; a fallback's is its name."""
+    """Return the answering model's description for the user; a fallback's or router's is its name."""
     model = made_by(generator, message)
+    if "tier" in metadata_of(message):  # of a router, whose description lists all its models
+        return model
     return describe(generator) if model in (model_of(generator), describe(generator)) else model
 
 
@@ -87,6 +90,29 @@ _COMPLETE = ("end_turn", "stop_sequence", "stop", "STOP", "eos", "complete", "CO
 _MALFORMED = ("malformed_model_output", "malformed_tool_use")
 
 
+def stop_reason(message: Any) -> str:
+    """Return why a reply ended, as its model named it."""
+    metadata = metadata_of(message)
+    keys = ("stop_reason", "stopReason", "finish_reason")
+    return next((str(metadata[key]) for key in keys if metadata.get(key)), "end_turn")
+
+
+def is_cut(message: Any) -> bool:
+    """Tell whether a reply reached a limit of tokens."""
+    return stop_reason(message) in _CUT
+
+
+def is_malformed(message: Any) -> bool:
+    """Tell whether a reply is not in the form that its model should write."""
+    return stop_reason(message) in _MALFORMED
+
+
+def is_withheld(message: Any) -> bool:
+    """Tell whether a guardrail, a filter or the model itself withheld the reply's text."""
+    reason = stop_reason(message)
+    return reason in _WITHHELD or _guardrail(metadata_of(message), reason) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Ending:
     """How a reply ended: the stop reason, notes for the user, and the guardrail's action."""
@@ -105,9 +131,7 @@ def ending(message: Any, generator: Any) -> Ending:
     GenerationError
         The model's output is malformed.
     """
-    metadata = metadata_of(message)
-    keys = ("stop_reason", "stopReason", "finish_reason")
-    reason = next((str(metadata[key]) for key in keys if metadata.get(key)), "end_turn")
+    metadata, reason = metadata_of(message), stop_reason(message)
     if reason in _MALFORMED:
         raise GenerationError(
             f"{describe(generator)}: {reason}: the model's output is malformed: ask again",
@@ -154,6 +178,14 @@ def _actions(value: Any) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for inner in value:
             yield from _actions(inner)
+
+
+def usage_of(message: Any, calls: Sequence[Call]) -> Usage:
+    """Return the usage of the call that wrote a reply: of several, the last with as many tokens."""
+    made = [call.usage for call in calls if call.purpose == "generate"]
+    tokens = (getattr(message, "usage_metadata", None) or {}).get("total_tokens")
+    same = (usage for usage in reversed(made) if sum(usage.counts) == tokens)
+    return next(same, made[-1] if made else Usage())
 
 
 def whole(pieces: Sequence[Any]) -> Any:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any, ParamSpec, Protocol, TypeVar, runtime_checkable
 
 from rag.core.calls import Call, Usage
+from rag.usage.question_limit import Estimates, QuestionLimit
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -51,14 +52,11 @@ class Held(Protocol):
         """Free what was set aside."""
 
 
-class Prices(Protocol):
+class Prices(Estimates, Protocol):
     """What models cost (`rag.usage.prices.PriceTable`)."""
 
     def find(self, model: str, base: str | None = None) -> Any:
         """Return a model's price, if it is known."""
-
-    def rerank_usd(self, model: str, documents: int, base: str | None = None) -> float | None:
-        """Return what ranking some documents costs."""
 
 
 class Meter(Protocol):
@@ -101,6 +99,8 @@ class Collector:
         Asked before each call, and told of it afterwards; without one nothing is refused or recorded.
     prompt : str
         Written to the ledger with each call.
+    tag : str
+        The question's, as the ledger has it.
 
     Examples
     --------
@@ -110,8 +110,9 @@ class Collector:
     ('the index is two days old',)
     """
 
-    def __init__(self, meter: Meter | None = None, *, prompt: str = "") -> None:
-        self.meter, self.prompt = meter, prompt
+    def __init__(self, meter: Meter | None = None, *, prompt: str = "", tag: str = "") -> None:
+        self.meter, self.prompt, self.tag = meter, prompt, tag
+        self._limit: QuestionLimit | None = None
         self._calls: list[Call] = []
         self._notes: dict[str, None] = {}
         self._lock = threading.Lock()
@@ -134,6 +135,19 @@ class Collector:
         """The notes so far, each once."""
         with self._lock:
             return tuple(self._notes)
+
+    @property
+    def has_limits(self) -> bool:
+        """Whether a call may be refused, so that its tokens must be known before it is made."""
+        return self._limit is not None or (self.meter is not None and self.meter.has_limits)
+
+    def limit(self, usd: float) -> None:
+        """Refuse calls that could bring what is spent here above `usd`; the lowest limit counts."""
+        with self._lock:
+            if self._limit is None:
+                spent = sum(call.usage.cost_usd or 0.0 for call in self._calls)
+                self._limit = QuestionLimit(usd, spent)
+            self._limit.usd = min(usd, self._limit.usd)
 
     def note(self, text: str) -> None:
         """Add something that the user should know."""
@@ -199,16 +213,30 @@ class Collector:
         BudgetError
             The call must not be made.
         """
-        if self.meter is None or not self.meter.has_limits:
+        if not self.has_limits:
             return PaidCall(self, model, purpose, base=base)
-        input_tokens = input_tokens() if callable(input_tokens) else input_tokens
-        held = self.meter.reserve(
-            model, purpose=purpose, input_tokens=input_tokens, output_tokens=output_tokens,
-            documents=documents, base=base, cache_ttl=cache_ttl,
-        )  # fmt: skip
-        for text in held.notes:
+        tokens = input_tokens() if callable(input_tokens) else input_tokens
+        paid = PaidCall(self, model, purpose, base=base)
+        if self._limit is not None and model is not None:
+            usd = self._limit.most(
+                None if self.meter is None else self.meter.prices, model, purpose, input_tokens=tokens,
+                output_tokens=output_tokens, documents=documents, base=base, cache_ttl=cache_ttl,
+            )  # fmt: skip
+            self._limit.hold(usd)
+            paid.limit, paid.held_usd = self._limit, usd
+        if self.meter is None or not self.meter.has_limits:
+            return paid
+        try:
+            paid.held = self.meter.reserve(
+                model, purpose=purpose, input_tokens=tokens, output_tokens=output_tokens,
+                documents=documents, base=base, cache_ttl=cache_ttl,
+            )  # fmt: skip
+        except BaseException:
+            paid.end(None)
+            raise
+        for text in paid.held.notes:
             self.note(text)
-        return PaidCall(self, model, purpose, base=base, held=held)
+        return paid
 
     def record(self, call: Call, *, base: str | None = None, held: Held | None = None) -> Call:
         """Add a call that was made, write it to the ledger, and return it with its price."""
@@ -234,6 +262,8 @@ class PaidCall:
     purpose: str
     base: str | None = None
     held: Held | None = None
+    limit: QuestionLimit | None = None
+    held_usd: float = 0.0
     usage: Usage | None = None
 
     @property
@@ -265,9 +295,14 @@ class PaidCall:
         if usage is None:
             if held is not None:
                 held.release()
+            if self.limit is not None:
+                self.limit.settle(self.held_usd, 0.0)
             return
         call = Call(model or self.model or "", self.purpose, usage)
-        collector.record(call, base=base or (self.base if model in (None, self.model) else None), held=held)
+        base = base or (self.base if model in (None, self.model) else None)
+        call = collector.record(call, base=base, held=held)
+        if self.limit is not None:
+            self.limit.settle(self.held_usd, call.usage.cost_usd)
 
 
 @contextlib.contextmanager
@@ -317,6 +352,14 @@ def calls_so_far() -> int:
     """Return how many calls the question under way has made; 0 where there is none."""
     collector = _COLLECTOR.get()
     return 0 if collector is None else len(collector.calls)
+
+
+def limit_usd(usd: float) -> bool:
+    """Limit what the question under way may cost; return False where no question is under way."""
+    collector = _COLLECTOR.get()
+    if collector is not None:
+        collector.limit(usd)
+    return collector is not None
 
 
 def note(text: str) -> None:

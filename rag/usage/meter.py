@@ -83,6 +83,11 @@ class Meter:
         """Whether there is a budget to check."""
         return self.budget.limits
 
+    @property
+    def label(self) -> str:
+        """The tag of its rows: its own, or else the budget's account."""
+        return self.tag or self.budget.account
+
     def tagged(self, tag: str) -> Meter:
         """Return a meter that labels its rows; account and budget stay the same."""
         return replace(self, tag=tag)
@@ -190,7 +195,7 @@ class Meter:
         if call.usage.cost_usd == 0:  # on this machine: no ledger is made for it
             return None if reservation is None else self.ledger.release(reservation)
         return self.ledger.record(
-            self.price(call, base), index=self.index, prompt=prompt, tag=self.tag or self.budget.account,
+            self.price(call, base), index=self.index, prompt=prompt, tag=self.label,
             account=self.budget.account, when=self.clock(), held_usd=held_usd, reservation=reservation,
         )  # fmt: skip
 
@@ -270,7 +275,7 @@ class Meter:
         for limit in limits:
             event = BudgetEvent(
                 kind, limit, spent, usd, self.budget.per, self.budget.account,
-                self.tag or self.budget.account, self.ledger.path,
+                self.label, self.ledger.path,
             )  # fmt: skip
             try:
                 self.on_budget(event)

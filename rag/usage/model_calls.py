@@ -112,8 +112,8 @@ class ModelCalls(BaseCallbackHandler):
             return
         local = "extractive" in (params.get("_type"), metadata.get("ls_model_type"))
         model = None if local else _model_of(metadata, params, serialized)
-        tokens, meter = None, self._collector.meter
-        if meter is not None and meter.has_limits and model is not None:
+        tokens = None
+        if self._collector.has_limits and model is not None:
             tokens = _input_tokens(prompt, params, facts.base or model)
         longest = params.get("max_tokens") or metadata.get("ls_max_tokens") or MOST_OUTPUT_TOKENS
         call = self._collector.begin(

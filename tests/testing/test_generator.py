@@ -18,6 +18,7 @@ from rag.config.stages import explain_failure
 from rag.emulator import Behaviour, Emulator
 from rag.emulator.pytest_plugin import point_at
 from rag.generation.fallback import Fallback
+from rag.generation.router import Router
 from rag.testing import GeneratorSuite
 from tests.testing.suites import failures
 
@@ -68,6 +69,19 @@ class TestFallback(GeneratorSuite):
     @pytest.fixture
     def failing(self) -> Any:
         return Fallback(models=[RunnableLambda(broken_off), RunnableLambda(broken_off)])
+
+
+class TestRouter(GeneratorSuite):
+    """The reply is held back, judged and good; what is asked holds of the tier that wrote it."""
+
+    @pytest.fixture
+    def generator(self) -> Any:
+        tiers = {"small": FakeListChatModel(responses=[REPLY]), "large": RunnableLambda(broken_off)}
+        return Router(tiers=tiers, escalate={"on": ["unsupported", "cut", "empty"]})
+
+    @pytest.fixture
+    def failing(self) -> Any:
+        return Router(tiers={"small": RunnableLambda(broken_off), "large": RunnableLambda(broken_off)})
 
 
 class TestChatModel(GeneratorSuite):
