@@ -15,9 +15,10 @@ from rag.core.answers import Answer, Event, Step, Usage
 from rag.core.errors import UsageError
 from rag.core.passages import Context, Hit
 from rag.generation import reply
+from rag.generation.asking import Asking, Reads, asking
 from rag.generation.citations import OnFail
 from rag.generation.models import model_of
-from rag.generation.reading import Reading, timed
+from rag.generation.timing import timed
 from rag.retrieval.adapter import as_hit_retriever
 from rag.retrieval.explain import Explanation, explain
 from rag.trimming.adapter import context_of
@@ -46,7 +47,8 @@ class _Begun:
 
     context: Context
     messages: Sequence[Any]
-    reading: Reading
+    reading: Reads
+    asking: Asking
     end: Callable[[Any, Answer], None] | None = None
 
 
@@ -124,6 +126,17 @@ class Pipeline:
         follow_up : callable, optional
             Makes the question one that stands on its own (`rag.conversation.follow_up`); by default
             without a model.
+        schema : type or Mapping, optional
+            Answer as data: a pydantic class, a dataclass, a TypedDict, ``list[Model]`` or a JSON Schema.
+            `Answer.data` is the validated object, `Answer.fields` has the citations of each of its values.
+        repairs : int, optional
+            With `schema`, the most further calls after an invalid reply; 2 by default.
+        tools : sequence of BaseTool or callable, optional
+            What the model may call before it answers.
+        max_turns : int, optional
+            With `tools`, the most calls of the model; 8 by default.
+        max_usd : float, optional
+            With `tools`, the most that the calls may cost (`rag.generation.tool_loop.ToolReading`).
         **options
             Those of `context`.
         """
@@ -243,28 +256,28 @@ class Pipeline:
         **options: Any,
     ) -> _Begun:
         """Retrieve, trim and assemble."""
+        how = asking(self._generator, self.generator, options)
         if history is None:
             context = self._context(question, steps, **options)
             messages: Sequence[Any] = ()
             if context.hits:
                 with timed(steps, "assemble"):
                     messages = self.prompt.messages(question, context.hits)
-            return _Begun(
-                context, messages, Reading(question, context, context.hits, steps, self.on_unverified)
-            )
+            reading = how.reading(question, context, context.hits, steps, self.on_unverified)
+            return _Begun(context, messages, reading, how)
         from rag.conversation.begin import begin
 
         search, assemble = begin(question, history, follow_up, self.prompt, steps)
         context = self._context(search, steps, **options)
         messages, hits, end = assemble(context)
-        return _Begun(context, messages, Reading(search, context, hits, steps, self.on_unverified), end)
+        reading = how.reading(search, context, hits, steps, self.on_unverified)
+        return _Begun(context, messages, reading, how, end)
 
     def _answer(self, question: str, collector: Collector, options: Mapping[str, Any]) -> Iterator[Event]:
         begun = self._begin(question, [], **options)
         yield Event("context", begun.context)
         if begun.messages:
-            for piece in self._generator.stream(begun.messages):
-                yield from begun.reading.feed(piece)
+            yield from begun.asking.events(begun.messages, begun.reading)
         yield from self._end(question, begun, collector)
 
     async def _aanswer(
@@ -273,10 +286,9 @@ class Pipeline:
         begun = await asyncio.to_thread(self._begin, question, [], **options)
         yield Event("context", begun.context)
         if begun.messages:
-            async with contextlib.aclosing(self._generator.astream(begun.messages)) as pieces:
-                async for piece in pieces:
-                    for event in begun.reading.feed(piece):
-                        yield event
+            async with contextlib.aclosing(begun.asking.aevents(begun.messages, begun.reading)) as events:
+                async for event in events:
+                    yield event
         for event in self._end(question, begun, collector):
             yield event
 
@@ -287,13 +299,14 @@ class Pipeline:
             yield from reading.close()
             calls = collector.calls
             usage = next((call.usage for call in reversed(calls) if call.purpose == "generate"), Usage())
-            if isinstance(counter := getattr(self.trimmer, "count_tokens", None), TokenCounter):
+            counter = getattr(self.trimmer, "count_tokens", None)
+            if begun.asking.plain and isinstance(counter, TokenCounter):
                 counter.learn(reply.texts(begun.messages), usage)
             # May raise: a malformed reply is paid for, too.
             answer = reading.answer(self.generator, self.prompt.name, usage)
         else:
-            yield Event("text", NOTHING_FOUND)
-            answer = self._nothing(question, begun.context, reading.steps)
+            answer = self._nothing(question, begun.context, reading.steps, begun.asking.nothing)
+            yield Event("text", answer.text)
         answer = replace(
             answer, question=question, calls=collector.calls, notes=(*collector.notes, *answer.notes)
         )
@@ -301,10 +314,12 @@ class Pipeline:
             begun.end(reading.message, answer)
         yield Event("answer", answer)
 
-    def _nothing(self, question: str, context: Context, steps: Sequence[Step]) -> Answer:
+    def _nothing(
+        self, question: str, context: Context, steps: Sequence[Step], text: str | None = None
+    ) -> Answer:
         """Answer a question for which nothing was found, without a model: it could only guess."""
         return Answer(
-            question=question, text=NOTHING_FOUND, answered=False, citations=(), context=context,
+            question=question, text=text or NOTHING_FOUND, answered=False, citations=(), context=context,
             usage=Usage(cost_usd=0.0), trace=tuple(steps), generator="none: there was nothing to read",
             prompt=self.prompt.name, stop_reason="nothing_found",
             notes=("nothing in the index fits: is the filter right?",),

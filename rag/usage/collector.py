@@ -319,6 +319,12 @@ def calls_so_far() -> int:
     return 0 if collector is None else len(collector.calls)
 
 
+def calls() -> tuple[Call, ...]:
+    """Return the calls of the question under way; none where there is none."""
+    collector = _COLLECTOR.get()
+    return () if collector is None else collector.calls
+
+
 def note(text: str) -> None:
     """Tell the user of the question under way something."""
     collector = _COLLECTOR.get()
