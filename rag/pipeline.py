@@ -168,6 +168,22 @@ class Pipeline:
 
         return Chat(self, history, **options)
 
+    def as_tool(self, name: str = "search_documents", description: str | None = None, **options: Any) -> Any:
+        """Return a LangChain tool for agents, which finds passages and numbers them for citations.
+
+        Parameters
+        ----------
+        name, description : str, optional
+            For the model.
+        where : Where, str or dict, optional
+            A filter that the model cannot widen.
+        **options
+            See `rag.agents.search_tool.search_tool`.
+        """
+        from rag.agents.search_tool import search_tool
+
+        return search_tool(self, name, description, **options)
+
     async def aask(self, question: str, *, tag: str | None = None, **options: Any) -> Answer:
         """Answer a question without blocking the event loop; see `ask`."""
         answer = None

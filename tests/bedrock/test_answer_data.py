@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
 import rag
+from rag.core.calls import Call, Usage
 from rag.core.errors import BudgetError, ConfigError, GenerationError, UsageError
 from rag.emulator import Behaviour, Emulator
 from rag.usage.ledger import Ledger
@@ -49,7 +50,7 @@ JSON_LEAVE = {
     "title": "Leave", "type": "object", "required": ["days", "region"],
     "properties": {"days": {"type": "integer", "minimum": 1}, "region": {"type": "string"}},
 }  # fmt: skip
-VALUES = {"days": 28, "region": "Europe"}
+VALUES: dict[str, Any] = {"days": 28, "region": "Europe"}
 
 
 def quote(field: str, words: str = WORDS) -> dict[str, Any]:
@@ -201,20 +202,20 @@ def test_the_request_holds_no_native_citations(emulator: Emulator, pipe: Pipe) -
     says(emulator, CITED)
     pipe().ask(QUESTION, schema=Leave)
     content = last(emulator)["messages"][-1]["content"]
-    assert {block["searchResult"]["citations"]["enabled"] for block in content if "searchResult" in block} == {
-        False
-    }
+    assert {
+        block["searchResult"]["citations"]["enabled"] for block in content if "searchResult" in block
+    } == {False}
     assert "Answer this question as data" in content[-1]["text"]
 
 
-def test_a_budget_refuses_a_repair(emulator: Emulator, pipe: Pipe, tmp_path: Path) -> None:
-    says(emulator, filled({"days": 400, "region": "Europe"}))
-    with pytest.raises(GenerationError, match="does not fit"):
-        pipe(claude(HAIKU, max_tokens=150)).ask(QUESTION, schema=Leave, repairs=0)
-    [spent] = Ledger(tmp_path / "ledger.sqlite").rows(())
-    assert spent.usd is not None
-    made = pipe(claude(HAIKU, max_tokens=150), ledger={"stop_usd": 3 * spent.usd})
-    emulator.requests.clear()
+def test_a_budget_refuses_a_repair(emulator: Emulator, pipe: Pipe) -> None:
+    made = pipe(claude(HAIKU), ledger={"stop_usd": 1.0})
+
+    def reply(request: Any) -> str:
+        made.meter.record(Call("another", "generate", Usage(cost_usd=1.0)))  # meanwhile, of the same account
+        return json.dumps(filled({"days": 400, "region": "Europe"}))
+
+    emulator.behaviour = Behaviour(reply=reply)
     with pytest.raises(BudgetError):
         made.ask(QUESTION, schema=Leave)
     assert len(emulator.requests) == 1
