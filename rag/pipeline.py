@@ -26,6 +26,8 @@ from rag.usage.collector import Collector
 from rag.usage.tokens import TokenCounter, room_chars
 
 if TYPE_CHECKING:
+    from langchain_core.tools import BaseTool
+
     from rag.conversation.chat import Chat
     from rag.conversation.follow_up import FollowUp
 
@@ -168,7 +170,9 @@ class Pipeline:
 
         return Chat(self, history, **options)
 
-    def as_tool(self, name: str = "search_documents", description: str | None = None, **options: Any) -> Any:
+    def as_tool(
+        self, name: str = "search_documents", description: str | None = None, **options: Any
+    ) -> BaseTool:
         """Return a LangChain tool for agents, which finds passages and numbers them for citations.
 
         Parameters

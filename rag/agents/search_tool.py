@@ -106,7 +106,7 @@ def search_tool(
     def search(
         question: str,
         where: str | None = None,
-        runtime: ToolRuntime = None,  # type: ignore[type-arg, assignment]
+        runtime: ToolRuntime = None,  # type: ignore[assignment]
     ) -> tuple[str, dict[str, Any]]:
         filter_ = pipeline.index.both(of_user, where) if narrow and where else fixed
         context = pipeline.context(question, where=filter_, budget=budget, unit="chars", **options)

@@ -126,7 +126,7 @@ def test_any_other_model_is_asked_in_words_and_stopped_behind_the_json(index: ra
     assert ask(index, model, schema=Leave).data == Leave(days=28, region="Europe")
     assert model.called[0]["stop"] == ["</json>"]
     assert '"$ref"' not in model.sent[0][-1].text and '"days"' in model.sent[0][-1].text
-    function = RunnableLambda(lambda messages: json.dumps(REPLY))
+    function: Any = RunnableLambda(lambda messages: json.dumps(REPLY))
     assert ask(index, function, schema=Leave).data == Leave(days=28, region="Europe")
 
 
