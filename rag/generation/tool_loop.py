@@ -215,7 +215,8 @@ class ToolReading:
         known = [cost for cost in costs if cost is not None]
         if len(known) < len(costs):
             return "max_usd is set, and the price of a call is not known: add it to [prices]"
-        if sum(known) + (known[-1] if known else 0) > self._max_usd:
+        last = next((call.usage.cost_usd for call in reversed(calls()) if call.purpose == "generate"), None)
+        if sum(known) + (last or 0.0) > self._max_usd:
             return f"${sum(known):.4f} are spent, and another call may exceed max_usd: raise it"
         return None
 

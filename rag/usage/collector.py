@@ -115,6 +115,7 @@ class Collector:
         self._calls: list[Call] = []
         self._notes: dict[str, None] = {}
         self._lock = threading.Lock()
+        self._outer = _COLLECTOR.get()  # of the question for which this one is asked, by a tool for instance
         self._context = contextvars.copy_context()
         self._context.run(self._enter)
 
@@ -220,9 +221,14 @@ class Collector:
                 remark = self.meter.record(call, prompt=self.prompt)
             if remark:
                 self.note(remark)
+        self._add(call)
+        return call
+
+    def _add(self, call: Call) -> None:
         with self._lock:
             self._calls.append(call)
-        return call
+        if self._outer is not None:
+            self._outer._add(call)
 
 
 @dataclass(slots=True)
@@ -317,6 +323,11 @@ def calls_so_far() -> int:
     """Return how many calls the question under way has made; 0 where there is none."""
     collector = _COLLECTOR.get()
     return 0 if collector is None else len(collector.calls)
+
+
+def under_way() -> Collector | None:
+    """Return the collector of the question under way; None where there is none."""
+    return _COLLECTOR.get()
 
 
 def calls() -> tuple[Call, ...]:

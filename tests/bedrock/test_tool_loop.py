@@ -159,3 +159,19 @@ def test_what_is_no_tool_is_refused(emulator: Emulator, pipe: Pipe) -> None:
     with pytest.raises(ConfigError, match="max_turns is 0"):
         pipe().ask(ASK, tools=[lookup], max_turns=0)
     assert emulator.requests == []
+
+
+def test_what_a_tool_asks_is_a_cost_of_the_question(emulator: Emulator, pipe: Pipe, tmp_path: Path) -> None:
+    made = pipe(claude(HAIKU_3))
+
+    def other(question: str) -> str:
+        """Ask about backups."""
+        return made.ask(question).text
+
+    emulator.behaviour = Behaviour(tool_input={"question": "When are backups made?"})
+    answer = made.ask(f"{QUESTION} First call the tool other.", tools=[other])
+    assert "Backups run every night at two." in str(answer.tool_uses[0].output)
+    assert len(answer.calls) == len(emulator.requests) == 3
+    [row] = Ledger(tmp_path / "ledger.sqlite").rows(())
+    assert row.calls == 3
+    assert row.usd == pytest.approx(sum(call.usage.cost_usd or 0 for call in answer.calls))
