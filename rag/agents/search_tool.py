@@ -9,13 +9,13 @@ from typing import Any, Protocol
 
 from langchain.tools import ToolRuntime
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
-from langchain_core.tools import BaseTool, StructuredTool
+from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from pydantic import BaseModel, Field
 
 from rag.core.errors import UsageError
 from rag.core.passages import Context, Hit
 from rag.generation.numbering import first_number
-from rag.generation.prompt import delimited, neutral
+from rag.generation.prompt import delimited
 
 #: The key of the artifact under which the passages are.
 KEY = "rag_passages"
@@ -40,6 +40,9 @@ class Retrieves(Protocol):
     def context(self, question: str, **options: Any) -> Context:
         """Return the passages for a question."""
 
+    def trim(self, question: str, hits: Sequence[Hit], **options: Any) -> Context:
+        """Return what of the passages fits a budget."""
+
 
 class Question(BaseModel):
     """What the model gives the tool."""
@@ -62,7 +65,7 @@ def search_tool(
     *,
     where: Any = None,
     narrow: bool = False,
-    budget: int = BUDGET,
+    budget: int | None = BUDGET,
     **options: Any,
 ) -> BaseTool:
     """Return a tool that searches a pipeline's index.
@@ -80,15 +83,15 @@ def search_tool(
         A filter in any notation, in force whatever the model asks for.
     narrow : bool
         Whether the model may give a filter of its own, which is combined with `where` by ``and``.
-    budget : int
-        The most characters of passages in a result, at least 1.
+    budget : int or None
+        The most characters of passages in a result, at least 1; None for the trimmer's.
     **options
         Further ones of `Pipeline.context`: ``k``, ``mode``.
 
     Raises
     ------
     UsageError
-        The filter does not fit the index, or an option is unknown.
+        The filter does not fit the index, an option is unknown, or the trimmer takes no budget.
 
     Examples
     --------
@@ -100,6 +103,9 @@ def search_tool(
         raise UsageError(
             f"as_tool has no option {sorted(unknown)[0]!r}: it has where, narrow, budget, k, mode"
         )
+    if budget is not None:
+        options |= {"budget": budget, "unit": "chars"}
+        pipeline.trim("", (), budget=budget, unit="chars")  # refused now, too
     of_user, fixed = where, pipeline.index.both(where)  # checked now, before a model is asked
     counter, lock = itertools.count(1), threading.Lock()
 
@@ -108,8 +114,11 @@ def search_tool(
         where: str | None = None,
         runtime: ToolRuntime = None,  # type: ignore[assignment]
     ) -> tuple[str, dict[str, Any]]:
-        filter_ = pipeline.index.both(of_user, where) if narrow and where else fixed
-        context = pipeline.context(question, where=filter_, budget=budget, unit="chars", **options)
+        try:
+            filter_ = pipeline.index.both(of_user, where) if narrow and where else fixed
+            context = pipeline.context(question, where=filter_, **options)
+        except UsageError as error:  # an empty question, a field that does not exist: the model can mend it
+            raise ToolException(str(error)) from error
         hits = context.hits[: _BLOCK - 1]
         first = first_number(hits)
         if first is None and runtime is not None:
@@ -117,20 +126,20 @@ def search_tool(
         if first is None:
             with lock:
                 first = _BLOCK * next(counter) + 1
-        return _result(question, hits, first)
+        return _result(hits, first)
 
     return StructuredTool.from_function(
         search, name=name, description=f"{description or _DESCRIPTION} {_HOW}",
         args_schema=Narrowed if narrow else Question, response_format="content_and_artifact",
-        handle_tool_error=False,
+        handle_tool_error=True,
     )  # fmt: skip
 
 
-def _result(question: str, hits: Sequence[Hit], first: int) -> tuple[str, dict[str, Any]]:
+def _result(hits: Sequence[Hit], first: int) -> tuple[str, dict[str, Any]]:
     """Return what the model reads, and the artifact: plain values, which any checkpointer stores."""
     numbered = {str(number): hit.to_dict() for number, hit in enumerate(hits, first)}
     text = delimited(hits, first) if hits else NOTHING
-    return text, {KEY: numbered, "question": neutral(question)}
+    return text, {KEY: numbered}
 
 
 def passages_of(message: BaseMessage) -> Iterator[tuple[int, Mapping[str, Any]]]:

@@ -104,11 +104,17 @@ def test_the_model_cannot_widen_the_filter(pipe: rag.Pipeline) -> None:
     ask = AIMessage("", tool_calls=[call("Leave?", "a", where="region == 'us'")])
     result = run(pipe.as_tool(where="region == 'eu'", narrow=True), ask, AIMessage("Done."))
     assert result["messages"][2].text == "No passage fits this question."
+    ask = AIMessage("", tool_calls=[call("Leave?", "a", where="regoin == 'us'"), call(" ", "b")])
+    result = run(pipe.as_tool(narrow=True), ask, AIMessage("Done."))
+    assert [message.status for message in result["messages"][2:4]] == ["error", "error"]
+    assert "did you mean 'region'" in result["messages"][2].text
     assert "where" not in pipe.as_tool().args
     with pytest.raises(WhereError, match="region"):
         pipe.as_tool(where="regoin == 'eu'")
     with pytest.raises(UsageError, match="no option 'top'"):
         pipe.as_tool(top=3)
+    with pytest.raises(UsageError, match="budget"):
+        pipe.as_tool(budget=0)
 
 
 def test_a_result_is_bounded(pipe: rag.Pipeline) -> None:

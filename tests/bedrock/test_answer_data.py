@@ -17,6 +17,7 @@ import rag
 from rag.core.calls import Call, Usage
 from rag.core.errors import BudgetError, ConfigError, GenerationError, UsageError
 from rag.emulator import Behaviour, Emulator
+from rag.generation.fallback import Fallback
 from rag.usage.ledger import Ledger
 from tests.bedrock.claude_calls import HAIKU, HAIKU_3, QUESTION, claude, last
 
@@ -184,6 +185,14 @@ def test_partial_data_comes_before_the_answer(
     assert "".join(event.value for event in events if event.kind == "text") == events[-1].value.text
     assert [event.kind for event in events][-1] == "answer"
     assert [event.value.number for event in events if event.kind == "citation"] == [1, 2]
+
+
+def test_a_fallback_answers_by_a_tool(emulator: Emulator, pipe: Pipe) -> None:
+    says(emulator, CITED, CITED)
+    emulator.fail_next("AccessDeniedException")
+    answer = pipe(Fallback(models=[claude(HAIKU), claude(HAIKU_3)])).ask(QUESTION, schema=Leave)
+    assert (answer.data, answer.generator) == (Leave(**VALUES), HAIKU_3)
+    assert "toolConfig" in last(emulator) and "answered, as" in answer.notes[0]
 
 
 def test_a_conversation_may_ask_for_data_in_between(emulator: Emulator, pipe: Pipe) -> None:

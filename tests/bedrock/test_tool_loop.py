@@ -35,6 +35,11 @@ def broken(place: str) -> str:
     raise ValueError(f"no\nsuch place as {place}")
 
 
+def long(place: str) -> str:
+    """Look up a place."""
+    return place * 50_000
+
+
 def refused(place: str) -> str:
     """Look up a place."""
     raise BudgetError("too dear")
@@ -96,8 +101,8 @@ def test_errors_of_tools_go_to_the_model(emulator: Emulator, pipe: Pipe) -> None
 
 
 def test_a_long_result_is_cut_and_an_empty_one_is_said(emulator: Emulator, pipe: Pipe) -> None:
-    emulator.behaviour = Behaviour(tool_input={"place": "x" * 50_000})
-    cut = str(pipe().ask(ASK, tools=[lookup]).tool_uses[0].output)
+    emulator.behaviour = Behaviour(tool_input={"place": "x"}, reply="Done.")
+    cut = str(pipe().ask(f"{QUESTION} Call the tool long.", tools=[long]).tool_uses[0].output)
     assert len(cut) < 20_100 and cut.endswith("30000 more characters; ask for less")
     emulator.behaviour = Behaviour(tool_input={"place": ""})
     assert pipe().ask(ASK, tools=[lookup]).tool_uses[0].output == "(nothing)"

@@ -77,7 +77,7 @@ class Form:
         if self.kind != "tool":
             return str(message.text)
         chunks = getattr(message, "tool_call_chunks", None) or ()
-        return "".join(str(chunk.get("args") or "") for chunk in chunks if not chunk.get("index"))
+        return "".join(str(chunk.get("args") or "") for chunk in chunks)
 
     def read(self, reply: Any) -> tuple[Any, list[str]]:
         """Return a reply's validated object, and the reply's problems."""
