@@ -15,10 +15,11 @@ from rag.core.answers import Answer, Event, Step, Usage
 from rag.core.errors import UsageError
 from rag.core.passages import Context, Hit
 from rag.generation import reply
+from rag.generation.asking import Asking, Reads, asking
 from rag.generation.citations import OnFail
 from rag.generation.models import model_of
 from rag.generation.question import Question
-from rag.generation.reading import Reading, timed
+from rag.generation.timing import timed
 from rag.retrieval.adapter import as_hit_retriever
 from rag.retrieval.explain import Explanation, explain
 from rag.retrieval.search import HybridSearch
@@ -27,6 +28,8 @@ from rag.usage.collector import Collector
 from rag.usage.tokens import TokenCounter, room_chars
 
 if TYPE_CHECKING:
+    from langchain_core.tools import BaseTool
+
     from rag.conversation.chat import Chat
     from rag.conversation.follow_up import FollowUp
 
@@ -52,8 +55,9 @@ class _Begun:
 
     context: Context
     messages: Sequence[Any]
-    reading: Reading
+    reading: Reads
     question: Question
+    asking: Asking
     end: Callable[[Any, Answer], None] | None = None
     filtered: bool = False
 
@@ -132,6 +136,17 @@ class Pipeline:
         follow_up : callable, optional
             Makes the question one that stands on its own (`rag.conversation.follow_up`); by default
             without a model.
+        schema : type or Mapping, optional
+            Answer as data: a pydantic class, a dataclass, a TypedDict, ``list[Model]`` or a JSON Schema.
+            `Answer.data` is the validated object, `Answer.fields` has the citations of each of its values.
+        repairs : int, optional
+            With `schema`, the most further calls after an invalid reply; 2 by default.
+        tools : sequence of BaseTool or callable, optional
+            What the model may call before it answers.
+        max_turns : int, optional
+            With `tools`, the most calls of the model; 8 by default.
+        max_usd : float, optional
+            With `tools`, the most that the calls may cost (`rag.generation.tool_loop.ToolReading`).
         **options
             Those of `context`.
         """
@@ -162,6 +177,24 @@ class Pipeline:
         from rag.conversation.chat import Chat
 
         return Chat(self, history, **options)
+
+    def as_tool(
+        self, name: str = "search_documents", description: str | None = None, **options: Any
+    ) -> BaseTool:
+        """Return a LangChain tool for agents, which finds passages and numbers them for citations.
+
+        Parameters
+        ----------
+        name, description : str, optional
+            For the model.
+        where : Where, str or dict, optional
+            A filter that the model cannot widen.
+        **options
+            See `rag.agents.search_tool.search_tool`.
+        """
+        from rag.agents.search_tool import search_tool
+
+        return search_tool(self, name, description, **options)
 
     async def aask(self, question: str, *, tag: str | None = None, **options: Any) -> Answer:
         """Answer a question without blocking the event loop; see `ask`."""
@@ -251,6 +284,7 @@ class Pipeline:
         **options: Any,
     ) -> _Begun:
         """Retrieve, trim and assemble."""
+        how = asking(self._generator, self.generator, options)
         of_retriever = self.retriever.where if isinstance(self.retriever, HybridSearch) else None
         filtered = options.get("where") is not None or of_retriever is not None
         if history is None:
@@ -259,25 +293,24 @@ class Pipeline:
             if context.hits:
                 with timed(steps, "assemble"):
                     messages = self.prompt.messages(question, context.hits)
-            reading = Reading(question, context, context.hits, steps, self.on_unverified)
+            reading = how.reading(question, context, context.hits, steps, self.on_unverified)
             about = Question.of(question, context, context.hits, steps, options.get("where"))
-            return _Begun(context, messages, reading, about, filtered=filtered)
+            return _Begun(context, messages, reading, about, how, filtered=filtered)
         from rag.conversation.begin import begin
 
         search, assemble = begin(question, history, follow_up, self.prompt, steps)
         context = self._context(search, steps, **options)
         messages, hits, end = assemble(context)
-        reading = Reading(search, context, hits, steps, self.on_unverified)
+        reading = how.reading(search, context, hits, steps, self.on_unverified)
         about = Question.of(search, context, hits, steps, options.get("where"))
-        return _Begun(context, messages, reading, about, end, filtered)
+        return _Begun(context, messages, reading, about, how, end, filtered)
 
     def _answer(self, question: str, collector: Collector, options: Mapping[str, Any]) -> Iterator[Event]:
         begun = self._begin(question, [], **options)
         yield Event("context", begun.context)
         begun.question.begin(collector.tag)
         if begun.messages:
-            for piece in self._generator.stream(begun.messages):
-                yield from begun.reading.feed(piece)
+            yield from begun.asking.events(begun.messages, begun.reading)
         yield from self._end(question, begun, collector)
 
     async def _aanswer(
@@ -287,10 +320,9 @@ class Pipeline:
         yield Event("context", begun.context)
         begun.question.begin(collector.tag)
         if begun.messages:
-            async with contextlib.aclosing(self._generator.astream(begun.messages)) as pieces:
-                async for piece in pieces:
-                    for event in begun.reading.feed(piece):
-                        yield event
+            async with contextlib.aclosing(begun.asking.aevents(begun.messages, begun.reading)) as events:
+                async for event in events:
+                    yield event
         for event in self._end(question, begun, collector):
             yield event
 
@@ -300,8 +332,9 @@ class Pipeline:
         if begun.messages:
             yield from reading.close()
             calls = collector.calls
-            usage = reply.usage_of(reading.message, calls)
-            if isinstance(counter := getattr(self.trimmer, "count_tokens", None), TokenCounter):
+            usage = reply.usage_of(reading.message if begun.asking.plain else None, calls)
+            counter = getattr(self.trimmer, "count_tokens", None)
+            if begun.asking.plain and isinstance(counter, TokenCounter):
                 counter.learn(reply.texts(begun.messages), usage)
             # May raise: a malformed reply is paid for, too.
             answer = reading.answer(self.generator, self.prompt.name, usage)
@@ -321,7 +354,8 @@ class Pipeline:
         found = next(step.detail["documents"] for step in steps if step.name == "retrieve")
         text, why = _nothing_sent(begun.context, found, filtered=begun.filtered)
         return Answer(
-            question=question, text=text, answered=False, citations=(), context=begun.context,
+            question=question, text=begun.asking.nothing or text, answered=False, citations=(),
+            context=begun.context,
             usage=Usage(cost_usd=0.0), trace=tuple(steps), generator="none: there was nothing to read",
             prompt=self.prompt.name, stop_reason="nothing_found", notes=(why,),
         )  # fmt: skip

@@ -23,6 +23,7 @@ from rag.cli.options import (
     replacing,
     with_options,
 )
+from rag.cli.schema import SCHEMA, fields_of, read_schema, show_data
 from rag.cli.terminal import json_text
 from rag.core.errors import RagError, SourceError, UsageError
 
@@ -115,10 +116,12 @@ def explain(budget: int | None, unit: str | None, expect: str, **options: Any) -
 @_budget_options
 @click.option("--generator", metavar="NAME", help="local, claude, MODULE:CLASS, provider:model.")
 @click.option("--tag", metavar="LABEL", help="Recorded with the calls; see `rag cost --by tag`.")
-def ask(budget: int | None, unit: str | None, tag: str | None, **options: Any) -> int:
+@SCHEMA
+def ask(budget: int | None, unit: str | None, tag: str | None, schema: str | None, **options: Any) -> int:
     """Answer QUERY from INDEX, with citations."""
     from rag.cli.output import show_answer
 
+    form = read_schema(schema)
     pipe, as_json, answer_all = _open(options)
 
     def row(answer: Answer) -> dict[str, Any]:
@@ -127,11 +130,13 @@ def ask(budget: int | None, unit: str | None, tag: str | None, **options: Any) -
             "stop_reason": answer.stop_reason, "notes": list(answer.notes),
             "citations": [citation.to_dict() for citation in answer.citations],
             "hits": _rows(answer.context.hits),
+            **({} if form is None else {"data": json.loads(answer.text), "fields": fields_of(answer)}),
         }  # fmt: skip
 
+    show = show_answer if form is None else show_data
     return answer_all(
-        lambda question, query: pipe.ask(question, **query, budget=budget, unit=unit, tag=tag), row,
-        (lambda answer: print_json(answer.to_dict())) if as_json else show_answer,
+        lambda question, query: pipe.ask(question, **query, budget=budget, unit=unit, tag=tag, schema=form),
+        row, (lambda answer: print_json(answer.to_dict())) if as_json else show,
     )  # fmt: skip
 
 

@@ -10,8 +10,8 @@ from rag.conversation.transcript import Transcript, Turn
 from rag.core.answers import Answer, Step
 from rag.core.passages import Context, Hit
 from rag.generation.prompt import Prompt
-from rag.generation.reading import timed
 from rag.generation.reply import texts
+from rag.generation.timing import timed
 from rag.usage.collector import note
 
 #: Takes the passages for a question; returns the messages, all passages that may be cited, in the order of

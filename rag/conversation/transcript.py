@@ -175,15 +175,7 @@ def _holds(other: Hit, hit: Hit) -> bool:
 
 def _hits(stored: Any) -> tuple[Hit, ...]:
     """Read passages as `Hit.to_dict` writes them."""
-    return tuple(_read(values) for values in stored or ())
-
-
-def _read(values: Mapping[str, Any]) -> Hit:
-    breaks = tuple((int(at), tuple(path)) for at, path in values.get("section_breaks") or ())
-    return Hit(**{
-        **values, "section": tuple(values.get("section") or ()), "section_breaks": breaks,
-        "page_breaks": tuple(values.get("page_breaks") or ()),
-    })  # fmt: skip
+    return tuple(Hit.from_dict(values) for values in stored or ())
 
 
 def _text(content: Any) -> str:

@@ -6,6 +6,7 @@ inclusive; times are seconds; money is US dollars.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -115,20 +116,67 @@ class Support:
     ----------
     share : float or None
         The share of its sentences, in [0, 1], that are supported; None if there are none.
+    unit : {"sentence", "field"}
+        What its `sentences` are: of an answer as data, the lines of its fields.
     """
 
     share: float | None
     sentences: tuple[Sentence, ...]
+    unit: str = "sentence"
 
     def __str__(self) -> str:
         """Return ``supported 3 of 4 sentences``."""
         count, known = len(self.sentences), sum(sentence.supported for sentence in self.sentences)
-        return f"supported {known} of {count} sentence{'s' * (count != 1)}"
+        return f"supported {known} of {count} {self.unit}{'s' * (count != 1)}"
 
     @property
     def doubts(self) -> tuple[Sentence, ...]:
         """The sentences that are not supported."""
         return tuple(sentence for sentence in self.sentences if not sentence.supported)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A value of an answer as data, and what it rests on.
+
+    Attributes
+    ----------
+    path : str
+        Where it stands: ``days``, ``items[0].price``; ``$`` if it is all of the data.
+    value : str, int, float or bool
+    citations : tuple of Citation
+        Those of the field, and of what it is a part of.
+    supported : bool
+        Whether one of them is verified, and they or the question hold its numbers.
+    why : str
+        Why it is not supported; empty if it is.
+    """
+
+    path: str
+    value: Any
+    citations: tuple[Citation, ...]
+    supported: bool
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUse:
+    """A tool that the model called while it answered.
+
+    Attributes
+    ----------
+    args : mapping
+        Its arguments, as the model gave them.
+    output : str or None
+        What went back to the model; None while the tool runs.
+    error : bool
+        Whether that is an error.
+    """
+
+    name: str
+    args: Mapping[str, Any]
+    output: str | None = None
+    error: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +215,12 @@ class Answer:
         Every call for the answer, with its cost.
     tool_calls : tuple of mapping
         The tools that the model asks for, in LangChain's form: ``name``, ``args``, ``id``.
+    tool_uses : tuple of ToolUse
+        The tools that it called, in order.
+    data : Any
+        With ``schema=``, the validated object; None if the passages do not hold it. The text is its JSON.
+    fields : tuple of Field
+        The values of `data`, each with what it rests on; those that are null state nothing and are left out.
     """
 
     question: str
@@ -184,6 +238,14 @@ class Answer:
     notes: tuple[str, ...] = ()
     calls: tuple[Call, ...] = ()
     tool_calls: tuple[Mapping[str, Any], ...] = ()
+    tool_uses: tuple[ToolUse, ...] = ()
+    data: Any = None
+    fields: tuple[Field, ...] = ()
+
+    @property
+    def field_citations(self) -> dict[str, tuple[Citation, ...]]:
+        """The citations of each field of `data`, by its path."""
+        return {each.path: each.citations for each in self.fields}
 
     @property
     def supported(self) -> float | None:
@@ -243,12 +305,19 @@ class Answer:
             "notes": list(self.notes),
             "calls": [asdict(call) for call in self.calls],
             "tool_calls": [dict(call) for call in self.tool_calls],
+            "tool_uses": [asdict(use) for use in self.tool_uses],
+            "data": None if self.data is None else json.loads(self.text),
+            "fields": [
+                {**asdict(each), "citations": [citation.number for citation in each.citations]}
+                for each in self.fields
+            ],
         }
 
     def _repr_html_(self) -> str:
         """Return the text, citations, remarks, times and costs as HTML.
 
         A sentence that its citations do not support is underlined with dots, and shows why when pointed at.
+        Data is a table with a row for each field.
         """
         doubts = () if self.support is None else self.support.doubts
         times = " · ".join(f"{step.name} {1000 * step.seconds:.0f} ms" for step in self.trace)
@@ -256,14 +325,26 @@ class Answer:
             *self.support_lines[:1], self.generator, f"prompt {self.prompt}",
             f"context {self.context.size}", self.spent, times,
         )  # fmt: skip
+        text = html.paragraph(html.marked(self.text, [(each.start, each.end, each.why) for each in doubts]))
         return (
-            html.paragraph(html.marked(self.text, [(each.start, each.end, each.why) for each in doubts]))
+            (self._table() if self.fields else text)
             + "".join(map(html.note, self.remarks))
             + html.numbered(
                 [each._repr_html_() for each in self.citations], [each.number for each in self.citations]
             )
             + html.footer(" · ".join(filter(None, parts)))
         )
+
+    def _table(self) -> str:
+        rows = [
+            (each.path, str(each.value), " ".join(map(_mark, each.citations)), each.why)
+            for each in self.fields
+        ]  # fmt: skip
+        return html.table("", ("field", "value", "citations", "doubt"), rows)
+
+
+def _mark(citation: Citation) -> str:
+    return f"[{citation.number}{'?' if citation.verdict else ''}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,9 +353,10 @@ class Event:
 
     Attributes
     ----------
-    kind : {"context", "text", "citation", "answer"}
-    value : Context, str, Citation or Answer
-        ``"text"`` events joined are the answer's text; ``"answer"`` comes last.
+    kind : {"context", "text", "citation", "data", "tool", "answer"}
+    value : Context, str, Citation, Any, ToolUse or Answer
+        ``"text"`` events joined are the answer's text; ``"answer"`` comes last. ``"data"`` is what is known
+        of the data so far, not yet validated; ``"tool"`` comes before and after a tool runs.
     """
 
     kind: str

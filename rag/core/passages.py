@@ -118,6 +118,15 @@ class Hit:
         return Document(page_content=self.text, metadata=meta, id=self.chunk_id or None)
 
     @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Hit:
+        """Return the passage of which these are the plain values, as `to_dict` returns them."""
+        breaks = tuple((int(at), tuple(path)) for at, path in values.get("section_breaks") or ())
+        return cls(**{
+            **values, "section": tuple(values.get("section") or ()), "section_breaks": breaks,
+            "page_breaks": tuple(values.get("page_breaks") or ()),
+        })  # fmt: skip
+
+    @classmethod
     def from_document(cls, document: Document) -> Hit:
         """Read a ``Document`` of any retriever; one without offsets is not `placed`, and counts as whole.
 

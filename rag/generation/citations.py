@@ -18,7 +18,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from html import unescape
 from typing import Literal
 
 from rag.core.answers import Citation, Support
@@ -26,7 +25,7 @@ from rag.core.passages import Hit
 from rag.core.quantities import missing
 from rag.core.text import sentences
 from rag.generation.marks import MarkFilter
-from rag.generation.quotes import find_quote, narrowed
+from rag.generation.quotes import Place, citation_of, narrowed, numbered, place_in
 from rag.generation.support import cited_sentences, support
 from rag.generation.tags import Quote, TagReader
 
@@ -45,8 +44,8 @@ class _Mark:
     ----------
     at : int
         Its offset in the held text.
-    place : tuple of (Hit, int, int), or None
-        The passage of the quote, and the quote's offsets in the document; None if it is in no passage.
+    place : Place or None
+        Where the quote stands; None if it is in no passage.
     whole : bool
         Whether it quotes more than the words that matter, and may be narrowed.
     """
@@ -54,7 +53,7 @@ class _Mark:
     at: int
     quote: str
     document: int | None
-    place: tuple[Hit, int, int] | None
+    place: Place | None
     whole: bool
 
     @property
@@ -178,7 +177,7 @@ class ReplyReader:
             self._claim, self._shown = self._claim[begin:], self._shown - begin
         quote = quote.strip()
         quote += "…" * broken  # which no passage has: what was broken off is not known to be a quote
-        place = None if broken else self._find(document, quote) or self._find(document, unescape(quote))
+        place = None if broken else place_in(self._hits, quote, document)
         if whole and not quote and document is not None and 0 < document <= len(self._hits):
             hit = self._hits[document - 1]
             place = (hit, hit.start, hit.end)
@@ -237,35 +236,10 @@ class ReplyReader:
 
     def _cite(self, mark: _Mark, *, supports: bool) -> tuple[Citation | None, bool]:
         """Return a citation, and whether it is a new one; None if it is dropped."""
-        if mark.place is None:
-            hits, document = self._hits, mark.document or 0
-            source = hits[document - 1].source if 0 < document <= len(hits) else ""
-            citation = Citation(0, source, 0, 0, mark.quote, verified=False, supports=False)
-        else:
-            span = mark.place[0].narrowed(*mark.place[1:])
-            citation = Citation(
-                0, span.source, span.start, span.end, span.text, True, span.page_start, span.page_end,
-                span.section, supports, span.section_breaks,
-            )  # fmt: skip
+        citation = citation_of(self._hits, mark.quote, mark.document, mark.place, supports=supports)
         if self._on_fail == "drop" and citation.verdict:
             return None, False
-        for known in self.citations:
-            if replace(known, number=0) == citation:
-                return known, False
-        self.citations.append(replace(citation, number=len(self.citations) + 1))
-        return self.citations[-1], True
-
-    def _find(self, document: int | None, quote: str) -> tuple[Hit, int, int] | None:
-        """Find a quote in the passage it names, else in another of the passages."""
-        order = list(range(len(self._hits)))
-        if document is not None and 0 < document <= len(order):
-            order.insert(0, order.pop(document - 1))
-        for number in order:
-            hit = self._hits[number]
-            span = find_quote(hit.text, quote)
-            if span:
-                return hit, hit.start + span[0], hit.start + span[1]
-        return None
+        return numbered(self.citations, citation)
 
 
 def _narrowed(mark: _Mark, claim: str) -> _Mark:

@@ -70,6 +70,10 @@ class Generator:
         self._reports_calls = _reports_calls(model)
         self._asynchronous = self._reports_calls and _streams_asynchronously(model)
 
+    def of(self, model: Any) -> Generator:
+        """Return another model, such as this one with tools bound to it, whose errors are explained alike."""
+        return Generator(model, self._explain)
+
     @property
     def description(self) -> str:
         """What the user is told about it."""

@@ -1,11 +1,19 @@
-"""Find quotes in passages, and narrow long quotes to the sentences that matter."""
+"""Find quotes in passages, make citations of them, and narrow long ones to the sentences that matter."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from html import unescape
+
+from rag.core.answers import Citation
+from rag.core.passages import Hit
 from rag.core.quantities import figures
 from rag.core.text import Span, fold, sentences
 from rag.generation.support import content
 
+#: The passage of a quote, and the quote's offsets in the document.
+Place = tuple[Hit, int, int]
 _MOST_WORDS = 0.8  # of the words that a claim shares with a span, the share that its narrower part must have
 
 
@@ -42,6 +50,45 @@ def _standing(text: str, words: str) -> int | None:
             return at
         at = text.find(words, at + 1)
     return None
+
+
+def place_in(hits: Sequence[Hit], quote: str, document: int | None = None) -> Place | None:
+    """Return where a quote stands: in the passage of that number, from 1, else in another; None if in none.
+
+    Words that the prompt had to escape are looked up as they stand, too.
+    """
+    order = list(range(len(hits)))
+    if document is not None and 0 < document <= len(order):
+        order.insert(0, order.pop(document - 1))
+    for words in dict.fromkeys((quote, unescape(quote))):
+        for hit in (hits[number] for number in order):
+            span = find_quote(hit.text, words)
+            if span:
+                return hit, hit.start + span[0], hit.start + span[1]
+    return None
+
+
+def citation_of(
+    hits: Sequence[Hit], quote: str, document: int | None, place: Place | None, *, supports: bool = True
+) -> Citation:
+    """Return the citation of a quote, without its number; not verified if it has no place."""
+    if place is None:
+        source = hits[document - 1].source if document is not None and 0 < document <= len(hits) else ""
+        return Citation(0, source, 0, 0, quote, verified=False, supports=False)
+    span = place[0].narrowed(*place[1:])
+    return Citation(
+        0, span.source, span.start, span.end, span.text, True, span.page_start, span.page_end, span.section,
+        supports, span.section_breaks,
+    )  # fmt: skip
+
+
+def numbered(citations: list[Citation], citation: Citation) -> tuple[Citation, bool]:
+    """Return a citation with its number, and whether it is a new one, which is then added to the others."""
+    for known in citations:
+        if replace(known, number=0) == citation:
+            return known, False
+    citations.append(replace(citation, number=len(citations) + 1))
+    return citations[-1], True
 
 
 def narrowed(text: str, start: int, end: int, claim: str) -> Span:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 from rag.core.answers import Answer, Citation, Event, Step, Usage
 from rag.core.passages import Context, Hit
 from rag.generation import reply
 from rag.generation.citations import OnFail, ReplyReader
+from rag.generation.timing import timed
 
 
 class Reading:
@@ -52,6 +52,19 @@ class Reading:
             if part:
                 self._detail.setdefault("first_token_s", round(time.perf_counter() - self._started, 4))
             yield from _events(_read(self._reader, part))
+
+    @property
+    def purpose(self) -> str:
+        """What the next call is for."""
+        return "generate"
+
+    def more(self, messages: Sequence[Any]) -> Sequence[Any]:
+        """Return the messages of a further call: none, as one reply answers."""
+        return ()
+
+    def again(self) -> None:
+        """Forget how the reply ended: another one goes on."""
+        self._pieces = []
 
     def close(self) -> Iterator[Event]:
         """Read the reply's end; yield what was held back."""
@@ -96,14 +109,3 @@ def _read(reader: ReplyReader, part: str | reply.Quoted) -> Iterator[str | Citat
 def _events(pieces: Iterable[str | Citation]) -> Iterator[Event]:
     for piece in pieces:
         yield Event("citation" if isinstance(piece, Citation) else "text", piece)
-
-
-@contextmanager
-def timed(steps: list[Step], name: str) -> Iterator[dict[str, Any]]:
-    """Add a step with the time that the body takes; yield its details, to be filled in."""
-    detail: dict[str, Any] = {}
-    started = time.perf_counter()
-    try:
-        yield detail
-    finally:
-        steps.append(Step(name, time.perf_counter() - started, detail))

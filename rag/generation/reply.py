@@ -87,6 +87,7 @@ _WITHHELD = {
     "refusal": "the model refused to answer",
 }
 _COMPLETE = ("end_turn", "stop_sequence", "stop", "STOP", "eos", "complete", "COMPLETE")
+_TOOL = ("tool_use", "tool_calls")
 _MALFORMED = ("malformed_model_output", "malformed_tool_use")
 
 
@@ -123,8 +124,15 @@ class Ending:
     guardrail: str | None
 
 
-def ending(message: Any, generator: Any) -> Ending:
+def ending(message: Any, generator: Any, *, by_tool: bool = False) -> Ending:
     """Return how a reply ended.
+
+    Parameters
+    ----------
+    message : BaseMessage
+    generator : BaseChatModel or Runnable
+    by_tool : bool
+        Whether a tool call is the reply itself.
 
     Raises
     ------
@@ -140,7 +148,9 @@ def ending(message: Any, generator: Any) -> Ending:
     guardrail = _guardrail(metadata, reason)
     notes = [*map(str, metadata.get("notes") or ())]
     notes += [text for text in (_CUT.get(reason), _WITHHELD.get(reason)) if text]
-    if reason in ("tool_use", "tool_calls"):
+    if reason in _TOOL and by_tool:
+        pass
+    elif reason in _TOOL:
         notes.append("the model requests a tool before it answers: see tool_calls")
     elif reason not in (*_COMPLETE, *_CUT, *_WITHHELD, "guardrail_intervened"):
         notes.append(f"the model stopped for an unknown reason ({reason}): the answer may be cut")

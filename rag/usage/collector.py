@@ -116,6 +116,7 @@ class Collector:
         self._calls: list[Call] = []
         self._notes: dict[str, None] = {}
         self._lock = threading.Lock()
+        self._outer = _COLLECTOR.get()  # of the question for which this one is asked, by a tool for instance
         self._context = contextvars.copy_context()
         self._context.run(self._enter)
 
@@ -248,9 +249,14 @@ class Collector:
                 remark = self.meter.record(call, prompt=self.prompt)
             if remark:
                 self.note(remark)
+        self._add(call)
+        return call
+
+    def _add(self, call: Call) -> None:
         with self._lock:
             self._calls.append(call)
-        return call
+        if self._outer is not None:
+            self._outer._add(call)
 
 
 @dataclass(slots=True)
@@ -360,6 +366,17 @@ def limit_usd(usd: float) -> bool:
     if collector is not None:
         collector.limit(usd)
     return collector is not None
+
+
+def under_way() -> Collector | None:
+    """Return the collector of the question under way; None where there is none."""
+    return _COLLECTOR.get()
+
+
+def calls() -> tuple[Call, ...]:
+    """Return the calls of the question under way; none where there is none."""
+    collector = _COLLECTOR.get()
+    return () if collector is None else collector.calls
 
 
 def note(text: str) -> None:

@@ -23,7 +23,7 @@ from langchain_core.outputs import LLMResult
 from langchain_core.tracers.context import register_configure_hook
 
 from rag.core.calls import Usage
-from rag.usage.collector import LISTENERS, Collector, PaidCall, purpose
+from rag.usage.collector import LISTENERS, Collector, PaidCall, purpose, under_way
 from rag.usage.messages import texts_of
 from rag.usage.tokens import estimate_all
 
@@ -107,6 +107,8 @@ class ModelCalls(BaseCallbackHandler):
         metadata: Mapping[str, Any],
         params: Mapping[str, Any],
     ) -> None:
+        if under_way() not in (None, self._collector):  # inherited: another question's call, which reports it
+            return
         facts: ModelFacts = metadata.get(METADATA) or ModelFacts()
         if facts.stands_for_others:
             return

@@ -7,6 +7,7 @@ A feature is one line of `FEATURES`: its name, and what makes it send its reques
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,36 @@ def repaired(emulator: Emulator) -> None:
     claude().with_structured_output(Leave).invoke(asked())
 
 
+def index(emulator: Emulator) -> str:
+    """The index of the emulator's knowledge base."""
+    return str(emulator.knowledge_bases[KNOWLEDGE_BASE])
+
+
+def answers_as_data(model: str, emulator: Emulator) -> None:
+    quote = {"field": "days", "document": 1, "quote": "28 days"}
+
+    def reply(request: Any) -> dict[str, Any]:
+        first = len(request.params["messages"]) == 1
+        return {"data": {"days": 400 if first else 28, "where": "Europe"}, "quotes": [quote], "missing": ""}
+
+    emulator.behaviour.reply = lambda request: json.dumps(reply(request))
+    emulator.behaviour.tool_input = reply
+    prompt = Prompt("short", system="Answer from the documents.", form="search_results", cite=False)
+    with tempfile.TemporaryDirectory() as folder:
+        ledger = {"path": f"{folder}/ledger.sqlite"}
+        pipe = rag.Pipeline(index(emulator), generator=claude(model=model), prompt=prompt, ledger=ledger)
+        pipe.ask(QUESTION, schema=Leave)
+
+
+def calls_tools(emulator: Emulator) -> None:
+    emulator.behaviour.tool_input = {"place": "Europe"}
+    with tempfile.TemporaryDirectory() as folder:
+        ledger = {"path": f"{folder}/ledger.sqlite"}
+        prompt = Prompt("short", system="Answer from the documents.", cite=False)
+        pipe = rag.Pipeline(index(emulator), generator=claude(), prompt=prompt, ledger=ledger)
+        pipe.ask(f"{QUESTION} Call the tool lookup.", tools=[lookup])
+
+
 def falls_back(emulator: Emulator) -> None:
     emulator.fail_next("AccessDeniedException")
     Fallback(models=[claude(), claude(model=HAIKU_3)]).invoke(asked())
@@ -141,6 +172,9 @@ FEATURES: dict[str, Callable[[Emulator], Any]] = {
     "structured_by_output_config": lambda emulator: structured(rag.bedrock.chat.claude.MODEL, emulator),
     "structured_by_tool": lambda emulator: structured(HAIKU_3, emulator),
     "structured_repaired": repaired,
+    "data_by_output_config": lambda emulator: answers_as_data(rag.bedrock.chat.claude.MODEL, emulator),
+    "data_by_tool": lambda emulator: answers_as_data(HAIKU_3, emulator),
+    "tool_loop": calls_tools,
     "request_metadata": lambda _: claude(request_metadata={"team": "hr"}).invoke(asked()),
     "service_tier": lambda _: claude(service_tier="flex", performance_config={"latency": "standard"}).invoke(
         asked()

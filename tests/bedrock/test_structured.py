@@ -15,10 +15,11 @@ from langchain_core.prompts import ChatPromptTemplate
 from pydantic import BaseModel, Field
 
 from rag.bedrock.chat.claude import ClaudeBedrock
-from rag.bedrock.chat.schemas import sendable, target
+from rag.bedrock.chat.schemas import sendable
 from rag.bedrock.chat.structured import structured
 from rag.core.errors import ConfigError, GenerationError
 from rag.emulator import Behaviour, Emulator
+from rag.generation.structured.schemas import target
 
 NATIVE, TOOLS = "global.anthropic.claude-haiku-5-5", "anthropic.claude-3-haiku-20240307-v1:0"
 MODELS = pytest.mark.parametrize("model", [NATIVE, TOOLS])

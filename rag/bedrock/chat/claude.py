@@ -27,6 +27,7 @@ from rag.bedrock.runtime import event_stream
 from rag.bedrock.runtime.client import explain, missing_keys
 from rag.bedrock.runtime.retry import Retry
 from rag.core.errors import ConfigError, GenerationError, near_miss
+from rag.generation.structured.schemas import Target
 from rag.usage.model_calls import METADATA, ModelFacts
 
 #: A current, mid-priced model, by the profile that every region can call.
@@ -195,6 +196,12 @@ class ClaudeBedrock(ChatBedrockConverse):
         from rag.bedrock.chat.structured import structured
 
         return structured(self, schema, repairs=repairs, include_raw=include_raw)
+
+    def bind_schema(self, target: Target) -> Runnable[Any, Any] | None:
+        """Return the model held to a schema by ``outputConfig``; None if it does not take that schema."""
+        from rag.bedrock.chat.structured import with_schema
+
+        return with_schema(self, target)
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> ClaudeBedrock:
         """Return a copy that shares the clients, whose locks and connections cannot be copied."""

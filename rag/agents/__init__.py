@@ -1,0 +1,1 @@
+"""A pipeline as a tool of an agent, and an agent's answer with its citations."""
