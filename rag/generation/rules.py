@@ -67,9 +67,9 @@ class When(Settings):
 
     Examples
     --------
-    >>> When(question_words_below=5).fails(Question("Who declares a SEV-1?"))
-    >>> When(question_words_below=4, tag="it").fails(Question("Who declares a SEV-1?"))
-    'question_words_below = 4'
+    >>> When(question_words_below=6).fails(Question("Who declares a SEV-1?"))
+    >>> When(question_words_below=5, tag="it").fails(Question("Who declares a SEV-1?"))
+    'question_words_below = 5'
     """
 
     question_words_below: int | None = Field(default=None, ge=1)
