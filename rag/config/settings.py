@@ -19,6 +19,7 @@ A stage is given as an object, as a name, or as a mapping of ``use`` and its arg
     use = "claude"            # a name of rag.config.registry, "module:Class", or for init_chat_model
     model = "global.anthropic.claude-sonnet-5-5"
     fallback = ["global.anthropic.claude-haiku-5-5", "local"]   # tried in turn where it fails
+    # or use = "router", with [generator.tiers] and [[generator.rules]]: see rag/generation/README.md
 
     [cache]                   # of embeddings: several indexes may share one file
     path = "indexes/cache.sqlite"

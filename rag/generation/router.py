@@ -19,7 +19,7 @@ from rag.core.errors import ConfigError, near_miss
 from rag.generation.classify import Classifier
 from rag.generation.escalation import Escalation, Tools
 from rag.generation.models import context_form, describe, is_guarded, priced_as, unbound
-from rag.generation.relay import name_of, with_tools
+from rag.generation.relay import is_pause, name_of, with_tools
 from rag.generation.routing import Routes, routed
 from rag.generation.rules import Rule, rules_of
 from rag.usage.collector import limit_usd
@@ -189,7 +189,8 @@ class Router(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        return generate_from_stream(self._stream(messages, stop, run_manager, **kwargs))
+        pieces = self._stream(messages, stop, run_manager, **kwargs)
+        return generate_from_stream(piece for piece in pieces if not is_pause(piece.message))
 
     def _stream(
         self,

@@ -67,20 +67,20 @@ class When(Settings):
 
     Examples
     --------
-    >>> When(question_words_below=5).fails(Question("Who declares a SEV-1?"))
-    >>> When(question_words_below=4, tag="it").fails(Question("Who declares a SEV-1?"))
-    'question_words_below = 4'
+    >>> When(question_words_below=6).fails(Question("Who declares a SEV-1?"))
+    >>> When(question_words_below=5, tag="it").fails(Question("Who declares a SEV-1?"))
+    'question_words_below = 5'
     """
 
-    question_words_below: int | None = Field(None, ge=1)
-    question_words_at_least: int | None = Field(None, ge=1)
-    passages_below: int | None = Field(None, ge=1)
-    passages_at_least: int | None = Field(None, ge=1)
+    question_words_below: int | None = Field(default=None, ge=1)
+    question_words_at_least: int | None = Field(default=None, ge=1)
+    passages_below: int | None = Field(default=None, ge=1)
+    passages_at_least: int | None = Field(default=None, ge=1)
     best_score_below: float | None = None
     best_score_at_least: float | None = None
     where_has: _Names | None = None
     tag: _Names | None = None
-    matches: str | None = Field(None, min_length=1)
+    matches: str | None = Field(default=None, min_length=1)
     call: _Function | None = None
     _pattern: re.Pattern[str] | None = PrivateAttr(None)
 

@@ -66,6 +66,10 @@ def test_a_router_of_local_answerers_from_rag_toml(folder: Path, tmp_path: Path)
     assert aws == "[]"
 
 
+def router_of(**arguments: Any) -> Router:
+    return Router(**arguments)
+
+
 LOCAL = {"small": "local", "default": "local"}
 
 
@@ -136,7 +140,7 @@ def test_further_calls_for_a_question_begin_at_the_tier_it_has_reached() -> None
     from rag.generation.question import Question
 
     weak, strong = scripted("weak", text="thirty"), scripted("strong", text="twenty-eight")
-    router = Router(tiers={"a": weak, "b": strong}, escalate={"on": ["unsupported"]})
+    router = router_of(tiers={"a": weak, "b": strong}, escalate={"on": ["unsupported"]})
 
     def ask() -> list[str]:
         question = Question("How long?", hits=[Hit("a.md", 0, 8, "28 days.", 1.0)])
@@ -154,7 +158,7 @@ def test_further_calls_for_a_question_begin_at_the_tier_it_has_reached() -> None
 def test_the_reply_names_its_tier(how: str) -> None:
     """Without a pipeline the passages are read from the messages; a plain question has none to judge by."""
     rules = [{"when": {"matches": "leave"}, "tier": "b"}]
-    router = Router(
+    router = router_of(
         tiers={"a": scripted("weak"), "b": scripted("strong"), "c": scripted("third", text="<no_answer/>No")},
         rules=rules, otherwise="a", escalate={"covered_score": 0.1},
     )  # fmt: skip
@@ -177,7 +181,7 @@ def test_the_reply_names_its_tier(how: str) -> None:
 
 def test_a_failure_of_the_first_tier_is_raised() -> None:
     """Another model is asked for another answer, not for one that failed: a fallback does that."""
-    router = Router(
+    router = router_of(
         tiers={"a": scripted("weak", error=throttled()), "b": scripted("strong")}, escalate={"on": ["cut"]}
     )
     with pytest.raises(GenerationError, match="ThrottlingException"):
@@ -185,7 +189,7 @@ def test_a_failure_of_the_first_tier_is_raised() -> None:
 
 
 def test_a_model_without_tools() -> None:
-    router = Router(tiers={"a": scripted("weak"), "b": FakeListChatModel(responses=["b"])})
+    router = router_of(tiers={"a": scripted("weak"), "b": FakeListChatModel(responses=["b"])})
     with pytest.raises(
         NotImplementedError, match="fake-list-chat-model cannot call tools: remove it from the tiers"
     ):
@@ -193,7 +197,9 @@ def test_a_model_without_tools() -> None:
 
 
 async def test_asynchronously_the_pieces_are_the_same() -> None:
-    router = Router(tiers={"a": scripted("weak"), "b": scripted("strong", text="four five")}, otherwise="b")
+    router = router_of(
+        tiers={"a": scripted("weak"), "b": scripted("strong", text="four five")}, otherwise="b"
+    )
     assert (await router.ainvoke([HumanMessage("hello")])).text == "four five"
     assert "".join([piece.text async for piece in router.astream("hello")]) == "four five"
 

@@ -17,6 +17,7 @@ from rag.bedrock.runtime.retry import Retry
 from rag.config.stages import explain_failure
 from rag.emulator import Behaviour, Emulator
 from rag.emulator.pytest_plugin import point_at
+from rag.generation.escalation import Escalation
 from rag.generation.fallback import Fallback
 from rag.generation.router import Router
 from rag.testing import GeneratorSuite
@@ -77,7 +78,7 @@ class TestRouter(GeneratorSuite):
     @pytest.fixture
     def generator(self) -> Any:
         tiers = {"small": FakeListChatModel(responses=[REPLY]), "large": RunnableLambda(broken_off)}
-        return Router(tiers=tiers, escalate={"on": ["unsupported", "cut", "empty"]})
+        return Router(tiers=tiers, escalate=Escalation(on=("unsupported", "cut", "empty")))
 
     @pytest.fixture
     def failing(self) -> Any:
