@@ -40,7 +40,9 @@ class Retrieves(Protocol):
     def context(self, question: str, **options: Any) -> Context:
         """Return the passages for a question."""
 
-    def trim(self, question: str, hits: Sequence[Hit], **options: Any) -> Context:
+    def trim(
+        self, question: str, hits: Sequence[Hit], *, budget: int | None = None, unit: str | None = None
+    ) -> Context:
         """Return what of the passages fits a budget."""
 
 
