@@ -23,7 +23,9 @@ def outputs(path: Path) -> list[str]:
         "".join(o.get("text", "") or o.get("data", {}).get("text/plain", "") for o in cell.outputs)
         for cell in cells
     ]
-    texts = [re.sub(r"(?<='file_mtime': )datetime\.datetime\(.*?\)\)", "T", text) for text in texts]
+    texts = [
+        re.sub(r"(?<='file_mtime': )datetime\.datetime\([^()]*(\([^()]*\))?\)", "T", text) for text in texts
+    ]
     return [re.sub(r"-?\d+\.\d+(e-?\d+)?", "N", text) for text in texts]
 
 
