@@ -53,7 +53,14 @@ PLAIN: dict[str, dict[str, str]] = {
     "generator": {"local": "rag.generation.quoting:Quoting"},
 }
 #: Names of what a retriever is constructed with.
-PARTS = {"retriever's reranker": {"bedrock": "rag.bedrock.search.rerank:BedrockReranker"}}
+PARTS = {
+    "retriever's reranker": {"bedrock": "rag.bedrock.search.rerank:BedrockReranker"},
+    "response cache": {
+        "sqlite": "rag.response_cache.sqlite_store:SqliteStore",
+        "redis": "rag.response_cache.redis_store:RedisStore",
+        "dynamodb": "rag.bedrock.storage.response_table:ResponseTable",
+    },
+}
 #: What ``--bedrock`` stands for.
 BEDROCK = {"embedder": "titan", "generator": "claude"}
 #: Embedders that an index may choose by its name; others cost money or leave the machine.

@@ -24,6 +24,12 @@ A stage is given as an object, as a name, or as a mapping of ``use`` and its arg
     path = "indexes/cache.sqlite"
     max_mb = 8000
 
+    [cache.responses]         # of answers, for equal questions; without this table there is none
+    use = "redis"             # "sqlite" (the default), "dynamodb", or "module:Class"
+    url = "redis://cache.internal:6379/0"
+    ttl_hours = 24
+    tenant = "support"
+
     [ledger]                  # of what calls cost; by default INDEX/ledger.sqlite, without a limit
     path = "indexes/ledger.sqlite"
     warn_usd = [5, 10]
@@ -49,6 +55,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from rag.config import response_settings
 from rag.config.registry import STAGES, check
 from rag.core.errors import ConfigError, near_miss
 from rag.embedding import cache_settings
@@ -65,10 +72,20 @@ def _check_batch(value: Any) -> object:
     return batch_settings.settings(value)
 
 
+def _check_cache(value: Any) -> object:
+    table = cache_settings.settings(value)
+    try:
+        if table.responses is not None:
+            response_settings.split(table.responses)
+    except ConfigError as error:
+        raise ConfigError(f"responses: {error}") from None
+    return table
+
+
 #: What checks each table of ``rag.toml``; it raises `ConfigError`.
 TABLES: Mapping[str, Callable[[Any], object]] = {
     **{kind: functools.partial(check, kind) for kind in STAGES},
-    "cache": cache_settings.settings,
+    "cache": _check_cache,
     "ledger": ledger_settings.settings,
     "prices": PriceTable.from_settings,
     "batch": _check_batch,

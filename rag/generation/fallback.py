@@ -18,7 +18,7 @@ from pydantic import ConfigDict, Field, PrivateAttr
 
 from rag.core.errors import GenerationError, RagError
 from rag.generation.circuit_breaker import Breaker, Circuit
-from rag.generation.models import context_form, model_of, priced_as, unbound
+from rag.generation.models import STANDS_IN, context_form, model_of, priced_as, unbound
 from rag.usage.model_calls import METADATA, ModelFacts
 
 T = TypeVar("T")
@@ -217,7 +217,7 @@ class _Turn:
         """Return the metadata that name an answer's model; `pieces` may come from another Fallback."""
         inner = next((p.response_metadata for p in pieces if "model_id" in p.response_metadata), {})
         name = str(inner.get("model_name") or _name(self.model))
-        notes = [f"{name} answered, as {other} failed: {reason}" for other, reason in self.failed]
+        notes = [f"{name}{STANDS_IN}{other} failed: {reason}" for other, reason in self.failed]
         names = {"model_name": name, "model_id": inner.get("model_id") or priced_as(self.model) or name}
         return {**names, "notes": notes} if notes else names
 

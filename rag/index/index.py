@@ -103,7 +103,7 @@ class Index:
     def embedder(self, embedder: Embeddings | None) -> None:
         self._embedder = embedder
         built_with = f"{self.path} was built with {self.manifest.embedder.fingerprint}"
-        self._question_vector = remembering(embedder, built_with)
+        self.question_vector = remembering(embedder, built_with)
 
     def with_embedder(self, embedder: Embeddings | None) -> Self:
         """Return the same snapshot with another embedder; this one keeps its own.
@@ -199,7 +199,7 @@ class Index:
         """
         vector = None
         if mode in ("dense", "hybrid") and query.strip():
-            vector = self._question_vector(query)
+            vector = self.question_vector(query)
         return self.search_by_vector(
             vector, query, k, where=where, mode=mode, lexical_weight=lexical_weight, spread=spread,
             min_score=min_score,
@@ -279,7 +279,7 @@ class Index:
         if k < 1 or not 0 <= diversity <= 1:
             raise UsageError(f"k is {k}, diversity {diversity}: k is at least 1, diversity from 0 to 1")
         if isinstance(query, str):
-            query = self._question_vector(query)
+            query = self.question_vector(query)
         unit = self._unit(query)
         bound, masks, matches = self._matching(where)
         fetch_k = max(k, fetch_k)
