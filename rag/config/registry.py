@@ -155,8 +155,14 @@ def parameters(factory: Callable[..., Any]) -> dict[str, Any] | None:
     }  # fmt: skip
 
 
-def refuse_unknown(factory: Callable[..., Any], arguments: Mapping[str, Any], kind: str, use: str) -> None:
-    """Refuse arguments that a stage does not have.
+def refuse_unknown(
+    factory: Callable[..., Any],
+    arguments: Mapping[str, Any],
+    kind: str,
+    use: str,
+    also: Iterable[str] = (),
+) -> None:
+    """Refuse arguments that a stage does not have, nor are in `also`.
 
     Raises
     ------
@@ -166,7 +172,7 @@ def refuse_unknown(factory: Callable[..., Any], arguments: Mapping[str, Any], ki
     named = parameters(factory)
     if named is None:
         return
-    known = set(named) - set(_FROM_PIPELINE.get(kind, ()))
+    known = {*named, *also} - set(_FROM_PIPELINE.get(kind, ()))
     if use in STAGES.get(kind, {}):
         known |= set(_FOR_PIPELINE.get(kind, ()))
     for name in arguments:

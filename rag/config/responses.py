@@ -33,27 +33,23 @@ def response_cache_of(settings: Mapping[str, Any], folder: Path) -> ResponseCach
         value = table.get("responses") if isinstance(table, Mapping) else None
     if value is None or value is False:
         return None
-    from rag.config.response_settings import split
     from rag.response_cache.cache import ResponseCache
 
-    if isinstance(value, ResponseCache):
-        return value
-    use, kept, arguments = split(value)
-    return ResponseCache(_store(use, arguments, folder), kept)
+    return value if isinstance(value, ResponseCache) else _made(value, folder)
 
 
-def _store(use: Any, arguments: dict[str, Any], folder: Path) -> Any:
-    if not isinstance(use, str):
-        return use
-    from rag.config.registry import factory_of
-    from rag.config.response_settings import KIND
+def _made(value: Any, folder: Path) -> ResponseCache:
+    from rag.config.settings import store_of_responses
+    from rag.response_cache.cache import ResponseCache
     from rag.response_cache.sqlite_store import NAME
 
-    factory = factory_of(KIND, use)
-    assert factory is not None
+    use, kept, arguments, factory = store_of_responses(value)
+    if factory is None:
+        return ResponseCache(use, kept)
     try:
-        return factory(**({"path": folder / NAME, **arguments} if use == "sqlite" else arguments))
+        store = factory(**({"path": folder / NAME, **arguments} if use == "sqlite" else arguments))
     except RagError:
         raise
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"the {KIND} {use!r}: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"the response cache {use!r}: {' '.join(str(error).split())}") from None
+    return ResponseCache(store, kept)

@@ -55,10 +55,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from rag.config import response_settings
-from rag.config.registry import STAGES, check
+from rag.config.registry import STAGES, check, factory_of, refuse_unknown
 from rag.core.errors import ConfigError, near_miss
 from rag.embedding import cache_settings
+from rag.response_cache import settings as responses
 from rag.usage import ledger_settings
 from rag.usage.prices import PriceTable
 
@@ -72,13 +72,27 @@ def _check_batch(value: Any) -> object:
     return batch_settings.settings(value)
 
 
+def store_of_responses(value: Any) -> tuple[Any, responses.ResponseSettings, dict[str, Any], Any]:
+    """Return what `rag.response_cache.settings.split` does, and what makes the store; None for a store.
+
+    Raises
+    ------
+    ConfigError
+        A name is unknown, or a value refused.
+    """
+    use, kept, arguments = responses.split(value)
+    if not isinstance(use, str):
+        return use, kept, arguments, None
+    factory = factory_of(responses.KIND, use)
+    assert factory is not None  # but for a stage that LangChain finds
+    refuse_unknown(factory, arguments, responses.KIND, use, type(kept).model_fields)
+    return use, kept, arguments, factory
+
+
 def _check_cache(value: Any) -> object:
     table = cache_settings.settings(value)
-    try:
-        if table.responses is not None:
-            response_settings.split(table.responses)
-    except ConfigError as error:
-        raise ConfigError(f"responses: {error}") from None
+    if table.responses is not None:
+        store_of_responses(table.responses)
     return table
 
 
