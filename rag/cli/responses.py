@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from rag.response_cache.semantic import Pair
     from rag.response_cache.store import ResponseStore
 
+#: The fields of a labelled pair of questions.
+_FIELDS: tuple[tuple[str, type], ...] = (("a", str), ("b", str), ("same", bool))
 _INDEX = click.argument("index", metavar="[INDEX]", required=False, type=click.Path(path_type=Path))
 
 
@@ -148,10 +150,8 @@ def _read(path: Path) -> list[Pair]:
             continue
         try:
             row = json.loads(line)
-            pair = Pair(row["a"], row["b"], row["same"])
-            if not (isinstance(pair.a, str) and isinstance(pair.b, str) and isinstance(pair.same, bool)):
-                raise TypeError
-            pairs.append(pair)
+            values = [row[name] for name, kind in _FIELDS if isinstance(row[name], kind)]
+            pairs.append(Pair(*values))  # too few where one is of another type
         except (ValueError, KeyError, TypeError):
             raise SourceError(
                 f'{path}, line {number}: write {{"a": "…", "b": "…", "same": true or false}}'

@@ -70,7 +70,7 @@ class ResponseCache:
     def __init__(self, store: ResponseStore, settings: ResponseSettings | None = None) -> None:
         self.store, self.settings = store, settings or ResponseSettings()
         self._flights, self._lock = Flights(), threading.Lock()
-        self._failing, self._rests_until = False, 0.0
+        self._failing, self._rests_until = set[str](), 0.0
 
     def through(
         self,
@@ -175,7 +175,7 @@ class ResponseCache:
                 yield from self._ask(question, owner if holds else "", sent)
         finally:
             if holds:
-                self._try(asked, None, lambda: self.store.release(key, owner))
+                self._try(asked, "release", lambda: self.store.release(key, owner), always=True)
 
     def _ask(self, question: _Question, owner: str, sent: Context | None) -> Steps:
         """Let the model answer, and keep its answer; its events go on as they come."""
@@ -241,10 +241,12 @@ class ResponseCache:
 
     def _acquire(self, asked: Asked, key: str, owner: str) -> bool:
         """Take or renew the lease of a key; where the store fails, each asks for itself."""
-        return bool(self._try(asked, True, lambda: self.store.acquire(key, owner, self.settings.lease_s)))
+        return bool(
+            self._try(asked, "acquire", lambda: self.store.acquire(key, owner, self.settings.lease_s), True)
+        )
 
     def _read(self, asked: Asked, key: str) -> Entry | None:
-        entry = Entry.from_bytes(self._try(asked, None, lambda: self.store.get(key)), key)
+        entry = Entry.from_bytes(self._try(asked, "get", lambda: self.store.get(key)), key)
         return entry if entry is not None and self._left_s(entry) > 0 else None
 
     def _left_s(self, entry: Entry) -> float:
@@ -252,7 +254,7 @@ class ResponseCache:
 
     def _put(self, asked: Asked, entry: Entry) -> None:
         data = entry.to_bytes()
-        self._try(asked, None, lambda: self.store.put(entry.key, data, self._left_s(entry)))
+        self._try(asked, "put", lambda: self.store.put(entry.key, data, self._left_s(entry)))
 
     def _keep(
         self, question: _Question, sent: Context | None, events: list[Event], answer: Answer
@@ -277,11 +279,11 @@ class ResponseCache:
         except (ValueError, TypeError):  # something in it cannot be read back as it is
             return None
         if parts.index is not None:
-            self._try(asked, None, lambda: self.store.put(
+            self._try(asked, "put", lambda: self.store.put(
                 parts.with_context(sent), question.key.encode(), self._left_s(entry)
             ))  # fmt: skip
             if self.settings.semantic is not None and not parts.options.get("history"):
-                self._try(asked, None, lambda: self._neighbours(asked).add(parts, asked.question, entry))
+                self._try(asked, "similar", lambda: self._neighbours(asked).add(parts, asked.question, entry))
         return entry
 
     def _unchanged(self, question: _Question, sent: Context) -> Entry | None:
@@ -292,7 +294,7 @@ class ResponseCache:
         asked, parts = question.asked, question.parts
         if parts.index is None or not sent.hits:
             return None
-        pointer = self._try(asked, None, lambda: self.store.get(parts.with_context(sent)))
+        pointer = self._try(asked, "get", lambda: self.store.get(parts.with_context(sent)))
         entry = self._read(asked, pointer.decode("ascii", "replace")) if pointer else None
         if entry is None or not entry.sources or entry.sources != asked.sources(entry.answer):
             return None
@@ -305,28 +307,34 @@ class ResponseCache:
         asked, parts = question.asked, question.parts
         if parts.options.get("history"):
             return None
-        near = self._try(asked, None, lambda: self._neighbours(asked).nearest(parts, asked.question))
+        near = self._try(asked, "similar", lambda: self._neighbours(asked).nearest(parts, asked.question))
         return None if near is None else self._read(asked, near)
 
     def _neighbours(self, asked: Asked) -> Neighbours:
         assert self.settings.semantic is not None
         return Neighbours(self.store, self.settings.semantic, 3600 * self.settings.ttl_hours, asked.vector)
 
-    def _try(self, asked: Asked, otherwise: Any, call: Callable[[], Any]) -> Any:
-        """Call the store; a failure never fails a question: it is noted, once, and the store left alone."""
-        if time.monotonic() < self._rests_until:
+    def _try(
+        self, asked: Asked, what: str, call: Callable[[], Any], otherwise: Any = None, *, always: bool = False
+    ) -> Any:
+        """Call the store; a failure never fails a question: it is noted, once, and the store left alone.
+
+        With `always` it is called though it failed just now: others wait for the end of a lease.
+        """
+        if time.monotonic() < self._rests_until and not always:
             return otherwise
         try:
             result = call()
         except Exception as error:
             with self._lock:
-                failing, self._failing = self._failing, True
+                is_new = what not in self._failing
+                self._failing.add(what)
                 self._rests_until = time.monotonic() + REST_S
-            if not failing:
+            if is_new:
                 reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
                 asked.note(f"the response cache cannot be used ({reason}): models are asked as without it")
             return otherwise
-        self._failing = False
+        self._failing.discard(what)
         return result
 
 

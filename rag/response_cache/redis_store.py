@@ -20,7 +20,7 @@ local function total() return tonumber(redis.call('HGET', sizes, '') or 0) end
 local function drop(each)
   local size = tonumber(redis.call('HGET', sizes, each) or 0)
   redis.call('HDEL', sizes, each) redis.call('ZREM', used, each) redis.call('ZREM', ends, each)
-  redis.call('HINCRBY', sizes, '', -size)
+  redis.call('HINCRBY', sizes, '', 0 - size)
 end
 for _, each in ipairs(redis.call('ZRANGEBYSCORE', ends, '-inf', now, 'LIMIT', 0, 100)) do drop(each) end
 drop(name)

@@ -6,6 +6,7 @@ import os
 import re
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
@@ -38,7 +39,7 @@ class Echo(BaseChatModel):
     ) -> Iterator[ChatGenerationChunk]:
         prompt = str(messages[-1].content)
         question = re.findall(r"<question[^>]*>(.*?)</question>", prompt, re.DOTALL)[-1]
-        with open(self.log, "a") as file:
+        with Path(self.log).open("a") as file:
             file.write(f"{question}\n")
         time.sleep(self.delay_s)
         if self.fails:
@@ -66,8 +67,7 @@ class Elsewhere(BaseRetriever):
     def _get_relevant_documents(self, query: str, *, run_manager: Any = None) -> list[Any]:
         from langchain_core.documents import Document
 
-        with open(self.path) as file:
-            return [Document(page_content=file.read(), metadata={"source": "note"})]
+        return [Document(page_content=Path(self.path).read_text(), metadata={"source": "note"})]
 
 
 def worker(path: str, settings: dict[str, Any], log: str, question: str) -> str:

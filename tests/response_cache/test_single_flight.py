@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import threading
 import time
 from collections import Counter
@@ -16,6 +15,7 @@ import pytest
 from rag.core.errors import GenerationError
 from rag.response_cache.flights import Flights
 from rag.response_cache.sqlite_store import SqliteStore
+from tests.command import _server
 from tests.response_cache.models import Echo, worker
 from tests.response_cache.test_answers import LEAVE, kept
 
@@ -52,7 +52,7 @@ def test_processes_are_one_call(
     if kind == "redis":
         url = request.getfixturevalue("redis").url
         settings = {"use": "redis", "url": url, "prefix": tmp_path.name}
-    with multiprocessing.get_context("spawn").Pool(3) as pool:
+    with _server().Pool(3) as pool:
         arguments = [(str(folder / "ix"), settings, str(tmp_path / "calls"), LEAVE)] * 3
         results = pool.starmap(worker, arguments, chunksize=1)
     assert len(calls()) == 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from rag.core.errors import RagError
 from rag.response_cache.store import Holdings
 
 #: DynamoDB's limit of an item, less its names and key.
@@ -66,15 +65,9 @@ class ResponseTable:
         return bytes(item["value"]["B"])
 
     def put(self, key: str, value: bytes, ttl_s: float) -> None:
-        """Keep a value.
-
-        Raises
-        ------
-        RagError
-            It is larger than an item of DynamoDB may be.
-        """
+        """Keep a value; one that is larger than an item of DynamoDB may be is not kept."""
         if len(value) > MOST_BYTES:
-            raise RagError(f"an answer of {len(value):,} bytes is larger than an item of DynamoDB may be")
+            return
         self._client.put_item(
             TableName=self.table,
             Item={**self._key("value", key), "value": {"B": value}, "expires": _number(time.time() + ttl_s)},
