@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from rag.core.answers import Answer, Event
-from rag.response_cache.describe import Versioned
-from rag.response_cache.key import Parts, parts_of
+from rag.core.passages import Context
+from rag.response_cache.describe import Describer, Versioned
+from rag.response_cache.key import Parts, has_own_prompt, parts_of
 from rag.usage.collector import Collector
 
 
@@ -93,6 +94,12 @@ class Asked:
     def parts(self) -> Parts:
         """Return what decides the answer."""
         return parts_of(self.pipeline, self.question, self._options, tenant=self._tenant, salt=self._salt)
+
+    def messages(self, context: Context) -> Any:
+        """Describe the messages of a prompt that is not `rag`'s; None of one that is."""
+        if has_own_prompt(self.pipeline) or not context.hits:
+            return None
+        return Describer().of(list(self.pipeline.prompt.messages(self.question, context.hits)))
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -83,11 +83,15 @@ class _Marks:
             known = self._marks.get(id(value))
             if known is None or known[0]() is not value:
                 try:
-                    known = (weakref.ref(value), next(self._numbers))
+                    gone = functools.partial(self._forget, id(value))
+                    known = (weakref.ref(value, gone), next(self._numbers))
                 except TypeError:  # no weak references: never the same again
                     return f"{_PROCESS}:{next(self._numbers)}"
                 self._marks[id(value)] = known
             return f"{_PROCESS}:{known[1]}"
+
+    def _forget(self, number: int, _: Any) -> None:
+        self._marks.pop(number, None)  # no lock: called wherever the object happens to end
 
 
 _MARKS = _Marks()

@@ -31,15 +31,15 @@ class Parts:
     ----------
     index : str or None
         The digest of the index's version. None where something else than the index decides what is
-        retrieved; the passages themselves then take its place.
+        sent, a retriever or prompt of others; what is sent then takes its place.
     question : str
         Normalised.
     tenant, salt : str
         Of the question or the settings.
     stages, options : mapping
         Described (`rag.response_cache.describe`).
-    shared : bool
-        Whether another process can have the same key: everything could be described.
+    unknown : tuple of str
+        The classes of objects that could not be described; no other process then has the same key.
     """
 
     index: str | None
@@ -48,7 +48,7 @@ class Parts:
     salt: str
     stages: Mapping[str, Any]
     options: Mapping[str, Any]
-    shared: bool = True
+    unknown: tuple[str, ...] = ()
     version: str = ""
 
     @property
@@ -56,9 +56,12 @@ class Parts:
         """The key of an answer from this version of the index, as hex."""
         return _hash("version", self._values(index=self.index))
 
-    def with_context(self, context: Context) -> str:
-        """Return the key of an answer from these very passages, whatever the index's version."""
-        return _hash("passages", self._values(passages=_passages(context)))
+    def with_context(self, context: Context, messages: Any = None) -> str:
+        """Return the key of an answer from these very passages, whatever the index's version.
+
+        `messages` are those of a prompt that is not `rag`'s: it may write something else each day.
+        """
+        return _hash("passages", self._values(passages=_passages(context), messages=messages))
 
     @property
     def others(self) -> str:
@@ -102,9 +105,16 @@ def parts_of(
     stages = {name: describe.of(getattr(pipeline, name)) for name in names}
     stages["embedder"] = describe.of(getattr(pipeline.index, "embedder", None))
     described = {name: describe.of(value) for name, value in sorted(given.items())}
-    version = index_digest(pipeline.index) if by_index else None
+    version = index_digest(pipeline.index) if by_index and has_own_prompt(pipeline) else None
     return Parts(
-        version, normalised(question), tenant, salt, stages, described, not describe.unknown, _version()
+        version,
+        normalised(question),
+        tenant,
+        salt,
+        stages,
+        described,
+        tuple(dict.fromkeys(describe.unknown)),
+        _version(),
     )
 
 
@@ -138,6 +148,12 @@ def _decided_by(index: Any, retriever: Any) -> bool:
     """
     own = type(retriever).__module__ in _OWN_SEARCH and retriever.index is index
     return own and isinstance(index, Versioned)
+
+
+def has_own_prompt(pipeline: Any) -> bool:
+    """Tell whether the prompt writes the same for the same question and passages, as `rag`'s do."""
+    module = type(pipeline.prompt).__module__
+    return module.startswith("rag.generation.") and module != "rag.generation.prompt_adapter"
 
 
 def _passages(context: Context) -> list[Any]:

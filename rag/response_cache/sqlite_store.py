@@ -49,7 +49,7 @@ class SqliteStore:
         How long to wait for another process's transaction.
     """
 
-    def __init__(self, path: str | Path, *, max_mb: float = 500.0, timeout_s: float = 1.0) -> None:
+    def __init__(self, path: str | Path, *, max_mb: float = 500.0, timeout_s: float = 5.0) -> None:
         self.path, self.max_bytes = Path(path), int(max_mb * 1e6)
         self._database = Database(self.path, _FORMAT, timeout_s=timeout_s)
         self._lock = threading.Lock()

@@ -73,7 +73,7 @@ def work(
     """Ask in one process; return for each question: hit, wrong, notes, dollars saved, seconds."""
     pipe = rag.Pipeline(
         path, generator=Echo(log=log, delay_s=0.005), responses=settings, ledger=f"{log}.sqlite", prices=PRICES,
-        trimmer={"budget": 300}, retriever={"mode": "lexical", "k": 8},
+        trimmer={"budget": 300}, retriever={"k": 8},
     )  # fmt: skip
 
     def ask(row: tuple[str, dict[str, Any]]) -> tuple[bool, bool, int, float, float]:
@@ -113,7 +113,7 @@ def measure(
     log = folder / "calls"
     shares = [rows[start::processes] for start in range(processes)]
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["rag.pipeline", "tests.benchmarks.responses"])
+    context.set_forkserver_preload(["rag.pipeline", "tests.response_cache.models"])
     began = time.perf_counter()
     with context.Pool(processes) as pool:
         results = pool.starmap(

@@ -215,10 +215,10 @@ def test_a_version_with_another_passage_asks_anew(pipe: Any, calls: Any, own: An
 def test_a_changed_source_asks_anew_though_its_passages_stay(pipe: Any, calls: Any, own: Any) -> None:
     docs, ix = own
     build(docs, ix)
-    first = pipe(ix).ask(LEAVE, k=1)
+    first = pipe(ix).ask(LEAVE, k=1, where="region == 'eu'", mode="lexical")
     (docs / "eu.md").write_text(TEXTS["eu.md"] + "\n# Lunch\n\n" + "The canteen opens at noon. " * 40)
     build(docs, ix)
-    answer = pipe(ix).ask(LEAVE, k=1)
+    answer = pipe(ix).ask(LEAVE, k=1, where="region == 'eu'", mode="lexical")
     assert [hit.text for hit in answer.context.hits] == [hit.text for hit in first.context.hits]
     assert (answer.cached, len(calls())) == (None, 2)
 
@@ -241,6 +241,30 @@ def test_a_retriever_that_reads_elsewhere_is_asked_each_time(pipe: Any, calls: A
     note.write_text("Leave is 30 days.")
     answer = asking.ask(LEAVE)
     assert (answer.cached, answer.context.hits[0].text, len(calls())) == (None, "Leave is 30 days.", 2)
+
+
+def test_a_prompt_of_others_is_rendered_each_time(pipe: Any, calls: Any) -> None:
+    day = ["Monday"]
+
+    def prompt(question: str, documents: Any) -> str:
+        return f"<question>{question} {day[0]}</question>\n{documents[0].page_content}"
+
+    asking = pipe(prompt=prompt)
+    assert [asking.ask(LEAVE).cached is None for _ in range(2)] == [True, False]
+    day[0] = "Tuesday"
+    answer = asking.ask(LEAVE)
+    assert (answer.cached, len(calls())) == (None, 2) and "Tuesday" in answer.text
+    assert asking.ask(LEAVE).cached.kind == "exact"
+
+
+def test_a_stage_that_cannot_be_described_is_named_once(pipe: Any, calls: Any, tmp_path: Path) -> None:
+    class Local(Echo):
+        """A class that no other process has."""
+
+    asking = pipe(generator=Local(log=str(tmp_path / "calls")))
+    notes = [[note for note in asking.ask(LEAVE).notes if "fingerprint" in note] for _ in range(2)]
+    assert len(notes[0]) == 1 and "Local is not known" in notes[0][0] and notes[1] == []
+    assert len(calls()) == 1
 
 
 # ------------------------------------------------------------------------ conversations, and money

@@ -35,7 +35,7 @@ parts = st.builds(
     Parts, st.none() | texts, texts, texts, texts,
     st.dictionaries(texts, values.map(lambda value: Describer().of(value)), max_size=3),
     st.dictionaries(texts, values.map(lambda value: Describer().of(value)), max_size=3),
-    st.just(True), texts,
+    st.just(()), texts,
 )  # fmt: skip
 
 
@@ -59,7 +59,7 @@ def test_keys_are_equal_where_all_parts_are_and_only_there(a: Parts, b: Parts) -
 
 @given(parts, st.data())
 def test_changing_any_part_changes_the_key(a: Parts, data: st.DataObject) -> None:
-    names = [field.name for field in dataclasses.fields(Parts) if field.name != "shared"]
+    names = [field.name for field in dataclasses.fields(Parts) if field.name != "unknown"]
     name = data.draw(st.sampled_from(names))
     other = getattr(data.draw(parts), name)
     changed = dataclasses.replace(a, **{name: other})
@@ -125,7 +125,7 @@ def test_every_parameter_of_a_model_counts(pipe: Any, tmp_path: Path, fields: di
     log = str(tmp_path / "calls")
     one, other = Echo(log=log), Echo(log=log, **fields)
     plain = parts_of(pipe(generator=one), LEAVE, {})
-    assert plain.key == parts_of(pipe(generator=Echo(log=log)), LEAVE, {}).key and plain.shared
+    assert plain.key == parts_of(pipe(generator=Echo(log=log)), LEAVE, {}).key and not plain.unknown
     assert plain.key != parts_of(pipe(generator=other), LEAVE, {}).key
     assert plain.key != parts_of(pipe(generator=one.bind(stop=["x"])), LEAVE, {}).key
     assert plain.key != parts_of(pipe(generator=Fallback(models=[one, other])), LEAVE, {}).key
@@ -135,7 +135,7 @@ def test_stages_on_bedrock_can_be_shared(pipe: Any, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     table: dict[str, Any] = {"use": "claude", "fallback": ["global.anthropic.claude-haiku-4-5-20251001-v1:0"]}
     found = parts_of(pipe(generator=table, retriever={"reranker": "bedrock"}), LEAVE, {})
-    assert found.shared
+    assert found.unknown == ()
     guarded = {"use": "claude", "guardrail": "gr1a2b3c:2"}
     assert (
         parts_of(pipe(generator=guarded), LEAVE, {}).key != parts_of(pipe(generator="claude"), LEAVE, {}).key
