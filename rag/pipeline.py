@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rag.config import stages
 from rag.config.open import open_index
+from rag.config.responses import response_cache_of
 from rag.core.answers import Answer, Event, Step, Usage
 from rag.core.errors import UsageError
 from rag.core.passages import Context, Hit
@@ -80,6 +81,9 @@ class Pipeline:
         Prices of models, as in ``rag.toml``.
     settings : mapping, optional
         Settings for what is not passed here, as read from ``rag.toml`` (`rag.config.settings.read`).
+    responses : mapping, str, bool, Path or ResponseCache, optional
+        A cache of answers (`rag.response_cache`), as ``[cache.responses]`` in ``rag.toml``; True keeps them
+        in the index's folder. By default none.
     on_unverified : {"flag", "drop"}
         How to treat a citation whose quote is missing from the context or lacks a number that its
         sentence states.
@@ -105,11 +109,13 @@ class Pipeline:
         ledger: Any = None,
         prices: Any = None,
         settings: Mapping[str, Any] | None = None,
+        responses: Any = None,
         on_unverified: OnFail = "flag",
         plain: bool = False,
     ) -> None:
         keywords = {"embedder": embedder, "retriever": retriever, "trimmer": trimmer, "prompt": prompt,
-                    "generator": generator, "ledger": ledger, "prices": prices}  # fmt: skip
+                    "generator": generator, "ledger": ledger, "prices": prices,
+                    "responses": responses}  # fmt: skip
         chosen = {
             **(settings or {}),
             **{name: value for name, value in keywords.items() if value is not None},
@@ -120,6 +126,7 @@ class Pipeline:
         self.prompt, self._generator = stages.generation(chosen.get("prompt"), self.generator)
         self.trimmer = stages.trimmer(chosen.get("trimmer"), model_of(self.generator), plain=plain)
         self.meter = stages.meter(chosen.get("ledger"), chosen.get("prices"), Path(self.index.path))
+        self.responses = response_cache_of(chosen, Path(self.index.path))
         self.on_unverified = on_unverified
         self._retriever = as_hit_retriever(self.retriever)
 
@@ -131,6 +138,8 @@ class Pipeline:
         question : str
         tag : str, optional
             Recorded with the question's calls, to group them by; it changes no budget.
+        tenant : str, optional
+            Whose question it is: the response cache gives an answer to no other tenant.
         history : sequence of BaseMessage, optional
             The messages of the conversation before; `chat` keeps them.
         follow_up : callable, optional
@@ -156,13 +165,18 @@ class Pipeline:
         assert isinstance(answer, Answer)
         return answer
 
-    def stream(self, question: str, *, tag: str | None = None, **options: Any) -> Iterator[Event]:
+    def stream(
+        self, question: str, *, tag: str | None = None, tenant: str | None = None, **options: Any
+    ) -> Iterator[Event]:
         """Answer a question as events: context, text and citations as they come, then the answer.
 
         The options are those of `ask`.
         """
         collector = self._collector(tag)
-        return collector.through(self._answer(question, collector, options))
+        events = self._answer(question, collector, options)
+        if self.responses is not None:
+            events = self.responses.through(self, question, options, collector, tenant, events)
+        return collector.through(events)
 
     def chat(self, history: Any = None, **options: Any) -> Chat:
         """Return a conversation, whose questions may build on those before them.
@@ -206,7 +220,7 @@ class Pipeline:
         return answer
 
     async def astream(
-        self, question: str, *, tag: str | None = None, **options: Any
+        self, question: str, *, tag: str | None = None, tenant: str | None = None, **options: Any
     ) -> AsyncGenerator[Event, None]:
         """Answer a question as events, without blocking the event loop; see `stream`.
 
@@ -214,7 +228,10 @@ class Pipeline:
         then is billed, and recorded in the ledger.
         """
         collector = self._collector(tag)
-        async with contextlib.aclosing(collector.athrough(self._aanswer(question, collector, options))) as it:
+        events = self._aanswer(question, collector, options)
+        if self.responses is not None:
+            events = self.responses.athrough(self, question, options, collector, tenant, events)
+        async with contextlib.aclosing(collector.athrough(events)) as it:
             async for event in it:
                 yield event
 

@@ -34,7 +34,8 @@ SLOW = (
     "index/search/test_lexical_balance.py", "index/test_maintenance.py", "index/storage/test_rabitq.py",
     "index/test_store_writes.py", "loading/test_contract.py", "loading/test_fidelity.py",
     "loading/test_loader.py", "retrieval/test_explain.py", "test_import.py",
-    "testing/test_embedder.py", "testing/test_retriever.py", "usage/test_cost_command.py", "usage/test_ledger.py",
+    "response_cache/test_key.py", "response_cache/test_many.py", "response_cache/test_semantic.py",
+    "response_cache/test_single_flight.py", "response_cache/test_stores.py", "testing/test_embedder.py", "testing/test_retriever.py", "usage/test_cost_command.py", "usage/test_ledger.py",
     "usage/test_reservations.py", "usage/test_sqlite.py", "usage/test_tokens.py",
 )  # fmt: skip
 SLOW_FIXTURES = {

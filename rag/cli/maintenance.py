@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from rag.cli.options import INDEX, JSON, print_json
+from rag.cli.responses import responses
 from rag.core.errors import SourceError
 
 
@@ -165,9 +166,9 @@ def upgrade(index: str, version: int | None, embedder: str | None, as_json: bool
     return 0
 
 
-@click.group(short_help="Inspect or prune an embedding cache.")
+@click.group(short_help="Inspect or prune the caches of embeddings and answers.")
 def cache() -> None:
-    """Inspect or prune an embedding cache (by default INDEX/cache.sqlite)."""
+    """Inspect or prune an embedding cache (by default INDEX/cache.sqlite), or a response cache."""
 
 
 @cache.command("info")
@@ -200,6 +201,9 @@ def cache_prune(path: str, max_mb: float) -> int:
     deleted = cache_file.prune(file, int(max_mb * 1e6))
     say(f"{file}: {deleted} vectors deleted, {cache_file.info(file).bytes / 1e6:.1f} MB left")
     return 0
+
+
+cache.add_command(responses)
 
 
 def _cache_file(path: str) -> Path:

@@ -326,15 +326,21 @@ def _wrapped(text: str) -> str:
 def show_costs(groups: Sequence[Spending], by: Sequence[str], notes: Sequence[str]) -> None:
     """Print what was spent, one line per group and the total; a call without a price does not count as 0."""
     total = sum(groups, Spending(("total",) + ("",) * (len(by) - 1)))
-    unpriced = bool(total.unpriced)
+    unpriced, cached = bool(total.unpriced), bool(total.cached)
     lines = [replace(group, group=tuple(name or "-" for name in group.group)) for group in groups]
     rows = [
         (*line.group, f"{line.calls:,}", f"{line.input_tokens:,}", f"{line.output_tokens:,}",
          f"{line.cache_read_tokens:,}", f"{line.cache_write_tokens:,}",
          *((f"{line.unpriced:,}",) if unpriced else ()),
-         "no known price" if line.usd is None else dollars(line.usd))
+         *((f"{line.cached:,}", _dollars(line.saved_usd, line.cached)) if cached else ()),
+         _dollars(line.usd, line.calls))
         for line in (*lines, *((total,) if len(groups) > 1 else ()))
     ]  # fmt: skip
     head = (*by, "calls", "input", "output", "cache read", "cache write")
-    show_table(Table("tokens and dollars", (*head, *(("unpriced",) if unpriced else ()), "dollars"), rows))
+    more = (*(("unpriced",) if unpriced else ()), *(("cached", "saved") if cached else ()))
+    show_table(Table("tokens and dollars", (*head, *more, "dollars"), rows))
     show_warnings(notes, ())
+
+
+def _dollars(usd: float | None, count: int) -> str:
+    return dollars(usd or 0.0) if usd is not None or not count else "no known price"

@@ -61,7 +61,14 @@ PLAIN: dict[str, dict[str, str]] = {
     "generator": {"local": "rag.generation.quoting:Quoting"},
 }
 #: Names of what a retriever is constructed with.
-PARTS = {"retriever's reranker": {"bedrock": "rag.bedrock.search.rerank:BedrockReranker"}}
+PARTS = {
+    "retriever's reranker": {"bedrock": "rag.bedrock.search.rerank:BedrockReranker"},
+    "response cache": {
+        "sqlite": "rag.response_cache.sqlite_store:SqliteStore",
+        "redis": "rag.response_cache.redis_store:RedisStore",
+        "dynamodb": "rag.bedrock.storage.response_table:ResponseTable",
+    },
+}
 #: What ``--bedrock`` stands for.
 BEDROCK = {"embedder": "titan", "generator": "claude"}
 #: Embedders that an index may choose by its name; others cost money or leave the machine.
@@ -156,8 +163,14 @@ def parameters(factory: Callable[..., Any]) -> dict[str, Any] | None:
     }  # fmt: skip
 
 
-def refuse_unknown(factory: Callable[..., Any], arguments: Mapping[str, Any], kind: str, use: str) -> None:
-    """Refuse arguments that a stage does not have.
+def refuse_unknown(
+    factory: Callable[..., Any],
+    arguments: Mapping[str, Any],
+    kind: str,
+    use: str,
+    also: Iterable[str] = (),
+) -> None:
+    """Refuse arguments that a stage does not have, nor are in `also`.
 
     Raises
     ------
@@ -167,7 +180,7 @@ def refuse_unknown(factory: Callable[..., Any], arguments: Mapping[str, Any], ki
     named = parameters(factory)
     if named is None:
         return
-    known = set(named) - set(_FROM_PIPELINE.get(kind, ()))
+    known = {*named, *also} - set(_FROM_PIPELINE.get(kind, ()))
     if use in STAGES.get(kind, {}):
         known |= set(_FOR_PIPELINE.get(kind, ()))
     for name in arguments:

@@ -25,6 +25,12 @@ A stage is given as an object, as a name, or as a mapping of ``use`` and its arg
     path = "indexes/cache.sqlite"
     max_mb = 8000
 
+    [cache.responses]         # of answers, for equal questions; without this table there is none
+    use = "redis"             # "sqlite" (the default), "dynamodb", or "module:Class"
+    url = "redis://cache.internal:6379/0"
+    ttl_hours = 24
+    tenant = "support"
+
     [ledger]                  # of what calls cost; by default INDEX/ledger.sqlite, without a limit
     path = "indexes/ledger.sqlite"
     warn_usd = [5, 10]
@@ -50,9 +56,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from rag.config.registry import STAGES, check
+from rag.config.registry import STAGES, check, factory_of, refuse_unknown
 from rag.core.errors import ConfigError, near_miss
 from rag.embedding import cache_settings
+from rag.response_cache import settings as responses
 from rag.usage import ledger_settings
 from rag.usage.prices import PriceTable
 
@@ -66,10 +73,34 @@ def _check_batch(value: Any) -> object:
     return batch_settings.settings(value)
 
 
+def store_of_responses(value: Any) -> tuple[Any, responses.ResponseSettings, dict[str, Any], Any]:
+    """Return what `rag.response_cache.settings.split` does, and what makes the store; None for a store.
+
+    Raises
+    ------
+    ConfigError
+        A name is unknown, or a value refused.
+    """
+    use, kept, arguments = responses.split(value)
+    if not isinstance(use, str):
+        return use, kept, arguments, None
+    factory = factory_of(responses.KIND, use)
+    assert factory is not None  # but for a stage that LangChain finds
+    refuse_unknown(factory, arguments, responses.KIND, use, type(kept).model_fields)
+    return use, kept, arguments, factory
+
+
+def _check_cache(value: Any) -> object:
+    table = cache_settings.settings(value)
+    if table.responses is not None:
+        store_of_responses(table.responses)
+    return table
+
+
 #: What checks each table of ``rag.toml``; it raises `ConfigError`.
 TABLES: Mapping[str, Callable[[Any], object]] = {
     **{kind: functools.partial(check, kind) for kind in STAGES},
-    "cache": cache_settings.settings,
+    "cache": _check_cache,
     "ledger": ledger_settings.settings,
     "prices": PriceTable.from_settings,
     "batch": _check_batch,

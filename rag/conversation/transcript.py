@@ -125,6 +125,16 @@ class Transcript:
         turn.reply, turn.text = reply or answer.text, answer.text
         self.turns.append(turn)
 
+    def last_turn(self) -> tuple[str, str]:
+        """Return the last question as it was searched, and the model's reply as it came."""
+        return self.turns[-1].search, self.turns[-1].reply
+
+    def repeat(self, question: str, search: str, reply: str, answer: Answer, prompt: Any) -> None:
+        """Add a turn whose answer was given before, as if the model had given it now."""
+        own = isinstance(prompt, Prompt)
+        turn = self.begin(question, search, answer.context.hits, prompt) if own else Turn(question, search)
+        self.end(turn, reply, answer)
+
     def _content(self, turn: Turn, prompt: Prompt) -> Any:
         """Return the content of a turn's message; its passages are numbered behind those before."""
         before: list[Hit] = []

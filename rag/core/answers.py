@@ -15,8 +15,9 @@ from rag.core import html
 from rag.core.calls import Call as Call
 from rag.core.calls import Usage as Usage
 from rag.core.calls import price_text
-from rag.core.format import shortened
+from rag.core.format import age_text, dollars, shortened
 from rag.core.passages import Context, Section, SectionBreaks, place_of, sections_of
+from rag.core.plain import from_fields
 
 #: Stop reasons of an answer that is not whole, as Bedrock and others name them.
 _CUT = {
@@ -189,6 +190,34 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Cached:
+    """Where an answer comes from that no model was asked for.
+
+    Attributes
+    ----------
+    kind : {"exact", "unchanged", "similar"}
+        The same question to the same index; to a newer version of it that gives the same passages; or a
+        similar question, which is `question`.
+    age_s : float
+        Seconds since the model answered.
+    saved_usd : float or None
+        What its calls cost then, less what was paid now; None if no price is known.
+    question : str
+        The question as it was asked then.
+    """
+
+    kind: str
+    age_s: float
+    saved_usd: float | None
+    question: str
+
+    def __str__(self) -> str:
+        """Return ``from the response cache, 2 h old, saved $0.0123``."""
+        saved = f", saved {dollars(self.saved_usd)}" if self.saved_usd else ""
+        return f"from the response cache, {age_text(self.age_s)} old{saved}"
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """The answer to a question, and all that it rests on.
 
@@ -221,6 +250,8 @@ class Answer:
         With ``schema=``, the validated object; None if the passages do not hold it. The text is its JSON.
     fields : tuple of Field
         The values of `data`, each with what it rests on; those that are null state nothing and are left out.
+    cached : Cached or None
+        Set if the answer is from the response cache; its `usage` then costs nothing.
     """
 
     question: str
@@ -241,6 +272,7 @@ class Answer:
     tool_uses: tuple[ToolUse, ...] = ()
     data: Any = None
     fields: tuple[Field, ...] = ()
+    cached: Cached | None = None
 
     @property
     def field_citations(self) -> dict[str, tuple[Citation, ...]]:
@@ -276,7 +308,7 @@ class Answer:
     @property
     def spent(self) -> str:
         """The answer's tokens and dollars, and those of all its calls if these are more."""
-        cost = self.usage.cost
+        cost = self.usage.cost if self.cached is None else str(self.cached)
         usages = [call.usage for call in self.calls]
         total = sum(usages, Usage(cost_usd=0.0))
         same = total.counts == self.usage.counts and total.cost_usd == (self.usage.cost_usd or 0.0)
@@ -311,7 +343,19 @@ class Answer:
                 {**asdict(each), "citations": [citation.number for citation in each.citations]}
                 for each in self.fields
             ],
+            "cached": None if self.cached is None else asdict(self.cached),
         }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Answer:
+        """Read what `to_dict` returned, also after it was written as JSON.
+
+        Examples
+        --------
+        >>> Answer.from_dict(json.loads(json.dumps(answer.to_dict()))) == answer    # doctest: +SKIP
+        True
+        """
+        return from_fields(cls, values)
 
     def _repr_html_(self) -> str:
         """Return the text, citations, remarks, times and costs as HTML.

@@ -71,11 +71,15 @@ class Call:
     model : str
         The model's id.
     purpose : {"embed", "rerank", "generate"}
+        ``"cached"`` is a call that was not made: the response cache had the answer.
+    saved_usd : float or None
+        Of such a call: what the answer cost when a model gave it, if that is known.
     """
 
     model: str
     purpose: str
     usage: Usage
+    saved_usd: float | None = None
 
 
 def price_text(usd: float | None) -> str:

@@ -16,6 +16,20 @@ def dollars(usd: float) -> str:
     return f"${usd:,.2f}" if usd >= 10 else f"${usd:.4f}"
 
 
+def age_text(seconds: float) -> str:
+    """Return an age for people, in its largest whole unit.
+
+    Examples
+    --------
+    >>> age_text(0.4), age_text(200), age_text(7300), age_text(200_000)
+    ('0 s', '3 min', '2 h', '2 days')
+    """
+    for size, unit in ((172_800, "days"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{int(seconds // (86_400 if unit == 'days' else size))} {unit}"
+    return f"{int(max(seconds, 0))} s"
+
+
 def shortened(text: str, most: int) -> str:
     r"""Return a text on one line, cut to at most so many characters.
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from rag.core import html
 from rag.core.format import shortened
+from rag.core.plain import from_fields
 
 if TYPE_CHECKING:
     from langchain_core.documents import Document
@@ -118,15 +119,6 @@ class Hit:
         return Document(page_content=self.text, metadata=meta, id=self.chunk_id or None)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Hit:
-        """Return the passage of which these are the plain values, as `to_dict` returns them."""
-        breaks = tuple((int(at), tuple(path)) for at, path in values.get("section_breaks") or ())
-        return cls(**{
-            **values, "section": tuple(values.get("section") or ()), "section_breaks": breaks,
-            "page_breaks": tuple(values.get("page_breaks") or ()),
-        })  # fmt: skip
-
-    @classmethod
     def from_document(cls, document: Document) -> Hit:
         """Read a ``Document`` of any retriever; one without offsets is not `placed`, and counts as whole.
 
@@ -187,12 +179,31 @@ class Hit:
         return place_of(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as ``--json`` and ``--output`` write them."""
+        """Return plain values, as ``--json`` and ``--output`` write them.
+
+        Dates in the metadata become text; ``dates`` then names their keys, so that `from_dict` restores them.
+        """
         out = asdict(self)
         out["section"], out["page_breaks"] = list(self.section), list(self.page_breaks)
         out["section_breaks"] = _listed(self.section_breaks)
         out["metadata"] = {key: _plain(value) for key, value in self.metadata.items()}
-        return out
+        dates = {
+            key: "datetime" if isinstance(value, dt.datetime) else "date"
+            for key, value in self.metadata.items()
+            if isinstance(value, dt.date)
+        }
+        return {**out, "dates": dates} if dates else out
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Hit:
+        """Read what `to_dict` returned, also after it was written as JSON."""
+        read = {"date": dt.date.fromisoformat, "datetime": dt.datetime.fromisoformat}
+        dates = values.get("dates") or {}
+        metadata = {
+            key: read[dates[key]](value) if key in dates else value
+            for key, value in (values.get("metadata") or {}).items()
+        }
+        return from_fields(cls, {**values, "metadata": metadata})
 
 
 def _all(values: Any, kind: Any) -> bool:

@@ -13,12 +13,20 @@ from rag.usage.settings import Settings, checked
 
 
 class CacheSettings(Settings):
-    """``[cache]``; without a path every index has a cache in its folder."""
+    """``[cache]``; without a path every index has a cache in its folder.
+
+    Attributes
+    ----------
+    responses
+        ``[cache.responses]`` is another cache's; `rag.config.responses` checks it.
+    """
 
     path: Path | None = Field(None, description="a string")
     max_mb: float = Field(
         8000.0, strict=True, gt=0, allow_inf_nan=False, description="a number of megabytes above 0"
     )
+
+    responses: Any = None
 
     @property
     def max_bytes(self) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, Protocol, runtime_checkable
 
 _ID_FIELDS = ("model_id", "model", "model_name")
+#: What a note about a stand-in contains: "B answered, as A failed: …".
+STANDS_IN = " answered, as "
 
 
 @runtime_checkable

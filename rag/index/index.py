@@ -104,7 +104,7 @@ class Index:
     def embedder(self, embedder: Embeddings | None) -> None:
         self._embedder = embedder
         self._built_with = f"{self.path} was built with {self.manifest.embedder.fingerprint}"
-        self._question_vector = remembering(embedder, self._built_with)
+        self.question_vector = remembering(embedder, self._built_with)
 
     def with_embedder(self, embedder: Embeddings | None) -> Self:
         """Return the same snapshot with another embedder; this one keeps its own.
@@ -200,7 +200,7 @@ class Index:
         """
         vector = None
         if text("the question", query).strip() and mode in ("dense", "hybrid"):
-            vector = self._question_vector(query)
+            vector = self.question_vector(query)
         return self.search_by_vector(
             vector, query, k, where=where, mode=mode, lexical_weight=lexical_weight, spread=spread,
             min_score=min_score,
@@ -283,7 +283,7 @@ class Index:
         fetch_k = max(k, whole("fetch_k", fetch_k))
         if isinstance(query, str) and not query.strip():
             raise UsageError("the question is empty: write one")
-        vector = self._question_vector(text("the question", query)) if isinstance(query, str) else query
+        vector = self.question_vector(text("the question", query)) if isinstance(query, str) else query
         bound, masks, matches = self._matching(where)
         scored, compared = self._searcher.dense(self._unit(vector), masks, matches, fetch_k)
         order = ordering.ordered(ordering.at_least(scored, min_score), self._segments)[:fetch_k]

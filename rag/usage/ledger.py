@@ -19,7 +19,7 @@ from rag.core.calls import Call
 from rag.core.errors import ConfigError, RagError, near_miss
 from rag.core.sqlite import Database
 from rag.usage.budget import Outcome, Request
-from rag.usage.ledger_tables import LEDGER
+from rag.usage.ledger_tables import CACHED, LEDGER
 from rag.usage.processes import Process, this_process
 from rag.usage.spending import Spending, in_order, is_more
 
@@ -33,7 +33,7 @@ HOURS_HERE, HOURS_ELSEWHERE = 24, 6
 MOST_WAITING = 1000
 _ROW = (
     'INSERT INTO calls (at, model, purpose, "index", prompt, tag, input, output, cache_read, cache_write, '
-    "cache_write_1h, usd, account, held) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "cache_write_1h, usd, account, held, saved) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _COLUMNS: Mapping[str, str] = {
     **{name: f'"{name}"' for name in get_args(By)}, "day": "date(at / 1000000, 'unixepoch')"
@@ -111,7 +111,7 @@ class Ledger:
             _micros(_utc(when or dt.datetime.now(dt.UTC))), call.model, call.purpose, index, prompt, tag,
             usage.input_tokens, usage.output_tokens, usage.cache_read_input_tokens,
             usage.cache_write_input_tokens, usage.cache_write_1h_input_tokens, usage.cost_usd, account,
-            held_usd if usage.cost_usd is None else None,
+            held_usd if usage.cost_usd is None else None, call.saved_usd,
         )  # fmt: skip
         return self._write(row, reservation)
 
@@ -229,14 +229,16 @@ class Ledger:
             return []
         keys = ", ".join(_COLUMNS[name] for name in by)
         query = (
-            f"SELECT {keys + ', ' if keys else ''} COUNT(*), SUM(usd IS NULL), SUM(input), SUM(output), "
-            "SUM(cache_read), SUM(cache_write), SUM(usd) FROM calls "
+            f"SELECT {keys + ', ' if keys else ''} SUM(purpose <> '{CACHED}'), SUM(usd IS NULL), SUM(input), "
+            "SUM(output), SUM(cache_read), SUM(cache_write), SUM(usd) FILTER (WHERE purpose <> "
+            f"'{CACHED}'), SUM(purpose = '{CACHED}'), SUM(saved) FROM calls "
             'WHERE at >= ? AND (? IS NULL OR "index" = ?) ' + (f"GROUP BY {keys}" if keys else "")
         )
         with self._reading() as file:
             rows = file.execute(query, (_start(since), index, index)).fetchall()
         width = len(by)
-        return in_order((Spending(tuple(row[:width]), *row[width:]) for row in rows if row[width]), by)
+        groups = (Spending(tuple(row[:width]), *row[width:]) for row in rows if row[width] is not None)
+        return in_order(groups, by)
 
     def close(self) -> None:
         """Close the file; it is opened again when it is needed."""

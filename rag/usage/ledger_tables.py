@@ -6,13 +6,16 @@ import sqlite3
 
 from rag.core.sqlite import Format
 
-#: ``held`` is what a budget counts for a call whose price is unknown: the dollars reserved for it.
+#: The purpose of a call that was not made, as the response cache had the answer.
+CACHED = "cached"
+#: ``held`` is what a budget counts for a call whose price is unknown: the dollars reserved for it. ``saved``
+#: is what a call that was not made would have cost, if that is known.
 _CALLS = """CREATE TABLE calls (
     at INTEGER NOT NULL,  -- microseconds since 1970, UTC
     model TEXT NOT NULL, purpose TEXT NOT NULL, "index" TEXT NOT NULL, prompt TEXT NOT NULL,
     tag TEXT NOT NULL, input INTEGER NOT NULL, output INTEGER NOT NULL, cache_read INTEGER NOT NULL,
     cache_write INTEGER NOT NULL, cache_write_1h INTEGER NOT NULL, usd REAL,
-    account TEXT NOT NULL DEFAULT '', held REAL
+    account TEXT NOT NULL DEFAULT '', held REAL, saved REAL
 )"""
 #: Money set aside for calls under way. ``machine``, ``pid`` and ``started`` name the process.
 _RESERVATIONS = """CREATE TABLE reservations (
@@ -33,19 +36,23 @@ def _create(file: sqlite3.Connection) -> None:
 
 def _upgrade(file: sqlite3.Connection, version: int) -> None:
     """Version 1 had no accounts: its budgets summed up tags, so a row's account is its tag."""
-    file.execute("ALTER TABLE calls ADD COLUMN account TEXT NOT NULL DEFAULT ''")
-    file.execute("ALTER TABLE calls ADD COLUMN held REAL")
-    file.execute("UPDATE calls SET account = tag")
-    file.execute(_RESERVATIONS)
-    file.execute(_NOTICES)
+    if version < 2:
+        file.execute("ALTER TABLE calls ADD COLUMN account TEXT NOT NULL DEFAULT ''")
+        file.execute("ALTER TABLE calls ADD COLUMN held REAL")
+        file.execute("UPDATE calls SET account = tag")
+        file.execute(_RESERVATIONS)
+        file.execute(_NOTICES)
+    file.execute("ALTER TABLE calls ADD COLUMN saved REAL")
 
 
 def _view(file: sqlite3.Connection, version: int) -> None:
+    accounts = ", tag AS account, NULL AS held" if version < 2 else ""
     file.execute(
-        "CREATE TEMP VIEW calls AS SELECT rowid AS rowid, *, tag AS account, NULL AS held FROM main.calls"
+        f"CREATE TEMP VIEW calls AS SELECT rowid AS rowid, *{accounts}, NULL AS saved FROM main.calls"
     )
-    file.execute("CREATE TEMP VIEW reservations AS SELECT '' AS account, 0.0 AS usd WHERE 0")
+    if version < 2:
+        file.execute("CREATE TEMP VIEW reservations AS SELECT '' AS account, 0.0 AS usd WHERE 0")
 
 
-#: Version 2 (November 2026) added accounts, reservations and notices.
-LEDGER = Format("ledger", "calls", 2, _create, _upgrade, _view)
+#: Version 2 (November 2026) added accounts, reservations and notices; version 3 what was saved.
+LEDGER = Format("ledger", "calls", 3, _create, _upgrade, _view)

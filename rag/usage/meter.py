@@ -16,6 +16,7 @@ from rag.core.format import dollars
 from rag.usage.budget import Budget, BudgetEvent, Hook, Outcome, Request
 from rag.usage.ledger import NAME, Ledger
 from rag.usage.ledger_settings import LedgerSettings, hook_of, name_of
+from rag.usage.ledger_tables import CACHED
 from rag.usage.prices import BUILT_IN, CacheTtl, PriceTable
 from rag.usage.spending import is_more
 
@@ -192,7 +193,7 @@ class Meter:
         held_usd: float | None = None,
         reservation: int | None = None,
     ) -> str | None:
-        if call.usage.cost_usd == 0:  # on this machine: no ledger is made for it
+        if call.usage.cost_usd == 0 and call.purpose != CACHED:  # on this machine: no ledger is made for it
             return None if reservation is None else self.ledger.release(reservation)
         return self.ledger.record(
             self.price(call, base), index=self.index, prompt=prompt, tag=self.label,

@@ -20,6 +20,10 @@ class Spending:
         Without those of the prompt cache, which are `cache_read_tokens` and `cache_write_tokens`.
     usd : float or None
         Of the calls with a price; None where no call has one.
+    cached : int
+        Answers from the response cache, which are no calls.
+    saved_usd : float or None
+        What these cost when models gave them; None where that is known of none.
     """
 
     group: tuple[str, ...] = ()
@@ -30,15 +34,22 @@ class Spending:
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
     usd: float | None = None
+    cached: int = 0
+    saved_usd: float | None = None
 
     def __add__(self, other: Spending) -> Spending:
-        known = [usd for usd in (self.usd, other.usd) if usd is not None]
         return Spending(
             self.group, self.calls + other.calls, self.unpriced + other.unpriced,
             self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens,
             self.cache_read_tokens + other.cache_read_tokens,
-            self.cache_write_tokens + other.cache_write_tokens, sum(known) if known else None,
+            self.cache_write_tokens + other.cache_write_tokens, _sum(self.usd, other.usd),
+            self.cached + other.cached, _sum(self.saved_usd, other.saved_usd),
         )  # fmt: skip
+
+
+def _sum(*amounts: float | None) -> float | None:
+    known = [usd for usd in amounts if usd is not None]
+    return sum(known) if known else None
 
 
 def in_order(groups: Iterable[Spending], by: Sequence[str]) -> list[Spending]:

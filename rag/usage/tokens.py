@@ -187,6 +187,11 @@ class TokenCounter:
         self.path = None if path is None else Path(path)
         self._seen = _pairs(self._read().get(model or ""))
 
+    @property
+    def fingerprint(self) -> str:
+        """What it counts for; what replies taught it only makes the count closer."""
+        return f"tokens of {self.model or 'any model'}"
+
     def __call__(self, text: str) -> int:
         """Count a text's tokens, calibrated."""
         return math.ceil(self.estimate(text) * self.calibration.ratio)

@@ -89,7 +89,7 @@ def test_threads_share_the_memory(index: rag.Index) -> None:
         for n in np.random.default_rng(seed).integers(0, 2 * REMEMBERED, 150).tolist():
             text = f"document number {n}"
             expected = StaticEmbeddings().vectors([text])[0]
-            if not np.allclose(shared._question_vector(text), expected, atol=1e-6):
+            if not np.allclose(shared.question_vector(text), expected, atol=1e-6):
                 wrong.append(text)
 
     threads = [threading.Thread(target=search, args=(seed,)) for seed in range(6)]

@@ -11,6 +11,7 @@ import tempfile
 import threading
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -317,7 +318,7 @@ def test_a_file_of_version_1_is_upgraded_and_its_tags_are_accounts(tmp_path: Pat
         ("", ""): (1, 0), ("a", "a"): (2, 1), ("", "a"): (1, 0)
     }  # fmt: skip
     with sqlite3.connect(ledger.path) as file:
-        assert file.execute("PRAGMA user_version").fetchone() == (2,)
+        assert file.execute("PRAGMA user_version").fetchone() == (3,)
     file.close()
 
 
@@ -337,7 +338,75 @@ def test_four_processes_upgrade_one_file_at_once(tmp_path: Path) -> None:
 
 def test_a_ledger_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     with sqlite3.connect(version_1(tmp_path / "ledger.sqlite")) as file:
-        file.execute("PRAGMA user_version = 3")
+        file.execute("PRAGMA user_version = 4")
     file.close()
     with pytest.raises(RagError, match="is a ledger of a newer version of rag: name another file"):
         Ledger(tmp_path / "ledger.sqlite").rows()
+
+
+# ---------------------------------------------------------------------- files of version 2
+
+V2 = (
+    """CREATE TABLE calls (
+    at INTEGER NOT NULL, model TEXT NOT NULL, purpose TEXT NOT NULL, "index" TEXT NOT NULL, prompt TEXT NOT NULL,
+    tag TEXT NOT NULL, input INTEGER NOT NULL, output INTEGER NOT NULL, cache_read INTEGER NOT NULL,
+    cache_write INTEGER NOT NULL, cache_write_1h INTEGER NOT NULL, usd REAL,
+    account TEXT NOT NULL DEFAULT '', held REAL
+)""",
+    """CREATE TABLE reservations (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, account TEXT NOT NULL, usd REAL NOT NULL,
+    machine TEXT NOT NULL, pid INTEGER NOT NULL, started TEXT NOT NULL
+)""",
+    """CREATE TABLE notices (
+    period TEXT NOT NULL, account TEXT NOT NULL, kind TEXT NOT NULL, subject TEXT NOT NULL,
+    at INTEGER NOT NULL, PRIMARY KEY (period, account, kind, subject)
+) WITHOUT ROWID""",
+)
+
+
+def version_2(path: Path) -> Path:
+    with sqlite3.connect(path) as file:
+        file.execute("PRAGMA journal_mode = WAL")
+        for table in V2:
+            file.execute(table)
+        file.execute("PRAGMA user_version = 2")
+        for usd, held in ((1.0, None), (None, 0.25)):
+            file.execute(
+                "INSERT INTO calls VALUES (1, 'm', 'generate', '', '', 't', 1, 2, 0, 0, 0, ?, 'a', ?)",
+                (usd, held),
+            )
+        file.execute("INSERT INTO reservations VALUES (7, 1, 'a', 0.5, 'elsewhere', 1, 'x')")
+        file.execute("INSERT INTO notices VALUES ('p', 'a', 'warn', '1.0', 1)")
+    file.close()
+    return path
+
+
+def test_a_file_of_version_2_keeps_its_rows_and_takes_savings(tmp_path: Path) -> None:
+    ledger = Ledger(version_2(tmp_path / "ledger.sqlite"))
+    assert not ledger.is_first("p", "a", "warn", "1.0")
+    assert ledger.record(Call("m", "cached", Usage(cost_usd=0.0), 0.75), account="a") is None
+    assert ledger.record(Call("m", "cached", Usage(cost_usd=0.0)), account="a") is None
+    assert ledger.spent() == 1.25
+    (total,) = ledger.rows()
+    assert (total.calls, total.unpriced, total.usd, total.cached, total.saved_usd) == (2, 1, 1.0, 2, 0.75)
+    with sqlite3.connect(ledger.path) as file:
+        assert file.execute("PRAGMA user_version").fetchone() == (3,)
+        assert file.execute("SELECT id, usd FROM reservations").fetchall() == [(7, 0.5)]
+    file.close()
+
+
+@pytest.mark.parametrize("make", [version_1, version_2])
+def test_an_older_file_that_can_only_be_read_is_read(tmp_path: Path, make: Any) -> None:
+    from rag.usage.ledger_tables import LEDGER
+
+    with sqlite3.connect(make(tmp_path / "ledger.sqlite")) as file:
+        assert LEDGER.view is not None
+        LEDGER.view(file, 1 if make is version_1 else 2)
+        saved, held, account = file.execute(
+            "SELECT SUM(saved), SUM(held), MAX(account) FROM calls"
+        ).fetchone()
+        assert (saved, account) == (None, "a") and held == (None if make is version_1 else 0.25)
+        assert file.execute("SELECT TOTAL(usd) FROM reservations").fetchone() == (
+            0.0 if make is version_1 else 0.5,
+        )
+    file.close()
