@@ -20,6 +20,8 @@ from rag.response_cache.describe import Describer, Versioned, index_digest
 FORMAT = 1
 #: Options of a question that change no answer.
 NOT_OF_ANSWERS = ("tag",)
+#: Of a passage, what no prompt of `rag` writes.
+_NOT_SENT = ("score", "dense", "lexical", "doc_id", "chunk_id", "gap")
 _OWN_SEARCH = ("rag.retrieval.hybrid", "rag.retrieval.search")
 
 
@@ -157,11 +159,12 @@ def has_own_prompt(pipeline: Any) -> bool:
 
 
 def _passages(context: Context) -> list[Any]:
-    """Return the passages as the prompt sees them: scores are not sent."""
+    """Return the passages as the prompt sees them."""
     describe = Describer()
-    return [describe.of({
-        name: value for name, value in hit.to_dict().items() if name not in ("score", "dense", "lexical")
-    }) for hit in context.hits]  # fmt: skip
+    return [
+        describe.of({name: value for name, value in hit.to_dict().items() if name not in _NOT_SENT})
+        for hit in context.hits
+    ]
 
 
 def _hash(kind: str, values: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ import rag
 from rag.core.answers import Answer
 from rag.core.errors import ConfigError, GenerationError
 from rag.generation.fallback import Fallback
+from rag.response_cache import asking
 from rag.response_cache.cache import ResponseCache, may_be_kept
 from rag.response_cache.sqlite_store import SqliteStore
 from rag.usage.ledger import Ledger
@@ -30,8 +31,8 @@ def kept(answer: Answer) -> Answer:
 
 
 def test_an_equal_question_costs_nothing_and_has_the_same_answer(pipe: Any, calls: Any) -> None:
-    asking = pipe()
-    first, again = asking.ask(LEAVE), asking.ask(f"  {LEAVE.replace(' ', '  ')}\t")
+    asked = pipe()
+    first, again = asked.ask(LEAVE), asked.ask(f"  {LEAVE.replace(' ', '  ')}\t")
     assert calls() == [LEAVE]
     assert (first.cached, again.cached.kind, again.cached.question) == (None, "exact", LEAVE)
     assert kept(again) == kept(first) and again.citations[0].verified
@@ -44,12 +45,12 @@ def test_an_equal_question_costs_nothing_and_has_the_same_answer(pipe: Any, call
 
 
 def test_events_are_the_same_whoever_waits(pipe: Any, calls: Any) -> None:
-    asking = pipe()
+    asked = pipe()
 
     async def later() -> list[Any]:
-        return [event async for event in asking.astream(LEAVE)]
+        return [event async for event in asked.astream(LEAVE)]
 
-    first, again, awaited = list(asking.stream(LEAVE)), list(asking.stream(LEAVE)), asyncio.run(later())
+    first, again, awaited = list(asked.stream(LEAVE)), list(asked.stream(LEAVE)), asyncio.run(later())
     assert len(calls()) == 1 and len(first) > 4
     assert first[:-1] == again[:-1] == awaited[:-1]
     assert kept(first[-1].value) == kept(again[-1].value) == kept(awaited[-1].value)
@@ -57,9 +58,9 @@ def test_events_are_the_same_whoever_waits(pipe: Any, calls: Any) -> None:
 
 
 def test_it_is_off_unless_it_is_switched_on(folder: Path, pipe: Any, calls: Any) -> None:
-    asking = pipe(responses=False)
-    assert [asking.ask(LEAVE).cached for _ in range(2)] == [None, None]
-    assert len(calls()) == 2 and asking.responses is None
+    asked = pipe(responses=False)
+    assert [asked.ask(LEAVE).cached for _ in range(2)] == [None, None]
+    assert len(calls()) == 2 and asked.responses is None
     assert not (folder / "ix" / "responses.sqlite").exists()
 
 
@@ -97,9 +98,9 @@ def test_a_wrong_setting_is_named(tmp_path: Path, table: str, message: str) -> N
     ids=lambda changed: next(iter(changed)),
 )  # fmt: skip
 def test_another_option_is_another_question(pipe: Any, calls: Any, changed: dict[str, Any]) -> None:
-    asking = pipe()
+    asked = pipe()
     for _ in range(2):
-        asking.ask(LEAVE), asking.ask(LEAVE, **changed)
+        asked.ask(LEAVE), asked.ask(LEAVE, **changed)
     assert len(calls()) == 2
 
 
@@ -121,14 +122,14 @@ def test_another_stage_is_another_question(
 
 
 def test_filters_that_mean_the_same_are_the_same(pipe: Any, calls: Any) -> None:
-    asking = pipe()
+    asked = pipe()
     for where in (
         "region == 'eu' and year >= 2024", "year >= 2024 and region == 'eu'",
         {"region": "eu", "year": {"$gte": 2024}}, (rag.field("year") >= 2024) & (rag.field("region") == "eu"),
     ):  # fmt: skip
-        asking.ask(LEAVE, where=where)
+        asked.ask(LEAVE, where=where)
     assert len(calls()) == 1
-    asking.ask(LEAVE, where="region == 'eu' or year >= 2024")
+    asked.ask(LEAVE, where="region == 'eu' or year >= 2024")
     assert len(calls()) == 2
 
 
@@ -144,16 +145,16 @@ def test_filters_that_mean_the_same_are_the_same(pipe: Any, calls: Any) -> None:
 def test_what_is_cut_or_withheld_is_not_kept(
     pipe: Any, tmp_path: Path, calls: Any, model: dict[str, Any]
 ) -> None:
-    asking = pipe(generator=Echo(log=str(tmp_path / "calls"), **model))
-    assert [asking.ask(LEAVE).cached for _ in range(2)] == [None, None]
+    asked = pipe(generator=Echo(log=str(tmp_path / "calls"), **model))
+    assert [asked.ask(LEAVE).cached for _ in range(2)] == [None, None]
     assert len(calls()) == 2
 
 
 def test_failures_and_empty_results_are_not_kept(pipe: Any, tmp_path: Path, calls: Any) -> None:
-    asking = pipe(generator=Echo(log=str(tmp_path / "calls"), fails=True))
+    asked = pipe(generator=Echo(log=str(tmp_path / "calls"), fails=True))
     for _ in range(2):
         with pytest.raises(GenerationError):
-            asking.ask(LEAVE)
+            asked.ask(LEAVE)
     assert len(calls()) == 2
     nothing = [pipe().ask(LEAVE, where="year == 1999") for _ in range(2)]
     assert [answer.cached for answer in nothing] == [None, None]
@@ -162,8 +163,8 @@ def test_failures_and_empty_results_are_not_kept(pipe: Any, tmp_path: Path, call
 
 def test_a_stand_ins_answer_is_not_kept(pipe: Any, tmp_path: Path, calls: Any) -> None:
     log = str(tmp_path / "calls")
-    asking = pipe(generator=Fallback(models=[Echo(log=log, fails=True), Echo(log=log, model_id="echo-2")]))
-    answers = [asking.ask(LEAVE) for _ in range(2)]
+    asked = pipe(generator=Fallback(models=[Echo(log=log, fails=True), Echo(log=log, model_id="echo-2")]))
+    answers = [asked.ask(LEAVE) for _ in range(2)]
     assert [answer.cached for answer in answers] == [None, None]
     assert "echo-2 answered, as" in answers[0].notes[0]
 
@@ -215,12 +216,24 @@ def test_a_version_with_another_passage_asks_anew(pipe: Any, calls: Any, own: An
 def test_a_changed_source_asks_anew_though_its_passages_stay(pipe: Any, calls: Any, own: Any) -> None:
     docs, ix = own
     build(docs, ix)
-    first = pipe(ix).ask(LEAVE, k=1, where="region == 'eu'", mode="lexical")
-    (docs / "eu.md").write_text(TEXTS["eu.md"] + "\n# Lunch\n\n" + "The canteen opens at noon. " * 40)
+    first = pipe(ix).ask(LEAVE, where="region == 'eu'")
+    (docs / "eu.md").write_text(TEXTS["eu.md"] + "\n\n")  # blanks at the end: no passage holds them
     build(docs, ix)
-    answer = pipe(ix).ask(LEAVE, k=1, where="region == 'eu'", mode="lexical")
+    answer = pipe(ix).ask(LEAVE, where="region == 'eu'")
     assert [hit.text for hit in answer.context.hits] == [hit.text for hit in first.context.hits]
     assert (answer.cached, len(calls())) == (None, 2)
+
+
+def test_passages_alone_do_not_keep_an_answer_of_another_version(
+    pipe: Any, calls: Any, own: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docs, ix = own
+    build(docs, ix)
+    pipe(ix).ask(LEAVE, where="region == 'eu'")
+    (docs / "new.md").write_text("---\nregion: us\n---\nThe canteen opens at noon.\n")
+    build(docs, ix)
+    monkeypatch.setattr(asking, "_hashes", lambda index: {"eu.md": "another", "sev.md": "another"})
+    assert pipe(ix).ask(LEAVE, where="region == 'eu'").cached is None and len(calls()) == 2
 
 
 def test_indexes_of_one_name_are_told_apart(pipe: Any, calls: Any, tmp_path: Path) -> None:
@@ -235,11 +248,11 @@ def test_indexes_of_one_name_are_told_apart(pipe: Any, calls: Any, tmp_path: Pat
 def test_a_retriever_that_reads_elsewhere_is_asked_each_time(pipe: Any, calls: Any, tmp_path: Path) -> None:
     note = tmp_path / "note"
     note.write_text("Leave is 28 days.")
-    asking = pipe(retriever=Elsewhere(path=str(note)))
-    assert asking.ask(LEAVE).cached is None
-    assert asking.ask(LEAVE).cached.kind == "exact"
+    asked = pipe(retriever=Elsewhere(path=str(note)))
+    assert asked.ask(LEAVE).cached is None
+    assert asked.ask(LEAVE).cached.kind == "exact"
     note.write_text("Leave is 30 days.")
-    answer = asking.ask(LEAVE)
+    answer = asked.ask(LEAVE)
     assert (answer.cached, answer.context.hits[0].text, len(calls())) == (None, "Leave is 30 days.", 2)
 
 
@@ -249,20 +262,20 @@ def test_a_prompt_of_others_is_rendered_each_time(pipe: Any, calls: Any) -> None
     def prompt(question: str, documents: Any) -> str:
         return f"<question>{question} {day[0]}</question>\n{documents[0].page_content}"
 
-    asking = pipe(prompt=prompt)
-    assert [asking.ask(LEAVE).cached is None for _ in range(2)] == [True, False]
+    asked = pipe(prompt=prompt)
+    assert [asked.ask(LEAVE).cached is None for _ in range(2)] == [True, False]
     day[0] = "Tuesday"
-    answer = asking.ask(LEAVE)
+    answer = asked.ask(LEAVE)
     assert (answer.cached, len(calls())) == (None, 2) and "Tuesday" in answer.text
-    assert asking.ask(LEAVE).cached.kind == "exact"
+    assert asked.ask(LEAVE).cached.kind == "exact"
 
 
 def test_a_stage_that_cannot_be_described_is_named_once(pipe: Any, calls: Any, tmp_path: Path) -> None:
     class Local(Echo):
         """A class that no other process has."""
 
-    asking = pipe(generator=Local(log=str(tmp_path / "calls")))
-    notes = [[note for note in asking.ask(LEAVE).notes if "fingerprint" in note] for _ in range(2)]
+    asked = pipe(generator=Local(log=str(tmp_path / "calls")))
+    notes = [[note for note in asked.ask(LEAVE).notes if "fingerprint" in note] for _ in range(2)]
     assert len(notes[0]) == 1 and "Local is not known" in notes[0][0] and notes[1] == []
     assert len(calls()) == 1
 
@@ -271,10 +284,10 @@ def test_a_stage_that_cannot_be_described_is_named_once(pipe: Any, calls: Any, t
 
 
 def test_a_cached_turn_is_part_of_the_conversation(pipe: Any, calls: Any) -> None:
-    asking = pipe()
+    pipeline = pipe()
     talks = []
     for _ in range(2):
-        chat = asking.chat()
+        chat = pipeline.chat()
         answers = [chat.ask(LEAVE), chat.ask("And in America?"), chat.ask("Who may declare a SEV-1?")]
         talks.append((chat, answers))
     (first, asked), (again, cached) = talks
@@ -282,7 +295,7 @@ def test_a_cached_turn_is_part_of_the_conversation(pipe: Any, calls: Any) -> Non
     assert [kept(a) for a in cached] == [kept(a) for a in asked]
     assert again.messages == first.messages and len(again.messages) == 6
     assert again.transcript == first.transcript
-    other = asking.chat()
+    other = pipeline.chat()
     other.ask("Who may declare a SEV-1?")
     assert other.ask("And in America?").cached is None  # the history is another one
 
@@ -290,9 +303,9 @@ def test_a_cached_turn_is_part_of_the_conversation(pipe: Any, calls: Any) -> Non
 def test_what_was_saved_is_in_the_ledger_and_shown(pipe: Any, folder: Path, tmp_path: Path) -> None:
     from tests.command import run
 
-    asking = pipe()
+    asked = pipe()
     for _ in range(3):
-        asking.ask(LEAVE, tag="desk")
+        asked.ask(LEAVE, tag="desk")
     ledger = Ledger(tmp_path / "ledger.sqlite")
     rows = {row.group: row for row in ledger.rows(("purpose",))}
     assert (rows["cached",].calls, rows["cached",].cached, rows["cached",].usd) == (0, 2, None)
@@ -310,9 +323,9 @@ def test_what_was_saved_is_in_the_ledger_and_shown(pipe: Any, folder: Path, tmp_
 
 
 def test_free_answers_leave_no_ledger(pipe: Any, tmp_path: Path) -> None:
-    asking = pipe(generator="local")
-    asking.ask(LEAVE)
-    answer = asking.ask(LEAVE)
+    asked = pipe(generator="local")
+    asked.ask(LEAVE)
+    answer = asked.ask(LEAVE)
     assert (answer.cached.kind, answer.cached.saved_usd) == ("exact", 0.0)
     assert not (tmp_path / "ledger.sqlite").exists()
 
@@ -322,10 +335,10 @@ def test_an_answer_ends_with_its_time(
 ) -> None:
     import time as clock
 
-    asking = pipe(responses={"path": tmp_path / "r.sqlite", "ttl_hours": 1.0})
-    asking.ask(LEAVE)
+    asked = pipe(responses={"path": tmp_path / "r.sqlite", "ttl_hours": 1.0})
+    asked.ask(LEAVE)
     now = clock.time()
     monkeypatch.setattr(clock, "time", lambda: now + 3599)
-    assert asking.ask(LEAVE).cached.age_s == pytest.approx(3599, abs=5)
+    assert asked.ask(LEAVE).cached.age_s == pytest.approx(3599, abs=5)
     monkeypatch.setattr(clock, "time", lambda: now + 3601)
-    assert asking.ask(LEAVE).cached is None and len(calls()) == 2
+    assert asked.ask(LEAVE).cached is None and len(calls()) == 2
