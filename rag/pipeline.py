@@ -18,6 +18,7 @@ from rag.generation import reply
 from rag.generation.citations import OnFail
 from rag.generation.models import model_of
 from rag.generation.reading import Reading, timed
+from rag.generation.voice import Voice, label, voice
 from rag.retrieval.adapter import as_hit_retriever
 from rag.retrieval.explain import Explanation, explain
 from rag.trimming.adapter import context_of
@@ -40,6 +41,8 @@ class _Begun:
     ----------
     messages : sequence of messages
         Empty where nothing was found: no model is asked then.
+    voice : Voice
+        The prompt and the generator of this question.
     end : callable or None
         Takes the reply and the answer, to add them to the conversation.
     """
@@ -47,6 +50,7 @@ class _Begun:
     context: Context
     messages: Sequence[Any]
     reading: Reading
+    voice: Voice
     end: Callable[[Any, Answer], None] | None = None
 
 
@@ -124,6 +128,11 @@ class Pipeline:
         follow_up : callable, optional
             Makes the question one that stands on its own (`rag.conversation.follow_up`); by default
             without a model.
+        user : str, optional
+            Where the prompt has variants, who asks: each user always gets the same one. Without it the
+            question decides, of a conversation the first one.
+        variables : mapping, optional
+            Values of the prompt's variables.
         **options
             Those of `context`.
         """
@@ -231,7 +240,7 @@ class Pipeline:
 
     def _collector(self, tag: str | None = None) -> Collector:
         meter = self.meter if tag is None else self.meter.tagged(tag)
-        return Collector(meter, prompt=self.prompt.name)
+        return Collector(meter, prompt=label(self.prompt))
 
     def _begin(
         self,
@@ -240,30 +249,34 @@ class Pipeline:
         *,
         history: Any = None,
         follow_up: FollowUp | None = None,
+        user: str | None = None,
+        variables: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> _Begun:
         """Retrieve, trim and assemble."""
+        speaks = voice(self.prompt, self._generator, question, user, variables, history)
+        steps += speaks.steps
         if history is None:
             context = self._context(question, steps, **options)
             messages: Sequence[Any] = ()
             if context.hits:
                 with timed(steps, "assemble"):
-                    messages = self.prompt.messages(question, context.hits)
-            return _Begun(
-                context, messages, Reading(question, context, context.hits, steps, self.on_unverified)
-            )
+                    messages = speaks.prompt.messages(question, context.hits)
+            reading = Reading(question, context, context.hits, steps, self.on_unverified)
+            return _Begun(context, messages, reading, speaks)
         from rag.conversation.begin import begin
 
-        search, assemble = begin(question, history, follow_up, self.prompt, steps)
+        search, assemble = begin(question, history, follow_up, speaks.prompt, steps)
         context = self._context(search, steps, **options)
         messages, hits, end = assemble(context)
-        return _Begun(context, messages, Reading(search, context, hits, steps, self.on_unverified), end)
+        reading = Reading(search, context, hits, steps, self.on_unverified)
+        return _Begun(context, messages, reading, speaks, end)
 
     def _answer(self, question: str, collector: Collector, options: Mapping[str, Any]) -> Iterator[Event]:
         begun = self._begin(question, [], **options)
         yield Event("context", begun.context)
         if begun.messages:
-            for piece in self._generator.stream(begun.messages):
+            for piece in begun.voice.generator.stream(begun.messages):
                 yield from begun.reading.feed(piece)
         yield from self._end(question, begun, collector)
 
@@ -273,7 +286,7 @@ class Pipeline:
         begun = await asyncio.to_thread(self._begin, question, [], **options)
         yield Event("context", begun.context)
         if begun.messages:
-            async with contextlib.aclosing(self._generator.astream(begun.messages)) as pieces:
+            async with contextlib.aclosing(begun.voice.generator.astream(begun.messages)) as pieces:
                 async for piece in pieces:
                     for event in begun.reading.feed(piece):
                         yield event
@@ -295,8 +308,9 @@ class Pipeline:
             yield Event("text", NOTHING_FOUND)
             answer = self._nothing(question, begun.context, reading.steps)
         answer = replace(
-            answer, question=question, calls=collector.calls, notes=(*collector.notes, *answer.notes)
-        )
+            answer, question=question, prompt=begun.voice.name, prompt_hash=begun.voice.hash,
+            calls=collector.calls, notes=(*collector.notes, *answer.notes),
+        )  # fmt: skip
         if begun.end is not None:
             begun.end(reading.message, answer)
         yield Event("answer", answer)

@@ -153,7 +153,9 @@ class Answer:
     context : Context
         Exactly what was sent.
     generator, prompt : str
-        The model and the prompt that made it.
+        The model and the prompt (``NAME@VERSION`` where it has one) that made it.
+    prompt_hash : str
+        The SHA-256 of the prompt's text; empty where it is not known, as of a function.
     stop_reason : str
         As the model named it; ``"max_tokens"`` means that the text is cut.
     support : Support or None
@@ -184,6 +186,7 @@ class Answer:
     notes: tuple[str, ...] = ()
     calls: tuple[Call, ...] = ()
     tool_calls: tuple[Mapping[str, Any], ...] = ()
+    prompt_hash: str = ""
 
     @property
     def supported(self) -> float | None:
@@ -236,6 +239,7 @@ class Answer:
             "trace": [asdict(step) for step in self.trace],
             "generator": self.generator,
             "prompt": self.prompt,
+            "prompt_hash": self.prompt_hash,
             "stop_reason": self.stop_reason,
             "supported": self.supported,
             "support": None if self.support is None else asdict(self.support),
