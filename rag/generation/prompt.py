@@ -163,6 +163,11 @@ class Prompt:
         defaults = {name: each.default for name, each in declared if each.default is not None}
         return {**defaults, **self._given}
 
+    def shown(self) -> str:
+        """Return the system text for people: a variable without a value stays in braces."""
+        values = {name: written(value) for name, value in self.values.items()}
+        return self._with_contract(self._text if self.file is None else self.file.body.render(values))
+
     def filled(self, variables: Mapping[str, Any]) -> Prompt:
         """Return the prompt with values of its variables; this one stays as it is.
 
