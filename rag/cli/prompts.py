@@ -110,6 +110,9 @@ def check(
     from rag.cli.output import say
     from rag.generation.prompts import library, lint
 
+    for name in names:
+        if library.shipped(name) is not None:
+            raise UsageError(f"{name} ships with rag and is checked there: name a file")
     paths = [library.find(name, folder) for name in names] or sorted(folder.glob("*.md"))
     if not paths:
         raise UsageError(f"there is no prompt in {folder}/: write {folder}/NAME@VERSION.md, or name a file")

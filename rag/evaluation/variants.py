@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from rag.core.answers import Answer
@@ -18,6 +18,7 @@ from rag.core.table import Table
 from rag.evaluation.compare import Comparison, difference
 from rag.evaluation.golden_set import Question, Questions, read
 from rag.evaluation.statistics import Estimate, estimate
+from rag.generation.voice import label
 
 #: What is measured, and the unit of its column.
 METRICS = {"success": "", "supported": "", "usd": "$", "seconds": "s"}
@@ -30,7 +31,7 @@ class PromptScores:
     Attributes
     ----------
     prompt : str
-        The pipeline's prompt, as the answers name it.
+        The pipeline's prompt, as the ledger names it.
     metrics : mapping of str to Estimate
         ``"success"`` and ``"supported"`` (the share of an answer's sentences that its citations support),
         both in [0, 1]; ``"usd"`` and ``"seconds"`` of a question. What no question has is left out.
@@ -80,7 +81,7 @@ class PromptsCompared:
         count = len(self.scores[0].values)
         head = ("prompt", "success", "supported", "dollars", "seconds", "failed")
         return [Table(f"{count} questions answered with each prompt", head, rows)] + [
-            each.table() for each in self.comparisons
+            replace(each.table(), caption=f"{each.a} minus {each.b}") for each in self.comparisons
         ]
 
     def _repr_html_(self) -> str:
@@ -91,6 +92,8 @@ def compare_prompts(
     pipes: Sequence[Any],
     questions: Questions,
     *,
+    where: Any = None,
+    mode: str | None = None,
     tag: str = "eval",
     progress: Callable[[int, int], None] | None = None,
 ) -> PromptsCompared:
@@ -104,6 +107,8 @@ def compare_prompts(
         Two or more.
     questions : str, Path, or iterable of Question or mapping
         See `rag.evaluation.golden_set`.
+    where, mode : optional
+        As in `Pipeline.context`; `where` is combined with a question's filter by "and".
     tag : str
         Recorded with the calls.
     progress : callable, optional
@@ -123,29 +128,26 @@ def compare_prompts(
     """
     if len(pipes) < 2:
         raise UsageError("one prompt cannot be compared: give two pipelines or more")
+    names = [label(pipe.prompt) for pipe in pipes]
+    if len({*names}) < len(pipes):
+        raise UsageError(f"of the prompts {', '.join(names)} two are the same: give different ones")
     golden = read(questions)
     values: list[dict[str, Mapping[str, float]]] = [{} for _ in pipes]
-    names = ["" for _ in pipes]
     failed = [0 for _ in pipes]
     for number, question in enumerate(golden):
         # Each in turn comes first: what a question warms up, or a service slows down, favours none.
         for at in ((number + offset) % len(pipes) for offset in range(len(pipes))):
             started = time.perf_counter()
             try:
-                answer = pipes[at].ask(question.question, where=question.where, tag=tag)
+                combined = pipes[at].index.both(where, question.where)
+                answer = pipes[at].ask(question.question, where=combined, mode=mode, tag=tag)
             except GenerationError:
                 failed[at] += 1
                 values[at][question.id] = {"success": 0.0}
                 continue
-            digits = answer.prompt_hash[:8]
-            names[at] = f"{answer.prompt}#{digits}" if digits else answer.prompt
             values[at][question.id] = _measured(question, answer, time.perf_counter() - started)
         if progress is not None:
             progress(number + 1, len(golden))
-    if len({*names}) < len(pipes):
-        raise UsageError(
-            f"the prompts {', '.join(names)} are not all different: their answers would be, by chance"
-        )
     scores = tuple(
         PromptScores(names[at], _metrics(values[at]), values[at], failed[at]) for at in range(len(pipes))
     )
@@ -182,10 +184,10 @@ def _metrics(values: Mapping[str, Mapping[str, float]]) -> dict[str, Estimate]:
 def _compared(a: PromptScores, b: PromptScores) -> Comparison:
     differences = {}
     for metric in METRICS:
-        pairs = [(a.values[name], b.values[name]) for name in a.values]
         both = [
-            ours[metric] - theirs[metric] for ours, theirs in pairs if metric in ours and metric in theirs
-        ]
+            ours[metric] - b.values[name][metric] for name, ours in a.values.items()
+            if metric in ours and metric in b.values[name]
+        ]  # fmt: skip
         if both:
             differences[metric] = difference(both)
     return Comparison(a.prompt, b.prompt, differences)

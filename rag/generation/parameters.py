@@ -31,8 +31,8 @@ def refuse_untaken(model: Any, parameters: Mapping[str, Any]) -> None:
             fields = type(inner).model_fields if isinstance(inner, BaseModel) else {}
             if not any(field in fields for field in _FIELDS.get(name, (name,))):
                 raise ConfigError(
-                    f"the prompt sets {name}, which the generator {describe(each)} does not take: leave it "
-                    "out of the prompt's parameters"
+                    f"the prompt sets {name}, which its generator does not take ({describe(each)}): leave it "
+                    "out of the prompt's parameters, or choose another generator"
                 )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from rag.core.answers import Step
-from rag.core.errors import UsageError, near_miss
+from rag.core.errors import ConfigError, UsageError, near_miss
 from rag.generation.prompts.variants import Variants
 from rag.usage.collector import prompted
 
@@ -142,7 +142,7 @@ def taken(variants: Variants, chosen: Any, variables: Mapping[str, Any]) -> dict
 
     Raises
     ------
-    UsageError
+    ConfigError
         None of the variants has one of them.
     """
     known = {
@@ -153,6 +153,6 @@ def taken(variants: Variants, chosen: Any, variables: Mapping[str, Any]) -> dict
     }
     for name in variables:
         if name not in known:
-            raise UsageError(f"no variant of the prompt has a variable {name!r}: {near_miss(name, known)}")
+            raise ConfigError(f"no variant of the prompt has a variable {name!r}: {near_miss(name, known)}")
     of_this = chosen.variables if isinstance(chosen, TakesVariables) else {}
     return {name: value for name, value in variables.items() if name in of_this}

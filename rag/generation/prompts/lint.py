@@ -140,11 +140,11 @@ def _size(path: str, line: int, text: str, caching: Caching | None, most: int) -
             again, sentence = places[key][1]
             wasted = (count - 1) * estimate_tokens(sentence)
             short = sentence if len(sentence) <= 50 else sentence[:49] + "…"
-            what = f"longer than needed by about {wasted} tokens: said {count} times: {' '.join(short.split())!r}"
+            what = f"longer than needed by about {wasted} tokens: {count} times {' '.join(short.split())!r}"
             yield Finding(path, line + again, "warning", what)
     size = estimate_tokens(text, caching.model if caching is not None else None)
     if size > most:
-        what = f"longer than needed: about {size} tokens of system text, more than {most}; every question pays them"
+        what = f"longer than needed: about {size} tokens, more than {most}; every question pays them"
         yield Finding(path, line, "warning", what)
     if caching is not None and (caching.minimum is None or size < caching.minimum):
         why = (
