@@ -25,7 +25,7 @@ FOLDER = click.option(
 def prompt() -> None:
     """List, show, check and compare prompts: files NAME@VERSION.md, and those that ship.
 
-    What their front matter may hold is in rag/generation/prompts/README.md.
+    What their front matter may hold is in rag/generation/README.md.
     """
 
 

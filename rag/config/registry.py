@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from importlib import util
@@ -111,7 +112,7 @@ def factory_of(kind: str, use: str, *, plain: bool = False) -> Callable[..., Any
         return resolve(known.get(use, use), f"the {kind} {use!r}")
     if kind == "prompt":
         make = resolve(STAGES[kind]["answer-v1"], "the prompt")
-        return lambda **arguments: make(use, **arguments)
+        return functools.partial(make, use)
     if colon and kind in ("embedder", "generator"):
         return None
     hint = " (or module:Class" + (", or provider:model)" if kind in ("embedder", "generator") else ")")

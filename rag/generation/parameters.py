@@ -29,7 +29,10 @@ def refuse_untaken(model: Any, parameters: Mapping[str, Any]) -> None:
         for each in _models(model):
             inner = unbound(each)
             fields = type(inner).model_fields if isinstance(inner, BaseModel) else {}
-            if not any(field in fields for field in _FIELDS.get(name, (name,))):
+            # Some models no longer take a temperature: LangChain leaves it out, with a warning.
+            profile = getattr(inner, "profile", None) if "profile" in fields else None
+            has_field = any(field in fields for field in _FIELDS.get(name, (name,)))
+            if not has_field or (profile or {}).get(name) is False:
                 raise ConfigError(
                     f"the prompt sets {name}, which its generator does not take ({describe(each)}): leave it "
                     "out of the prompt's parameters, or choose another generator"

@@ -18,7 +18,8 @@ async def test_parameters_are_sent(
     emulator: Emulator, pipe: Callable[..., rag.Pipeline], tmp_path: Path
 ) -> None:
     front = "cite: true\nparameters: {temperature: 0.25, max_tokens: 321, stop: [END]}"
-    pipeline = pipe(prompt=str(write(tmp_path, front)))
+    path = str(write(tmp_path, front))
+    pipeline = pipe(claude(model=HAIKU_3), prompt=path)
     for answer in (pipeline.ask(QUESTION), await pipeline.aask(QUESTION)):
         assert last(emulator)["inferenceConfig"] == {
             "temperature": 0.25,
@@ -31,7 +32,11 @@ async def test_parameters_are_sent(
             == named
             == {"prompt": "help@1.2", "version": pipeline.prompt.version}
         )
-    assert "How to use the search results" in last(emulator)["system"][0]["text"]
+    assert "How to use the documents" in last(emulator)["system"][0]["text"]
+    with pytest.raises(
+        ConfigError, match=r"sets temperature, which its generator does not take .*sonnet-5-5"
+    ):
+        pipe(prompt=path)
 
 
 def test_they_pass_a_fallback_and_are_refused_where_one_model_takes_none(
@@ -40,7 +45,7 @@ def test_they_pass_a_fallback_and_are_refused_where_one_model_takes_none(
     path = str(write(tmp_path, "cite: true\nparameters: {max_tokens: 99}"))
     pipe({"use": "claude", "fallback": [HAIKU_3]}, prompt=path).ask(QUESTION)
     assert last(emulator)["inferenceConfig"]["maxTokens"] == 99
-    with pytest.raises(ConfigError, match="sets max_tokens, which its generator does not take .local"):
+    with pytest.raises(ConfigError, match=r"sets max_tokens, which its generator does not take .local"):
         pipe({"use": "claude", "fallback": ["local"]}, prompt=path)
 
 

@@ -31,7 +31,7 @@ def test_list_and_show(tmp_path: Path) -> None:
         in run("show", "help", "--folder", tmp_path, "--set", "company=Acme", "--set", "most=7").stdout
     )
     wrong = run("show", "help", "--folder", tmp_path, "--set", "most=many")
-    assert "the variable 'most' is a int, not 'many'" in str(wrong.exception)
+    assert "the variable 'most' is a whole number, not 'many'" in str(wrong.exception)
 
 
 def test_check(tmp_path: Path) -> None:

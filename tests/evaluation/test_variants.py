@@ -73,4 +73,6 @@ def test_the_command_compares_prompts(index: Any, tmp_path: Path) -> None:
     names = ",".join(str(tmp_path / f"{name}.md") for name in ("one", "two"))
     done = CliRunner().invoke(cli, ["eval", str(index.path), str(questions), "--prompts", names])
     assert "1 questions answered with each prompt" in done.stdout
-    assert "one.md#" in done.stdout and "success  +0.000 [+0.000, +0.000]" in done.stdout
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert [line[0][:7] for line in lines[2:4]] == ["one.md#", "two.md#"]
+    assert ["success", "+0.000", "[+0.000,", "+0.000]", "1.000", "1"] in lines

@@ -104,7 +104,7 @@ def test_variables_have_types_and_defaults(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="needs the variable 'company'"):
         _ = prompt(path).system
     for name, value, why in (
-        ("most", "3", "'most' is a int, not '3'"), ("most", True, "is a int, not True"),
+        ("most", "3", "'most' is a whole number, not '3'"), ("most", True, "is a whole number, not True"),
         ("tone", "breif", "one of brief, warm, not 'breif': did you mean 'brief'"),
         ("compny", "x", "has no variable 'compny': did you mean 'company'"),
     ):  # fmt: skip
@@ -162,7 +162,7 @@ WRONG = [
     ("parameters: {temprature: 1}", 4, "no parameter 'temprature': did you mean 'temperature'"),
     ("parameters:\n  max_tokens: 1.5", 5, "max_tokens is a whole number from 1, not 1.5"),
     ("variables:\n  a: {type: strr}", 5, "there is no type 'strr': did you mean 'str'"),
-    ("variables:\n  a:\n    type: int\n    default: x", 7, "the variable 'a' is a int, not 'x'"),
+    ("variables:\n  a:\n    type: int\n    default: x", 7, "the variable 'a' is a whole number, not 'x'"),
     ("variables: {question: {}}", 4, "'question' cannot be a variable's name"),
     ("passage: [titel]", 4, "a passage has no 'titel' .*did you mean 'title'"),
     ("question: Hello", 4, "question must name {{ question }} once"),

@@ -79,6 +79,8 @@ def test_without_a_user_the_question_decides_and_of_a_conversation_the_first(pip
     alone = [pipe.ask(question).prompt for question in questions]
     assert alone == [pipe.ask(f" {question} ").prompt for question in questions]
     assert set(alone) == {"help@1", "help@2"}
+    by_user = pipe.ask(questions[0], user="user 1").prompt
+    assert {pipe.chat(user="user 1").ask(question).prompt for question in questions[:3]} == {by_user}
     chat = pipe.chat()
     assert {chat.ask(question).prompt for question in questions} == {alone[0]}
     assert {pipe.ask(question, history=chat.messages).prompt for question in questions} == {alone[0]}
@@ -112,6 +114,7 @@ def test_variables_are_given_with_the_question(index: rag.Index, pipe: Any, tmp_
     ({"variants": {"help@1": 0, "help@2": 0}}, "all variants have the weight 0"),
     ({"variants": {"help@1": 1, "help": 1}}, "has several versions"),
     ({"variants": {"help@1": 1, "help@3": 1}}, "there is no prompt 'help@3': did you mean"),
+    ({"use": "help@1", "varables": {}}, "the prompt 'help@1' has no argument 'varables': did you mean 'variables'"),
     ({"variants": {"help@1": 1, "help@2": 1}, "use": "help@1"}, "write one of the two"),
     ({"variants": {"help@1": 1, "help@2": 1}, "variables": {"x": 1}}, "no variant of the prompt has a variable 'x'"),
 ])  # fmt: skip

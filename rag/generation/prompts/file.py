@@ -15,6 +15,7 @@ Form = Literal["text", "search_results", "guarded"]
 Type = Literal["str", "int", "bool", "choice"]
 TYPES: tuple[Type, ...] = get_args(Type)
 Value = str | int | bool
+_IN_WORDS = {"str": "a text", "int": "a whole number", "bool": "true or false"}
 #: The sections that a prompt should have, in their order.
 SECTIONS = ("STYLE", "DOMAIN CONTEXT", "TASK DIRECTIVES", "ERROR HANDLING", "RESPONSE CONSTRAINTS")
 #: What a passage's attributes may name, beside ``metadata.NAME``.
@@ -83,7 +84,7 @@ class Variable:
         if right:
             made: Value = value
             return made
-        wanted = f"one of {', '.join(self.choices)}" if self.type == "choice" else f"a {self.type}"
+        wanted = _IN_WORDS.get(self.type) or f"one of {', '.join(self.choices)}"
         hint = near_miss(value, self.choices) if self.type == "choice" and isinstance(value, str) else ""
         hint = f": {hint}" if hint.startswith("did") else ""
         raise ConfigError(f"the variable {self.name!r} is {wanted}, not {value!r}{hint}")
@@ -183,7 +184,7 @@ def read_text(path: Path) -> str:
 
 def has_front_matter(text: str) -> bool:
     """Tell whether a text begins with front matter; one that does not is a system text as it stands."""
-    return text.startswith("---\n")
+    return text.partition("\n")[0].rstrip() == "---"
 
 
 def chosen(variables: Mapping[str, Variable], given: Mapping[str, Any], prompt: str) -> dict[str, Value]:

@@ -114,15 +114,11 @@ def _contract(path: str, line: int, text: str, *, cite: bool, form: str | None) 
             twice = "the citation contract is in the text, and appended by cite: true: keep one of the two"
             yield Finding(path, line, "warning", twice)
         return
+    mend = "add cite: true, or write it"
     if not cites and form != "search_results":
-        lacks = 'no <cite doc="N">…</cite>'
-        yield Finding(
-            path, line, "error", f"there is no citation contract ({lacks}): add cite: true, or write it"
-        )
+        yield Finding(path, line, "error", f'there is no citation contract (<cite doc="N">…</cite>): {mend}')
     elif not refuses:
-        yield Finding(
-            path, line, "error", "the citation contract lacks <no_answer/>: add cite: true, or write it"
-        )
+        yield Finding(path, line, "error", f"the citation contract lacks <no_answer/>: {mend}")
 
 
 def _size(path: str, line: int, text: str, caching: Caching | None, most: int) -> Iterator[Finding]:

@@ -95,7 +95,7 @@ class _Reader:
     # ------------------------------------------------------------------ the front matter
 
     def _split(self) -> tuple[str, str, int]:
-        match = re.match(r"---\n(.*?)^---[ \t]*$\n?", self.text, re.DOTALL | re.MULTILINE)
+        match = re.match(r"---[ \t]*\n(.*?)^---[ \t]*$\n?", self.text, re.DOTALL | re.MULTILINE)
         if match is None:
             self.wrong(1, "the front matter is missing: write name and version between two lines of ---")
             raise _Unreadable
