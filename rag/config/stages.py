@@ -298,7 +298,7 @@ def generation(prompt_value: Any, generator: Any) -> tuple[Any, Any]:
 
         adapted, caller = adapt, Generator(generator, explain=explain_failure)
     for one in each:
-        if isinstance(one, Prompt):
+        if isinstance(one, Prompt) and one.parameters:
             caller.bound(one.parameters)  # refused now, not with the first question
     return chosen.each(adapted) if isinstance(chosen, Variants) else adapted(chosen), caller
 

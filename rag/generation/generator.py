@@ -85,8 +85,6 @@ class Generator:
         ConfigError
             The model does not take one of them.
         """
-        if not parameters:
-            return self
         refuse_untaken(self.model, parameters)
         return Generator(self.model.bind(**parameters), self._explain)
 

@@ -120,7 +120,8 @@ def voice(
             raise UsageError(f"the prompt {chosen.name} takes no variables: leave them out")
         chosen = chosen.filled(variables)
     if isinstance(chosen, TakesVariables):
-        generator = generator.bound(chosen.parameters)
+        if chosen.parameters:
+            generator = generator.bound(chosen.parameters)
         if chosen.values:
             detail["variables"] = dict(chosen.values)
     prompted(label(chosen))

@@ -218,11 +218,11 @@ def test_the_check_finds_what_is_wrong_and_what_could_be_better(tmp_path: Path) 
     fits = write(tmp_path)
     assert found(fits) == []
     (short,) = found(fits, Caching("a-model", 4096))
-    assert short.startswith("5: warning: cannot be cached: about ") and short.endswith(
+    assert short.startswith("6: warning: cannot be cached: about ") and short.endswith(
         "a-model caches from 4096 on"
     )
     (none,) = found(fits, Caching("b-model", None))
-    assert none == "5: warning: cannot be cached: b-model has no prompt cache"
+    assert none == "6: warning: cannot be cached: b-model has no prompt cache"
 
 
 def test_a_plain_file_needs_a_contract(tmp_path: Path) -> None:
