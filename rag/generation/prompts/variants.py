@@ -25,7 +25,7 @@ class Variants:
     --------
     >>> variants = Variants({"a": "one", "b": "another"}, {"a": 0.5, "b": 0.5})
     >>> [variants.of(f"user {number}") for number in range(8)]
-    ['b', 'b', 'a', 'a', 'b', 'b', 'a', 'a']
+    ['a', 'b', 'a', 'a', 'a', 'b', 'b', 'a']
     """
 
     prompts: Mapping[str, Any]
