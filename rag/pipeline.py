@@ -21,6 +21,7 @@ from rag.generation.citations import OnFail
 from rag.generation.models import model_of
 from rag.generation.question import Question
 from rag.generation.timing import timed
+from rag.generation.voice import Voice, label, voice
 from rag.retrieval.adapter import as_hit_retriever
 from rag.retrieval.explain import Explanation, explain
 from rag.retrieval.search import HybridSearch
@@ -48,6 +49,8 @@ class _Begun:
     ----------
     messages : sequence of messages
         Empty where nothing was found: no model is asked then.
+    voice : Voice
+        The prompt and the generator of this question.
     end : callable or None
         Takes the reply and the answer, to add them to the conversation.
     filtered : bool
@@ -59,6 +62,7 @@ class _Begun:
     reading: Reads
     question: Question
     asking: Asking
+    voice: Voice
     end: Callable[[Any, Answer], None] | None = None
     filtered: bool = False
 
@@ -156,6 +160,11 @@ class Pipeline:
             With `tools`, the most calls of the model; 8 by default.
         max_usd : float, optional
             With `tools`, the most that the calls may cost (`rag.generation.tool_loop.ToolReading`).
+        user : str, optional
+            Where the prompt has variants, who asks: each user always gets the same one. Without it the
+            question decides, of a conversation the first one.
+        variables : mapping, optional
+            Values of the prompt's variables.
         **options
             Those of `context`.
         """
@@ -289,7 +298,7 @@ class Pipeline:
 
     def _collector(self, tag: str | None = None) -> Collector:
         meter = self.meter if tag is None else self.meter.tagged(tag)
-        return Collector(meter, prompt=self.prompt.name, tag=meter.label)
+        return Collector(meter, prompt=label(self.prompt), tag=meter.label)
 
     def _begin(
         self,
@@ -298,10 +307,14 @@ class Pipeline:
         *,
         history: Any = None,
         follow_up: FollowUp | None = None,
+        user: str | None = None,
+        variables: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> _Begun:
         """Retrieve, trim and assemble."""
-        how = asking(self._generator, self.generator, options)
+        speaks = voice(self.prompt, self._generator, question, user, variables, history)
+        steps += speaks.steps
+        how = asking(speaks.generator, self.generator, options)
         of_retriever = self.retriever.where if isinstance(self.retriever, HybridSearch) else None
         filtered = options.get("where") is not None or of_retriever is not None
         if history is None:
@@ -309,18 +322,18 @@ class Pipeline:
             messages: Sequence[Any] = ()
             if context.hits:
                 with timed(steps, "assemble"):
-                    messages = self.prompt.messages(question, context.hits)
+                    messages = speaks.prompt.messages(question, context.hits)
             reading = how.reading(question, context, context.hits, steps, self.on_unverified)
             about = Question.of(question, context, context.hits, steps, options.get("where"))
-            return _Begun(context, messages, reading, about, how, filtered=filtered)
+            return _Begun(context, messages, reading, about, how, speaks, filtered=filtered)
         from rag.conversation.begin import begin
 
-        search, assemble = begin(question, history, follow_up, self.prompt, steps)
+        search, assemble = begin(question, history, follow_up, speaks.prompt, steps)
         context = self._context(search, steps, **options)
         messages, hits, end = assemble(context)
         reading = how.reading(search, context, hits, steps, self.on_unverified)
         about = Question.of(search, context, hits, steps, options.get("where"))
-        return _Begun(context, messages, reading, about, how, end, filtered)
+        return _Begun(context, messages, reading, about, how, speaks, end, filtered)
 
     def _answer(self, question: str, collector: Collector, options: Mapping[str, Any]) -> Iterator[Event]:
         begun = self._begin(question, [], **options)
@@ -359,8 +372,9 @@ class Pipeline:
             answer = self._nothing(question, begun)
             yield Event("text", answer.text)
         answer = replace(
-            answer, question=question, calls=collector.calls, notes=(*collector.notes, *answer.notes)
-        )
+            answer, question=question, prompt=begun.voice.name, prompt_hash=begun.voice.hash,
+            calls=collector.calls, notes=(*collector.notes, *answer.notes),
+        )  # fmt: skip
         if begun.end is not None:
             begun.end(reading.message, answer)
         yield Event("answer", answer)

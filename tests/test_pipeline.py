@@ -165,7 +165,7 @@ def test_a_model_that_breaks_is_one_line(index: rag.Index) -> None:
 def test_a_prompt_of_ones_own_is_a_file_and_a_wrong_name_is_told(index: rag.Index, tmp_path: Path) -> None:
     (tmp_path / "mine.md").write_text("Answer in one word.")
     pipe = rag.Pipeline(index, prompt=str(tmp_path / "mine.md"))
-    assert (pipe.prompt.name, pipe.prompt.system) == ("mine", "Answer in one word.")
+    assert (pipe.prompt.name, pipe.prompt.system) == ("mine.md", "Answer in one word.")
     with pytest.raises(ConfigError, match="did you mean 'answer-v1'"):
         rag.Pipeline(index, prompt="answer-v2")
 

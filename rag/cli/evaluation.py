@@ -60,16 +60,25 @@ def _measuring_options(command: Command) -> Command:
 @click.option("--against", metavar="INDEX2", help="Compare with another index.")
 @click.option("--against-config", type=click.Path(path_type=Path), metavar="FILE",
               help="Compare with other settings.")  # fmt: skip
+@click.option("--prompts", metavar="A,B,…", help="Answer with each of these prompts, and compare.")
 @click.option("--output", type=click.Path(path_type=Path), metavar="FILE.jsonl",
               help="Where to write each question's values.")  # fmt: skip
 @click.option("--worst", type=click.IntRange(min=0), default=5, show_default="5", metavar="N",
               help="How many of the worst questions to show.")  # fmt: skip
-def evaluate(as_json: bool, output: Path | None, worst: int, **options: Any) -> int:
+def evaluate(
+    as_json: bool, output: Path | None, worst: int, prompts: str | None, **options: Any
+) -> int:  # fmt: skip
     """Measure how much of the evidence for QUESTIONS.jsonl is in the contexts from INDEX.
 
     A question is {"id", "question", "where"?, "evidence": [{"source", "start", "end"}]} and/or
     "gold": [SOURCE, …]. The intervals hold 95 % of the means over resampled questions.
+
+    With --prompts every question is answered, and paid for, with each prompt.
     """
+    if prompts is not None:
+        if options["against"] or options["against_config"] or output:
+            raise UsageError("--prompts compares answers: leave out --against, --against-config and --output")
+        return _compare_prompts(prompts, as_json, options)
     from rag.cli.output import say, show_table, show_warnings
     from rag.evaluation.compare import compare
     from rag.evaluation.golden_set import read
@@ -126,6 +135,34 @@ def _measure(
             pipe, questions, budgets=_budgets(options["budgets"]), name=name, **selected,
             progress=lambda done, of: step(name, done, of),
         )  # fmt: skip
+
+
+def _compare_prompts(names: str, as_json: bool, options: dict[str, Any]) -> int:
+    import rag
+    from rag.cli.output import show_table, watch_steps
+    from rag.evaluation.variants import compare_prompts
+
+    settings = query_settings(
+        options["index"], options["config_path"], options["bedrock"], options["embedder"]
+    )
+    table = settings.get("prompt")
+    given = table if isinstance(table, dict) else {}
+    rest = {name: value for name, value in given.items() if name not in ("use", "variants")}
+    pipes = [
+        rag.Pipeline(options["index"], settings={**settings, "prompt": {"use": name.strip(), **rest}})
+        for name in names.split(",")
+    ]
+    with watch_steps() as step:
+        result = compare_prompts(
+            pipes, options["questions"], where=options["where"], mode=options["mode"],
+            progress=lambda done, of: step("questions", done, of),
+        )  # fmt: skip
+    if as_json:
+        print_json(result.to_dict())
+    else:
+        for shown in result.tables():
+            show_table(shown)
+    return 0
 
 
 def _for_other_index(index: str, settings: dict[str, Any]) -> dict[str, Any]:

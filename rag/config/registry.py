@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from importlib import util
@@ -76,7 +77,7 @@ LOCAL = ("local", "static")
 #: Arguments that the pipeline passes to a stage, so that the user cannot.
 _FROM_PIPELINE = {"chunker": ("embedder", "count_tokens"), "retriever": ("index",), "loader": ("path",)}
 #: Arguments that the pipeline reads before it makes the stage (`rag.config.stages`).
-_FOR_PIPELINE = {"trimmer": ("calibration",), "generator": ("fallback",)}
+_FOR_PIPELINE = {"trimmer": ("calibration",), "generator": ("fallback",), "prompt": ("variants",)}
 
 
 @runtime_checkable
@@ -125,9 +126,8 @@ def factory_of(kind: str, use: str, *, plain: bool = False) -> Callable[..., Any
     if colon and name.isidentifier() and (use in known or _importable(module)):
         return resolve(known.get(use, use), f"the {kind} {use!r}")
     if kind == "prompt":
-        from rag.generation.prompt import Prompt
-
-        return lambda **arguments: Prompt(use, **arguments)
+        make = resolve(STAGES[kind]["answer-v1"], "the prompt")
+        return functools.partial(make, use)
     if colon and kind in ("embedder", "generator"):
         return None
     hint = " (or module:Class" + (", or provider:model)" if kind in ("embedder", "generator") else ")")

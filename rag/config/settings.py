@@ -15,6 +15,10 @@ A stage is given as an object, as a name, or as a mapping of ``use`` and its arg
     [retriever]
     reranker = "bedrock"      # or "module:make", which returns a LangChain compressor; or with arguments
 
+    [prompt]
+    variants = {"support@1" = 0.5, "support@2" = 0.5}   # or use = "support@2", of prompts/support@2.md
+    variables = {company = "Kelvara"}
+
     [generator]
     use = "claude"            # a name of rag.config.registry, "module:Class", or for init_chat_model
     model = "global.anthropic.claude-sonnet-5-5"

@@ -158,15 +158,50 @@ def _on_bedrock(value: Any) -> Any:
     return {"use": "claude", "model": value} if is_id else value
 
 
+@located
 def prompt(value: Any, generator: Any) -> Any:
-    """Return the prompt; by default the one that formats documents as the generator expects."""
-    if value is not None:
-        return stage("prompt", value)
+    """Return the prompt, or variants; by default the one that formats documents as the generator expects.
+
+    A file that leaves the form of the documents open gets the generator's, too.
+
+    Raises
+    ------
+    ConfigError
+        There is no such prompt, or a setting is wrong.
+    """
     from rag.generation.models import context_form
-    from rag.generation.prompt import SHIPPED, Form
+    from rag.generation.prompt import SHIPPED, Form, Prompt
 
     form = cast(Form, context_form(generator))
-    return stage("prompt", {"use": SHIPPED[form], "form": form})
+    if value is None:
+        return stage("prompt", {"use": SHIPPED[form], "form": form})
+    if isinstance(value, Mapping) and "variants" in value:
+        return _variants(dict(value), generator)
+    made = stage("prompt", dict(value) if isinstance(value, Mapping) else value)
+    return made.in_form(form) if isinstance(made, Prompt) and made.any_form else made
+
+
+def _variants(arguments: dict[str, Any], generator: Any) -> Any:
+    """Return the prompts that are compared; each takes those of the variables that it has."""
+    from rag.generation.prompts.variants import Variants, weights_of
+    from rag.generation.voice import TakesVariables, label, taken
+
+    weights, use = weights_of(arguments.pop("variants")), arguments.pop("use", None)
+    if use is not None:
+        raise ConfigError(f"the prompt has variants and use = {use!r}: write one of the two")
+    variables = arguments.pop("variables", None) or {}
+    made = Variants({name: prompt({"use": name, **arguments}, generator) for name in weights}, weights)
+
+    def filled(one: Any) -> Any:
+        values = taken(made, one, variables)
+        return one.filled(values) if values and isinstance(one, TakesVariables) else one
+
+    labels: dict[str, str] = {}
+    for name, one in made.prompts.items():
+        other = labels.setdefault(label(one), name)
+        if other != name:
+            raise ConfigError(f"the variants {other!r} and {name!r} are the same prompt: give two texts")
+    return made.each(filled)
 
 
 @located
@@ -278,15 +313,26 @@ def generation(prompt_value: Any, generator: Any) -> tuple[Any, Any]:
     """
     from rag.generation.plain import PlainGenerator, PlainPrompt
     from rag.generation.prompt import Prompt
+    from rag.generation.prompts.variants import Variants
     from rag.generation.quoting import Quoting
 
     chosen = prompt(prompt_value, generator)
-    if isinstance(generator, Quoting) and not hasattr(generator, "invoke") and isinstance(chosen, Prompt):
-        return PlainPrompt(chosen), PlainGenerator(generator)
-    from rag.generation.generator import Generator
-    from rag.generation.prompt_adapter import adapt
+    each = list(chosen.prompts.values()) if isinstance(chosen, Variants) else [chosen]
+    if (
+        isinstance(generator, Quoting) and not hasattr(generator, "invoke")
+        and all(isinstance(one, Prompt) for one in each)
+    ):  # fmt: skip
+        adapted: Callable[[Any], Any] = PlainPrompt
+        caller: Any = PlainGenerator(generator)
+    else:
+        from rag.generation.generator import Generator
+        from rag.generation.prompt_adapter import adapt
 
-    return adapt(chosen), Generator(generator, explain=explain_failure)
+        adapted, caller = adapt, Generator(generator, explain=explain_failure)
+    for one in each:
+        if isinstance(one, Prompt) and one.parameters:
+            caller.bound(one.parameters)  # refused now, not with the first question
+    return chosen.each(adapted) if isinstance(chosen, Variants) else adapted(chosen), caller
 
 
 def limited(trimmer: Any, budget: int | None = None, unit: str | None = None) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from langchain_core.chat_history import BaseChatMessageHistory
@@ -58,6 +58,8 @@ class Chat:
         The most tokens, as estimated, that the turns before a question may take.
     tag : str, optional
         Recorded with the calls.
+    user, variables : optional
+        As of `Pipeline.ask`: who asks, and values of the prompt's variables.
 
     Attributes
     ----------
@@ -80,12 +82,15 @@ class Chat:
         follow_up: FollowUp | None = None,
         keep_tokens: int = 16_000,
         tag: str | None = None,
+        user: str | None = None,
+        variables: Mapping[str, Any] | None = None,
     ) -> None:
         if keep_tokens < 0:
             raise UsageError(f"keep_tokens is {keep_tokens}: give a number of tokens from 0")
         if not isinstance(history, BaseChatMessageHistory):
             history = _InMemory(history or ())
         self.pipeline, self.history, self.where, self.tag = pipeline, history, where, tag
+        self.user, self.variables = user, variables
         self.follow_up: FollowUp = follow_up or carry_over
         self.transcript = Transcript.of(history.messages, keep_tokens)
         self._busy = threading.Lock()
@@ -147,8 +152,8 @@ class Chat:
         if where is not _KEEP:
             self.where = where
         return {
-            "where": self.where, "tag": self.tag, **options, "history": self.transcript,
-            "follow_up": self.follow_up,
+            "where": self.where, "tag": self.tag, "user": self.user, "variables": self.variables, **options,
+            "history": self.transcript, "follow_up": self.follow_up,
         }  # fmt: skip
 
     def _take(self, event: Event) -> None:

@@ -230,7 +230,9 @@ class Answer:
     context : Context
         Exactly what was sent.
     generator, prompt : str
-        The model and the prompt that made it.
+        The model and the prompt (``NAME@VERSION`` where it has one) that made it.
+    prompt_hash : str
+        The SHA-256 of the prompt's text; empty where it is not known, as of a function.
     stop_reason : str
         As the model named it; ``"max_tokens"`` means that the text is cut.
     support : Support or None
@@ -273,6 +275,7 @@ class Answer:
     data: Any = None
     fields: tuple[Field, ...] = ()
     cached: Cached | None = None
+    prompt_hash: str = ""
 
     @property
     def field_citations(self) -> dict[str, tuple[Citation, ...]]:
@@ -330,6 +333,7 @@ class Answer:
             "trace": [asdict(step) for step in self.trace],
             "generator": self.generator,
             "prompt": self.prompt,
+            "prompt_hash": self.prompt_hash,
             "stop_reason": self.stop_reason,
             "supported": self.supported,
             "support": None if self.support is None else asdict(self.support),

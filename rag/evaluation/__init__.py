@@ -11,8 +11,9 @@ from rag.evaluation.compare import Comparison, Difference, compare
 from rag.evaluation.evaluate import Evaluation, evaluate
 from rag.evaluation.golden_set import Question, Span, read
 from rag.evaluation.sweep import Sweep, sweep
+from rag.evaluation.variants import PromptsCompared, PromptScores, compare_prompts
 
 __all__ = [
-    "Comparison", "Difference", "Evaluation", "Question", "Span", "Sweep", "compare", "evaluate", "read",
-    "sweep",
+    "Comparison", "Difference", "Evaluation", "PromptScores", "PromptsCompared", "Question", "Span", "Sweep",
+    "compare", "compare_prompts", "evaluate", "read", "sweep",
 ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -97,16 +97,19 @@ def compare(a: Evaluation, b: Evaluation) -> Comparison:
             for name in shared if metric in ours[name].values
         ]  # fmt: skip
         if values:
-            mean = estimate(values)
-            differences[metric] = Difference(
-                mean.mean, mean.low, mean.high, randomization_test(values), mean.count
-            )
+            differences[metric] = difference(values)
     if not differences:
         raise UsageError(
             f"{a.name} and {b.name} share no question or no metric: evaluate both on one golden set, "
             "with the same budgets and k"
         )
     return Comparison(a.name, b.name, differences, _notes(a, b, len(shared)))
+
+
+def difference(values: Sequence[float]) -> Difference:
+    """Return the difference of which these are the values, question by question."""
+    mean = estimate(values)
+    return Difference(mean.mean, mean.low, mean.high, randomization_test(values), mean.count)
 
 
 def _by_id(evaluation: Evaluation) -> dict[str, Scored]:

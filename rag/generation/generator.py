@@ -6,7 +6,7 @@ LangChain's chat models name their model in different fields. This is the one pl
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from collections.abc import Generator as Steps
 from typing import Any
 
@@ -18,6 +18,7 @@ from rag.core.calls import Usage
 from rag.core.errors import ConfigError, GenerationError, RagError
 from rag.core.threads import in_thread
 from rag.generation.models import describe, model_of, priced_as, unbound
+from rag.generation.parameters import refuse_untaken
 from rag.generation.relay import is_pause
 from rag.generation.reply import whole
 from rag.usage import model_calls
@@ -83,6 +84,17 @@ class Generator:
     def model_id(self) -> str | None:
         """The model's id, if it has one."""
         return model_of(self.model)
+
+    def bound(self, parameters: Mapping[str, Any]) -> Generator:
+        """Return it with a prompt's parameters, such as ``temperature``, bound to the model.
+
+        Raises
+        ------
+        ConfigError
+            The model does not take one of them.
+        """
+        refuse_untaken(self.model, parameters)
+        return Generator(self.model.bind(**parameters), self._explain)
 
     def stream(self, messages: Sequence[BaseMessage]) -> Iterator[BaseMessage]:
         """Yield the reply in pieces.

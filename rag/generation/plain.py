@@ -8,6 +8,7 @@ from typing import Any
 
 from rag.core.calls import Usage
 from rag.core.passages import Hit
+from rag.generation.parameters import refuse_untaken
 from rag.generation.prompt import Prompt
 from rag.generation.quoting import Quoting, tokens_of
 from rag.usage.collector import paid_call
@@ -32,6 +33,30 @@ class PlainPrompt:
         """The prompt's name."""
         return self.prompt.name
 
+    @property
+    def hash(self) -> str:
+        """The hash of the prompt's text."""
+        return self.prompt.hash
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """What the prompt asks of the model."""
+        return self.prompt.parameters
+
+    @property
+    def variables(self) -> Mapping[str, Any]:
+        """The prompt's variables."""
+        return self.prompt.variables
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """The values of the prompt's variables."""
+        return self.prompt.values
+
+    def filled(self, variables: Mapping[str, Any]) -> PlainPrompt:
+        """Return the prompt with values of its variables."""
+        return PlainPrompt(self.prompt.filled(variables))
+
     def messages(self, question: str, hits: Sequence[Hit]) -> list[Message]:
         """Return the messages: the system prompt, then the passages and the question."""
         return [Message(self.prompt.system), Message(str(self.prompt.content(question, hits)))]
@@ -42,6 +67,11 @@ class PlainGenerator:
     """`Quoting` as the pipeline calls a generator."""
 
     quoting: Quoting
+
+    def bound(self, parameters: Mapping[str, Any]) -> PlainGenerator:
+        """Return it for a prompt without parameters; `Quoting` takes none."""
+        refuse_untaken(self.quoting, parameters)
+        return self
 
     def stream(self, messages: Sequence[Message]) -> Iterator[Message]:
         """Yield the answer in pieces."""

@@ -27,7 +27,7 @@ from langchain_core.runnables import Runnable
 
 from rag.core.errors import ConfigError, RagError, UsageError
 from rag.core.passages import Hit
-from rag.generation.prompt import delimited
+from rag.generation.passages import delimited
 
 #: Variables of a template that stand for the question, and for the passages.
 QUESTION_NAMES = ("question", "input", "query")
@@ -51,7 +51,11 @@ class ForeignPrompt:
     ----------
     name : str
         Its own name, else that of its function or class.
+    hash : str
+        Empty: its text is not known.
     """
+
+    hash = ""
 
     def __init__(self, prompt: Any, make: Callable[[str, Sequence[Hit]], Any]) -> None:
         name = getattr(prompt, "name", None) or getattr(prompt, "__name__", None)

@@ -386,6 +386,13 @@ def note(text: str) -> None:
         collector.note(text)
 
 
+def prompted(prompt: str) -> None:
+    """Name the prompt of the question under way, for the ledger."""
+    collector = _COLLECTOR.get()
+    if collector is not None:
+        collector.prompt = prompt
+
+
 def purpose() -> str:
     """Return what calls of chat models are for at present."""
     return _PURPOSE.get()

@@ -32,7 +32,7 @@ def test_request_metadata(emulator: Emulator, pipe: Callable[..., rag.Pipeline],
     pipeline = pipe({"use": "claude", "request_metadata": {"team": "hr"}}, prompt=str(path))
     pipeline.ask(QUESTION)
     assert last(emulator)["requestMetadata"] == {
-        "team": "hr", "prompt": "support desk____", "version": pipeline.prompt.version,
+        "team": "hr", "prompt": "support desk____.md", "version": pipeline.prompt.version,
     }  # fmt: skip
     pipe().ask(QUESTION)
     assert last(emulator)["requestMetadata"]["prompt"] == "answer-native-v1"

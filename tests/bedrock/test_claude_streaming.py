@@ -58,10 +58,11 @@ def test_stream(emulator: Emulator, built: Path, tmp_path: Path) -> None:
     assert emulator.counts == {"InvokeModel": 1, "ConverseStream": 1}
     assert last(emulator)["inferenceConfig"] == {"maxTokens": 2048}
     rows = {row.group: row for row in ledger.rows(("purpose", "model", "prompt", "index"))}
-    kept = rows["generate", SONNET, "answer-native-v1", "ix"]
+    prompt = f"answer-native-v1#{answer.prompt_hash[:8]}"
+    kept = rows["generate", SONNET, prompt, "ix"]
     assert (kept.calls, kept.input_tokens, kept.output_tokens) == (1, used.input_tokens, used.output_tokens)
     assert kept.usd == pytest.approx(used.cost_usd)
-    assert rows["embed", embedded.model, "answer-native-v1", "ix"].usd == embedded.usage.cost_usd
+    assert rows["embed", embedded.model, prompt, "ix"].usd == embedded.usage.cost_usd
     assert len(rows) == 2
 
 

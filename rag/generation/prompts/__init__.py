@@ -1,1 +1,1 @@
-"""Versioned system prompts, one Markdown file each: ``<name>-v<version>.md``."""
+"""Prompts as files: those that ship, the form of others, their variables, checks and variants."""
