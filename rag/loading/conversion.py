@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rag.core.errors import ConfigError, LoadError, near_miss
 from rag.loading.formats.archive import OLE
-from rag.loading.sandbox import Limits
+from rag.loading.limits import Limits
 
 CONVERTERS = ("libreoffice",)
 #: What is converted, and to what. Those in `_OLE` only if they are what their suffix says.

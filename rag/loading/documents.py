@@ -18,8 +18,9 @@ from rag.core.errors import LoadError, SourceError
 from rag.core.files import SourceFile
 from rag.core.passages import STRUCTURE
 from rag.loading.base import BuildLoader
+from rag.loading.limits import Limits
 from rag.loading.metadata import Beside, clean
-from rag.loading.sandbox import Limits, checked
+from rag.loading.sandbox import checked
 from rag.loading.structure import Parsed, storable
 
 #: What LangChain's PDF loaders say of each page anew.

@@ -25,9 +25,10 @@ from rag.loading.conversion import TARGETS, converter_of
 from rag.loading.engines import Engines
 from rag.loading.formats.ocr import Ocr, ocr_of
 from rag.loading.formats.registry import Format, parser_of
+from rag.loading.limits import Limits
 from rag.loading.local_files import IGNORE_FILES, Files, LocalFiles, digest, unreadable
 from rag.loading.metadata import Beside, clean
-from rag.loading.sandbox import Limits, Worker, checked, parse_here
+from rag.loading.sandbox import Worker, checked, parse_here
 from rag.loading.structure import Options, Parsed, storable
 
 #: Files read ahead of the one that is handed on: their number, and their bytes together. Bounds the

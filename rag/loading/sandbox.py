@@ -17,40 +17,14 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
 from rag.core.errors import LoadError, MissingExtraError
 from rag.loading.confinement import Confinement, confine, environment, readable
+from rag.loading.limits import Limits
 from rag.loading.structure import Options, Parsed, storable
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one file may cost.
-
-    Attributes
-    ----------
-    timeout_s : float
-        Seconds for parsing one file.
-    memory_mb : int
-        Address space of a worker process, in MiB (Linux only; 0 for no limit).
-    max_chars : int
-        Characters of text that a file may yield.
-    max_file_mb : int
-        Size of a file, in MiB; larger ones are quarantined unread.
-    confined : bool
-        Whether the process goes without your environment, files, network and other programs. Only
-        parsers of your own can need them.
-    """
-
-    timeout_s: float = 60.0
-    memory_mb: int = 2048
-    max_chars: int = 50_000_000
-    max_file_mb: int = 100
-    confined: bool = True
-
 
 #: Most bytes of a reply for each character that a file may yield: escapes take up to 12, headings more.
 _MOST_REPLY = 16

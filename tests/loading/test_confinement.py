@@ -14,7 +14,8 @@ from langchain_core.documents import Document
 import rag
 from rag.loading import landlock, seccomp
 from rag.loading.confinement import Confinement, available, readable
-from rag.loading.sandbox import Limits, Worker
+from rag.loading.limits import Limits
+from rag.loading.sandbox import Worker
 from tests.loading.files import write
 
 confines = pytest.mark.skipif(

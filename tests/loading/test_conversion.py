@@ -18,7 +18,7 @@ from rag.core.errors import ConfigError
 from rag.core.passages import STRUCTURE
 from rag.loading.conversion import LibreOffice
 from rag.loading.formats.archive import OLE
-from rag.loading.sandbox import Limits
+from rag.loading.limits import Limits
 from tests.loading.open_xml import box, p, slides, word
 
 #: What stands in for soffice: it notes how it was called, and does what the document tells it to.
