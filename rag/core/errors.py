@@ -53,7 +53,7 @@ class MissingExtraError(UsageError):
     Parameters
     ----------
     reason : str
-        Which module, e.g. ``"needs the Python module oxmsg, which is not installed"``.
+        Which module, e.g. ``"needs the Python module olefile, which is not installed"``.
     advice : str
         The command that installs it.
     """

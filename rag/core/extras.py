@@ -35,7 +35,7 @@ def require(module: str, *, extra: str) -> Any:
 
     Examples
     --------
-    >>> oxmsg = require("oxmsg", extra="office")                         # doctest: +SKIP
+    >>> olefile = require("olefile", extra="office")                       # doctest: +SKIP
     """
     try:
         return import_module(module)

@@ -78,7 +78,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     text = f"{front}# Leave {EVIL}\n\nParental leave is 18 weeks {EVIL}.\n"
     (folder / "a\x1b]0;OWNED\x07\u202e.md").write_text(text)
     (folder / "su\x1b[31mb" / "b\nforged line.md").write_text(f"Trains {EVIL} are booked in second class.")
-    (folder / "e\x1b[31m\n.pdf").write_bytes(b"junk")
+    (folder / "e\x1b[31m\n.pdf").write_bytes(b"%PDF-1.7\n\x00junk")
     return folder
 
 

@@ -13,6 +13,7 @@ import pytest
 import rag
 from rag.building.upgrade import upgrade
 from rag.core.errors import StoreMismatchError
+from rag.loading.base import BuildLoader
 from tests import command
 from tests.index.formats.parts import Paragraphs, Words
 from tests.index.upgraded import FORMATS, ROOT, assert_same, contents, copied, found
@@ -20,7 +21,8 @@ from tests.index.upgraded import FORMATS, ROOT, assert_same, contents, copied, f
 # ---------------------------------------------------------------------- building on
 
 
-def test_a_build_upgrades_first_and_tells(tmp_path: Path) -> None:
+def test_a_build_upgrades_first_and_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BuildLoader, "version", 2)  # as when the fixture was made
     path, source = copied("2-words", tmp_path), tmp_path / "files"
     shutil.copytree(FORMATS / "files" / "2", source)
     settings = {"embedder": Words(), "chunker": Paragraphs()}
@@ -92,7 +94,9 @@ def test_a_build_reads_one_manifest(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", COUNT, tmp_path / "docs", tmp_path / "ix"], capture_output=True, text=True, check=True
     )  # fmt: skip
-    assert done.stdout.splitlines()[:3] == ["2 000001.json", "3 000002.json", "3 000003.json"]
+    # Once to read it, and once as text under the lock, to see that it is the current one still.
+    assert done.stdout.splitlines()[:3] == ["2 000001.json 000001.json", "3 000002.json 000002.json",
+                                            "3 000003.json 000003.json"]  # fmt: skip
     # Merging looks into every version for files that none of them names any more.
     assert done.stdout.splitlines()[3].split() == ["000003.json", "000001.json", "000002.json"]
 

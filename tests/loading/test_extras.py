@@ -179,7 +179,7 @@ def test_a_module_is_imported_or_its_extra_named(tmp_path: Path, monkeypatch: py
     assert isinstance(absent.value, UsageError) and not isinstance(absent.value, LoadError)
     with pytest.raises(MissingExtraError, match="no_such_module"):
         ensure("no_such_module", extra="plots")
-    ensure("oxmsg", extra="office")
+    ensure("olefile", extra="office")
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "needs_more.py").write_text("import no_such_part\n", encoding="utf-8")
     (tmp_path / "broken.py").write_text(
@@ -196,7 +196,7 @@ def test_a_module_is_imported_or_its_extra_named(tmp_path: Path, monkeypatch: py
 @pytest.mark.parametrize(
     ("reason", "now"),
     [
-        ("needs the Python module oxmsg, which is not installed", True),
+        ("needs the Python module olefile, which is not installed", True),
         ("needs the Python module no_such_module, which is not installed", False),
         ("needs a password", False),
         ("is empty (0 bytes)", False),

@@ -273,6 +273,8 @@ def test_each_page_of_a_pdf_has_the_words_of_the_better_reader(files: Path, load
         ("issue4550.pdf", 2),
         ("SF424_page2.pdf", 1),
         ("attachment.pdf", 1),
+        # Its letters stand apart: both readers part words that are whole in ours.
+        *(("indirect-rotation.pdf", page) for page in (1, 2, 5)),
     }
 
 

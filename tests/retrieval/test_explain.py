@@ -10,7 +10,7 @@ import pytest
 
 import rag
 from rag.core.errors import UsageError
-from tests.loading.files import run
+from tests.command import run
 
 LEAVE = "All regular US employees who become parents may take 18 weeks of parental leave at full pay."
 QUESTION = "How many weeks of parental leave do I get?"
