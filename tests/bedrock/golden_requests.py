@@ -103,7 +103,9 @@ def answers_as_data(model: str, emulator: Emulator) -> None:
 
     emulator.behaviour.reply = lambda request: json.dumps(reply(request))
     emulator.behaviour.tool_input = reply
-    prompt = Prompt("short", system="Answer from the documents.", form="search_results", cite=False)
+    prompt = Prompt(
+        "short", system="Answer from the documents.", form=claude(model=model).context_form, cite=False
+    )
     with tempfile.TemporaryDirectory() as folder:
         ledger = {"path": f"{folder}/ledger.sqlite"}
         pipe = rag.Pipeline(index(emulator), generator=claude(model=model), prompt=prompt, ledger=ledger)

@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.calibrate_answerer
 
-Logistic regression on the three features of `rag.generation.extractive.confidence`, both classes
+Logistic regression on the three features of `rag.generation.quoting.confidence`, both classes
 weighted equally, L2 0.01; the bias is then moved so that 0.5 lets 86 % of the answerable questions
 through. Ten-fold cross-validation says what to expect of questions that it was not fitted on.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 import rag
-from rag.generation import extractive
+from rag.generation import quoting
 
 ROOT = Path(__file__).parents[2]
 ANSWERED = 0.86
@@ -28,8 +28,8 @@ def main() -> None:
         rag.build(ROOT / "data" / "handbook", Path(name) / "ix")
         pipe = rag.Pipeline(Path(name) / "ix")
         seen: list[tuple[float, float, float]] = []
-        keep = extractive.confidence
-        extractive.confidence = lambda *features: seen.append(features) or keep(*features)
+        keep = quoting.confidence
+        quoting.confidence = lambda *features: seen.append(features) or keep(*features)
         for row in rows:
             pipe.ask(row["question"], where=row.get("where"))
     features, answerable = np.array(seen), np.array([bool(row["evidence"]) for row in rows])
