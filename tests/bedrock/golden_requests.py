@@ -18,6 +18,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from pydantic import BaseModel, Field
 
 import rag
+from rag.bedrock.chat.claude import MODEL
 from rag.bedrock.embeddings.cohere import CohereEmbeddings
 from rag.bedrock.embeddings.nova import NovaEmbeddings
 from rag.bedrock.embeddings.titan import TitanEmbeddings
@@ -161,7 +162,7 @@ FEATURES: dict[str, Callable[[Emulator], Any]] = {
     "no_documents": lambda _: claude().invoke(asked(documents=[])),
     "inference_profile_arn": lambda _: claude(
         model="arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abcd1234",
-        base_model=rag.bedrock.chat.claude.MODEL,
+        base_model=MODEL,
     ).invoke(asked()),
     "search_results": lambda _: stream(claude(), Prompt("answer-native-v1")(QUESTION, DOCUMENTS)),
     "guardrail_with_qualifiers": lambda _: stream(claude(guardrail="gr1a2b3c:2"), asked("guarded")),
@@ -171,10 +172,10 @@ FEATURES: dict[str, Callable[[Emulator], Any]] = {
     ),
     "tools": lambda _: claude().bind_tools([lookup]).invoke(asked()),
     "tool_forced": lambda _: claude(model=HAIKU_3).bind_tools([lookup], tool_choice="lookup").invoke(asked()),
-    "structured_by_output_config": lambda emulator: structured(rag.bedrock.chat.claude.MODEL, emulator),
+    "structured_by_output_config": lambda emulator: structured(MODEL, emulator),
     "structured_by_tool": lambda emulator: structured(HAIKU_3, emulator),
     "structured_repaired": repaired,
-    "data_by_output_config": lambda emulator: answers_as_data(rag.bedrock.chat.claude.MODEL, emulator),
+    "data_by_output_config": lambda emulator: answers_as_data(MODEL, emulator),
     "data_by_tool": lambda emulator: answers_as_data(HAIKU_3, emulator),
     "tool_loop": calls_tools,
     "request_metadata": lambda _: claude(request_metadata={"team": "hr"}).invoke(asked()),
