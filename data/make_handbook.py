@@ -31,7 +31,7 @@ from fpdf import FPDF
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from rag.generation.citations import find_quote
+from rag.generation.quotes import find_quote
 from rag.loading.loader import Loader
 
 HERE = Path(__file__).parent

@@ -7,7 +7,7 @@ and the scores of its passages, is kept in a context variable, which the pipelin
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,28 @@ from rag.usage.collector import purpose
 _QUESTION: contextvars.ContextVar[Question | None] = contextvars.ContextVar("question", default=None)
 #: Purposes of calls whose reply answers the question, or is to become its answer.
 _ANSWERS = ("generate", "repair")
+
+
+class _FieldsOf(Collection[str]):
+    """The fields that a filter names, read when they are asked for: most questions have no use for them."""
+
+    def __init__(self, where: Any) -> None:
+        self._where = where
+        self._names: Collection[str] | None = None
+
+    def _read(self) -> Collection[str]:
+        if self._names is None:
+            self._names = parse(self._where).fields()
+        return self._names
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._read()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._read())
+
+    def __len__(self) -> int:
+        return len(self._read())
 
 
 @dataclass(slots=True)
@@ -77,7 +99,7 @@ class Question:
         where : Where, str or dict, optional
             Its filter, in any notation.
         """
-        fields = () if where is None else parse(where).fields()
+        fields = () if where is None else _FieldsOf(where)
         return cls(text, context.hits, hits, fields, steps=steps)
 
     def begin(self, tag: str = "") -> None:

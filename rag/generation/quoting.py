@@ -127,7 +127,7 @@ def confidence(around: float, passage: float, share: float) -> float:
         Share of the context, in [0, 1], from the document with the most text: if an answer exists, the
         context concentrates on its document.
     """
-    weights, bias = (4.14, 6.29, 2.83), -5.64
+    weights, bias = (5.32, 5.39, 2.62), -5.70
     logit = weights[0] * around + weights[1] * passage + weights[2] * share + bias
     return float(1 / (1 + np.exp(-logit)))
 

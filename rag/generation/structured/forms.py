@@ -180,7 +180,8 @@ def by_tool(model: Any, target: Target) -> Form:
 
 def traced(target: Target, method: str) -> dict[str, Any]:
     """Return the schema for LangChain's tracers; chat models do not send it."""
-    return {"ls_structured_output_format": {"kwargs": {"method": method}, "schema": dict(target.schema)}}
+    schema = dict(target.traced or target.schema)
+    return {"ls_structured_output_format": {"kwargs": {"method": method}, "schema": schema}}
 
 
 def with_text(messages: Sequence[Any], text: str) -> list[Any]:

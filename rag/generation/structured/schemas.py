@@ -34,6 +34,8 @@ class Target:
         one per line: ``$.items[0].price: …``.
     plain : callable
         Takes a validated object; returns it as JSON's values.
+    traced : Mapping or None
+        The schema in LangChain's form, for tracers, where that is another one.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Target:
     schema: Mapping[str, Any]
     check: Check
     plain: Callable[[Any], Any]
+    traced: Mapping[str, Any] | None = None
 
     @property
     def is_object(self) -> bool:
@@ -85,8 +88,16 @@ def target(schema: Any) -> Target:
     about = (schema.__doc__ or "").strip() if isinstance(schema, type) and name != "answer" else ""
     return Target(
         _name(whole.get("title") or name), about or name, _rooted(whole), _python_check(adapter),
-        lambda value: adapter.dump_python(value, mode="json", by_alias=True),
+        lambda value: adapter.dump_python(value, mode="json", by_alias=True), _traced(schema),
     )  # fmt: skip
+
+
+def _traced(schema: Any) -> Mapping[str, Any] | None:
+    """Return a schema as LangChain writes it, if it knows its kind."""
+    try:
+        return convert_to_json_schema(schema)
+    except Exception:  # of kinds that only pydantic reads
+        return None
 
 
 _ADVICE = "pass a pydantic model class, a dataclass, a TypedDict, list[…] of one, or a JSON schema (a dict)"
