@@ -27,15 +27,14 @@ SHARED = ROOT.parent / "shared"
 #: What `make check` leaves out, below this folder: servers and processes, builds of the handbook, and
 #: random examples by the hundred. A test with one of the fixtures is slow wherever it stands.
 SLOW = (
-    "agents", "bedrock", "building", "cli", "emulator", "evaluation", "notebook", "generation/test_fallback.py",
+    "agents", "bedrock", "building", "cli", "emulator", "evaluation", "loading", "notebook", "response_cache",
+    "generation/test_fallback.py",
     "index/filters/test_exact_values.py", "index/filters/test_filters.py", "index/storage/test_full_disk.py",
     "index/storage/test_links.py", "index/test_equality.py", "index/storage/test_hostile.py",
     "index/search/test_hybrid_score.py", "index/test_isolation.py", "index/test_langchain.py",
     "index/search/test_lexical_balance.py", "index/test_maintenance.py", "index/storage/test_rabitq.py",
-    "index/test_store_writes.py", "loading/test_contract.py", "loading/test_fidelity.py",
-    "loading/test_loader.py", "retrieval/test_explain.py", "test_import.py",
-    "response_cache/test_key.py", "response_cache/test_many.py", "response_cache/test_semantic.py",
-    "response_cache/test_single_flight.py", "response_cache/test_stores.py", "testing/test_embedder.py", "testing/test_retriever.py", "usage/test_cost_command.py", "usage/test_ledger.py",
+    "index/test_store_writes.py", "retrieval/test_explain.py", "test_import.py",
+    "testing/test_embedder.py", "testing/test_retriever.py", "usage/test_cost_command.py", "usage/test_ledger.py",
     "usage/test_reservations.py", "usage/test_sqlite.py", "usage/test_tokens.py",
 )  # fmt: skip
 SLOW_FIXTURES = {
