@@ -41,7 +41,7 @@ answers = st.builds(
     st.lists(st.builds(Step, texts, numbers, plain), max_size=2).map(tuple), texts, texts, texts,
     st.none() | st.builds(Support, maybe_number, st.lists(sentences, max_size=2).map(tuple)), st.none() | texts,
     st.lists(texts, max_size=2).map(tuple), st.lists(st.builds(Call, texts, texts, usages, maybe_number), max_size=2).map(tuple),
-    st.lists(plain, max_size=1).map(tuple), st.none() | st.builds(Cached, texts, numbers, maybe_number, texts),
+    st.lists(plain, max_size=1).map(tuple), cached=st.none() | st.builds(Cached, texts, numbers, maybe_number, texts),
 )  # fmt: skip
 
 
