@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 from rag.config import stages
 from rag.config.open import open_index
 from rag.config.responses import response_cache_of
-from rag.core.answers import Answer, Event, Step, Usage
+from rag.core.answers import Answer, Event, Step
 from rag.core.errors import UsageError
 from rag.core.passages import Context, Hit
 from rag.generation import reply
 from rag.generation.asking import Asking, Reads, asking
 from rag.generation.citations import OnFail
 from rag.generation.models import model_of
+from rag.generation.nothing import nothing_sent
 from rag.generation.question import Question
 from rag.generation.timing import timed
 from rag.generation.voice import Voice, label, voice
@@ -34,11 +35,6 @@ if TYPE_CHECKING:
 
     from rag.conversation.chat import Chat
     from rag.conversation.follow_up import FollowUp
-
-#: The answer where no passage was found; no model is asked then.
-NOTHING_FOUND = "Nothing was found in the index for this question and its filter."
-#: The answer where a trimmer keeps no passage for another reason than its budget.
-NOTHING_KEPT = "Passages were found, but none was sent to a model."
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +224,7 @@ class Pipeline:
         assert isinstance(answer, Answer)
         return answer
 
-    async def astream(
+    def astream(
         self, question: str, *, tag: str | None = None, tenant: str | None = None, **options: Any
     ) -> AsyncGenerator[Event, None]:
         """Answer a question as events, without blocking the event loop; see `stream`.
@@ -240,9 +236,7 @@ class Pipeline:
         events = self._aanswer(question, collector, options)
         if self.responses is not None:
             events = self.responses.athrough(self, question, options, collector, tenant, events)
-        async with contextlib.aclosing(collector.athrough(events)) as it:
-            async for event in it:
-                yield event
+        return collector.athrough(events)
 
     async def aretrieve(self, question: str, **options: Any) -> list[Hit]:
         """Return the retriever's passages, best first, without blocking the event loop; see `retrieve`."""
@@ -317,20 +311,20 @@ class Pipeline:
         how = asking(speaks.generator, self.generator, options)
         of_retriever = self.retriever.where if isinstance(self.retriever, HybridSearch) else None
         filtered = options.get("where") is not None or of_retriever is not None
-        if history is None:
-            context = self._context(question, steps, **options)
-            messages: Sequence[Any] = ()
-            if context.hits:
-                with timed(steps, "assemble"):
-                    messages = speaks.prompt.messages(question, context.hits)
-            reading = how.reading(question, context, context.hits, steps, self.on_unverified)
-            about = Question.of(question, context, context.hits, steps, options.get("where"))
-            return _Begun(context, messages, reading, about, how, speaks, filtered=filtered)
-        from rag.conversation.begin import begin
+        search, assemble = question, None
+        if history is not None:
+            from rag.conversation.begin import begin
 
-        search, assemble = begin(question, history, follow_up, speaks.prompt, steps)
+            search, assemble = begin(question, history, follow_up, speaks.prompt, steps)
         context = self._context(search, steps, **options)
-        messages, hits, end = assemble(context)
+        messages: Sequence[Any] = ()
+        hits: Sequence[Hit] = context.hits
+        end = None
+        if assemble is not None:
+            messages, hits, end = assemble(context)
+        elif hits:
+            with timed(steps, "assemble"):
+                messages = speaks.prompt.messages(question, hits)
         reading = how.reading(search, context, hits, steps, self.on_unverified)
         about = Question.of(search, context, hits, steps, options.get("where"))
         return _Begun(context, messages, reading, about, how, speaks, end, filtered)
@@ -367,29 +361,20 @@ class Pipeline:
             if begun.asking.plain and isinstance(counter, TokenCounter):
                 counter.learn(reply.texts(begun.messages), usage)
             # May raise: a malformed reply is paid for, too.
-            answer = reading.answer(self.generator, self.prompt.name, usage)
+            answer = reading.answer(self.generator, begun.voice.name, usage)
         else:
-            answer = self._nothing(question, begun)
+            answer = nothing_sent(
+                question, begun.context, reading.steps, begun.voice.name, begun.asking.nothing,
+                filtered=begun.filtered,
+            )  # fmt: skip
             yield Event("text", answer.text)
         answer = replace(
-            answer, question=question, prompt=begun.voice.name, prompt_hash=begun.voice.hash,
-            calls=collector.calls, notes=(*collector.notes, *answer.notes),
+            answer, question=question, prompt_hash=begun.voice.hash, calls=collector.calls,
+            notes=(*collector.notes, *answer.notes),
         )  # fmt: skip
         if begun.end is not None:
             begun.end(reading.message, answer)
         yield Event("answer", answer)
-
-    def _nothing(self, question: str, begun: _Begun) -> Answer:
-        """Answer a question for which nothing is sent, without a model: it could only guess."""
-        steps = begun.reading.steps
-        found = next(step.detail["documents"] for step in steps if step.name == "retrieve")
-        text, why = _nothing_sent(begun.context, found, filtered=begun.filtered)
-        return Answer(
-            question=question, text=begun.asking.nothing or text, answered=False, citations=(),
-            context=begun.context,
-            usage=Usage(cost_usd=0.0), trace=tuple(steps), generator="none: there was nothing to read",
-            prompt=self.prompt.name, stop_reason="nothing_found", notes=(why,),
-        )  # fmt: skip
 
     def _context(
         self,
@@ -419,19 +404,3 @@ class Pipeline:
         budget = getattr(trimmer, "budget", None)
         room = None if budget is None else room_chars(budget, getattr(trimmer, "unit", "chars"))
         return list(self._retriever.hits(question, where=where, k=k, mode=mode, room_chars=room))
-
-
-def _nothing_sent(context: Context, found: int, *, filtered: bool) -> tuple[str, str]:
-    """Return the answer where no passage is sent to a model, and why there is none."""
-    if not found:
-        hint = "is the filter right?" if filtered else "ask in other words, or add documents"
-        return NOTHING_FOUND, f"nothing in the index fits: {hint}"
-    if not any(candidate.why == "no room" for candidate in context.candidates):
-        reasons = f" ({context.fates})" if context.fates else ""
-        return NOTHING_KEPT, f"the trimmer kept none of {found} passages{reasons}: check the trimmer"
-    budget, unit = context.budget, context.unit
-    shortest = min(candidate.end - candidate.start for candidate in context.candidates)
-    return f"No passage fits the budget of {budget} {unit}.", (
-        f"no passage fits the budget of {budget} {unit}: the shortest of {found} has {shortest} characters; "
-        "raise the budget"
-    )

@@ -69,7 +69,7 @@ def _options(command: Command) -> Command:
 def build(as_json: bool, batch: str | None, role_arn: str | None, no_wait: bool, **options: Any) -> int:
     """Build or update INDEX from the files in SRC; only what changed is embedded."""
     import rag
-    from rag.cli.output import show_report, show_warnings, watch
+    from rag.cli.output import watch
 
     path = options["config_path"]
     jobs = _selected(batch, role_arn, path)
@@ -77,13 +77,8 @@ def build(as_json: bool, batch: str | None, role_arn: str | None, no_wait: bool,
     if jobs is not None:
         return _build_by_jobs(arguments, jobs, wait=not no_wait, as_json=as_json)
     with watch() as progress:
-        report: BuildReport = rag.build(**arguments, progress=progress)
-    if as_json:
-        print_json(report.to_dict())
-    else:
-        show_report(report)
-    show_warnings(report.notes, report.quarantined)
-    return QUARANTINED if report.quarantined else 0
+        report = rag.build(**arguments, progress=progress)
+    return _show_built(report, as_json)
 
 
 @click.command(short_help="Show what a build would do and cost.")
@@ -206,7 +201,7 @@ def batch_cancel(index: str) -> int:
 
 def _resume(index: str, *, wait: bool, as_json: bool) -> int:
     from rag.building import batch as batching
-    from rag.cli.output import show_report, show_warnings, watch
+    from rag.cli.output import watch
 
     with _progress() as tell:
         ready = batching.resume(index, wait=wait, tell=tell)
@@ -214,7 +209,14 @@ def _resume(index: str, *, wait: bool, as_json: bool) -> int:
         _show_status(index, as_json)
         return 0
     with watch() as progress:
-        report: BuildReport = batching.finish(index, progress=progress)
+        report = batching.finish(index, progress=progress)
+    return _show_built(report, as_json)
+
+
+def _show_built(report: BuildReport, as_json: bool) -> int:
+    """Show what a build did; return the exit code."""
+    from rag.cli.output import show_report, show_warnings
+
     if as_json:
         print_json(report.to_dict())
     else:

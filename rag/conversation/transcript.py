@@ -7,7 +7,7 @@ turns outgrow their room do old ones go, half of the room at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from rag.core.answers import Answer
 from rag.core.passages import Hit
 from rag.core.text import sentences
 from rag.generation.prompt import Prompt
+from rag.usage.messages import texts_of
 from rag.usage.tokens import estimate_tokens
 
 #: The key in a message's ``additional_kwargs`` under which a turn is stored with it.
@@ -154,7 +155,10 @@ class Transcript:
 
     def _make_room(self, prompt: Prompt) -> None:
         """Drop the oldest turns once they are too long, until half of the room is free."""
-        sizes = [estimate_tokens(_text(self._content(turn, prompt)) + turn.reply) for turn in self.turns]
+        sizes = [
+            sum(map(estimate_tokens, [*texts_of(self._content(turn, prompt)), turn.reply]))
+            for turn in self.turns
+        ]
         if sum(sizes) <= self.keep_tokens:
             return
         while self.turns and sum(sizes) > self.keep_tokens // 2:
@@ -186,18 +190,3 @@ def _holds(other: Hit, hit: Hit) -> bool:
 def _hits(stored: Any) -> tuple[Hit, ...]:
     """Read passages as `Hit.to_dict` writes them."""
     return tuple(Hit.from_dict(values) for values in stored or ())
-
-
-def _text(content: Any) -> str:
-    return content if isinstance(content, str) else "".join(_texts(content))
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _texts(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _texts(inner)

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from rag.core.errors import BudgetError
 from rag.core.format import dollars
+from rag.usage.spending import is_more
 
 
 class Estimates(Protocol):
@@ -65,7 +66,7 @@ max_usd ($0.0500): raise max_usd, or lower max_tokens or the trimmer's budget
             The call must not be made.
         """
         with self._lock:
-            if self._spent + usd > self.usd * (1 + 1e-9):  # sums are rounded; what fits exactly is allowed
+            if is_more(self._spent + usd, self.usd):
                 raise BudgetError(
                     f"this call could bring the question to {dollars(self._spent + usd)} ({dollars(usd)} for "
                     f"it), above max_usd ({dollars(self.usd)}): raise max_usd, or lower max_tokens or the "

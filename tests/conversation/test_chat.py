@@ -17,7 +17,7 @@ from pydantic import Field
 import rag
 from rag.conversation.transcript import Transcript
 from rag.core.errors import GenerationError, UsageError
-from rag.pipeline import NOTHING_FOUND
+from rag.generation.nothing import NOTHING_FOUND
 
 
 class Recorded(FakeListChatModel):
