@@ -65,3 +65,20 @@ def test_the_query_path_without_bedrock_loads_no_aws(folder, tmp_path) -> None:
         "print([m for m in ('boto3', 'botocore', 'langchain_aws', 'torch') if m in sys.modules])"
     )
     assert run(code) == "[]"
+
+
+def test_a_search_by_words_and_filter_loads_no_pandas(folder, tmp_path) -> None:
+    """pyarrow imports it by itself wherever it is installed, which takes longer than a search."""
+    rag.build(folder, tmp_path / "ix", embedder="static")
+    code = f"""
+import sys
+from importlib.util import find_spec
+from rag.config.open import Index
+index = Index.open({str(tmp_path / "ix")!r}, plain=True)
+for where in (None, "region == 'eu'", "region in ['eu', 'us']", "'hr' in tags", "startswith(title, 'L')",
+              "region != 'us'", "exists(region)", "year >= 2024"):
+    assert index.search("annual leave", k=1, where=where), where
+assert find_spec("pandas") is not None
+print("pandas" in sys.modules)
+"""
+    assert run(code) == "False"

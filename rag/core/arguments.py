@@ -69,9 +69,7 @@ def only_strings(name: str, values: Any) -> None:
     UsageError
         It is one string (whose letters would be taken for many), no iterable, or holds something else.
     """
-    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
-        raise UsageError(f"{name} is {shown(values)}: pass a list of strings")
-    for number, value in enumerate(values):
+    for number, value in enumerate(_listed(name, values)):
         if not isinstance(value, str):
             raise UsageError(f"{name}[{number}] is {shown(value)}: pass a string")
 
@@ -84,6 +82,11 @@ def strings(name: str, values: Any) -> list[str]:
     UsageError
         It is one string (whose letters would be taken for many), no iterable, or holds something else.
     """
+    return [text(f"{name}[{number}]", value) for number, value in enumerate(_listed(name, values))]
+
+
+def _listed(name: str, values: Any) -> Iterable[Any]:
+    """Refuse one string, and what is no iterable."""
     if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
         raise UsageError(f"{name} is {shown(values)}: pass a list of strings")
-    return [text(f"{name}[{number}]", value) for number, value in enumerate(values)]
+    return values

@@ -1,4 +1,4 @@
-"""Values of NumPy and pandas as Python's own, exactly; arguments that are checked where they enter."""
+"""Values of NumPy and pandas as Python's own, exactly; values as messages show them."""
 
 from __future__ import annotations
 

@@ -17,8 +17,8 @@ class CacheSettings(Settings):
 
     Attributes
     ----------
-    responses
-        ``[cache.responses]`` is another cache's; `rag.config.responses` checks it.
+    responses : Any
+        ``[cache.responses]``, the settings of another cache, which `rag.config.settings` checks.
     """
 
     path: Path | None = Field(None, description="a string")

@@ -66,9 +66,8 @@ def rerank(emulator: object, request: Request) -> Reply:
         raise _invalid(f"The model {model} is not a reranker.")
     query = params["queries"][0]["textQuery"].get("text", "")
     texts = [_text(source["inlineDocumentSource"]) for source in params["sources"]]
-    for place, source in enumerate(
-        params["sources"]
-    ):  # RerankDocument: its type names the member that is set
+    # RerankDocument: its type names the member that is set.
+    for place, source in enumerate(params["sources"]):
         inline = source["inlineDocumentSource"]
         member = "jsonDocument" if inline["type"] == "JSON" else "textDocument"
         if member not in inline:

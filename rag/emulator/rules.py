@@ -119,11 +119,11 @@ def _tools(params: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]) -> 
     used, seen = False, set[str]()
     open_calls: set[str] = set()
     for number, message in enumerate(messages):
-        calls = {block["toolUse"]["toolUseId"] for block in message["content"] if "toolUse" in block}
+        asked = [block["toolUse"]["toolUseId"] for block in message["content"] if "toolUse" in block]
+        calls = set(asked)
         results = {block["toolResult"]["toolUseId"] for block in message["content"] if "toolResult" in block}
         used = used or bool(calls or results)
-        asked = [block["toolUse"]["toolUseId"] for block in message["content"] if "toolUse" in block]
-        if len(set(asked)) < len(asked) or seen & calls:
+        if len(calls) < len(asked) or seen & calls:
             yield f"messages[{number}].content: toolUse ids must be unique"
         seen |= calls
         for missing in sorted(open_calls - results):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -88,28 +88,41 @@ def compare(a: Evaluation, b: Evaluation) -> Comparison:
             )
     ours, theirs = _by_id(a), _by_id(b)
     shared = [name for name in ours if name in theirs and ours[name].question == theirs[name].question]
-    differences = {}
-    for metric in (name for name in a.metrics if name in b.metrics):
-        if metric == "recall" and a.budgets != b.budgets:  # means over different budgets
-            continue
-        values = [
-            ours[name].values[metric] - theirs[name].values[metric]
-            for name in shared if metric in ours[name].values
-        ]  # fmt: skip
-        if values:
-            differences[metric] = difference(values)
-    if not differences:
+    metrics = [name for name in a.metrics if name in b.metrics]
+    if a.budgets != b.budgets:  # recall is a mean over different budgets
+        metrics = [name for name in metrics if name != "recall"]
+    found = differences(
+        metrics, {name: ours[name].values for name in shared}, {name: theirs[name].values for name in shared}
+    )
+    if not found:
         raise UsageError(
             f"{a.name} and {b.name} share no question or no metric: evaluate both on one golden set, "
             "with the same budgets and k"
         )
-    return Comparison(a.name, b.name, differences, _notes(a, b, len(shared)))
+    return Comparison(a.name, b.name, found, _notes(a, b, len(shared)))
 
 
-def difference(values: Sequence[float]) -> Difference:
-    """Return the difference of which these are the values, question by question."""
-    mean = estimate(values)
-    return Difference(mean.mean, mean.low, mean.high, randomization_test(values), mean.count)
+def differences(
+    metrics: Iterable[str], a: Mapping[str, Mapping[str, float]], b: Mapping[str, Mapping[str, float]]
+) -> dict[str, Difference]:
+    """Return how metrics differ on the questions that have them on both sides.
+
+    Parameters
+    ----------
+    metrics : iterable of str
+    a, b : mapping
+        Each question's values, by its id and the metric's name.
+    """
+    found = {}
+    for metric in metrics:
+        values = [
+            ours[metric] - b[name][metric] for name, ours in a.items()
+            if name in b and metric in ours and metric in b[name]
+        ]  # fmt: skip
+        if values:
+            mean = estimate(values)
+            found[metric] = Difference(mean.mean, mean.low, mean.high, randomization_test(values), mean.count)
+    return found
 
 
 def _by_id(evaluation: Evaluation) -> dict[str, Scored]:

@@ -15,7 +15,7 @@ from typing import Any
 from rag.core.answers import Answer
 from rag.core.errors import GenerationError, UsageError
 from rag.core.table import Table
-from rag.evaluation.compare import Comparison, difference
+from rag.evaluation.compare import Comparison, differences
 from rag.evaluation.golden_set import Question, Questions, read
 from rag.evaluation.statistics import Estimate, estimate
 from rag.generation.voice import label
@@ -151,7 +151,12 @@ def compare_prompts(
     scores = tuple(
         PromptScores(names[at], _metrics(values[at]), values[at], failed[at]) for at in range(len(pipes))
     )
-    return PromptsCompared(scores, tuple(_compared(scores[0], other) for other in scores[1:]))
+    first = scores[0]
+    compared = tuple(
+        Comparison(first.prompt, other.prompt, differences(METRICS, first.values, other.values))
+        for other in scores[1:]
+    )
+    return PromptsCompared(scores, compared)
 
 
 def _measured(question: Question, answer: Answer, seconds: float) -> dict[str, float]:
@@ -179,18 +184,6 @@ def _succeeds(question: Question, answer: Answer) -> bool:
 def _metrics(values: Mapping[str, Mapping[str, float]]) -> dict[str, Estimate]:
     columns = {name: [each[name] for each in values.values() if name in each] for name in METRICS}
     return {name: estimate(column) for name, column in columns.items() if column}
-
-
-def _compared(a: PromptScores, b: PromptScores) -> Comparison:
-    differences = {}
-    for metric in METRICS:
-        both = [
-            ours[metric] - b.values[name][metric] for name, ours in a.values.items()
-            if metric in ours and metric in b.values[name]
-        ]  # fmt: skip
-        if both:
-            differences[metric] = difference(both)
-    return Comparison(a.prompt, b.prompt, differences)
 
 
 def _cell(value: Estimate | None, unit: str) -> str:

@@ -157,9 +157,8 @@ class Store:
         UsageError
             It is the current version.
         """
-        with locked(
-            self.path, timeout_s=self.timeout_s
-        ):  # reads nothing of the current version, which may be damaged
+        # Reads nothing of the current version, which may be damaged.
+        with locked(self.path, timeout_s=self.timeout_s):
             old = read_manifest(self.path, version)
             if version == pointer(self.path):
                 raise UsageError(f"version {version} is the current one: there is nothing to roll back")

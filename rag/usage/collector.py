@@ -356,8 +356,7 @@ def paid_call(
 
 def calls_so_far() -> int:
     """Return how many calls the question under way has made; 0 where there is none."""
-    collector = _COLLECTOR.get()
-    return 0 if collector is None else len(collector.calls)
+    return len(calls())
 
 
 def limit_usd(usd: float) -> bool:

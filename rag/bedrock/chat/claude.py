@@ -24,7 +24,7 @@ from pydantic import Field, ValidationError, model_validator
 from rag.bedrock import models
 from rag.bedrock.chat import guardrails, prompt_cache, requests
 from rag.bedrock.runtime import event_stream
-from rag.bedrock.runtime.client import explain, missing_keys
+from rag.bedrock.runtime.client import KEYS, explain, missing_keys
 from rag.bedrock.runtime.retry import Retry
 from rag.core.errors import ConfigError, GenerationError, near_miss
 from rag.generation.structured.schemas import Target
@@ -279,8 +279,7 @@ def _missing_keys(values: Mapping[str, Any]) -> str | None:
     token = values.get("bedrock_api_key") or os.environ.get("AWS_BEARER_TOKEN_BEDROCK")
     if token or values.get("credentials_profile_name") or values.get("client") is not None:
         return None
-    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-    return missing_keys({name: values.get(name.lower()) or os.environ.get(name) for name in names})
+    return missing_keys({name: values.get(name.lower()) or os.environ.get(name) for name in KEYS})
 
 
 def _retry_of(values: Mapping[str, Any]) -> Any:

@@ -12,7 +12,7 @@ from rag.core.errors import RagError
 
 # boto3's default session is not thread-safe: one thread at a time may create it or create clients.
 _CREATION = threading.Lock()
-_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 
 def client(
@@ -86,11 +86,11 @@ def missing_keys(given: Mapping[str, str | None] | None = None) -> str | None:
     'AWS_ACCESS_KEY_ID is set without AWS_SECRET_ACCESS_KEY: set both, or neither and AWS_PROFILE'
     """
     given = os.environ if given is None else given
-    key, secret, token = (bool(given.get(name)) for name in _KEYS)
+    key, secret, token = (bool(given.get(name)) for name in KEYS)
     if key == secret and (key or not token):
         return None
-    are = " and ".join(name for name, held in zip(_KEYS, (key, secret, token), strict=True) if held)
-    lacks = " and ".join(name for name, held in zip(_KEYS[:2], (key, secret), strict=True) if not held)
+    are = " and ".join(name for name, held in zip(KEYS, (key, secret, token), strict=True) if held)
+    lacks = " and ".join(name for name, held in zip(KEYS[:2], (key, secret), strict=True) if not held)
     verb = "is" if " and " not in are else "are"
     return f"{are} {verb} set without {lacks}: set both, or neither and AWS_PROFILE"
 

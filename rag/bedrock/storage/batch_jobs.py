@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rag.bedrock.runtime.client import explain
+from rag.bedrock.runtime.client import explain, region_name
 from rag.bedrock.runtime.faults import code_of, fault_of
 from rag.bedrock.runtime.retry import Retry
 from rag.bedrock.storage.ranged_read import ObjectVersion, read_object
@@ -240,8 +240,6 @@ class BatchJobs:
         """Create a client with botocore's retries; the table of faults is about Bedrock, not S3."""
         import boto3
         from botocore.config import Config
-
-        from rag.bedrock.runtime.client import region_name
 
         retries = {"mode": "standard", "max_attempts": 6}
         return boto3.client("s3", region_name=region_name(self._region), config=Config(retries=retries))

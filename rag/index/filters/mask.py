@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rag.index.filters.where import And, Not, Or, Test, Where
+from rag.index.storage.arrays import array_of, booleans, numbers_of
 
 Mask = npt.NDArray[np.bool_]
 #: Numbers of one type, and which of them are not null (None: all).
@@ -150,13 +151,13 @@ def _among(wanted: Sequence[int | float], values: npt.NDArray[Any], valid: Mask 
     else:
         kind = pa.from_numpy_dtype(values.dtype)
         zeros = [0.0, -0.0] if 0.0 in exact and values.dtype.kind == "f" else []  # Arrow tells them apart
-        inside = _numpy(pc.is_in(pa.array(values), value_set=pa.array([*exact, *zeros], kind)))
+        inside = booleans(pc.is_in(pa.array(values), value_set=pa.array([*exact, *zeros], kind)))
     return inside if valid is None else inside & valid
 
 
 def _of_distinct(test: Test, numbers: npt.NDArray[np.int32], distinct: pa.Array) -> Mask:
     """Test each distinct string once, and null as the last value, which number -1 indexes."""
-    null = pa.array([None], pa.string())
+    null = pa.nulls(1, pa.string())
     result = np.concatenate([_test(test, distinct), _test(test, null)])
     chosen = np.flatnonzero(result)
     if not len(chosen):
@@ -170,31 +171,26 @@ def _of_distinct(test: Test, numbers: npt.NDArray[np.int32], distinct: pa.Array)
 def _test(test: Test, values: pa.Array) -> Mask:
     op = test.op
     if op == "exists":
-        return _numpy(pc.is_valid(values))
+        return booleans(pc.is_valid(values))
     if op in _COMPARE:
-        result = _COMPARE[op](values, pa.scalar(test.value, type=values.type))
-        return _numpy(pc.fill_null(result, op == "!="))
+        result = _COMPARE[op](values, array_of([test.value], values.type)[0])
+        return booleans(result, null=op == "!=")
     if op in ("in", "not in"):
-        inside = pc.is_in(values, value_set=pa.array(test.value, type=values.type))
+        inside = pc.is_in(values, value_set=array_of(test.value, values.type))
         if op == "not in":
             inside = pc.and_(pc.invert(inside), pc.is_valid(values))
-        return _numpy(pc.fill_null(inside, False))
+        return booleans(inside)
     if op == "startswith":
-        return _numpy(pc.fill_null(pc.starts_with(values, test.value), False))
+        return booleans(pc.starts_with(values, test.value))
     if pa.types.is_list(values.type):
         members = pc.list_flatten(values)
         hit = (
-            pc.equal(members, test.value)
+            pc.equal(members, array_of([test.value], members.type)[0])
             if op == "list_contains"
             else pc.match_substring(members, test.value)
         )
         mask = np.zeros(len(values), dtype=bool)
-        parents = pc.list_parent_indices(values).to_numpy(zero_copy_only=False)
-        mask[parents[_numpy(pc.fill_null(hit, False))]] = True
+        parents = numbers_of(pc.list_parent_indices(values))
+        mask[parents[booleans(hit)]] = True
         return mask
-    return _numpy(pc.fill_null(pc.match_substring(values, test.value), False))
-
-
-def _numpy(values: pa.Array) -> Mask:
-    out: Mask = values.to_numpy(zero_copy_only=False).astype(bool, copy=False)
-    return out
+    return booleans(pc.match_substring(values, test.value))

@@ -7,7 +7,7 @@ search.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,7 +45,25 @@ def present(array: pa.Array) -> npt.NDArray[np.bool_]:
     validity = array.buffers()[0]
     if validity is None or not array.null_count:
         return np.ones(len(array), bool)
-    bits = np.unpackbits(np.frombuffer(validity, np.uint8), bitorder="little")
+    return _bits(validity, array)
+
+
+def booleans(array: pa.BooleanArray, *, null: bool = False) -> npt.NDArray[np.bool_]:
+    """Return an array of booleans, with `null` where there is none.
+
+    Examples
+    --------
+    >>> booleans(pa.array([True, False, None]).slice(1))
+    array([False, False])
+    """
+    if not len(array):
+        return np.zeros(0, bool)
+    values = _bits(array.buffers()[1], array)
+    return np.where(present(array), values, null) if array.null_count else values
+
+
+def _bits(buffer: pa.Buffer, array: pa.Array) -> npt.NDArray[np.bool_]:
+    bits = np.unpackbits(np.frombuffer(buffer, np.uint8), bitorder="little")
     return bits[array.offset : array.offset + len(array)].astype(bool)
 
 
@@ -59,6 +77,23 @@ def int64(values: npt.NDArray[np.int64]) -> pa.Array:
     """
     whole = np.ascontiguousarray(values, np.int64)
     return pa.Array.from_buffers(pa.int64(), len(whole), [None, pa.py_buffer(whole)])
+
+
+def array_of(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """Return values without nulls as an Arrow array; strings, the most frequent, by their buffers.
+
+    Examples
+    --------
+    >>> array_of(["é", "", "b"], pa.string()).to_pylist()
+    ['é', '', 'b']
+    """
+    if not kind.equals(pa.string()):
+        return pa.array(values, kind)
+    encoded = [value.encode("utf-8") for value in values]
+    ends = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
+    return pa.Array.from_buffers(
+        kind, len(encoded), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))]
+    )  # fmt: skip
 
 
 def plain(values: Iterable[pa.Scalar], kind: pa.DataType) -> list[Any]:

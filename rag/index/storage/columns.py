@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from rag.core.errors import RagError, StoreCorruptError
 from rag.index.storage import numbers
@@ -95,7 +94,9 @@ class Columns:
                 array = whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
                 encoded = array.dictionary_encode()
             codes = encoded.indices
-            of_rows = numbers_of(pc.fill_null(codes, -1) if codes.null_count else codes)
+            of_rows = numbers_of(codes)
+            if codes.null_count:
+                of_rows = np.where(present(codes), of_rows, np.int32(-1))
             self._distinct[name] = of_rows, encoded.dictionary
         return self._distinct[name]
 
@@ -154,7 +155,10 @@ class Columns:
 
 
 def _as_numpy(parts: Sequence[pa.Array]) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]:
-    values = [numbers_of(pc.fill_null(part, 0) if part.null_count else part) for part in parts]
+    values = [
+        np.where(present(part), numbers_of(part), 0) if part.null_count else numbers_of(part)
+        for part in parts
+    ]  # fmt: skip
     column = values[0] if len(values) == 1 else np.concatenate([*values, np.zeros(0, np.int8)])
     whole = not any(part.null_count for part in parts)
     return column, None if whole else np.concatenate([present(part) for part in parts])

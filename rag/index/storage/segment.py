@@ -23,6 +23,7 @@ from rag.index.filters.bind import Bound
 from rag.index.filters.mask import Mask, Numbers, evaluate
 from rag.index.filters.where import Schema
 from rag.index.storage import bm25
+from rag.index.storage.arrays import array_of, booleans
 from rag.index.storage.columns import ADVICE, Columns, open_array, reading, rows_of_array
 from rag.index.storage.exact_metadata import decode
 from rag.index.storage.layout import (
@@ -309,8 +310,8 @@ class Segment:
 
 def _is_in(parts: Sequence[pa.Array], values: Set[str]) -> Mask:
     """Return which strings of a column are among some values."""
-    wanted = pa.array(sorted(values), pa.string())
-    masks = [pc.is_in(part, value_set=wanted).to_numpy(zero_copy_only=False) for part in parts]
+    wanted = array_of(sorted(values), pa.string())
+    masks = [booleans(pc.is_in(part, value_set=wanted)) for part in parts]
     return np.concatenate([np.zeros(0, bool), *masks])
 
 
