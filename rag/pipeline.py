@@ -308,7 +308,7 @@ class Pipeline:
         """Retrieve, trim and assemble."""
         speaks = voice(self.prompt, self._generator, question, user, variables, history)
         steps += speaks.steps
-        how = asking(speaks.generator, self.generator, options)
+        how = asking(speaks.generator, options)
         of_retriever = self.retriever.where if isinstance(self.retriever, HybridSearch) else None
         filtered = options.get("where") is not None or of_retriever is not None
         search, assemble = question, None
@@ -326,7 +326,7 @@ class Pipeline:
             with timed(steps, "assemble"):
                 messages = speaks.prompt.messages(question, hits)
         reading = how.reading(search, context, hits, steps, self.on_unverified)
-        about = Question.of(search, context, hits, steps, options.get("where"))
+        about = Question(search, context.hits, hits, options.get("where"), steps=steps)
         return _Begun(context, messages, reading, about, how, speaks, end, filtered)
 
     def _answer(self, question: str, collector: Collector, options: Mapping[str, Any]) -> Iterator[Event]:

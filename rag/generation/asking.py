@@ -20,6 +20,10 @@ OPTIONS = ("schema", "repairs", "tools", "max_turns", "max_usd")
 class Speaks(Protocol):
     """A generator as the pipeline calls it (`rag.generation.generator.Generator`)."""
 
+    @property
+    def model(self) -> Any:
+        """The chat model behind it, with what a prompt has bound to it."""
+
     def stream(self, messages: Sequence[Any]) -> Iterator[Any]:
         """Yield the reply in pieces."""
 
@@ -125,7 +129,7 @@ class AskingForData(Asking):
     plain = False
     nothing = "null"
 
-    def __init__(self, generator: Speaks, model: Any, schema: Any, repairs: Any) -> None:
+    def __init__(self, generator: Speaks, schema: Any, repairs: Any) -> None:
         from rag.generation.generator import Generator
         from rag.generation.structured.envelope import envelope
         from rag.generation.structured.forms import form_of
@@ -133,7 +137,7 @@ class AskingForData(Asking):
 
         if isinstance(repairs, bool) or not isinstance(repairs, int) or repairs < 0:
             raise ConfigError(f"repairs is {repairs!r}: set it to 0 or more")
-        self._form, self._repairs = form_of(model, envelope(target(schema))), repairs
+        self._form, self._repairs = form_of(generator.model, envelope(target(schema))), repairs
         assert isinstance(generator, Generator)  # only the local answerer has another, which form_of refuses
         super().__init__(generator.of(self._form.model))
 
@@ -169,9 +173,7 @@ class AskingWithTools(Asking):
 
     plain = False
 
-    def __init__(
-        self, generator: Speaks, model: Any, tools: Sequence[Any], max_turns: Any, max_usd: Any
-    ) -> None:
+    def __init__(self, generator: Speaks, tools: Sequence[Any], max_turns: Any, max_usd: Any) -> None:
         from rag.generation.generator import Generator
         from rag.generation.tool_loop import Tools
 
@@ -180,7 +182,7 @@ class AskingWithTools(Asking):
         if max_usd is not None and not (isinstance(max_usd, int | float) and max_usd > 0):
             raise ConfigError(f"max_usd is {max_usd!r}: set it to more than 0, or leave it out")
         self._tools, self._max_turns, self._max_usd = Tools(tools), max_turns, max_usd
-        bound = self._tools.bound(model)
+        bound = self._tools.bound(generator.model)
         assert isinstance(generator, Generator)  # only the local answerer has another, which is refused
         super().__init__(generator.of(bound))
 
@@ -205,14 +207,13 @@ class AskingWithTools(Asking):
             yield reading.took(call, await self._tools.arun(call, reading.hits))
 
 
-def asking(generator: Speaks, model: Any, options: dict[str, Any]) -> Asking:
+def asking(generator: Speaks, options: dict[str, Any]) -> Asking:
     """Return how a question is asked; its options (`OPTIONS`) are taken out of `options`.
 
     Parameters
     ----------
     generator : Speaks
-    model : Any
-        The generator as the user gave it.
+    options : dict
 
     Raises
     ------
@@ -231,9 +232,9 @@ def asking(generator: Speaks, model: Any, options: dict[str, Any]) -> Asking:
         if name in mine and needs not in mine:
             raise UsageError(f"{name}= needs {needs}=")
     if schema is not None:
-        return AskingForData(generator, model, schema, mine.get("repairs", 2))
+        return AskingForData(generator, schema, mine.get("repairs", 2))
     if tools is not None:
-        return AskingWithTools(generator, model, tools, mine.get("max_turns", 8), mine.get("max_usd"))
+        return AskingWithTools(generator, tools, mine.get("max_turns", 8), mine.get("max_usd"))
     return Asking(generator)
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn, Protocol, TypeVar, cast, runtime_checkable
+from typing import Any, NoReturn, Protocol, TypeVar, runtime_checkable
 
 import pydantic
 from langchain_core.callbacks import CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel
-from langchain_core.language_models.base import LangSmithParams
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
@@ -18,9 +16,10 @@ from pydantic import ConfigDict, Field, PrivateAttr
 
 from rag.core.errors import ConfigError, GenerationError
 from rag.generation.circuit_breaker import Breaker, Circuit
-from rag.generation.models import context_form, is_guarded, priced_as
+from rag.generation.models import priced_as
 from rag.generation.relay import (
     NO_CALLBACKS,
+    StandIn,
     as_chunk,
     close,
     is_failure,
@@ -31,7 +30,6 @@ from rag.generation.relay import (
     with_tools,
 )
 from rag.usage.collector import note
-from rag.usage.model_calls import METADATA, ModelFacts
 
 T = TypeVar("T")
 
@@ -47,7 +45,7 @@ class _Structured(RunnableLambda[Any, Any]):
     reports_calls = True
 
 
-class Fallback(BaseChatModel):
+class Fallback(StandIn):
     """Calls its models in order, and returns the first answer.
 
     The next model is called only if nothing of an answer has been delivered, and only after a failure
@@ -92,25 +90,14 @@ class Fallback(BaseChatModel):
         return "fallback"
 
     @property
-    def model_id(self) -> str | None:
-        """The first model's id."""
-        return priced_as(self.models[0])
+    def others(self) -> Sequence[Any]:
+        """The models, the preferred first."""
+        return self.models
 
     @property
     def description(self) -> str:
         """The models' names, for the user."""
         return ", else ".join(map(name_of, self.models))
-
-    @property
-    def context_form(self) -> str:
-        """The form of the documents that suits all models (see `rag.generation.prompt`)."""
-        forms = {context_form(model) for model in self.models}
-        return forms.pop() if len(forms) == 1 else "text"
-
-    @property
-    def guarded(self) -> bool:
-        """Whether each model has a guardrail, so that every answer is checked."""
-        return all(map(is_guarded, self.models))
 
     def states(self) -> list[tuple[str, str, int]]:
         """Return each model's name, its circuit's state in words, and its consecutive strikes."""
@@ -160,12 +147,6 @@ class Fallback(BaseChatModel):
             return result
 
         return _Structured(run, name="structured fallback")
-
-    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        params: dict[str, Any] = {**super()._get_ls_params(stop=stop, **kwargs)}
-        params["ls_model_name"] = str(kwargs.get("model") or self.model_id or name_of(self.models[0]))
-        params[METADATA] = ModelFacts(stands_for_others=True)
-        return cast(LangSmithParams, params)
 
     def _generate(
         self,

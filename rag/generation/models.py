@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 _ID_FIELDS = ("model_id", "model", "model_name")
-#: What a note about a stand-in contains: "B answered, as A failed: …".
-STANDS_IN = " answered, as "
+#: What notes contain that tell of a model that failed: another model, or another tier, answered.
+STANDS_IN = (" answered, as ", " failed, so the answer of ", " did not classify the question: ")
 
 
 @runtime_checkable
@@ -24,9 +25,26 @@ class StandsForOthers(Protocol):
     """A generator that passes on the answers of others."""
 
     @property
+    def others(self) -> Sequence[Any]:
+        """The models whose answers it passes on."""
+        ...
+
+    @property
     def guarded(self) -> bool:
         """Whether a guardrail checks the answers of each."""
         ...
+
+    @property
+    def reads_tag(self) -> bool:
+        """Whether it chooses among them by the question's tag."""
+        ...
+
+
+@runtime_checkable
+class NamesToolChoices(Protocol):
+    """ChatBedrockConverse: with thinking enabled, some models cannot be made to call a tool."""
+
+    supports_tool_choice_values: Sequence[str] | None
 
 
 def unbound(model: Any) -> Any:
@@ -68,3 +86,9 @@ def is_guarded(generator: Any) -> bool:
     if isinstance(model, StandsForOthers):
         return model.guarded
     return bool(getattr(model, "guardrail_config", None))
+
+
+def reads_tag(generator: Any) -> bool:
+    """Tell whether a question's tag decides which model answers it."""
+    model = unbound(generator)
+    return isinstance(model, StandsForOthers) and (model.reads_tag or any(map(reads_tag, model.others)))

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from rag.core.errors import ConfigError
-from rag.generation.models import describe, unbound
+from rag.generation.models import StandsForOthers, describe, unbound
 
 #: The fields in which chat models keep a parameter, where these are named otherwise.
 _FIELDS = {"stop": ("stop", "stop_sequences")}
@@ -17,8 +17,8 @@ _FIELDS = {"stop": ("stop", "stop_sequences")}
 def refuse_untaken(model: Any, parameters: Mapping[str, Any]) -> None:
     """Refuse parameters that a model would ignore.
 
-    A chat model takes those that it has a field for; one that stands for others (`Fallback`), those that
-    all of these take.
+    A chat model takes those that it has a field for; one that stands for others (`Fallback`, `Router`),
+    those that all of these take.
 
     Raises
     ------
@@ -41,7 +41,6 @@ def refuse_untaken(model: Any, parameters: Mapping[str, Any]) -> None:
 
 def _models(model: Any) -> list[Any]:
     inner = unbound(model)
-    if isinstance(inner, BaseModel) and "models" in type(inner).model_fields:
-        others: list[Any] = list(inner.models)  # type: ignore[attr-defined]
-        return others
-    return [model]
+    if not isinstance(inner, StandsForOthers):
+        return [model]
+    return [each for other in inner.others for each in _models(other)]

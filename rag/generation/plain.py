@@ -68,6 +68,11 @@ class PlainGenerator:
 
     quoting: Quoting
 
+    @property
+    def model(self) -> Quoting:
+        """The answerer."""
+        return self.quoting
+
     def bound(self, parameters: Mapping[str, Any]) -> PlainGenerator:
         """Return it for a prompt without parameters; `Quoting` takes none."""
         refuse_untaken(self.quoting, parameters)

@@ -7,12 +7,12 @@ and the scores of its passages, is kept in a context variable, which the pipelin
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from rag.core.answers import Step
-from rag.core.passages import Context, Hit
+from rag.core.passages import Hit
 from rag.generation.quoting import conversation_text, read_prompt
 from rag.generation.reply import texts
 from rag.index.filters.parse import parse
@@ -21,28 +21,6 @@ from rag.usage.collector import purpose
 _QUESTION: contextvars.ContextVar[Question | None] = contextvars.ContextVar("question", default=None)
 #: Purposes of calls whose reply answers the question, or is to become its answer.
 _ANSWERS = ("generate", "repair")
-
-
-class _FieldsOf(Collection[str]):
-    """The fields that a filter names, read when they are asked for: most questions have no use for them."""
-
-    def __init__(self, where: Any) -> None:
-        self._where = where
-        self._names: Collection[str] | None = None
-
-    def _read(self) -> Collection[str]:
-        if self._names is None:
-            self._names = parse(self._where).fields()
-        return self._names
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._read()
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._read())
-
-    def __len__(self) -> int:
-        return len(self._read())
 
 
 @dataclass(slots=True)
@@ -57,8 +35,8 @@ class Question:
         Those that were retrieved for it.
     hits : sequence of Hit
         All passages that the reply may cite, as the messages number them from 1.
-    fields : collection of str
-        The fields that its filter names; empty without a filter.
+    where : Where, str or dict, optional
+        Its filter, in any notation.
     tag : str
         The tag of `Pipeline.ask`, or else the ledger's.
     steps : list of Step
@@ -72,11 +50,16 @@ class Question:
     text: str
     passages: Sequence[Hit] = ()
     hits: Sequence[Hit] = ()
-    fields: Collection[str] = ()
+    where: Any = None
     tag: str = ""
     steps: list[Step] = field(default_factory=list)
     reached: dict[object, int] = field(default_factory=dict)
     under_way: bool = True
+
+    @property
+    def fields(self) -> Collection[str]:
+        """The fields that its filter names; empty without a filter."""
+        return () if self.where is None else parse(self.where).fields()
 
     @property
     def best_score(self) -> float | None:
@@ -87,20 +70,6 @@ class Question:
         """
         cosines = [hit.dense for hit in self.passages if hit.dense is not None]
         return max(cosines or [hit.score for hit in self.passages], default=None)
-
-    @classmethod
-    def of(
-        cls, text: str, context: Context, hits: Sequence[Hit], steps: list[Step], where: Any = None
-    ) -> Question:
-        """Return the question that a context was made for.
-
-        Parameters
-        ----------
-        where : Where, str or dict, optional
-            Its filter, in any notation.
-        """
-        fields = () if where is None else _FieldsOf(where)
-        return cls(text, context.hits, hits, fields, steps=steps)
 
     def begin(self, tag: str = "") -> None:
         """Make this the question under way, for calls in this context."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import pydantic
 from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models.base import LangSmithParams
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.runnables import Runnable, RunnableConfig
 
 from rag.core.errors import GenerationError, RagError
-from rag.generation.models import model_of, unbound
+from rag.generation.models import context_form, is_guarded, model_of, priced_as, unbound
+from rag.usage.model_calls import METADATA, ModelFacts
 
 #: Bugs in code, which another model's answer would only hide.
 _BUGS = (
@@ -37,6 +39,42 @@ def name_of(model: Any) -> str:
     """Return a model's id; the name of its kind where it has none."""
     inner = unbound(model)
     return model_of(inner) or (inner._llm_type if isinstance(inner, BaseChatModel) else type(inner).__name__)
+
+
+class StandIn(BaseChatModel):
+    """A chat model that passes on the answers of others."""
+
+    @property
+    def reads_tag(self) -> bool:
+        """Whether it chooses among them by the question's tag."""
+        return False
+
+    @property
+    def others(self) -> Sequence[Any]:
+        """The models that it stands for, first the one that names it to tracers."""
+        raise NotImplementedError
+
+    @property
+    def model_id(self) -> str | None:
+        """The first model's id."""
+        return priced_as(self.others[0])
+
+    @property
+    def context_form(self) -> str:
+        """The form of the documents that suits all models (see `rag.generation.prompt`)."""
+        forms = set(map(context_form, self.others))
+        return forms.pop() if len(forms) == 1 else "text"
+
+    @property
+    def guarded(self) -> bool:
+        """Whether each model has a guardrail, so that every answer is checked."""
+        return all(map(is_guarded, self.others))
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        params: dict[str, Any] = {**super()._get_ls_params(stop=stop, **kwargs)}
+        params["ls_model_name"] = str(kwargs.get("model") or self.model_id or name_of(self.others[0]))
+        params[METADATA] = ModelFacts(stands_for_others=True)
+        return cast(LangSmithParams, params)
 
 
 def with_tools(model: Any, tools: Sequence[Any], front: str, **kwargs: Any) -> Runnable[Any, Any]:

@@ -86,8 +86,10 @@ _WITHHELD = {
     "content_filter": "the model's content filter withheld the answer",
     "refusal": "the model refused to answer",
 }
-_COMPLETE = ("end_turn", "stop_sequence", "stop", "STOP", "eos", "complete", "COMPLETE")
-_TOOL = ("tool_use", "tool_calls")
+#: Stop reasons of a reply that is whole, by the same names.
+COMPLETE = ("end_turn", "stop_sequence", "stop", "STOP", "eos", "complete", "COMPLETE")
+#: Those of a reply that calls a tool; data may come as such a call.
+BY_TOOL = ("tool_use", "tool_calls")
 _MALFORMED = ("malformed_model_output", "malformed_tool_use")
 
 
@@ -148,11 +150,11 @@ def ending(message: Any, generator: Any, *, by_tool: bool = False) -> Ending:
     guardrail = _guardrail(metadata, reason)
     notes = [*map(str, metadata.get("notes") or ())]
     notes += [text for text in (_CUT.get(reason), _WITHHELD.get(reason)) if text]
-    if reason in _TOOL and by_tool:
+    if reason in BY_TOOL and by_tool:
         pass
-    elif reason in _TOOL:
+    elif reason in BY_TOOL:
         notes.append("the model requests a tool before it answers: see tool_calls")
-    elif reason not in (*_COMPLETE, *_CUT, *_WITHHELD, "guardrail_intervened"):
+    elif reason not in (*COMPLETE, *_CUT, *_WITHHELD, "guardrail_intervened"):
         notes.append(f"the model stopped for an unknown reason ({reason}): the answer may be cut")
     if guardrail == "blocked":
         notes.append("a guardrail blocked the answer: its message replaces the answer")

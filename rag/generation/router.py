@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel
-from langchain_core.language_models.base import LangSmithParams
 from langchain_core.language_models.chat_models import generate_from_stream
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
@@ -18,19 +16,18 @@ from pydantic import ConfigDict, Field, PrivateAttr, ValidationInfo, field_valid
 from rag.core.errors import ConfigError, near_miss
 from rag.generation.classify import Classifier
 from rag.generation.escalation import Escalation, Tools
-from rag.generation.models import context_form, describe, is_guarded, priced_as, unbound
-from rag.generation.relay import is_pause, name_of, with_tools
+from rag.generation.models import NamesToolChoices, describe, is_guarded, unbound
+from rag.generation.relay import StandIn, is_pause, name_of, with_tools
 from rag.generation.routing import Routes, routed
 from rag.generation.rules import Rule, rules_of
 from rag.usage.collector import limit_usd
-from rag.usage.model_calls import METADATA, ModelFacts
 from rag.usage.settings import checked
 
 #: The tier for questions that no rule and no classification decides, where there is one of this name.
 OTHERWISE = "default"
 
 
-class Router(BaseChatModel):
+class Router(StandIn):
     """Sends a question to one of several models, and its reply to the next one if it falls short.
 
     The tier is that of the first rule that matches, else the one that the classifier names, else
@@ -132,25 +129,22 @@ class Router(BaseChatModel):
         return "router"
 
     @property
-    def model_id(self) -> str | None:
-        """The id of the model for questions that nothing decides."""
-        return priced_as(self.tiers[self._start])
+    def others(self) -> Sequence[Any]:
+        """The tiers' models, first the one for questions that nothing decides."""
+        return [
+            self.tiers[self._start],
+            *(model for name, model in self.tiers.items() if name != self._start),
+        ]
+
+    @property
+    def reads_tag(self) -> bool:
+        """Whether a rule may decide by the question's tag."""
+        return any(rule.when.tag is not None or rule.when.call is not None for rule in self.rules)
 
     @property
     def description(self) -> str:
         """The tiers and their models, for the user."""
         return "router: " + ", ".join(f"{name} = {name_of(model)}" for name, model in self.tiers.items())
-
-    @property
-    def context_form(self) -> str:
-        """The form of the documents that suits all tiers (see `rag.generation.prompt`)."""
-        forms = {context_form(model) for model in self.tiers.values()}
-        return forms.pop() if len(forms) == 1 else "text"
-
-    @property
-    def guarded(self) -> bool:
-        """Whether each tier has a guardrail, so that every answer is checked."""
-        return all(map(is_guarded, self.tiers.values()))
 
     def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Runnable[Any, AIMessage]:
         """Return a copy with tools bound to each tier; a call that does not fit its tool's schema goes up.
@@ -173,14 +167,6 @@ class Router(BaseChatModel):
             forced=kwargs.get("tool_choice") not in (None, False, "auto", "none"),
         )
         return copy.bind()
-
-    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        params: dict[str, Any] = {**super()._get_ls_params(stop=stop, **kwargs)}
-        params["ls_model_name"] = str(
-            kwargs.get("model") or self.model_id or name_of(self.tiers[self._start])
-        )
-        params[METADATA] = ModelFacts(stands_for_others=True)
-        return cast(LangSmithParams, params)
 
     def _generate(
         self,
@@ -210,18 +196,11 @@ class Router(BaseChatModel):
             yield ChatGenerationChunk(message=piece)
 
 
-@runtime_checkable
-class _NamesToolChoices(Protocol):
-    """ChatBedrockConverse: with thinking enabled, some models cannot be made to call a tool."""
-
-    supports_tool_choice_values: Sequence[str] | None
-
-
 def _possible(model: Any, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of `bind_tools` without a choice of a tool that the model does not take."""
     choice = options.get("tool_choice")
     inner = unbound(model)
-    if not isinstance(choice, str) or not isinstance(inner, _NamesToolChoices):
+    if not isinstance(choice, str) or not isinstance(inner, NamesToolChoices):
         return dict(options)
     kind = choice if choice in ("auto", "any") else "tool"
     takes = kind in (inner.supports_tool_choice_values or ())

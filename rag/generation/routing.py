@@ -231,17 +231,16 @@ class _Run:
     def _step(self, name: str, started: float, detail: dict[str, Any]) -> None:
         self.question.steps.append(Step(name, time.perf_counter() - started, detail))
 
-    def _signed(self, pieces: Sequence[AIMessageChunk], tier: int | None = None) -> Iterator[AIMessageChunk]:
+    def _signed(self, pieces: Sequence[AIMessageChunk]) -> Iterator[AIMessageChunk]:
         """Yield pieces of a reply whose first one names the model and the tier."""
-        name = self._names[self.tier if tier is None else tier]
-        model = self.routes.tiers[name]
+        model = self._model
         metadata = [piece.response_metadata for piece in pieces]
         inner = next((each for each in metadata if "model_id" in each), {})
         called = next((each["model_name"] for each in metadata if each.get("model_name")), name_of(model))
         origin = {
             "model_name": str(inner.get("model_name") or called),
             "model_id": inner.get("model_id") or priced_as(model) or str(called),
-            "tier": name, "route": self.why,
+            "tier": self._names[self.tier], "route": self.why,
             **({"notes": list(self.notes)} if self.notes else {}),
         }  # fmt: skip
         for number, piece in enumerate(pieces):

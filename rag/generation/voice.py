@@ -106,6 +106,31 @@ def voice(
         The prompt has no such variable, or the value is wrong.
     """
     started = time.perf_counter()
+    chosen, detail = prompt_for(prompt, question, user, variables, history)
+    if isinstance(chosen, TakesVariables) and chosen.parameters:
+        generator = generator.bound(chosen.parameters)
+    if not detail:
+        return Voice(chosen, generator)
+    detail = {"prompt": label(chosen), **detail}
+    return Voice(chosen, generator, (Step("prompt", time.perf_counter() - started, detail),))
+
+
+def prompt_for(
+    prompt: Any,
+    question: str,
+    user: str | None = None,
+    variables: Mapping[str, Any] | None = None,
+    history: Any = None,
+) -> tuple[Any, dict[str, Any]]:
+    """Return the prompt of a question, and how it was chosen; name it to the ledger.
+
+    The parameters are those of `voice`.
+
+    Raises
+    ------
+    UsageError
+        The prompt has no such variable, or the value is wrong.
+    """
     detail: dict[str, Any] = {}
     if isinstance(prompt, Variants):
         name = prompt.of(user or " ".join((_first(history) or question).split()))
@@ -119,16 +144,10 @@ def voice(
         if not isinstance(chosen, TakesVariables):
             raise UsageError(f"the prompt {chosen.name} takes no variables: leave them out")
         chosen = chosen.filled(variables)
-    if isinstance(chosen, TakesVariables):
-        if chosen.parameters:
-            generator = generator.bound(chosen.parameters)
-        if chosen.values:
-            detail["variables"] = dict(chosen.values)
+    if isinstance(chosen, TakesVariables) and chosen.values:
+        detail["variables"] = dict(chosen.values)
     prompted(label(chosen))
-    if not detail:
-        return Voice(chosen, generator)
-    detail = {"prompt": label(chosen), **detail}
-    return Voice(chosen, generator, (Step("prompt", time.perf_counter() - started, detail),))
+    return chosen, detail
 
 
 def _first(history: Any) -> str | None:

@@ -18,7 +18,7 @@ from rag.generation.rules import When, first_match, rules_of
 QUESTION = Question(
     "Compare annual leave in Europe with that in America",
     [Hit("eu.md", 0, 2, "28", -1.5, dense=0.7), Hit("us.md", 0, 2, "22", 1.5, dense=0.4)],
-    fields={"region", "year"}, tag="hr",
+    where="region == 'eu' and year >= 2024", tag="hr",
 )  # fmt: skip
 
 

@@ -22,8 +22,9 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMe
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableLambda
 
 from rag.core.errors import ConfigError, GenerationError
-from rag.generation.models import describe, model_of
+from rag.generation.models import NamesToolChoices, describe, model_of
 from rag.generation.quoting import Quoting
+from rag.generation.reply import stop_reason
 from rag.generation.structured.json_text import json_in
 from rag.generation.structured.schemas import Target
 
@@ -47,13 +48,6 @@ class BindsSchemas(Protocol):
 
     def bind_schema(self, target: Target) -> Runnable[Any, Any] | None:
         """Return the model bound to a schema; None if its API cannot hold it to that one."""
-
-
-@runtime_checkable
-class _NamesToolChoices(Protocol):
-    """ChatBedrockConverse: with thinking enabled, some models cannot be made to call a tool."""
-
-    supports_tool_choice_values: Sequence[str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +106,7 @@ class Form:
 
     def unusable(self, reply: Any) -> GenerationError | None:
         """Return why a reply is not read at all; None if it may be."""
-        reason = _NO_REPLY.get(_stop_reason(reply))
+        reason = _NO_REPLY.get(stop_reason(reply))
         if reason is None:
             return None
         return GenerationError(f"{self.model_name}: {reason}", elsewhere=False, strike=False)
@@ -166,7 +160,7 @@ def by_tool(model: Any, target: Target) -> Form:
     name = model_of(model) or type(model).__name__
     description = f"Give your answer by calling this tool. {target.description}"
     function = {"name": target.name, "description": description, "parameters": dict(target.schema)}
-    choices = model.supports_tool_choice_values or () if isinstance(model, _NamesToolChoices) else ("tool",)
+    choices = model.supports_tool_choice_values or () if isinstance(model, NamesToolChoices) else ("tool",)
     choice = target.name if "tool" in choices else "any" if "any" in choices else None
     try:
         bound = model.bind_tools([{"type": "function", "function": function}], tool_choice=choice)
@@ -209,9 +203,3 @@ def _adapted(model: Any, target: Target) -> Runnable[Any, Any]:
 
     schema = {"title": target.name, "description": target.description, **target.schema}
     return model.with_structured_output(schema, include_raw=True) | RunnableLambda(written)  # type: ignore[no-any-return]
-
-
-def _stop_reason(reply: Any) -> str:
-    metadata = getattr(reply, "response_metadata", None) or {}
-    names = ("stopReason", "stop_reason", "finish_reason")
-    return next((str(metadata[name]) for name in names if metadata.get(name)), "")
