@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rag.cli.options import CONFIG, JSON, print_json
+from rag.cli.terminal import drawn, echo
 from rag.core.errors import UsageError, near_miss
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def show(name: str, sets: tuple[str, ...], folder: Path, as_json: bool) -> int:
             text = "; ".join(f"{k}: {v}" for k, v in value.items()) if isinstance(value, dict) else value
             say(f"{key}: {', '.join(text) if isinstance(text, list) else text}", "dim")
     say()
-    click.echo(chosen.shown().rstrip())
+    click.echo(drawn(chosen.shown().rstrip()))
     return 0
 
 
@@ -125,7 +126,7 @@ def check(
         )
         return int(wrong > 0)
     for finding in findings:
-        click.echo(str(finding))
+        echo(str(finding))
     count, rest = len(paths), len(findings) - wrong
     say(f"{count} prompt{'s' * (count != 1)}: {wrong} errors, {rest} warnings", "dim")
     return int(wrong > 0)
@@ -141,7 +142,7 @@ def diff(a: str, b: str, folder: Path) -> int:
 
     (of_a, text_a, _), (of_b, text_b, _) = texts(a, folder), texts(b, folder)
     lines = difflib.unified_diff(text_a.splitlines(), text_b.splitlines(), of_a, of_b, lineterm="")
-    click.echo("\n".join(lines) or f"{of_a} and {of_b} are the same")
+    click.echo(drawn("\n".join(lines) or f"{of_a} and {of_b} are the same"))
     return 0
 
 

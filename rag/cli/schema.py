@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rag.cli.terminal import drawn
 from rag.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def show_data(answer: Answer) -> None:
     """Print the data alone, as JSON; what is doubtful of it goes to standard error."""
     from rag.cli.output import show_warnings
 
-    click.echo(answer.text)
+    click.echo(drawn(answer.text))
     show_warnings((*answer.remarks, *_doubts(answer)), ())
 
 
