@@ -359,7 +359,12 @@ class Answer:
         >>> Answer.from_dict(json.loads(json.dumps(answer.to_dict()))) == answer    # doctest: +SKIP
         True
         """
-        return from_fields(cls, values)
+        by_number = {each["number"]: each for each in values.get("citations", ())}
+        fields = [
+            {**each, "citations": [by_number[number] for number in each["citations"]]}
+            for each in values.get("fields", ())
+        ]
+        return from_fields(cls, {**values, "fields": fields})
 
     def _repr_html_(self) -> str:
         """Return the text, citations, remarks, times and costs as HTML.

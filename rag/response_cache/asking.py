@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import functools
+import json
 import time
 import weakref
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping
@@ -18,8 +20,10 @@ from typing import Any, Protocol, runtime_checkable
 
 from rag.core.answers import Answer, Event
 from rag.core.passages import Context
+from rag.generation.models import reads_tag
+from rag.generation.voice import prompt_for
 from rag.response_cache.describe import Describer, Versioned
-from rag.response_cache.key import Parts, has_own_prompt, parts_of
+from rag.response_cache.key import Parts, is_own, parts_of
 from rag.usage.collector import Collector
 
 
@@ -49,6 +53,9 @@ class Work:
 
     call: Callable[[], Any]
 
+
+#: Options of a question that choose its prompt and fill it.
+_OF_PROMPT = ("user", "variables")
 
 Steps = Generator[Emit | Next | Wait | Work, Any, None]
 
@@ -91,15 +98,29 @@ class Asked:
         self._options, self._tenant, self._salt = options, tenant, salt
         self._noted = set[str]()
 
+    @functools.cached_property
+    def prompt(self) -> Any:
+        """The question's prompt, of variants the one that is assigned to it, with its variables' values."""
+        options = {name: self._options.get(name) for name in (*_OF_PROMPT, "history")}
+        return prompt_for(self.pipeline.prompt, self.question, **options)[0]
+
     def parts(self) -> Parts:
-        """Return what decides the answer."""
-        return parts_of(self.pipeline, self.question, self._options, tenant=self._tenant, salt=self._salt)
+        """Return what decides the answer.
+
+        What chooses the prompt does not, but by the prompt; nor does the tag, unless the generator reads it.
+        """
+        options = {name: value for name, value in self._options.items() if name not in _OF_PROMPT}
+        if reads_tag(self.pipeline.generator):
+            options["tag"] = self.collector.tag
+        return parts_of(
+            self.pipeline, self.question, options, prompt=self.prompt, tenant=self._tenant, salt=self._salt
+        )
 
     def messages(self, context: Context) -> Any:
         """Describe the messages of a prompt that is not `rag`'s; None of one that is."""
-        if has_own_prompt(self.pipeline) or not context.hits:
+        if is_own(self.prompt) or not context.hits:
             return None
-        return Describer().of(list(self.pipeline.prompt.messages(self.question, context.hits)))
+        return Describer().of(list(self.prompt.messages(self.question, context.hits)))
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -118,6 +139,24 @@ class Asked:
         names = dict.fromkeys((*(hit.source for hit in answer.context.hits), *cited))
         return {name: hashes[name] for name in names} if all(name in hashes for name in names) else None
 
+    def data(self, answer: Answer) -> Any:
+        """Return an answer's data, made anew by the question's schema; None of an answer without data.
+
+        Raises
+        ------
+        ValueError
+            The schema refuses it: a check of a class is no part of the key, and may have changed.
+        """
+        schema = self._options.get("schema")
+        if schema is None or not answer.answered:
+            return None
+        from rag.generation.structured.schemas import target
+
+        data, problems = target(schema).check(json.loads(answer.text))
+        if problems:
+            raise ValueError("; ".join(problems))
+        return data
+
     def vector(self, question: str) -> Any:
         """Embed a question, as the search does."""
         return self.pipeline.index.question_vector(question)
@@ -131,7 +170,7 @@ class Asked:
         """Add a turn to the conversation whose answer was given before."""
         history = self._options.get("history")
         if isinstance(history, RemembersTurns) and len(turn) == 2:
-            history.repeat(self.question, *turn, answer, self.pipeline.prompt)
+            history.repeat(self.question, *turn, answer, self.prompt)
 
 
 _HASHES: weakref.WeakKeyDictionary[Any, tuple[Any, Mapping[str, str]]] = weakref.WeakKeyDictionary()

@@ -22,6 +22,7 @@ from typing import Any
 from rag.core.answers import Answer, Cached, Call, Event, Step, Usage
 from rag.core.passages import Context
 from rag.generation.models import STANDS_IN
+from rag.generation.reply import BY_TOOL, COMPLETE
 from rag.response_cache.asking import Asked, Emit, Next, Steps, Wait, Work, athrough, through
 from rag.response_cache.entry import Entry, recorded, restored
 from rag.response_cache.flights import Flight, Flights
@@ -32,8 +33,6 @@ from rag.response_cache.store import ResponseStore
 from rag.usage.collector import Collector
 from rag.usage.ledger_tables import CACHED
 
-#: Stop reasons of a reply that is whole, as Bedrock and other providers name them.
-COMPLETE = ("end_turn", "stop_sequence", "stop", "STOP", "eos", "complete", "COMPLETE")
 #: Seconds for which a store that failed is left alone, so that a slow one delays few questions.
 REST_S = 10.0
 #: Seconds between two looks for the answer of another process: at first, and at most.
@@ -233,7 +232,7 @@ class ResponseCache:
             notes.append(f"the answer to a similar question: {entry.answer.question!r}")
         step = Step("cache", time.monotonic() - begun, {"kind": kind, "age_s": round(age_s, 3)})
         answer = restored(entry, asked.question, collector.calls, notes, step, cached)
-        return answer if sent is None else replace(answer, context=sent)
+        return replace(answer, data=asked.data(answer), context=answer.context if sent is None else sent)
 
     # ----------------------------------------------------------------------- the store
 
@@ -254,7 +253,13 @@ class ResponseCache:
 
     def _read(self, asked: Asked, key: str) -> Entry | None:
         entry = Entry.from_bytes(self._try(asked, "get", lambda: self.store.get(key)), key)
-        return entry if entry is not None and self._left_s(entry) > 0 else None
+        if entry is None or self._left_s(entry) <= 0:
+            return None
+        try:
+            asked.data(entry.answer)
+        except ValueError:
+            return None
+        return entry
 
     def _left_s(self, entry: Entry) -> float:
         return entry.at + 3600 * self.settings.ttl_hours - time.time()
@@ -277,11 +282,13 @@ class ResponseCache:
         notes = tuple(note for note in answer.notes if note not in asked.collector.notes)
         try:
             entry = Entry(
-                question.key, replace(answer, notes=notes, trace=(), calls=()),
+                question.key, replace(answer, notes=notes, trace=(), calls=(), data=None),
                 [recorded(event, answer.citations) for event in events], asked.sources(answer) or {},
                 time.time(), sum(known) if known or not calls else None,
                 model or (paid[-1].model if paid else ""), asked.last_turn(),
             )  # fmt: skip
+            if asked.data(answer) != answer.data:
+                return None
             self._put(asked, entry)
         except (ValueError, TypeError):  # something in it cannot be read back as it is
             return None
@@ -358,6 +365,8 @@ def may_be_kept(answer: Answer, notes: tuple[str, ...] = ()) -> bool:
     notes : tuple of str
         Notes of the question's collector.
     """
-    whole = bool(answer.text.strip()) and answer.stop_reason in COMPLETE
+    complete = COMPLETE if answer.data is None else (*COMPLETE, *BY_TOOL)
+    whole = bool(answer.text.strip()) and answer.stop_reason in complete
     changed = answer.guardrail is not None or answer.tool_calls or answer.cached is not None
-    return whole and not changed and not notes and not any(STANDS_IN in note for note in answer.notes)
+    stands_in = any(mark in note for note in answer.notes for mark in STANDS_IN)
+    return whole and not changed and not notes and not stands_in

@@ -18,8 +18,6 @@ from rag.response_cache.describe import Describer, Versioned, index_digest
 
 #: Raised when what an entry holds, or how parts are described, changes.
 FORMAT = 1
-#: Options of a question that change no answer.
-NOT_OF_ANSWERS = ("tag",)
 #: Of a passage, what no prompt of `rag` writes.
 _NOT_SENT = ("score", "dense", "lexical", "doc_id", "chunk_id", "gap")
 _OWN_SEARCH = ("rag.retrieval.hybrid", "rag.retrieval.search")
@@ -78,7 +76,13 @@ class Parts:
 
 
 def parts_of(
-    pipeline: Any, question: str, options: Mapping[str, Any], *, tenant: str = "", salt: str = ""
+    pipeline: Any,
+    question: str,
+    options: Mapping[str, Any],
+    *,
+    prompt: Any = None,
+    tenant: str = "",
+    salt: str = "",
 ) -> Parts:
     """Return what decides the answer of a pipeline to a question.
 
@@ -87,7 +91,9 @@ def parts_of(
     pipeline : Pipeline
     question : str
     options : mapping
-        Those of `Pipeline.ask`; one that is not known here is a part of the key.
+        Those of `Pipeline.ask`, each a part of the key.
+    prompt : optional
+        The question's; by default the pipeline's.
     tenant, salt : str
 
     Raises
@@ -97,17 +103,17 @@ def parts_of(
     """
     describe = Describer(pipeline.index)
     by_index = _decided_by(pipeline.index, pipeline.retriever)
-    given = {
-        name: value for name, value in options.items() if value is not None and name not in NOT_OF_ANSWERS
-    }
+    given = {name: value for name, value in options.items() if value is not None}
     where = given.pop("where", None)
     if where is not None:
         given["where"] = pipeline.index.both(where) if by_index else parse(where)
-    names = ("retriever", "trimmer", "prompt", "generator", "on_unverified")
+    names = ("retriever", "trimmer", "generator", "on_unverified")
     stages = {name: describe.of(getattr(pipeline, name)) for name in names}
+    prompt = pipeline.prompt if prompt is None else prompt
+    stages["prompt"] = describe.of(prompt)
     stages["embedder"] = describe.of(getattr(pipeline.index, "embedder", None))
     described = {name: describe.of(value) for name, value in sorted(given.items())}
-    version = index_digest(pipeline.index) if by_index and has_own_prompt(pipeline) else None
+    version = index_digest(pipeline.index) if by_index and is_own(prompt) else None
     return Parts(
         version,
         normalised(question),
@@ -152,9 +158,9 @@ def _decided_by(index: Any, retriever: Any) -> bool:
     return own and isinstance(index, Versioned)
 
 
-def has_own_prompt(pipeline: Any) -> bool:
-    """Tell whether the prompt writes the same for the same question and passages, as `rag`'s do."""
-    module = type(pipeline.prompt).__module__
+def is_own(prompt: Any) -> bool:
+    """Tell whether a prompt writes the same for the same question and passages, as `rag`'s do."""
+    module = type(prompt).__module__
     return module.startswith("rag.generation.") and module != "rag.generation.prompt_adapter"
 
 

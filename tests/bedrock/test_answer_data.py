@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
 import rag
+from rag.core.answers import Answer
 from rag.core.calls import Call, Usage
 from rag.core.errors import BudgetError, ConfigError, GenerationError, UsageError
 from rag.emulator import Behaviour, Emulator
@@ -90,6 +91,8 @@ def test_data_fits_any_kind_of_schema(
     answer = pipe(claude(model)).ask(QUESTION, schema=schema)
     assert answer.data == data
     assert json.loads(answer.text) == VALUES
+    read = Answer.from_dict(json.loads(json.dumps(answer.to_dict())))
+    assert (read.data, read.fields) == (VALUES, answer.fields)
     assert {path: [each.text for each in found] for path, found in answer.field_citations.items()} == {
         "days": [WORDS], "region": ["Staff in Europe"],
     }  # fmt: skip

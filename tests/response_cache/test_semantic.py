@@ -76,7 +76,7 @@ def test_only_the_newest_questions_are_compared(pipe: Any, tmp_path: Path) -> No
     asking = pipe(responses=similar(tmp_path))
     answer = asking.ask(LEAVE)
     near = Neighbours(asking.responses.store, 0.9, 60, lambda question: [1.0, float(len(question))])
-    parts = parts_of(asking, "", {"tag": "x"})
+    parts = parts_of(asking, "", {})
     for number in range(MOST + 5):
         near.add(parts, "a" * (number + 1), Entry(str(number), answer, [], {}, 0.0, None, ""))
     assert near.nearest(parts, "a") != "0" and len(near._read(parts)) == MOST
