@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rag.cli.answers import answer_options
+from rag.cli.answers import run as run_answers
 from rag.cli.options import (
     BEDROCK,
     CONFIG,
@@ -61,20 +63,31 @@ def _measuring_options(command: Command) -> Command:
 @click.option("--against-config", type=click.Path(path_type=Path), metavar="FILE",
               help="Compare with other settings.")  # fmt: skip
 @click.option("--prompts", metavar="A,B,…", help="Answer with each of these prompts, and compare.")
+@answer_options
 @click.option("--output", type=click.Path(path_type=Path), metavar="FILE.jsonl",
               help="Where to write each question's values.")  # fmt: skip
 @click.option("--worst", type=click.IntRange(min=0), default=5, show_default="5", metavar="N",
               help="How many of the worst questions to show.")  # fmt: skip
 def evaluate(
-    as_json: bool, output: Path | None, worst: int, prompts: str | None, **options: Any
+    as_json: bool, output: Path | None, worst: int, prompts: str | None, answers: bool, **options: Any
 ) -> int:  # fmt: skip
     """Measure how much of the evidence for QUESTIONS.jsonl is in the contexts from INDEX.
 
     A question is {"id", "question", "where"?, "evidence": [{"source", "start", "end"}]} and/or
     "gold": [SOURCE, …]. The intervals hold 95 % of the means over resampled questions.
 
-    With --prompts every question is answered, and paid for, with each prompt.
+    With --answers every question is answered, and paid for, and the answer is checked against the keys of
+    `rag golden schema`; with --prompts it is with each prompt.
     """
+    if answers:
+        if options["against"] or options["against_config"] or prompts:
+            raise UsageError("--answers measures one configuration: leave out --against and --prompts")
+        import rag
+
+        settings = query_settings(
+            options["index"], options["config_path"], options["bedrock"], options["embedder"]
+        )
+        return run_answers(rag.Pipeline(options["index"], settings=settings), options, output, worst, as_json)
     if prompts is not None:
         if options["against"] or options["against_config"] or output:
             raise UsageError("--prompts compares answers: leave out --against, --against-config and --output")

@@ -7,6 +7,7 @@
 """
 
 # None of these modules imports the pipeline, LangChain or matplotlib before a function needs it.
+from rag.evaluation.answers import AnswersEvaluation, evaluate_answers
 from rag.evaluation.compare import Comparison, Difference, compare
 from rag.evaluation.evaluate import Evaluation, evaluate
 from rag.evaluation.golden_set import Question, Span, read
@@ -14,6 +15,7 @@ from rag.evaluation.sweep import Sweep, sweep
 from rag.evaluation.variants import PromptsCompared, PromptScores, compare_prompts
 
 __all__ = [
-    "Comparison", "Difference", "Evaluation", "PromptScores", "PromptsCompared", "Question", "Span", "Sweep",
-    "compare", "compare_prompts", "evaluate", "read", "sweep",
+    "AnswersEvaluation", "Comparison", "Difference", "Evaluation", "PromptScores", "PromptsCompared",
+    "Question", "Span", "Sweep", "compare", "compare_prompts", "evaluate", "evaluate_answers", "read",
+    "sweep",
 ]  # fmt: skip

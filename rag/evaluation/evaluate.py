@@ -77,7 +77,7 @@ class Evaluation:
         questions with gold documents, ``"ndcg@k"``, ``"source_recall@k"`` and ``"mrr@k"``
         (`rag.evaluation.metrics.ranking`). All values are in [0, 1].
     questions : tuple of Scored
-        The answerable questions, in the order of the golden set.
+        The questions with evidence or gold, in the order of the golden set.
     tokens : tuple of float
         Mean estimated tokens of the contexts at each budget.
     budgets : tuple of int
@@ -212,7 +212,9 @@ def evaluate(
     if k < 1 or any(b != int(b) or b < 1 for b in budgets):
         raise UsageError(f"k is {k}, budgets are {list(budgets)}: give whole numbers of at least 1")
     golden = read(questions)
-    answerable = [question for question in golden if question.answerable]
+    answerable = [question for question in golden if question.located]
+    if not answerable:
+        raise UsageError("no question has evidence or gold: retrieval cannot be measured; see --answers")
     filters = [_combined(pipe.index, where, question) for question in answerable]
     notes = _unreachable(pipe.index, answerable)
     places: dict[Span, tuple[Span, ...]] = {}

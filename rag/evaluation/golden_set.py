@@ -1,9 +1,10 @@
-"""Golden sets: questions with the passages or documents that answer them.
+"""Golden sets: questions with the passages or documents that answer them, and with what an answer must say.
 
 A line of the file is ``{"id", "question", "where"?, "evidence"?, "gold"?}``: `evidence` is a list of
 ``{"source", "start", "end"}`` (character offsets into the loaded text, end exclusive); `gold` is a
-list of sources, or ``{source: grade}``. Other keys are ignored. A question with neither evidence nor
-gold is one that the documents do not answer.
+list of sources, or ``{source: grade}``. What an answer must say stands in the keys of
+`rag.evaluation.expected.Expected`. Other keys are ignored. A question with neither evidence nor gold nor
+answer is one that the documents do not answer. `json_schema` describes a line.
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rag.core.errors import SourceError
+from rag.core.errors import ConfigError, SourceError
+from rag.evaluation.expected import Expected
+from rag.usage.settings import checked
 
-_KEYS = ("id", "question", "where", "evidence", "gold")
+_EXPECTED = {field.alias or name: name for name, field in Expected.model_fields.items()}
+_KEYS = ("id", "question", "where", "evidence", "gold", *_EXPECTED)
 _SPAN = '{"source": "…", "start": 0, "end": 80}'
 
 
@@ -44,6 +48,8 @@ class Question:
         The passages that answer it.
     gold : mapping of str to float
         The documents that answer it and their grades, all above 0.
+    expected : Expected
+        What its answer must say.
     """
 
     id: str
@@ -51,35 +57,45 @@ class Question:
     where: Any = None
     evidence: tuple[Span, ...] = ()
     gold: Mapping[str, float] = field(default_factory=dict)
+    expected: Expected = field(default_factory=Expected)
+
+    @property
+    def located(self) -> bool:
+        """Whether it is known where its answer stands: it has evidence or gold."""
+        return bool(self.evidence or self.gold)
 
     @property
     def answerable(self) -> bool:
-        """Whether the question has evidence or gold."""
-        return bool(self.evidence or self.gold)
+        """Whether the documents answer it."""
+        if self.expected.answerable is not None:
+            return self.expected.answerable
+        return self.located or bool(self.expected.answer)
 
 
 #: A file of questions, or questions; a mapping is a line of the file.
 Questions = str | Path | Iterable[Question | Mapping[str, Any]]
 
 
-def read(questions: Questions) -> tuple[Question, ...]:
+def read(questions: Questions, *, drafts: bool = False) -> tuple[Question, ...]:
     """Read a golden set.
 
     Parameters
     ----------
     questions : str, Path, or iterable of Question or mapping
         A JSON-lines file, or its rows.
+    drafts : bool
+        Return drafts, too.
 
     Returns
     -------
     tuple of Question
-        In the order of the file; ids are strings.
+        In the order of the file; ids are strings. Drafts are left out.
 
     Raises
     ------
     SourceError
-        The file cannot be read, a line is invalid, an id occurs twice, or no question has evidence
-        or gold. The message names the file, the line and what to write.
+        The file cannot be read, a line is invalid, an id occurs twice, or no question has evidence,
+        gold or an answer. The message names the file, the line and what to write.
 
     Examples
     --------
@@ -94,9 +110,9 @@ def read(questions: Questions) -> tuple[Question, ...]:
             raise SourceError(f"{place}: the id {question.id!r} occurs twice: give every question another id")
         by_id[question.id] = question
     if not any(question.answerable for question in by_id.values()):
-        what = "no question has evidence or gold" if by_id else "there are no questions"
+        what = "no question has evidence, gold or an answer" if by_id else "there are no questions"
         raise SourceError(f'{name}: {what}: write "evidence": [{_SPAN}] or "gold": ["SOURCE"]')
-    return tuple(by_id.values())
+    return tuple(question for question in by_id.values() if drafts or not question.expected.draft)
 
 
 def _rows(questions: Questions) -> Iterator[tuple[str, Any]]:
@@ -137,9 +153,50 @@ def _question(row: Any, place: str) -> Question:
     where = row.get("where")
     if where is not None and isinstance(where, int | float | list):
         raise SourceError(f'{place}: where is {where!r}: write a filter, e.g. "where": "year >= 2024"')
-    return Question(
-        str(name), text, where, _evidence(row.get("evidence"), place), _gold(row.get("gold"), place)
-    )
+    evidence, gold = _evidence(row.get("evidence"), place), _gold(row.get("gold"), place)
+    return Question(str(name), text, where, evidence, gold, _expected(row, place))
+
+
+def _expected(row: Mapping[str, Any], place: str) -> Expected:
+    values = {key: row[key] for key in _EXPECTED if row.get(key) is not None}
+    try:
+        return checked(Expected, values, place)
+    except ConfigError as error:
+        raise SourceError(f"{error}: see `rag golden schema`") from None
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a line of a golden set (draft 2020-12)."""
+    span = {
+        "type": "object", "required": ["source", "start", "end"],
+        "properties": {
+            "source": {"type": "string", "minLength": 1},
+            "start": {"type": "integer", "minimum": 0}, "end": {"type": "integer", "minimum": 1},
+        },
+    }  # fmt: skip
+    grades = {"type": "object", "additionalProperties": {"type": "number", "minimum": 0}}
+    expected = Expected.model_json_schema()
+    texts = {"anyOf": [{"type": "string", "minLength": 1},
+                       {"type": "array", "items": {"type": "string", "minLength": 1}}]}  # fmt: skip
+    either = {"must_include": {"type": "array", "items": texts}, "must_not_include": texts, "regex": texts,
+              "tags": texts, "turns": texts}  # fmt: skip
+    number, cites = {"type": "number"}, {"type": "string", "minLength": 1}
+    shorthand = {"numbers": number, "cites": cites}
+    for name, short in shorthand.items():
+        items = expected["properties"][name]["items"]
+        expected["properties"][name] = {"type": "array", "items": {"anyOf": [short, items]}}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A question of a golden set", "type": "object", "required": ["id", "question"],
+        "properties": {
+            "id": {"type": ["string", "integer"]}, "question": {"type": "string", "pattern": "\\S"},
+            "where": {"type": ["string", "object", "null"]},
+            "evidence": {"type": "array", "items": span},
+            "gold": {"anyOf": [{"type": "array", "items": {"type": "string", "minLength": 1}}, grades]},
+            **expected["properties"], **either,
+        },
+        "$defs": expected.get("$defs", {}),
+    }  # fmt: skip
 
 
 def _evidence(value: Any, place: str) -> tuple[Span, ...]:

@@ -44,21 +44,35 @@ class Estimate:
         return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
-def estimate(values: Sequence[float]) -> Estimate:
+def estimate(values: Sequence[float], weights: Sequence[float] | None = None) -> Estimate:
     """Return the mean of one or more values and its 95 % interval; equal input gives equal output.
+
+    Parameters
+    ----------
+    values : sequence of float
+    weights : sequence of float, optional
+        How much each value counts, above 0; by default all alike. Values are resampled with their weights.
 
     Examples
     --------
     >>> estimate([0.5, 0.5])
     Estimate(mean=0.5, low=0.5, high=0.5, count=2)
+    >>> estimate([0.0, 1.0], [1.0, 3.0]).mean
+    0.75
     """
     sample = np.asarray(values, np.float64)
     rng = np.random.default_rng(_SEED)
     count = len(sample)
-    means = [sample[rng.integers(count, size=(size, count))].mean(axis=1) for size in _blocks(DRAWS, count)]
+    draws = (rng.integers(count, size=(size, count)) for size in _blocks(DRAWS, count))
+    if weights is None:
+        mean, means = float(sample.mean()), [sample[draw].mean(axis=1) for draw in draws]
+    else:
+        weight = np.asarray(weights, np.float64)
+        weighted = sample * weight
+        mean = float(weighted.sum() / weight.sum())
+        means = [weighted[draw].sum(axis=1) / weight[draw].sum(axis=1) for draw in draws]
     low, high = np.quantile(np.concatenate(means), [0.025, 0.975])
     # Rounding can put the mean of equal values outside their interval, in the last digit.
-    mean = float(sample.mean())
     return Estimate(mean, min(float(low), mean), max(float(high), mean), count)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from rag.core.errors import SourceError
 from rag.evaluation import Question, Span, read
+from rag.evaluation.golden_set import json_schema
 
 
 @pytest.mark.parametrize(
@@ -31,7 +33,13 @@ from rag.evaluation import Question, Span, read
         (['{"id": 1, "question": "x", "gold": [1]}'], "line 1: gold is wrong"),
         (['{"id": 1, "question": "x", "gold": {"a": -1}}'], "the grade of a is -1: write a number"),
         (['{"id": 1, "question": "x", "where": 3, "gold": ["a"]}'], "where is 3: write a filter"),
-        (['{"id": 1, "question": "x", "evidence": []}'], "no question has evidence or gold: write"),
+        (['{"id": 1, "question": "x", "evidence": []}'], "no question has evidence, gold or an answer: write"),
+        (['{"id": 1, "question": "x", "must_incude": ["a"]}'], "did you mean 'must_include'?"),
+        (['{"id": 1, "question": "x", "regex": "("}'], "line 1: regex: '(' is no regular expression"),
+        (['{"id": 1, "question": "x", "numbers": [{"value": 1, "tolerance": -1}]}'], "line 1's numbers is"),
+        (['{"id": 1, "question": "x", "cites": [{"source": "a", "start": 4}]}'], "write both start and end"),
+        (['{"id": 1, "question": "x", "weight": 0}'], "line 1's weight is"),
+        (['{"id": 1, "question": "x", "answerable": "no"}'], "line 1's answerable is"),
         ([], "there are no questions"),
     ],
 )  # fmt: skip
@@ -45,7 +53,7 @@ def test_error_names_file_line_and_remedy(lines: list[str], expected: str, tmp_p
 
 
 def test_rows_instead_of_a_file(tmp_path: Path) -> None:
-    rows = [{"id": 1, "question": "x", "gold": {"a": 2, "b": 0}, "answer": "left alone"},
+    rows = [{"id": 1, "question": "x", "gold": {"a": 2, "b": 0}, "other": "left alone"},
             Question("2", "y", evidence=(Span("a", 0, 3),))]  # fmt: skip
     questions = read(rows)
     assert [question.id for question in questions] == ["1", "2"]
@@ -54,3 +62,57 @@ def test_rows_instead_of_a_file(tmp_path: Path) -> None:
         read([rows[0], rows[0]])
     with pytest.raises(SourceError, match=r"cannot read .*nowhere.jsonl: No such file"):
         read(tmp_path / "nowhere.jsonl")
+
+
+LINE = {
+    "id": 1, "question": "x", "where": "year >= 2024", "evidence": [{"source": "a.md", "start": 0, "end": 3}],
+    "gold": ["a.md"], "answer": "28 days", "must_include": ["28", ["days", "d"]], "must_not_include": "30",
+    "regex": ["2[0-9]"], "numbers": [28, {"value": 5, "unit": "%", "tolerance": 0.5}],
+    "schema": {"type": "object"}, "cites": ["a.md", {"source": "b.md", "start": 1, "end": 2}],
+    "answerable": True, "criteria": "short", "tags": ["hr"], "weight": 2, "turns": ["And then?"], "draft": False,
+}  # fmt: skip
+
+
+def test_all_keys_of_an_answer_are_read() -> None:
+    (question,) = read([LINE])
+    expected = question.expected
+    assert expected.must_include == (("28",), ("days", "d")) and expected.must_not_include == ("30",)
+    assert [str(each) for each in expected.numbers] == ["28", "5 % ± 0.5"]
+    assert [(each.source, each.start) for each in expected.cites] == [("a.md", None), ("b.md", 1)]
+    assert (expected.answer_schema, expected.weight, expected.turns) == (
+        {"type": "object"},
+        2.0,
+        ("And then?",),
+    )
+
+
+def test_what_is_answerable() -> None:
+    rows = [{"gold": ["a"]}, {"answer": "28"}, {}, {"gold": ["a"], "answerable": False}, {"answer": ""},
+            {"answerable": True}]  # fmt: skip
+    questions = read([{"id": at, "question": "x", **row} for at, row in enumerate(rows)])
+    assert [question.answerable for question in questions] == [True, True, False, False, False, True]
+    assert [question.located for question in questions] == [True, False, False, True, False, False]
+
+
+def test_drafts_are_left_out() -> None:
+    rows = [
+        {"id": 1, "question": "x", "gold": ["a"]},
+        {"id": 2, "question": "y", "answer": "z", "draft": True},
+    ]
+    assert [question.id for question in read(rows)] == ["1"]
+    assert [question.id for question in read(rows, drafts=True)] == ["1", "2"]
+
+
+def test_the_schema_describes_what_is_read() -> None:
+    schema = json_schema()
+    Draft202012Validator.check_schema(schema)
+    validator = Draft202012Validator(schema)
+    assert not list(validator.iter_errors(LINE))
+    for key, wrong in {
+        "id": True, "question": " ", "evidence": [{"source": "a"}], "gold": {"a": -1}, "regex": [1],
+        "numbers": ["x"], "cites": [{}], "answerable": "no", "weight": 0, "must_include": [[1]],
+    }.items():  # fmt: skip
+        assert list(validator.iter_errors({**LINE, key: wrong})), key
+        with pytest.raises(SourceError):
+            read([{**LINE, key: wrong}])
+    assert set(schema["properties"]) == {*LINE}

@@ -1,0 +1,331 @@
+"""Measure the answers of pipelines on a golden set: whether they are right, what they cost and take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rag.core.answers import Answer
+from rag.core.errors import GenerationError, RagError, UsageError
+from rag.core.table import Table
+from rag.evaluation.answer_log import AnswerLog, key_of
+from rag.evaluation.checks import HARD, Check, checks
+from rag.evaluation.golden_set import Question, Questions, read
+from rag.evaluation.statistics import Estimate, estimate
+
+#: Metrics of answers in the order in which they are shown, with the unit of what is not a share.
+METRICS: Mapping[str, str] = {
+    "correct": "", **dict.fromkeys(HARD, ""), "cite_recall": "", "cite_precision": "", "verified": "",
+    "supported": "", "f1": "", "contains": "", "usd": "$", "tokens": "tokens", "seconds": "s",
+}  # fmt: skip
+#: Metrics of which less is better.
+COSTS = ("usd", "tokens", "seconds")
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerScored:
+    """One question's answer and its measurements.
+
+    Attributes
+    ----------
+    where : str or None
+        The filter in force.
+    checks : tuple of Check
+        See `rag.evaluation.checks.checks`; of a question that failed, ``"correct"`` and ``"answered"`` alone.
+    values : mapping of str to float
+        The checks' values, and ``"usd"`` (if all prices are known), ``"tokens"`` (in and out, of all calls)
+        and ``"seconds"``.
+    answer : Answer or None
+        None where the model failed.
+    error : str
+        Why it failed.
+    """
+
+    question: Question
+    where: str | None
+    checks: tuple[Check, ...]
+    values: Mapping[str, float]
+    answer: Answer | None = field(repr=False)
+    error: str = ""
+
+    @property
+    def correct(self) -> bool:
+        """Whether every check that decides is passed (`rag.evaluation.checks.HARD`)."""
+        return self.values["correct"] == 1
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What is not as expected, a line for each check."""
+        if self.error:
+            return (self.error,)
+        return tuple(
+            f"{each.name}: {each.detail}" for each in self.checks
+            if each.detail and each.value < 1 and each.name != "correct"
+        )  # fmt: skip
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, with the answer's text and citations."""
+        answer = self.answer
+        return {
+            "id": self.question.id, "question": self.question.question, "where": self.where,
+            "tags": list(self.question.expected.tags), "values": dict(self.values),
+            "faults": list(self.faults), "answer": None if answer is None else answer.text,
+            "citations": [] if answer is None else [each.to_dict() for each in answer.citations],
+            "error": self.error,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class AnswersEvaluation:
+    """The measured answers of a pipeline on a golden set.
+
+    Attributes
+    ----------
+    name : str
+    metrics : mapping of str to Estimate
+        By the names of `METRICS`; means over the questions that have a value, by the questions' weights.
+    questions : tuple of AnswerScored
+        In the order of the golden set.
+    again : int
+        Questions whose answers were in the log already, and were not asked for.
+    notes : tuple of str
+    """
+
+    name: str
+    metrics: Mapping[str, Estimate]
+    questions: tuple[AnswerScored, ...] = field(repr=False)
+    again: int = 0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> int:
+        """Questions to which the model gave no answer; they are not correct."""
+        return sum(bool(each.error) for each in self.questions)
+
+    @property
+    def values(self) -> dict[str, Mapping[str, float]]:
+        """Each question's values, by its id."""
+        return {each.question.id: each.values for each in self.questions}
+
+    def worst(self, count: int) -> list[AnswerScored]:
+        """Return the questions whose answers are not correct, then those that are supported least."""
+        low = [each for each in self.questions if not each.correct or each.values.get("supported", 1.0) < 1]
+        return sorted(low, key=lambda each: (each.correct, each.values.get("supported", 1.0)))[:count]
+
+    def by_tag(self) -> dict[str, AnswersEvaluation]:
+        """Return the same for the questions of each tag."""
+        of: dict[str, list[AnswerScored]] = {}
+        for each in self.questions:
+            for tag in each.question.expected.tags:
+                of.setdefault(tag, []).append(each)
+        return {tag: summary(f"{self.name}, {tag}", scored) for tag, scored in of.items()}
+
+    def to_dict(self, *, questions: bool = True) -> dict[str, Any]:
+        """Return plain values, with or without those of every question."""
+        rows = {"questions": [each.to_dict() for each in self.questions]} if questions else {}
+        return {
+            "name": self.name, "metrics": {name: asdict(value) for name, value in self.metrics.items()},
+            "failed": self.failed, "again": self.again, "notes": list(self.notes), **rows,
+        }  # fmt: skip
+
+    def table(self) -> Table:
+        """Return a table with a row for each metric."""
+        rows = [
+            (name.replace("_", " "), cell(value, METRICS.get(name, "")), str(value.count))
+            for name, value in self.metrics.items()
+        ]
+        failed = f"; to {self.failed} no answer came" if self.failed else ""
+        return Table(
+            f"{self.name}: answers to {len(self.questions)} questions{failed}",
+            ("metric", "mean and 95 % interval", "questions"), rows,
+        )  # fmt: skip
+
+    def _repr_html_(self) -> str:
+        return self.table().to_html()
+
+
+def evaluate_answers(
+    pipes: Any,
+    questions: Questions,
+    *,
+    where: Any = None,
+    mode: str | None = None,
+    tags: Sequence[str] = (),
+    tag: str = "eval",
+    log: str | Path | None = None,
+    parallel: int = 4,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, AnswersEvaluation]:
+    """Ask every question of a golden set, and check the answers; of several pipelines each is asked.
+
+    Parameters
+    ----------
+    pipes : Pipeline or mapping of str to Pipeline
+        A single one is named by its index's path.
+    questions : str, Path, or iterable of Question or mapping
+        See `rag.evaluation.golden_set`.
+    where, mode : optional
+        As in `Pipeline.context`; `where` is combined with a question's filter by "and".
+    tags : sequence of str
+        Ask only the questions that have one of these.
+    tag : str
+        Recorded with the calls.
+    log : str or Path, optional
+        A JSON-lines file that keeps every answer as it comes. What it holds of the same question to the same
+        version of an index, with the same stages, is not asked for again: an interrupted evaluation goes on
+        where it stopped.
+    parallel : int
+        Questions that are asked at the same time.
+    progress : callable, optional
+        Called with the number of finished questions and their total, over all pipelines.
+
+    Raises
+    ------
+    SourceError
+        The golden set is invalid.
+    WhereError
+        A filter does not fit the index; the message names the question.
+    BudgetError
+        A call must not be made.
+
+    Examples
+    --------
+    >>> result = evaluate_answers(rag.Pipeline("indexes/handbook"), "data/golden.jsonl")  # doctest: +SKIP
+    >>> result["indexes/handbook"].metrics["correct"].mean                                # doctest: +SKIP
+    0.81
+    """
+    if parallel < 1:
+        raise UsageError(f"parallel is {parallel}: set it to 1 or more")
+    named: Mapping[str, Any] = pipes if isinstance(pipes, Mapping) else {str(pipes.index.path): pipes}
+    golden = [each for each in read(questions) if not tags or {*tags} & {*each.expected.tags}]
+    if not golden:
+        raise UsageError(f"no question has one of the tags {', '.join(tags)}: see `rag golden check`")
+    filters = {
+        (name, each.id): _combined(pipe, where, each) for name, pipe in named.items() for each in golden
+    }
+    kept = AnswerLog(log)
+    names = list(named)
+
+    def measured(at: int) -> tuple[str, AnswerScored, bool]:
+        number, turn = divmod(at, len(names))
+        # Each in turn comes first: what a question warms up, or a service slows down, favours none.
+        name, question = names[(number + turn) % len(names)], golden[number]
+        return name, *_ask(named[name], question, filters[name, question.id], mode, tag, kept)
+
+    scored: dict[str, dict[str, AnswerScored]] = {name: {} for name in names}
+    again = dict.fromkeys(names, 0)
+    total = len(golden) * len(names)
+    for done, (name, one, before) in enumerate(_in_order(measured, total, parallel), 1):
+        scored[name][one.question.id] = one
+        again[name] += before
+        if progress is not None:
+            progress(done, total)
+    notes = kept.notes
+    return {
+        name: summary(name, [scored[name][each.id] for each in golden], again[name], notes) for name in names
+    }
+
+
+def _in_order(call: Callable[[int], Any], total: int, parallel: int) -> Iterator[Any]:
+    """Yield the results of calls, several at a time; after a failure no further call begins."""
+    if parallel == 1:
+        yield from map(call, range(total))
+        return
+    with ThreadPoolExecutor(parallel, thread_name_prefix="rag-eval") as pool:
+        futures = [pool.submit(call, at) for at in range(total)]
+        try:
+            for future in futures:
+                yield future.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _ask(
+    pipe: Any, question: Question, where: Any, mode: str | None, tag: str, kept: AnswerLog
+) -> tuple[AnswerScored, bool]:
+    """Return a question's measured answer, and whether it was in the log."""
+    options = {
+        name: value for name, value in (
+            ("where", where), ("mode", mode), ("schema", question.expected.answer_schema),
+        ) if value is not None
+    }  # fmt: skip
+    text = None if where is None else where.to_string()
+    key = key_of(pipe, question, options)
+    known = kept.get(key)
+    if known is not None:
+        return score(question, text, known.answer, known.seconds, known.error), True
+    started = time.perf_counter()
+    answer, error = None, ""
+    try:
+        answer = _answer(pipe, question, options, tag)
+    except GenerationError as raised:
+        error = str(raised)
+    seconds = time.perf_counter() - started
+    if answer is not None:  # a failure may pass: it is asked again
+        kept.put(key, question.id, answer, seconds)
+    return score(question, text, answer, seconds, error), False
+
+
+def _answer(pipe: Any, question: Question, options: Mapping[str, Any], tag: str) -> Answer:
+    """Ask a question, after those before it in its conversation."""
+    turns = question.expected.turns
+    if not turns:
+        answer: Answer = pipe.ask(question.question, tag=tag, **options)
+        return answer
+    chat = pipe.chat()
+    for turn in turns:
+        chat.ask(turn, tag=tag)
+    last: Answer = chat.ask(question.question, tag=tag, **options)
+    return last
+
+
+def score(
+    question: Question, where: str | None, answer: Answer | None, seconds: float, error: str = ""
+) -> AnswerScored:
+    """Return the measurements of an answer; without one, those of a failure."""
+    if answer is None:
+        failed = (Check("correct", 0.0, error), Check("answered", 0.0, error))
+        return AnswerScored(question, where, failed, dict.fromkeys(("correct", "answered"), 0.0), None, error)
+    found = tuple(checks(question, answer))
+    values = {check.name: check.value for check in found}
+    costs = [call.usage.cost_usd for call in answer.calls]
+    if None not in costs:
+        values["usd"] = sum(cost for cost in costs if cost is not None)
+    values["tokens"] = float(sum(sum(call.usage.counts) for call in answer.calls))
+    values["seconds"] = seconds
+    return AnswerScored(question, where, found, values, answer)
+
+
+def summary(
+    name: str, scored: Sequence[AnswerScored], again: int = 0, notes: Sequence[str] = ()
+) -> AnswersEvaluation:
+    """Return the means over questions, by their weights."""
+    weights = [each.question.expected.weight for each in scored]
+    even = len({*weights}) < 2
+    metrics = {}
+    for metric in METRICS:
+        has = [(each.values[metric], weight) for each, weight in zip(scored, weights, strict=True)
+               if metric in each.values]  # fmt: skip
+        if has:
+            values, of = zip(*has, strict=True)
+            metrics[metric] = estimate(values, None if even else of)
+    return AnswersEvaluation(name, metrics, tuple(scored), again, tuple(notes))
+
+
+def cell(value: Estimate | None, unit: str) -> str:
+    """Return an estimate for people, with as many digits as its unit has use for."""
+    if value is None:
+        return "-"
+    digits = {"$": 4, "tokens": 0, "s": 2}.get(unit, 3)
+    return f"{value.mean:.{digits}f} [{value.low:.{digits}f}, {value.high:.{digits}f}]"
+
+
+def _combined(pipe: Any, where: Any, question: Question) -> Any:
+    try:
+        return pipe.index.both(where, question.where)
+    except RagError as error:
+        raise type(error)(f"question {question.id!r}: {error}") from None
