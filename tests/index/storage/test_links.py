@@ -16,7 +16,7 @@ import pytest
 
 import rag
 from rag.core.errors import RagError
-from rag.index.storage.manifest import EmbedderEntry
+from rag.index.storage.manifest import EmbedderEntry, read_manifest
 from rag.index.storage.own_files import FOLDERS, check_inside
 from rag.index.storage.segment_writer import Chunk
 from rag.index.storage.writer import open_writer
@@ -171,7 +171,8 @@ def test_what_is_planted_where_a_writer_writes(path: Path, home: Path, name: str
 
 def test_links_inside_a_segment(path: Path, home: Path, tmp_path: Path) -> None:
     """The folder of a segment, and each of its files."""
-    segment = sorted((path / "segments").iterdir())[0]
+    name = read_manifest(path).segments[0].id  # of the current version: others may be pruned
+    segment = path / "segments" / name
     for target in (segment, *sorted(segment.iterdir())):
         copy = tmp_path / "copy"
         shutil.copytree(path, copy)
