@@ -40,6 +40,7 @@ def build(
     *,
     rebuild: bool = False,
     retry: bool = False,
+    hold: bool = False,
     progress: Progress | None = None,
     **settings: Any,
 ) -> BuildReport:
@@ -56,6 +57,8 @@ def build(
         Start empty, e.g. to change the embedder. The embedding cache is kept.
     retry : bool
         Read quarantined files again though they have not changed.
+    hold : bool
+        Hold the new version back: readers stay where they are until `Store.promote`.
     progress : callable, optional
         See `Progress`.
     **settings
@@ -87,11 +90,13 @@ def build(
     (73, ())
     """
     return carry_out(
-        prepare(source, index, rebuild=rebuild, settings=settings), retry=retry, progress=progress
+        prepare(source, index, rebuild=rebuild, settings=settings), retry=retry, hold=hold, progress=progress
     )
 
 
-def carry_out(stages: Stages, *, retry: bool, progress: Progress | None = None) -> BuildReport:
+def carry_out(
+    stages: Stages, *, retry: bool, hold: bool = False, progress: Progress | None = None
+) -> BuildReport:
     """Build with stages that are prepared; see `build`."""
     clock = stages.clock
     collector = Collector(stages.meter)
@@ -117,14 +122,14 @@ def carry_out(stages: Stages, *, retry: bool, progress: Progress | None = None) 
             with clock.timing("write"):
                 manifest = writer.commit(
                     removed=change.outdated, sources=list(change.records.values()),
-                    root=stages.loader.name, chunker=stages.chunking,
+                    root=stages.loader.name, chunker=stages.chunking, hold=hold,
                 )  # fmt: skip
         notes = (*collector.notes, *stages.loader.notes, *change.notes, *writer.notes)
     cache_file.prune(stages.cache, stages.cache_bytes)
     return BuildReport(
         index=str(stages.folder), version=manifest.version, files=manifest.files,
         chunks=manifest.chunks, embedded=cache.embedded, notes=notes, **change.counts,
-        seconds={**clock.seconds, "total": clock.total},
+        held=hold and manifest is not writer.previous, seconds={**clock.seconds, "total": clock.total},
         quarantined=quarantined(change.records.values()),
     )  # fmt: skip
 

@@ -63,8 +63,10 @@ class BuildReport:
     ----------
     version : int
         The index's version after the build; unchanged when nothing had changed.
+    held : bool
+        Whether that version is held back, and not current (`Store.promote`).
     files, chunks : int
-        In the index after the build.
+        In that version.
     embedded : int
         Texts (chunks and heading paths) that the embedder embedded; the others' vectors were cached.
     seconds : mapping of str to float
@@ -86,6 +88,7 @@ class BuildReport:
     seconds: Mapping[str, float]
     quarantined: tuple[Quarantined, ...] = ()
     notes: tuple[str, ...] = ()
+    held: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""

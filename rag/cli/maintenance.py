@@ -111,6 +111,22 @@ def rollback(index: str, version: int) -> int:
     return 0
 
 
+@click.command(short_help="Make a version of INDEX that was held back current.")
+@INDEX
+@click.argument("version", type=int)
+@click.option("--because", default="", metavar="TEXT", help="Why; `rag versions` shows it.")
+def promote(index: str, version: int, because: str) -> int:
+    """Make a VERSION of INDEX current that a gate held back; who did so, and why, is written down."""
+    import getpass
+
+    import rag
+    from rag.cli.output import say
+
+    rag.Store(index).promote(version, because, getpass.getuser())
+    say(f"{index}: version {version} is current now")
+    return 0
+
+
 @click.command(short_help="Delete old versions of INDEX.")
 @INDEX
 @click.option(
@@ -214,5 +230,5 @@ def _cache_file(path: str) -> Path:
 
 
 COMMANDS: tuple[click.Command, ...] = (
-    info, quarantine, verify, versions, diff, rollback, prune, compact, upgrade, cache,
+    info, quarantine, verify, versions, diff, rollback, promote, prune, compact, upgrade, cache,
 )  # fmt: skip

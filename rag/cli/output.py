@@ -273,9 +273,9 @@ def show_verification(index: str, result: Verification) -> None:
 
 
 def show_versions(versions: Sequence[Version]) -> None:
-    """Print the versions of an index, oldest first."""
+    """Print the versions of an index, oldest first: * is current, - is held back."""
     for version in versions:
-        mark = "*" if version.current else " "
+        mark = "*" if version.current else "-" if version.held else " "
         if version.error:
             _line(f"{mark} {version.number:>4}  {version.error}", "yellow")
             continue

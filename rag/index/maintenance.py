@@ -13,9 +13,19 @@ from rag.core.errors import StoreMissingError, UsageError
 from rag.core.files import Quarantined
 from rag.index.filters.parse import WhereLike
 from rag.index.index import Index
-from rag.index.storage import verify
+from rag.index.storage import held, verify
 from rag.index.storage.edits import checked, widened
-from rag.index.storage.manifest import fsync_folder, kept_versions, newest_version, pointer, read_manifest
+from rag.index.storage.manifest import (
+    HELD,
+    fsync_folder,
+    held_versions,
+    kept_versions,
+    manifest_path,
+    newest_version,
+    next_version,
+    pointer,
+    read_manifest,
+)
 from rag.index.storage.orphans import clear_orphans
 from rag.index.storage.sources import quarantined
 from rag.index.storage.writer import IndexWriter, locked, open_writer, publish
@@ -28,7 +38,8 @@ class Version:
     Attributes
     ----------
     why : str
-        What created it: ``"build"``, ``"compact"``, ``"rollback to 3"``, ``"edit"``, ``"add"``, …
+        What created it: ``"build"``, ``"compact"``, ``"rollback to 3"``, ``"edit"``, ``"add"``, …; also
+        why it is held back, or by whom and why it was promoted.
     error : str
         Why it cannot be opened; empty if it can.
     """
@@ -41,6 +52,7 @@ class Version:
     segments: int
     current: bool
     error: str = ""
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +92,7 @@ class Store:
     def __init__(self, path: str | Path, *, timeout_s: float = 0.0) -> None:
         self.path = Path(path)
         self.timeout_s = real("timeout_s", timeout_s, 0)
-        if not newest_version(self.path):
+        if not newest_version(self.path) and not held_versions(self.path):
             raise StoreMissingError(
                 f"there is no index in {self.path}: build it with `rag build SRC {self.path}`"
             )
@@ -89,10 +101,10 @@ class Store:
         return f"Store({str(self.path)!r})"
 
     def versions(self) -> list[Version]:
-        """Return all versions, oldest first."""
-        current = newest_version(self.path)
+        """Return all versions, oldest first, with those that are held back."""
+        current, waiting = newest_version(self.path), held_versions(self.path)
         out = []
-        for number in kept_versions(self.path):
+        for number in sorted({*kept_versions(self.path), *waiting}):
             try:
                 manifest = read_manifest(self.path, number)
             except Exception as error:  # a damaged version is listed with its error
@@ -100,7 +112,7 @@ class Store:
                 continue
             out.append(Version(
                 number, manifest.created, manifest.why, manifest.files, manifest.chunks,
-                len(manifest.segments), number == current,
+                len(manifest.segments), number == current, held=number in waiting and number != current,
             ))  # fmt: skip
         return out
 
@@ -159,18 +171,49 @@ class Store:
         """
         # Reads nothing of the current version, which may be damaged.
         with locked(self.path, timeout_s=self.timeout_s):
+            if version in held_versions(self.path):
+                raise UsageError(f"version {version} was never current: `rag promote` makes it so")
             old = read_manifest(self.path, version)
             if version == pointer(self.path):
                 raise UsageError(f"version {version} is the current one: there is nothing to roll back")
             manifest = replace(
-                old, version=newest_version(self.path) + 1, why=f"rollback to {version}",
+                old, version=next_version(self.path), why=f"rollback to {version}",
                 created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             )  # fmt: skip
             publish(self.path, manifest)
             return manifest.version
 
+    def promote(self, version: int, because: str = "", by: str = "") -> int:
+        """Make a version that is held back current; return its number.
+
+        Parameters
+        ----------
+        version : int
+        because, by : str
+            Why, and who decides so; kept as `Version.why`.
+
+        Raises
+        ------
+        StoreMissingError
+            No such version is held back.
+        UsageError
+            A later one became current meanwhile, whose changes it lacks.
+        """
+        with locked(self.path, timeout_s=self.timeout_s):
+            manifest = held.held(self.path, version)
+            why = "".join(
+                [manifest.why.partition(", held back")[0], ", promoted", f" by {by}" if by else "",
+                 f": {because}" if because else ""]
+            )  # fmt: skip
+            publish(self.path, replace(manifest, why=why))
+            manifest_path(self.path, version, HELD).unlink(missing_ok=True)
+            fsync_folder(self.path / "manifests")
+            return version
+
     def prune(self, keep: int = 1) -> list[int]:
         """Delete all but the newest versions, and the files that only they used.
+
+        Versions that are held back go, too, where a later one is current.
 
         Returns
         -------
@@ -183,8 +226,9 @@ class Store:
             for version in deleted:  # the manifests first, so that no version ever lacks a file
                 (self.path / "manifests" / f"{version:06d}.json").unlink(missing_ok=True)
             fsync_folder(self.path / "manifests")
+            deleted += held.drop(self.path, newest_version(self.path))
             clear_orphans(self.path)
-        return deleted
+        return sorted(deleted)
 
     def compact(self) -> int:
         """Merge all segments into one without the removed rows; return the version.

@@ -6,6 +6,7 @@
         CURRENT               the number of the current version
         LOCK                  held by the writer
         manifests/000003.json the files of version 3, with the SHA-256 of each
+        manifests/000004.held those of a version that is held back
         sources/000003.arrow  its table of sources: path, content hash, chunks, quarantine
         removed/000003-*.npy  rows of a segment that version 3 no longer holds
         documents/000003-*    metadata of a segment as edited in version 3
@@ -35,6 +36,8 @@ from rag.index.storage.formats import FORMAT, manifest_of_today
 from rag.index.storage.own_files import check_folder, vacate
 
 _LARGEST_MANIFEST = 64 << 20
+#: In place of ``.json``, the end of the name of a manifest whose version is held back.
+HELD = ".held"
 
 Count = Annotated[int, Field(ge=0, lt=1 << 40)]
 #: A path inside the index: two or three plain names, the first one of `FOLDERS`.
@@ -176,7 +179,7 @@ def is_current(folder: Path, manifest: Manifest) -> bool:
     if current_version(folder) != manifest.version:
         return False
     try:
-        text = read_plain(folder / "manifests" / f"{manifest.version:06d}.json", _LARGEST_MANIFEST)
+        text = read_plain(manifest_path(folder, manifest.version), _LARGEST_MANIFEST)
     except (OSError, ValueError):
         return False
     return text == manifest.to_json().encode()
@@ -202,13 +205,30 @@ def kept_versions(folder: Path) -> list[int]:
     return sorted(number for number in _manifests(folder) if number <= newest)
 
 
-def _manifests(folder: Path) -> list[int]:
-    names = [path.stem for path in (folder / "manifests").glob("*.json")]
+def held_versions(folder: Path) -> list[int]:
+    """Return the numbers of the versions that are held back (`rag.index.storage.held`), oldest first."""
+    return sorted(_manifests(folder, HELD))
+
+
+def next_version(folder: Path) -> int:
+    """Return a number that no version has; one that is held back keeps its own."""
+    return max(newest_version(folder), *held_versions(folder), 0) + 1
+
+
+def manifest_path(folder: Path, version: int, suffix: str = ".json") -> Path:
+    """Return where the manifest of a version stands."""
+    return folder / "manifests" / f"{version:06d}{suffix}"
+
+
+def _manifests(folder: Path, suffix: str = ".json") -> list[int]:
+    names = [path.name.removesuffix(suffix) for path in (folder / "manifests").glob(f"*{suffix}")]
     return [int(name) for name in names if name.isascii() and name.isdecimal()]
 
 
 def read_manifest(folder: Path, version: int | None = None) -> Manifest:
     """Read a version's manifest, and check that every file it names is there and has its size.
+
+    By its number a version that is held back is read, too.
 
     Raises
     ------
@@ -240,8 +260,10 @@ def read_any_format(folder: Path, version: int | None = None) -> tuple[int, Mani
     wanted = current_version(folder) if version is None else version
     if wanted is None:
         raise StoreMissingError(f"there is no index in {folder}: build it with `rag build SRC {folder}`")
-    path = folder / "manifests" / f"{wanted:06d}.json"
+    path = manifest_path(folder, wanted)
     check_folder(path.parent)
+    if version is not None and not path.exists() and version in held_versions(folder):
+        path = manifest_path(folder, wanted, HELD)
     try:
         text = read_plain(path, _LARGEST_MANIFEST)
         raw = json.loads(text)

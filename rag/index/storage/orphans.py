@@ -6,7 +6,15 @@ import shutil
 from pathlib import Path
 
 from rag.core.errors import RagError
-from rag.index.storage.manifest import Manifest, files_of, kept_versions, read_any_format
+from rag.index.storage.manifest import (
+    HELD,
+    Manifest,
+    files_of,
+    held_versions,
+    kept_versions,
+    manifest_path,
+    read_any_format,
+)
 from rag.index.storage.own_files import written_names
 
 
@@ -33,9 +41,11 @@ def find_orphans(folder: Path, *known: Manifest) -> list[Path]:
     """
     manifests = {manifest.version: manifest for manifest in known}
     used: set[Path] = set()
-    for version in kept_versions(folder):
+    kept, held = kept_versions(folder), held_versions(folder)
+    used |= {manifest_path(folder, version) for version in kept}
+    used |= {manifest_path(folder, version, HELD) for version in held}
+    for version in {*kept, *held}:  # of both is one whose promotion was killed
         manifest = manifests.get(version) or read_any_format(folder, version)[1]
-        used.add(folder / "manifests" / f"{version:06d}.json")
         used |= {folder / file.path for file in files_of(manifest)}
         used |= {folder / "segments" / segment.id for segment in manifest.segments}
     return sorted(path for path in written_names(folder) if path not in used)

@@ -23,7 +23,7 @@ FOLDERS = ("segments", "manifests", "sources", "removed", "documents")
 #: What writers put into them; anything else there is somebody else's, and is left alone.
 _NAMES = {
     "segments": re.compile(r"[0-9a-f]{16}"),
-    "manifests": re.compile(r"\d{6,9}\.json(\.new)?"),
+    "manifests": re.compile(r"\d{6,9}\.(json|held)(\.new)?"),
     "sources": re.compile(r"\d{6,9}\.arrow"),
     "removed": re.compile(r"\d{6,9}-[0-9a-f]{16}\.npy"),
     "documents": re.compile(r"\d{6,9}-[0-9a-f]{16}\.arrow"),

@@ -18,7 +18,7 @@ import pyarrow as pa
 from rag.core.errors import StoreMismatchError, StoreMissingError, cannot_write
 from rag.index.filters.bind import Bound
 from rag.index.filters.where import FieldType
-from rag.index.storage import compaction
+from rag.index.storage import compaction, held
 from rag.index.storage.edits import edited
 from rag.index.storage.layout import ORIGINAL, Vectors
 from rag.index.storage.manifest import (
@@ -30,7 +30,8 @@ from rag.index.storage.manifest import (
     entry,
     fsync_folder,
     is_current,
-    newest_version,
+    manifest_path,
+    next_version,
     read_manifest,
     write_durably,
 )
@@ -63,7 +64,7 @@ class IndexWriter:
     @property
     def version(self) -> int:
         """The number of the new version."""
-        return newest_version(self.folder) + 1
+        return next_version(self.folder)
 
     @property
     def segment(self) -> SegmentWriter:
@@ -110,6 +111,7 @@ class IndexWriter:
         chunker: str | None = None,
         why: str = "build",
         compact: bool = False,
+        hold: bool = False,
     ) -> Manifest:
         """Write the new version: durable first, then current.
 
@@ -125,6 +127,8 @@ class IndexWriter:
             What creates this version, for `Version.why`.
         compact : bool
             Merge all segments into one; by default only as `rag.index.storage.compaction` chooses.
+        hold : bool
+            Do not make it current: hold it back (`rag.index.storage.held`).
 
         Raises
         ------
@@ -139,7 +143,7 @@ class IndexWriter:
                 segments = [segment for segment in segments if segment not in group]
                 segments += [merged] if merged else []
             manifest = self._manifest(segments, sources, root, chunker, why)
-            publish(self.folder, manifest)
+            (held.hold if hold else publish)(self.folder, manifest)
             if groups:  # the segments that were written only to be merged
                 clear_orphans(self.folder, manifest, *([self.previous] if self.previous else []))
         return manifest
@@ -188,7 +192,7 @@ class IndexWriter:
         """Make the content of an older version current, with its segments rewritten if need be."""
         with _writing(self.folder):
             manifest = replace(
-                old, version=newest_version(self.folder) + 1, why=why,
+                old, version=next_version(self.folder), why=why,
                 created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
                 segments=old.segments if segments is None else tuple(segments()),
             )  # fmt: skip
@@ -357,7 +361,7 @@ def publish(folder: Path, manifest: Manifest) -> None:
     """Make a manifest whose files are all written the current version."""
     for name in FOLDERS:
         fsync_folder(folder / name)
-    write_durably(folder / "manifests" / f"{manifest.version:06d}.json", manifest.to_json())
+    write_durably(manifest_path(folder, manifest.version), manifest.to_json())
     write_durably(folder / "CURRENT", f"{manifest.version}\n")
 
 
