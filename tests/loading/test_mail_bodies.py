@@ -179,4 +179,13 @@ def test_pictures_of_the_text_are_not_listed() -> None:
 
 def test_rich_text_is_a_body_too() -> None:
     mail = "From: a@b.c\nMIME-Version: 1.0\nContent-Type: text/rtf\n\n{\\rtf1\\ansi Caf\\'e9 opens\\par}\n"
-    assert "Café opens" in read(mail).text
+    assert read(mail).text == "From: a@b.c\n\nCafé opens"
+
+
+def test_rich_text_in_base64_is_a_body_too() -> None:
+    coded = base64.b64encode(b"\xef\xbb\xbf{\\rtf1\\ansi Caf\\'e9 opens\\par}").decode()
+    mail = (
+        "From: a@b.c\nMIME-Version: 1.0\nContent-Type: text/rtf\n"
+        f"Content-Transfer-Encoding: base64\n\n{coded}\n"
+    )
+    assert read(mail).text == "From: a@b.c\n\nCafé opens"

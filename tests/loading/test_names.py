@@ -170,6 +170,8 @@ def word(text: str) -> bytes:
     ("name", "data", "text", "mime"),
     [
         ("a.doc", rb"{\rtf1\ansi Hello from RTF\par}", "Hello from RTF", "application/rtf"),
+        ("r.doc", b"\xef\xbb\xbf\r\n" + rb"{\rtf1 Behind a mark}", "Behind a mark", "application/rtf"),
+        ("s.html", b" \0\0" + rb"{\rtf1 Behind NULs}", "Behind NULs", "application/rtf"),
         ("b.doc", b"Plain words\nin two lines", "Plain words\nin two lines", "text/plain"),
         ("c.doc", b"<html><body><p>A page</p></body></html>", "A page", "text/html"),
         ("d.xls", b"<html><table><tr><td>A</td><td>B</td></tr></table></html>", "| A | B |\n| --- | --- |", "text/html"),
@@ -207,7 +209,7 @@ def test_office_files_and_pdfs_are_known_under_any_name(tmp_path: Path) -> None:
     [
         ("a.md", b"<html>about pages</html>"), ("a.txt", b"<!doctype html>"), ("a.py", b"x = 1"), ("a.pdf", b"junk %PDF-1.4"),
         ("a.pdf", b"1 0 obj << >> endobj"), ("a.docx", b"PK\x03\x04"), ("a.doc", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"), ("a.eml", b"From: x"),
-        ("a.xlsx", bytes(100)), ("a.docx", b""), ("a.csv", b"a,b"), ("a.rtf", b" {\\rtf1 x}"), ("a.html", b"plain words"), ("a.xml", b"<r/>"), ("a.xml", "<r/>".encode("utf-16")), ("a.xml", "<r/>".encode("utf-16-le")),
+        ("a.xlsx", bytes(100)), ("a.docx", b""), ("a.csv", b"a,b"), ("a.rtf", b"\xef\xbb\xbf\0 {\\rtf1 x}"), ("a.html", b"plain words"), ("a.xml", b"<r/>"), ("a.xml", "<r/>".encode("utf-16")), ("a.xml", "<r/>".encode("utf-16-le")),
     ],
 )  # fmt: skip
 def test_a_name_that_may_be_right_is_believed(name: str, head: bytes) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 from rag.core.errors import LoadError, MissingExtraError
 from rag.loading.formats.encoding import decode, decode_as
 from rag.loading.formats.html import read_html
+from rag.loading.formats.registry import is_rich_text, parse, parser_of
 from rag.loading.formats.rtf import parse_rtf
 from rag.loading.structure import Options, Parsed, Text
 
@@ -106,8 +107,6 @@ def write(mail: Mail, options: Options) -> Parsed:
 
 def _attach(one: Attachment, options: Options, out: Text) -> None:
     """Add an attachment's text under a heading of its own; note it where it cannot be read."""
-    from rag.loading.formats.registry import parse, parser_of
-
     name, content = one.name, one.content
     try:
         if options.depth >= DEEPEST:
@@ -155,9 +154,7 @@ def _take(part: MIMEPart, mail: Mail) -> None:
     elif isinstance(payload, str):
         if kind == "text/html":
             mail.texts.append(html_text(_text(part)))
-        elif kind in ("text/rtf", "text/richtext", "application/rtf") and payload.lstrip().startswith(
-            "{\\rtf"
-        ):
+        elif kind in ("text/rtf", "text/richtext", "application/rtf") and is_rich_text(_bytes(part)):
             mail.texts.append(parse_rtf(Path("body.rtf"), _bytes(part), Options()))
         elif part.get_content_maintype() in ("text", "multipart"):  # a multipart without its parts
             mail.texts.append(Parsed(_text(part)))

@@ -81,8 +81,7 @@ FORMATS: dict[str, Format] = {
 #: Office formats of before 2007 that nothing here reads: the new parser says so and what to do.
 FORMATS |= {".doc": _WORD, ".dot": _WORD, ".ppt": _SLIDES, ".pps": _SLIDES, ".pot": _SLIDES, ".xlt": _XLS}
 
-#: What the bytes of a file begin with; for archives, a name that is in them.
-_MAGIC = ((b"%PDF-", _PDF), (b"{\\rtf", _RTF))
+#: What stands at the beginning of an archive, as names of files or a declared type.
 _INSIDE = (
     (b"word/", _WORD), (b"ppt/", _SLIDES), (b"xl/", _XLSX), (b"application/epub+zip", _EPUB),
     (b"opendocument.text", _ODT), (b"opendocument.spreadsheet", _ODS),
@@ -91,6 +90,8 @@ _INSIDE = (
 _OPENINGS = ((b"<!doctype html", _HTML), (b"<html", _HTML), (b"<?xml", _XML))
 #: Pieces of pages that programs write as workbooks, and the head of a page saved as one file.
 _PIECES = ((b"<table", _HTML), (b"<meta", _HTML), (b"<style", _HTML), (b"mime-version:", _EML))
+#: What may stand before rich text.
+RTF_PADDING = b"\xef\xbb\xbf\r\n\t \0"
 _ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 #: Formats that are never text, and how a file of theirs begins.
 _BINARY: dict[str, tuple[bytes, ...]] = {
@@ -137,9 +138,10 @@ def _by_content(named: Format | None, head: bytes) -> Format | None:
             return None
         inside = {form.parser: form for name, form in _INSIDE if name in head}
         return next(iter(inside.values())) if inside and parser not in inside else None
-    for magic, form in _MAGIC:
-        if head.startswith(magic):
-            return form
+    if head.startswith(b"%PDF-"):
+        return _PDF
+    if is_rich_text(head):
+        return _RTF
     if head.startswith(_ZIP):
         return next((form for name, form in _INSIDE if name in head), None)
     if head.startswith(_OLE):
@@ -156,14 +158,13 @@ def _by_content(named: Format | None, head: bytes) -> Format | None:
         return _opening(head, _OPENINGS[:1])
     if parser in _STRICT:
         found = _opening(head, _OPENINGS)
-        return (
-            _TEXT if found is None and parser == _RTF.parser and _is_text(head) and not _rich(head) else found
-        )
+        return _TEXT if found is None and parser == _RTF.parser and _is_text(head) else found
     return None
 
 
-def _rich(head: bytes) -> bool:
-    return head.lstrip().startswith(b"{\\rtf")
+def is_rich_text(data: bytes) -> bool:
+    """Tell whether a file is rich text: programs put a byte order mark, blanks or NULs before it."""
+    return data[:4096].lstrip(RTF_PADDING).startswith(b"{\\rtf")
 
 
 def _opening(head: bytes, openings: Iterable[tuple[bytes, Format]]) -> Format | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rag.core.errors import LoadError
 from rag.loading.formats.html import read_html
+from rag.loading.formats.registry import RTF_PADDING, is_rich_text
 from rag.loading.formats.rtf_flow import Flow, Paragraph
 from rag.loading.formats.rtf_words import (
     CHARACTERS,
@@ -47,8 +48,8 @@ def parse_rtf(path: Path, data: bytes, options: Options) -> Parsed:
     LoadError
         It is no rich text.
     """
-    data = data.lstrip(b"\xef\xbb\xbf\r\n\t \0")
-    if data[:5] != b"{\\rtf":
+    data = data.lstrip(RTF_PADDING)
+    if not is_rich_text(data):
         raise LoadError("is not rich text (.rtf)", "leave it out, or rename it to .txt")
     return _Reader(data).read()
 
