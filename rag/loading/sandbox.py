@@ -8,7 +8,6 @@ module, and no need to open a file (see `rag.loading.confinement`).
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
 import os
 import selectors
@@ -65,12 +64,11 @@ class Worker:
             if self._stopped:
                 raise LoadError("was not read: loading was stopped", "load again")
             process = self._process = self._running()
-        assert process.stdin is not None
+        deadline = time.monotonic() + self._limits.timeout_s
         try:
-            process.stdin.write(json.dumps({**request, "bytes": len(data)}).encode() + b"\n")
-            process.stdin.write(data)
-            process.stdin.flush()
-            reply = self._reply(process)
+            _send(process, json.dumps({**request, "bytes": len(data)}).encode() + b"\n", deadline)
+            _send(process, data, deadline)
+            reply = self._reply(process, deadline)
         except (BrokenPipeError, EOFError):
             code = self.close()
             raise LoadError(
@@ -112,10 +110,9 @@ class Worker:
         process, self._process = self._process, None
         if process is None:
             return None
-        with contextlib.suppress(BrokenPipeError):
-            assert process.stdin is not None and process.stdout is not None
-            process.stdin.close()
-            process.stdout.close()
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.close()
+        process.stdout.close()
         try:
             return process.wait(0.05)
         except subprocess.TimeoutExpired:
@@ -137,17 +134,14 @@ class Worker:
             env=environment(paths, confined=confined), start_new_session=True,
         )  # fmt: skip
 
-    def _reply(self, process: subprocess.Popen[bytes]) -> dict[str, Any]:
+    def _reply(self, process: subprocess.Popen[bytes], deadline: float) -> dict[str, Any]:
         assert process.stdout is not None
-        deadline = time.monotonic() + self._limits.timeout_s
         handle = process.stdout.fileno()
         data = bytearray()
         with selectors.DefaultSelector() as selector:
             selector.register(handle, selectors.EVENT_READ)
             while not data.endswith(b"\n"):
-                left = deadline - time.monotonic()
-                if left <= 0 or not selector.select(left):
-                    raise TimeoutError
+                _await(selector, deadline)
                 piece = os.read(handle, 1 << 20)
                 if not piece:
                     raise EOFError
@@ -156,6 +150,25 @@ class Worker:
                     raise OverflowError
         reply: dict[str, Any] = json.loads(data)
         return reply
+
+
+def _send(process: subprocess.Popen[bytes], data: bytes, deadline: float) -> None:
+    """Write to a process's standard input; raise `TimeoutError` where it does not read."""
+    assert process.stdin is not None
+    handle = process.stdin.fileno()
+    os.set_blocking(handle, False)
+    left = memoryview(data)
+    with selectors.DefaultSelector() as selector:
+        selector.register(handle, selectors.EVENT_WRITE)
+        while left:
+            _await(selector, deadline)
+            left = left[os.write(handle, left) :]
+
+
+def _await(selector: selectors.BaseSelector, deadline: float) -> None:
+    left = deadline - time.monotonic()
+    if left <= 0 or not selector.select(left):
+        raise TimeoutError
 
 
 def checked(parsed: Parsed, limits: Limits) -> Parsed:

@@ -41,6 +41,15 @@ def test_a_parser_that_misbehaves_costs_its_file_alone(tmp_path: Path, parser: s
     assert workers_alive() == []
 
 
+def test_a_worker_that_no_longer_reads_is_killed(tmp_path: Path) -> None:
+    root = write(tmp_path, **{"a.bad": "x", "b.html": "<p>long</p>" * 100_000, "c.html": "<p>behind</p>"})
+    loader = rag.Loader(root, parsers={".bad": "tests.parsers:halt"}, workers=1, limits={"timeout_s": 8})
+    assert [document.page_content for document in loader.load()] == ["answered", "behind"]
+    [(source, error)] = loader.quarantined
+    assert (source, error.reason) == ("b.html", "took more than 8 s to parse")
+    assert workers_alive() == []
+
+
 def test_a_module_lying_among_the_documents_is_not_run(tmp_path: Path) -> None:
     root = write(
         tmp_path / "docs",
