@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from rag.loading.formats.ooxml import Package
 from tests.loading.open_xml import box, p, read, relations, slides, with_member, word, xml
 from tests.loading.test_workbooks import book, row
 
@@ -204,6 +205,29 @@ def test_what_stands_on_a_layout_is_written_with_its_first_slide() -> None:
         parts={"ppt/layout.xml": layout},
     )
     assert read(deck, "a.pptx").text == "one\n\nFor internal use\n\ntwo"
+
+
+@pytest.mark.parametrize(("attribute", "shown"), [("", "\n\nOn the master"), (' showMasterSp="0"', "")])
+def test_a_layout_and_its_master_are_read_once(
+    attribute: str, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def behind(kind: str, text: str, attribute: str = "") -> str:
+        return xml(f"<p:{kind}{attribute}><p:cSld><p:spTree>{box(text)}</p:spTree></p:cSld></p:{kind}>")
+
+    deck = slides(
+        *map(box, ("one", "two", "three")),
+        links={"l": ("slideLayout", "../layout.xml")},
+        parts={
+            "ppt/layout.xml": behind("sldLayout", "On the layout", attribute),
+            "ppt/master.xml": behind("sldMaster", "On the master"),
+            "ppt/_rels/layout.xml.rels": relations({"m": ("slideMaster", "master.xml")}),
+        },
+    )
+    parts: list[str] = []
+    whole = Package.xml
+    monkeypatch.setattr(Package, "xml", lambda self, name: parts.append(name) or whole(self, name))
+    assert read(deck, "a.pptx").text == f"one\n\nOn the layout{shown}\n\ntwo\n\nthree"
+    assert [parts.count(f"ppt/{name}.xml") for name in ("layout", "master")] == [1, bool(shown)]
 
 
 def test_a_lost_slide_leaves_a_note_and_keeps_its_page() -> None:

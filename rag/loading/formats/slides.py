@@ -48,7 +48,7 @@ class _Deck:
     def __init__(self, package: Package) -> None:
         self.out = Text()
         self._package = package
-        self._behind: set[str] = set()
+        self._behind: dict[str, bool] = {}  # layouts and masters written; whether they show their own master
 
     def slide(self, part: str, root: Any, number: int) -> Exception | None:
         """Write a slide; return what went wrong with one of its shapes."""
@@ -104,20 +104,20 @@ class _Deck:
 
     def _layout(self, part: str, root: Any) -> None:
         """Write what stands on the layout and master behind a slide, with the first such slide."""
+        goes_on = _shows_master(root)
         for kind in ("slideLayout", "slideMaster"):
-            if root is None or root.get("showMasterSp") in ("0", "false"):
-                return
             behind = self._package.related(part, kind)
-            if not behind:
+            if not goes_on or not behind:
                 return
-            part, root = behind[0], self._package.xml(behind[0])
-            if part in self._behind:
-                continue
-            self._behind.add(part)
-            for shape in [] if root is None else _shapes(root):
-                body = _body(shape)
-                if body is not None and _placeholder(shape) is None:
-                    self.out.block(body_text(body).strip())
+            part = behind[0]
+            if part not in self._behind:
+                root = self._package.xml(part)
+                self._behind[part] = _shows_master(root)
+                for shape in [] if root is None else _shapes(root):
+                    body = _body(shape)
+                    if body is not None and _placeholder(shape) is None:
+                        self.out.block(body_text(body).strip())
+            goes_on = self._behind[part]
 
     def _notes(self, part: str) -> None:
         root = self._package.xml(part)
@@ -128,6 +128,10 @@ class _Deck:
             if _placeholder(shape) in ("body", None):
                 text = "\n".join(paragraph_text(p) for p in body.iterchildren(A + "p")).strip()
                 self.out.block(f"Notes: {text}" if text else "")
+
+
+def _shows_master(root: Any) -> bool:
+    return root is not None and root.get("showMasterSp") not in ("0", "false")
 
 
 def _shapes(root: Any) -> Iterator[Any]:
