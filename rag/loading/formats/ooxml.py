@@ -192,10 +192,12 @@ class Package:
 
     def _read(self, name: str) -> Any:
         damage: list[str] = []
-        root = read_xml(self._member(name), damage)
+        data = self._member(name)
+        root = read_xml(data, damage)
         if damage:
             self._note(f"its part {name} is damaged: read as far as it goes")
-        _rename(root)
+        if _STRICT.encode() in data or b"\0" in data[:4]:  # not searched in UTF-16
+            _rename(root)
         _choose(root)
         return root
 
