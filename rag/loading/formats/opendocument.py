@@ -11,7 +11,7 @@ from typing import Any
 from rag.core.errors import LoadError
 from rag.loading.formats.archive import damaged, local_name, open_zip, read_member, read_xml
 from rag.loading.formats.ooxml import Package
-from rag.loading.formats.opendocument_sheets import write_sheets
+from rag.loading.formats.opendocument_sheets import rows_of, write_sheets
 from rag.loading.formats.opendocument_styles import Counts, Styles, attribute, number
 from rag.loading.formats.scripts import Piece, flat
 from rag.loading.structure import Options, Parsed, Text
@@ -195,9 +195,7 @@ class _Reader:
 
     def _rows(self, table: Any) -> list[list[str]]:
         rows: list[list[str]] = []
-        for row in table.iter("{*}table-row"):
-            if next(above for above in row.iterancestors() if local_name(above) == "table") is not table:
-                continue
+        for row in rows_of(table):
             cells: list[str] = []
             for cell in row:
                 if local_name(cell) in ("table-cell", "covered-table-cell"):

@@ -61,6 +61,16 @@ def write_sheets(
         )
 
 
+def rows_of(table: Any) -> Iterator[Any]:
+    """Yield the rows of a table in their order, those of its groups and none of tables inside it."""
+    for element in table:
+        name = local_name(element)
+        if name == "table-row":
+            yield element
+        elif name != "table":
+            yield from rows_of(element)
+
+
 class _Formulas:
     """The formulas that have no value."""
 
@@ -72,9 +82,7 @@ def _rows(
     table: Any, sheet: str, read: Reader, comments: list[str], formulas: _Formulas, out: Text
 ) -> Iterator[Row]:
     at = 0
-    for row in table.iter("{*}table-row"):
-        if next(above for above in row.iterancestors() if local_name(above) == "table") is not table:
-            continue
+    for row in rows_of(table):
         again = number(attribute(row, "number-rows-repeated"), 1)
         cells: list[Cell] = []
         column = 0
