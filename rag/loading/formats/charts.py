@@ -29,22 +29,17 @@ class _Series:
     points: bool = False
 
 
-def write_chart(package: Package, part: str, out: Text, *, figures: bool = True) -> None:
+def write_chart(package: Package, part: str, root: Any, out: Text, *, figures: bool = True) -> None:
     """Write a chart: its title, the titles of its axes, and a table with a column for each series.
 
     Parameters
     ----------
-    package, part
-        The file, and the name of the chart's part in it. One that cannot be read leaves a note.
+    package, part, root
+        The file, the name of the chart's part in it, and that part's root element.
     figures : bool
         False where the figures stand in the document already, as those of a sheet's own chart; figures
         that the chart alone holds are written all the same.
     """
-    root = package.xml(part)
-    if root is None:
-        if not package.has(part):
-            package.notes.append(f"its chart {part} is missing: left out")
-        return
     title = root.find(".//{*}chart/{*}title")
     if title is not None:
         out.block(_words(title))

@@ -27,6 +27,9 @@ _NUMBERS = {
 }  # fmt: skip
 _AROUND = {"ParenBoth": "({})", "ParenR": "{})", "Period": "{}.", "Minus": "{}-", "Plain": "{}"}
 
+#: Elements that refer to a graphic: what it is, and the attribute that names its relationship.
+_GRAPHICS = {"chart": ("chart", "id"), "relIds": ("diagram", "dm")}
+
 
 def paragraph_text(paragraph: Any) -> str:
     """Return the text of a shape's paragraph (``a:p``)."""
@@ -104,41 +107,33 @@ def write_graphics(
     figures : bool
         As `rag.loading.formats.charts.write_chart` takes it.
     where : callable
-        Tells which of the references reference below the element are its own to write.
+        Tells whether to write what a reference below the element refers to; by default, all of them.
     """
-    for reference in filter(where, element.iter("{*}chart", "{*}relIds")):
-        if local_name(reference) == "chart" and relation_id(reference):
-            related = package.relations(part).get(relation_id(reference))
-            if related is None:
-                package.notes.append(f"a chart in {part} is missing: left out")
+    for reference in filter(where, element.iter(*(f"{{*}}{name}" for name in _GRAPHICS))):
+        kind, attribute = _GRAPHICS[local_name(reference)]
+        identifier = relation_id(reference, attribute)
+        if not identifier:
+            continue
+        related = package.relations(part).get(identifier)
+        if related is None:
+            package.notes.append(f"a {kind} in {part} is missing: left out")
+            continue
+        target = related.target
+        try:
+            root = package.xml(target)
+            if root is None:
+                if not package.has(target):
+                    package.notes.append(f"its {kind} {target} is missing: left out")
+            elif kind == "chart":
+                write_chart(package, target, root, out, figures=figures)
             else:
-                _guarded(package, related.target, out, "chart", figures)
-        elif local_name(reference) == "relIds" and relation_id(reference, "dm"):
-            related = package.relations(part).get(relation_id(reference, "dm"))
-            if related is None:
-                package.notes.append(f"a diagram in {part} is missing: left out")
-            else:
-                _guarded(package, related.target, out, "diagram", figures)
+                _write_diagram(root, out)
+        except Exception as error:  # whatever a broken part makes of the reader
+            package.notes.append(f"its {kind} {target} was not read to its end ({type(error).__name__})")
 
 
-def _guarded(package: Package, part: str, out: Text, kind: str, figures: bool) -> None:
-    """Write one graphic; whatever is wrong in it costs that graphic and a note."""
-    try:
-        if kind == "chart":
-            write_chart(package, part, out, figures=figures)
-        else:
-            _write_diagram(package, part, out)
-    except Exception as error:  # whatever a broken part makes of the reader
-        package.notes.append(f"its {kind} {part} was not read to its end ({type(error).__name__})")
-
-
-def _write_diagram(package: Package, part: str, out: Text) -> None:
+def _write_diagram(root: Any, out: Text) -> None:
     """Write a diagram as the list that it was made from, then what stands on its connections."""
-    root = package.xml(part)
-    if root is None:
-        if not package.has(part):
-            package.notes.append(f"its diagram {part} is missing: left out")
-        return
     points: dict[str, Any] = {}
     for point in root.iter("{*}pt"):
         if point.get("type") != "pres" and "diagram" in point.tag:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import posixpath
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import unquote
 
 from rag.core.errors import LoadError
@@ -63,6 +63,8 @@ _CORE = {
 _BROKEN = (
     zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, LoadError,
 )  # fmt: skip
+
+_T = TypeVar("_T")
 
 
 class Relation(NamedTuple):
@@ -116,30 +118,16 @@ class Package:
             raise damaged(self._kind, KeyError("no document in the archive"))
         try:
             return self._read(self.main)
-        except KeyError as error:
-            raise damaged(self._kind, error) from None
-        except _BROKEN as error:
+        except (KeyError, *_BROKEN) as error:
             raise damaged(self._kind, error) from None
 
     def xml(self, name: str) -> Any:
         """Return the root element of a part; None, and a note, where it cannot be read."""
-        try:
-            return self._read(name)
-        except KeyError:
-            return None
-        except _BROKEN:
-            self._lost(name)
-            return None
+        return self._if_sound(self._read, name)
 
     def data(self, name: str) -> bytes | None:
         """Return a part's bytes; None, and a note, where it cannot be read."""
-        try:
-            return self._member(name)
-        except KeyError:
-            return None
-        except _BROKEN:
-            self._lost(name)
-            return None
+        return self._if_sound(self._member, name)
 
     def has(self, name: str) -> bool:
         """Tell whether there is such a part."""
@@ -151,7 +139,7 @@ class Package:
 
     def parse_as_named_by_content(self, path: Path, data: bytes, options: Options) -> Parsed | None:
         """Read the file with the reader of its main part; None where there is none."""
-        return other_reader(self, self.root(), "", path, data, options) if self.main else None
+        return other_reader(self.root(), "", path, data, options) if self.main else None
 
     def relations(self, name: str) -> dict[str, Relation]:
         """Return what a part refers to inside the package, by identifier; ``""`` is the package itself."""
@@ -213,17 +201,21 @@ class Package:
             self._note(f"its part {name} has a wrong checksum: read all the same")
             return data
 
+    def _if_sound(self, read: Callable[[str], _T], name: str) -> _T | None:
+        try:
+            return read(name)
+        except KeyError:
+            return None
+        except _BROKEN:
+            self._note(f"its part {name} is damaged: left out")
+            return None
+
     def _note(self, note: str) -> None:
         if note not in self.notes:
             self.notes.append(note)
 
-    def _lost(self, name: str) -> None:
-        self._note(f"its part {name} is damaged: left out")
 
-
-def other_reader(
-    package: Package, root: Any, root_name: str, path: Path, data: bytes, options: Options
-) -> Parsed | None:
+def other_reader(root: Any, root_name: str, path: Path, data: bytes, options: Options) -> Parsed | None:
     """Read a file of another kind than its name says; None where its root is the reader's own."""
     name = _READERS.get(local_name(root))
     if name is None or local_name(root) == root_name:

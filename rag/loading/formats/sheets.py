@@ -30,9 +30,7 @@ def parse_sheets(path: Path, data: bytes, options: Options) -> Parsed:
             return parse(OPEN_DOCUMENT, path, data, options)
         if package.main and not package.main.endswith(".bin"):
             root = package.root()
-            return other_reader(package, root, "workbook", path, data, options) or read_workbook(
-                package, root, _KIND
-            )
+            return other_reader(root, "workbook", path, data, options) or read_workbook(package, root, _KIND)
     return _stored(data)
 
 

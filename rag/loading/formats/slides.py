@@ -20,7 +20,7 @@ def parse_slides(path: Path, data: bytes, options: Options) -> Parsed:
     data = unlocked(data, options, _KIND, "an old PowerPoint presentation (.ppt)")
     package = Package(data, _KIND)
     root = package.root()
-    parsed = other_reader(package, root, "presentation", path, data, options)
+    parsed = other_reader(root, "presentation", path, data, options)
     if parsed is not None:
         return parsed
     deck = _Deck(package)

@@ -36,7 +36,7 @@ def parse_word(path: Path, data: bytes, options: Options) -> Parsed:
     data = unlocked(data, options, _KIND, "an old Word document (.doc)")
     package = Package(data, _KIND)
     root = package.root()
-    parsed = other_reader(package, root, "document", path, data, options)
+    parsed = other_reader(root, "document", path, data, options)
     if parsed is not None:
         return parsed
     try:
