@@ -121,13 +121,18 @@ def _points(source: Any, since_1904: bool) -> list[str]:
     if source is None:
         return []
     code = source.findtext(".//{*}formatCode") or "General"
-    values: dict[int, str] = {}
-    for point in source.iter("{*}pt"):
-        at = point.get("idx") or ""
-        if at.isdecimal() and int(at) < _MOST_POINTS:
-            values[int(at)] = _figure(
-                point.findtext("./{*}v") or "", point.get("formatCode") or code, since_1904
-            )
+    return _in_places(
+        (
+            point.get("idx") or "",
+            _figure(point.findtext("./{*}v") or "", point.get("formatCode") or code, since_1904),
+        )
+        for point in source.iter("{*}pt")
+    )
+
+
+def _in_places(points: Iterable[tuple[str, str]]) -> list[str]:
+    """Return figures, each at its position; those whose position is no number or too high are left out."""
+    values = {int(at): figure for at, figure in points if at.isdecimal() and int(at) < _MOST_POINTS}
     return [values.get(at, "") for at in range(max(values, default=-1) + 1)]
 
 
@@ -170,11 +175,10 @@ def _extended(root: Any) -> Iterable[_Series]:
 
 def _extended_points(level: Any) -> list[str]:
     code = level.get("formatCode") or "General"
-    values = {
-        int(point.get("idx") or 0): _figure(point.text or "", code, False)
-        for point in level.iterfind("./{*}pt") if (point.get("idx") or "0").isdecimal()
-    }  # fmt: skip
-    return [values.get(at, "") for at in range(min(max(values, default=-1) + 1, _MOST_POINTS))]
+    return _in_places(
+        (point.get("idx") or "0", _figure(point.text or "", code, False))
+        for point in level.iterfind("./{*}pt")
+    )
 
 
 def _words_of_value(series: Any) -> str:
