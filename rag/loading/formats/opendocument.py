@@ -87,7 +87,7 @@ class _Reader:
         for body in self._content.iter("{*}body"):
             for kind in body:
                 if local_name(kind) == "spreadsheet":
-                    write_sheets(kind, self._styles, self._words_of_cell, self._beside, self._out)
+                    write_sheets(kind, self._styles, self._words_of_cell, self._beside, _KIND, self._out)
                 elif local_name(kind) == "chart":
                     continue  # of an object inside a flat file, read where it stands
                 else:

@@ -10,6 +10,7 @@ from rag.loading.formats.archive import local_name
 from rag.loading.formats.cell_tables import Cell, Row, write_rows
 from rag.loading.formats.number_format import format_number, general
 from rag.loading.formats.opendocument_styles import Styles, attribute, number
+from rag.loading.formats.sheet_texts import Formulas, SheetTexts
 from rag.loading.formats.workbook_cells import letters_of
 from rag.loading.structure import Text
 
@@ -25,7 +26,7 @@ Reader = Callable[[Any], str]
 
 
 def write_sheets(
-    body: Any, styles: Styles, read: Reader, write_drawn: Callable[[Any, Text], None], out: Text
+    body: Any, styles: Styles, read: Reader, write_drawn: Callable[[Any, Text], None], kind: str, out: Text
 ) -> None:
     """Write the sheets of a workbook, each under its name.
 
@@ -35,30 +36,27 @@ def write_sheets(
         Returns what the paragraphs of a cell say.
     write_drawn
         Writes the shapes and charts that stand in an element.
+    kind : str
+        What the file should be, for errors.
+
+    Raises
+    ------
+    LoadError
+        Its sheets are empty, or none can be read.
     """
-    hidden, formulas = [], _Formulas()
+    texts = SheetTexts(out, kind)
     for table in body:
         if local_name(table) != "table":
             continue
         name = attribute(table, "name") or ""
-        if (attribute(table, "style-name") or "") in styles.hidden_tables:
-            hidden.append(name)
-        inner, comments = Text(), list[str]()
-        write_rows(_rows(table, name, read, comments, formulas, inner), inner)
-        write_drawn(table, inner)
-        for comment in comments:
-            inner.block(comment)
-        if inner.length:
-            out.heading(1, name)
-            out.parsed.notes += inner.parsed.notes
-            out.include(inner.done())
-    if hidden:
-        out.parsed.notes.append(f"read with its hidden sheets: {', '.join(hidden[:5])}")
-    if formulas.count:
-        out.parsed.notes.append(
-            f"formulas without a computed value are shown as formulas: {formulas.count}, first "
-            f"{formulas.first} (open and save it in a spreadsheet program to have their values)"
-        )
+        hidden = (attribute(table, "style-name") or "") in styles.hidden_tables
+        with texts.sheet(name, hidden=hidden) as inner:
+            comments: list[str] = []
+            write_rows(_rows(table, name, read, comments, texts.formulas, inner), inner)
+            write_drawn(table, inner)
+            for comment in comments:
+                inner.block(comment)
+    texts.end()
 
 
 def rows_of(table: Any) -> Iterator[Any]:
@@ -71,15 +69,8 @@ def rows_of(table: Any) -> Iterator[Any]:
             yield from rows_of(element)
 
 
-class _Formulas:
-    """The formulas that have no value."""
-
-    count = 0
-    first = ""
-
-
 def _rows(
-    table: Any, sheet: str, read: Reader, comments: list[str], formulas: _Formulas, out: Text
+    table: Any, sheet: str, read: Reader, comments: list[str], formulas: Formulas, out: Text
 ) -> Iterator[Row]:
     at = 0
     for row in rows_of(table):
@@ -94,8 +85,7 @@ def _rows(
             text, is_number = _shown(element, read) if local_name(element) == "table-cell" else ("", False)
             if not text and attribute(element, "formula") and attribute(element, "value-type") is None:
                 text, is_number = _formula(attribute(element, "formula") or ""), True
-                formulas.count += 1
-                formulas.first = formulas.first or f"{sheet}!{place}"
+                formulas.add(f"{sheet}!{place}")
             if text.strip():
                 cells += [
                     Cell(each, text, is_number) for each in range(column, column + min(wide, _MOST_CELLS))

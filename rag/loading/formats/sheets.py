@@ -1,4 +1,4 @@
-"""Spreadsheets (xlsx, xls, xlsb, ods) and delimited text: every block of cells a Markdown table."""
+"""Workbooks (xlsx, xls, xlsb and their kin): which reader reads them; old and binary ones are read here."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rag.core.errors import LoadError
 from rag.core.extras import require
 from rag.loading.formats.archive import OLE, damaged, unlocked
 from rag.loading.formats.cell_tables import Cell, Row, write_rows
 from rag.loading.formats.number_format import general
 from rag.loading.formats.ooxml import OPEN_DOCUMENT, Package, other_reader
 from rag.loading.formats.registry import parse
+from rag.loading.formats.sheet_texts import SheetTexts
 from rag.loading.formats.workbook import read_workbook
 from rag.loading.structure import Options, Parsed, Text
 
@@ -37,34 +37,20 @@ def parse_sheets(path: Path, data: bytes, options: Options) -> Parsed:
 def _stored(data: bytes) -> Parsed:
     """Read a workbook of the old or the binary format, by calamine: values, and dates in ISO 8601."""
     python_calamine = require("python_calamine", extra="office")
-    out = Text()
     try:
         book = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(data))
-        names = book.sheet_names
+        sheets = list(zip(book.sheet_names, book.sheets_metadata, strict=True))
     except Exception as error:  # calamine has an exception for each kind of damage
         raise damaged(_KIND, error) from None
-    failed: Exception | None = None
-    hidden = [
-        one.name for one in book.sheets_metadata if one.visible != python_calamine.SheetVisibleEnum.Visible
-    ]
-    if hidden:
-        out.parsed.notes.append(f"read with its hidden sheets: {', '.join(hidden[:5])}")
-    for name in names:
-        inner = Text()
-        try:
+    out = Text()
+    texts = SheetTexts(out, _KIND)
+    for name, facts in sheets:
+        hidden = facts.visible != python_calamine.SheetVisibleEnum.Visible
+        with texts.sheet(name, hidden=hidden) as inner:
             sheet = book.get_sheet_by_name(name)
             first = sheet.start[1] if sheet.start else 0
             write_rows(_rows_of(sheet.iter_rows(), first), inner)
-        except Exception as error:
-            failed = error
-            out.parsed.notes.append(f"sheet {name!r} was not read ({type(error).__name__})")
-        if inner.length:
-            out.heading(1, name)
-            out.include(inner.done())
-    if failed is not None and not out.length:
-        raise damaged(_KIND, failed) from None
-    if not out.length:
-        raise LoadError("holds no text (all its sheets are empty)", "fill it, or leave it out")
+    texts.end()
     return out.done()
 
 

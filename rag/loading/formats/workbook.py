@@ -8,12 +8,11 @@ from typing import Any
 
 from lxml import etree
 
-from rag.core.errors import LoadError
-from rag.loading.formats.archive import damaged
 from rag.loading.formats.cell_tables import Row, write_rows
 from rag.loading.formats.drawing import body_text, write_graphics
 from rag.loading.formats.number_format import BUILT_IN
 from rag.loading.formats.ooxml import Package, relation_id
+from rag.loading.formats.sheet_texts import Formulas, SheetTexts
 from rag.loading.formats.workbook_cells import Book, cells_of, rich_text
 from rag.loading.structure import Parsed, Text
 
@@ -30,38 +29,22 @@ def read_workbook(package: Package, root: Any, kind: str) -> Parsed:
         Its sheets are empty, or none can be read.
     """
     out = Text()
-    book = _book(package, root)
+    texts = SheetTexts(out, kind)
+    book = _book(package, root, texts.formulas)
     relations = package.relations(package.main)
-    hidden = []
-    failed: Exception | None = None
     for entry in root.iter("{*}sheet"):
         name = entry.get("name") or ""
-        if entry.get("state") in ("hidden", "veryHidden"):
-            hidden.append(name)
-        related = relations.get(relation_id(entry))
-        try:
+        with texts.sheet(name, hidden=entry.get("state") in ("hidden", "veryHidden")) as inner:
+            related = relations.get(relation_id(entry))
             if related is None:
                 raise KeyError(name)
-            _sheet(package, related.target, name, book, out)
-        except Exception as error:  # whatever a broken sheet makes of the reader
-            failed = error
-            package.notes.append(f"sheet {name!r} was not read ({type(error).__name__})")
-    if hidden:
-        out.parsed.notes.append(f"read with its hidden sheets: {', '.join(hidden[:5])}")
-    if book.formulas:
-        out.parsed.notes.append(
-            f"formulas without a computed value are shown as formulas: {book.formulas}, first "
-            f"{book.first_formula} (open and save it in a spreadsheet program to have their values)"
-        )
+            _sheet(package, related.target, name, book, inner)
+    texts.end()
     out.parsed.notes += package.notes
-    if failed is not None and not out.length:
-        raise damaged(kind, failed) from None
-    if not out.length:
-        raise LoadError("holds no text (all its sheets are empty)", "fill it, or leave it out")
     return out.done(package.properties("openpyxl"))
 
 
-def _book(package: Package, root: Any) -> Book:
+def _book(package: Package, root: Any, formulas: Formulas) -> Book:
     def part(kind: str) -> Any:
         names = package.related(package.main, kind)
         return package.xml(names[0]) if names else None
@@ -74,6 +57,7 @@ def _book(package: Package, root: Any) -> Book:
         since_1904=properties is not None and properties.get("date1904") in ("1", "true"),
         computed=calculation is None
         or (calculation.get("calcId"), calculation.get("fullCalcOnLoad")) != _UNCOMPUTED,
+        formulas=formulas,
     )  # fmt: skip
 
 
@@ -102,11 +86,10 @@ def _styles(root: Any) -> tuple[list[str], list[bool]]:
     )
 
 
-def _sheet(package: Package, part: str, name: str, book: Book, out: Text) -> None:
+def _sheet(package: Package, part: str, name: str, book: Book, inner: Text) -> None:
     data = package.data(part)
     if data is None:
         raise KeyError(part)
-    inner = Text()
     book.shared.clear()
     write_rows(_rows(package, data, name, book), inner)
     for drawing in package.related(part, "drawing"):
@@ -116,9 +99,6 @@ def _sheet(package: Package, part: str, name: str, book: Book, out: Text) -> Non
             inner.block("" if body is None else body_text(body))
             write_graphics(package, drawing, shape, inner, figures=False)
     _comments(package, part, inner)
-    if inner.length:
-        out.heading(1, name)
-        out.include(inner.done())
 
 
 def _rows(package: Package, data: bytes, name: str, book: Book) -> Iterator[Row]:

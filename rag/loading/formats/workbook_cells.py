@@ -13,6 +13,7 @@ from rag.loading.formats.archive import local_name
 from rag.loading.formats.cell_tables import Cell
 from rag.loading.formats.number_format import format_number, format_text, general
 from rag.loading.formats.scripts import Piece, flat
+from rag.loading.formats.sheet_texts import Formulas
 
 _REFERENCE = re.compile(
     r"\"[^\"]*\"|'[^']*'!?|(?<![\w.$])(\$?)([A-Z]{1,3})(\$?)(\d{1,7})(?![\w(.])"
@@ -34,8 +35,8 @@ class Book:
         Number format of each cell style (empty for General), and whether it is bold.
     computed : bool
         False where a program has written zeros for the values of formulas that nobody has computed.
-    formulas : int
-        How many formulas had no value; the first of them is `first_formula`.
+    formulas : Formulas
+        Takes those that have no value.
     """
 
     strings: list[str]
@@ -43,8 +44,7 @@ class Book:
     bold: list[bool]
     since_1904: bool
     computed: bool
-    formulas: int = 0
-    first_formula: str = ""
+    formulas: Formulas
     shared: dict[str, tuple[int, int, str]] = field(default_factory=dict)
 
 
@@ -111,8 +111,7 @@ def _shown(
         written = _formula(formula, place[1], place[2], book)
         blank = value == "" and not (kind == "str" and stored is not None)
         if written and (blank or (value == "0" and kind == "n" and not book.computed)):
-            book.formulas += 1
-            book.first_formula = book.first_formula or f"{place[0]}!{letters_of(place[2])}{place[1]}"
+            book.formulas.add(f"{place[0]}!{letters_of(place[2])}{place[1]}")
             return f"={written}", True
     if kind == "n":
         return _number(value, code, book) if value else ("", False)
