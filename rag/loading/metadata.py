@@ -23,6 +23,7 @@ from rag.core.files import SIDECAR
 from rag.core.imports import resolve
 from rag.core.passages import RESERVED, STRUCTURE
 from rag.core.values import plain
+from rag.loading.structure import joined
 
 #: Keys that may name the file in a line of a metadata table.
 _NAMES = ("source", "path", "file", "filename", "file_name", "doc", "document")
@@ -341,6 +342,4 @@ def _string(value: Any) -> str:
         text = hex(value)
     else:
         text = str(value)
-    if text.isascii():
-        return text
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # joins halves of pairs
+    return joined(text)

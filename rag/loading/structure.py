@@ -90,6 +90,13 @@ def storable(text: str) -> str:
     return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
+def joined(text: str) -> str:
+    """Return a text whose surrogate pairs are characters; a half alone becomes U+FFFD."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 

@@ -78,9 +78,9 @@ def parse_eml(path: Path, data: bytes, options: Options) -> Parsed:
     if kind == "multipart/encrypted" or (kind == "application/pkcs7-mime" and enveloped):
         raise LoadError(*ENCRYPTED)
     mail = Mail(
-        subject=_header(message, "subject"), sender=sender_of(_header(message, "from")),
+        subject=header_of(message, "subject"), sender=sender_of(header_of(message, "from")),
         to=_people(message, "to"), cc=_people(message, "cc"), bcc=_people(message, "bcc"),
-        sent=date_of(_header(message, "date")), message_id=_header(message, "message-id"),
+        sent=date_of(header_of(message, "date")), message_id=header_of(message, "message-id"),
     )  # fmt: skip
     _take(message, mail)
     return write(mail, options)
@@ -302,7 +302,8 @@ def _word(match: re.Match[bytes]) -> bytes:
         return match[3]
 
 
-def _header(message: EmailMessage, name: str) -> str:
+def header_of(message: EmailMessage, name: str) -> str:
+    """Return a header on one line; empty where there is none, or the standard library fails on it."""
     try:
         return " ".join(str(message.get(name) or "").split())
     except (ValueError, IndexError, AttributeError, TypeError):  # the parser's own faults on damage

@@ -11,6 +11,7 @@ import email.policy
 import io
 import struct
 from collections.abc import Iterator
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from rag.loading.formats.mail import (
     best_of,
     date_of,
     decoded,
+    header_of,
     html_text,
     person,
     sender_of,
@@ -160,7 +162,7 @@ def _mail(folder: _Folder, depth: int) -> Mail:
     head = spelt(folder.string(_HEADERS).encode("utf-8", "replace"))
     headers = email.message_from_bytes(head, policy=email.policy.default)
     mails = _headers(folder, headers)
-    kind = folder.string(_CLASS).lower() + str(headers.get("content-type", "")).lower()
+    kind = folder.string(_CLASS).lower() + header_of(headers, "content-type").lower()
     if ("smime" in kind and "multipartsigned" not in kind) or "multipart/encrypted" in kind:
         raise LoadError(*ENCRYPTED)
     mails.texts = _texts(folder, mails.notes)
@@ -182,14 +184,8 @@ def _mail(folder: _Folder, depth: int) -> Mail:
     return mails
 
 
-def _headers(folder: _Folder, headers: Any) -> Mail:
-    def header(name: str) -> str:
-        try:
-            return " ".join(str(headers.get(name) or "").split())
-        except (ValueError, IndexError, AttributeError, TypeError):  # the parser's own faults on damage
-            return ""
-
-    people = {kind: addresses([header(kind)]) for kind in ("to", "cc", "bcc")}
+def _headers(folder: _Folder, headers: EmailMessage) -> Mail:
+    people = {kind: addresses([header_of(headers, kind)]) for kind in ("to", "cc", "bcc")}
     if not any(people.values()):
         kinds = {1: "to", 2: "cc", 3: "bcc"}
         for one in folder.folders("__recip_version1.0_#"):
@@ -200,15 +196,15 @@ def _headers(folder: _Folder, headers: Any) -> Mail:
         names = folder.string(shown)
         if not people[kind] and names and not any(people.values()):
             people[kind] = [name.strip() for name in names.split(";") if name.strip()]
-    sender = sender_of(header("from"))
+    sender = sender_of(header_of(headers, "from"))
     for name, *where in ((_SENDER, _SENDER_SMTP, _SENDER_ADDRESS), (_FOR_NAME, _FOR_SMTP, _FOR_ADDRESS)):
         address = next((found for of in where if "@" in (found := folder.string(of))), "")
         sender = sender or person(folder.string(name), address)
     return Mail(
-        subject=folder.string(_SUBJECT) or header("subject"), sender=sender,
+        subject=folder.string(_SUBJECT) or header_of(headers, "subject"), sender=sender,
         to=people["to"], cc=people["cc"], bcc=people["bcc"],
-        sent=folder.time(_SUBMITTED) or date_of(header("date")) or folder.time(_DELIVERED),
-        message_id=header("message-id") or folder.string(_MESSAGE_ID),
+        sent=folder.time(_SUBMITTED) or date_of(header_of(headers, "date")) or folder.time(_DELIVERED),
+        message_id=header_of(headers, "message-id") or folder.string(_MESSAGE_ID),
     )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ from rag.loading.formats.pdf_fonts import add_last_resort, drawing
 from rag.loading.formats.pdf_forms import with_annotations, xfa_values
 from rag.loading.formats.pdf_pictures import FEW_LETTERS, holds_picture, is_stamped_scan
 from rag.loading.formats.pdf_spacing import without_false_blanks
-from rag.loading.structure import Options, Parsed
+from rag.loading.structure import Options, Parsed, joined
 
 #: Seconds for pypdf, which can take minutes for what PDFium could not read either.
 _SECOND_OPINION_S = 10.0
@@ -201,7 +201,7 @@ def _page(document: Any, number: int, read: _Read) -> str:
             units = without_false_blanks(units, textpage)
             units = in_reading_order(units, textpage)
             units = with_annotations(units, textpage, page, document, number, read.attached)
-            text = units.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+            text = joined(units)
         finally:
             textpage.close()
         text = _clean(text)

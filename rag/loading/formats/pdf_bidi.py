@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 
 import pypdfium2.raw as raw
 
-_RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]")
+#: Letters of scripts written from the right. The text is in units of UTF-16, as PDFium counts, so higher
+#: planes are left out.
+RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]")
 _OTHER = re.compile(r"[0-9A-Za-z\u00c0-\u024f\u0370-\u052f()\[\]{}<>«»‹›]")
 _PAIRS = (("(", ")"), ("[", "]"), ("{", "}"), ("<", ">"), ("«", "»"), ("‹", "›"))
 _MIRRORED = str.maketrans("()[]{}<>«»‹›", ")(][}{><»«›‹")
@@ -170,8 +172,8 @@ def _mirrored(line: str) -> str:
 
 
 def _mostly_right_to_left(line: str) -> bool:
-    if not _RIGHT_TO_LEFT.search(line):
+    if not RIGHT_TO_LEFT.search(line):
         return False
     words = line.split()
-    right = sum(_RIGHT_TO_LEFT.search(word) is not None for word in words)
+    right = sum(RIGHT_TO_LEFT.search(word) is not None for word in words)
     return right > sum(any(map(str.isalpha, word)) for word in words) - right

@@ -14,9 +14,8 @@ from typing import Any, NamedTuple
 
 import pypdfium2.raw as raw
 
-from rag.loading.formats.pdf_bidi import in_logical_order
+from rag.loading.formats.pdf_bidi import RIGHT_TO_LEFT, in_logical_order
 
-_RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff\U00010800-\U00010fff]")
 _EAST_ASIAN = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _LAM, _ALEFS = "\u0644", frozenset("\u0622\u0623\u0625\u0627\u0671")
 
@@ -35,7 +34,7 @@ def in_reading_order(text: str, textpage: Any) -> str:
     """
     if _EAST_ASIAN.search(text):
         text = _columns(text, textpage)
-    if not _RIGHT_TO_LEFT.search(text):
+    if not RIGHT_TO_LEFT.search(text):
         return text
     return in_logical_order(_ligatures(text, textpage), textpage)
 
@@ -122,7 +121,7 @@ def _placed(line: str, at: int, textpage: Any) -> _Line:
 
 def _ligatures(text: str, textpage: Any) -> str:
     """Turn the letters of each glyph back, where PDFium has turned them around."""
-    groups = [at for at in _glyphs(text, textpage) if _RIGHT_TO_LEFT.search(text, *at)]
+    groups = [at for at in _glyphs(text, textpage) if RIGHT_TO_LEFT.search(text, *at)]
     # A file may name a ligature by its letters, which PDFium turns around, or by the code point of the
     # ligature, which it spells out in order. Lam-alef, the one ligature that no font leaves out, tells.
     spelt = sum(_is_lam_alef(text[a:b]) for a, b in groups)

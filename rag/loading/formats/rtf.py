@@ -28,7 +28,7 @@ from rag.loading.formats.rtf_words import (
     WORDS,
     code_page,
 )
-from rag.loading.structure import Options, Parsed
+from rag.loading.structure import Options, Parsed, joined
 
 _TOKEN = re.compile(
     rb"\\([a-zA-Z]{1,32})(-?\d{1,10})?[ ]?|\\'([0-9a-fA-F]{2})|\\([^a-zA-Z])|([{}])|[\r\n\0]+"
@@ -126,9 +126,7 @@ class _Reader:
         metadata = {name: " ".join("".join(words).split()) for name, words in self._info.items()}
         metadata = {name: value for name, value in metadata.items() if value}
         if self._html is not None:
-            parsed = read_html(
-                "".join(self._html).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-            )
+            parsed = read_html(joined("".join(self._html)))
             parsed.metadata = {**parsed.metadata, **metadata}
             return parsed
         body = self._body.done()

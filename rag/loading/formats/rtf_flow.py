@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from rag.loading.structure import Parsed, Text
+from rag.loading.structure import Parsed, Text, joined
 
 #: Bullets as Symbol and Wingdings have them, in Unicode's private range.
 _BULLETS = dict.fromkeys((0xF0B7, 0xF0A7, 0xF076, 0xF0D8, 0xF06E, 0xF0A8, 0xF06F, 0xF0FC), "•")
@@ -52,7 +52,7 @@ class Flow:
 
     def end_paragraph(self, shape: Paragraph) -> None:
         """End a paragraph, in a table or not."""
-        words, mark = _joined(self._words).strip(), " ".join(_joined(self._mark).split())
+        words, mark = _text(self._words).strip(), " ".join(_text(self._mark).split())
         self._words, self._mark = [], []
         if shape.in_table or self.row_open:
             depth = max(shape.depth, 1)
@@ -125,9 +125,5 @@ class Flow:
         others.clear()
 
 
-def _joined(words: list[str]) -> str:
-    """Return words as text: two halves of a surrogate pair are one character."""
-    text = "".join(words)
-    if not text.isascii():
-        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").translate(_BULLETS)
-    return text
+def _text(words: list[str]) -> str:
+    return joined("".join(words)).translate(_BULLETS)
