@@ -39,7 +39,7 @@ _PROPERTIES = {"title": "title", "creator": "author", "subject": "subject", "lan
 def parse_opendocument(path: Path, data: bytes, options: Options) -> Parsed:
     """Read a text document, presentation, workbook or drawing."""
     if not data.startswith(b"PK"):
-        return _Reader({"content.xml": data}, None).read()
+        return _Reader(data, None).read()
     archive = open_zip(data, _KIND)
     names = set(archive.namelist())
     if "content.xml" not in names:
@@ -47,25 +47,23 @@ def parse_opendocument(path: Path, data: bytes, options: Options) -> Parsed:
         if parsed is not None:
             return parsed
     try:
-        if "META-INF/manifest.xml" in names and b"encryption-data" in read_member(
-            archive, "META-INF/manifest.xml"
-        ):
+        if _MANIFEST in names and b"encryption-data" in read_member(archive, _MANIFEST):
             raise LoadError("needs a password", "save it without one")
-        parts = {"content.xml": read_member(archive, "content.xml")}
+        content = read_member(archive, "content.xml")
     except LoadError:
         raise
     except Exception as error:  # a member that is missing, cut off or encrypted
         raise damaged(_KIND, error) from None
-    return _Reader(parts, archive).read()
+    return _Reader(content, archive).read()
 
 
 class _Reader:
     """Reads one document and the objects embedded in it."""
 
-    def __init__(self, parts: dict[str, bytes], archive: zipfile.ZipFile | None) -> None:
+    def __init__(self, content: bytes, archive: zipfile.ZipFile | None) -> None:
         self._archive = archive
         self._out = Text()
-        self._content = read_xml(parts["content.xml"])
+        self._content = read_xml(content)
         self._own = self._part("styles.xml")
         self._styles = Styles([self._content] if self._own is None else [self._own, self._content])
         self._lists: dict[str, Counts] = {}
@@ -96,9 +94,9 @@ class _Reader:
         return self._out.done(self._metadata())
 
     def _margins(self, *names: str) -> None:
-        roots = [self._content] if self._own is None else [self._own]
+        root = self._content if self._own is None else self._own
         seen = set()
-        for page in (page for root in roots for page in root.iter("{*}master-page")):
+        for page in root.iter("{*}master-page"):
             for element in page:
                 if local_name(element) in names and attribute(element, "display") != "false":
                     lines = (self._text(p).strip() for p in element.iter("{*}p", "{*}h"))
