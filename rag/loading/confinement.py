@@ -51,7 +51,7 @@ class Confinement:
     def __str__(self) -> str:
         if self.calls and self.files:
             return "confined: no network, no writing, no programs, none of your files"
-        lacks = " nor ".join(
+        lacks = " and ".join(
             name for name, holds in (("seccomp", self.calls), ("Landlock", self.files)) if not holds
         )
         if self.calls:
@@ -60,12 +60,7 @@ class Confinement:
             held = "none of your files and no writing, but the network can be reached"
         else:
             held = "your files and the network can be reached, but no file can grow"
-        return f"partly confined: {held} (this system has not {lacks})"
-
-
-def available() -> Confinement:
-    """Return what this system can keep a process from."""
-    return Confinement(calls=seccomp.available(), files=landlock.version() > 0)
+        return f"partly confined: {held} (this system lacks {lacks})"
 
 
 def environment(paths: Iterable[str], *, confined: bool) -> dict[str, str]:

@@ -19,7 +19,6 @@ from langchain_core.documents import Document
 from rag.core.errors import LoadError
 from rag.core.files import SourceFile
 from rag.core.passages import STRUCTURE
-from rag.loading import confinement
 from rag.loading.base import BuildLoader
 from rag.loading.conversion import TARGETS, converter_of
 from rag.loading.engines import Engines
@@ -112,6 +111,7 @@ class Loader(BuildLoader):
         self.workers = workers or os.cpu_count() or 1
         self.quarantined: list[tuple[str, LoadError]] = []
         self.notes: list[str] = []
+        self._confinement = ""
         self._changed: set[str] = set()  # notes on metadata that were not kept as they are
         self._beside = Beside(metadata, metadata_from_path)
 
@@ -124,10 +124,21 @@ class Loader(BuildLoader):
 
     @property
     def confinement(self) -> str:
-        """What keeps the parsers' processes from the user's files and the network, on this system."""
+        """What keeps the parsers' processes from the user's files and the network, as one of them says."""
         if not self.limits.confined:
             return "not confined: limits.confined is false, so parsers have your rights"
-        return str(confinement.available())
+        if not self._confinement:
+            worker = self._worker()
+            try:
+                self._confinement = str(worker.confinement())
+            except LoadError:
+                return "unknown: a process for parsers could not be started, so no file will be read"
+            finally:
+                worker.close()
+        return self._confinement
+
+    def _worker(self) -> Worker:
+        return Worker(self.limits, [name.partition(":")[0] for name in self.parsers.values()])
 
     # ------------------------------------------------------------------ finding
 
@@ -225,8 +236,7 @@ class Loader(BuildLoader):
         idle: SimpleQueue[Worker] = SimpleQueue()
         if self.converter is not None:
             self.converter.begin()
-        modules = [name.partition(":")[0] for name in self.parsers.values()]
-        workers = [Worker(self.limits, modules) for _ in range(self.workers)]
+        workers = [self._worker() for _ in range(self.workers)]
         for worker in workers:
             idle.put(worker)
         pool = ThreadPoolExecutor(max(self.workers, self.place.parallel))

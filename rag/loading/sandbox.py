@@ -56,7 +56,7 @@ class Worker:
         return base64.b64decode(reply["png"])
 
     def confinement(self) -> Confinement:
-        """Return what the process cannot do on this system."""
+        """Return what the process gave up."""
         return Confinement(**self._ask({"confinement": True})["confinement"])
 
     def _ask(self, request: dict[str, Any], data: bytes = b"") -> dict[str, Any]:
@@ -79,7 +79,7 @@ class Worker:
         except ValueError:  # a parser that was taken over, or writes to descriptors that are not its own
             self.close()
             raise LoadError(
-                "made its parser answer what is no answer",
+                "made its parser send a reply that is not valid",
                 "the file may be hostile: leave it out, or open it and save it again",
             ) from None
         except OverflowError:

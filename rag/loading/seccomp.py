@@ -19,7 +19,7 @@ from collections.abc import Callable
 
 #: Number of the call ``seccomp`` and ``AUDIT_ARCH_…``, by machine.
 _MACHINES = {"x86_64": (317, 0xC000003E), "aarch64": (277, 0xC00000B7)}
-_SET_MODE_FILTER, _GET_ACTION_AVAIL, _ALL_THREADS = 1, 2, 1
+_SET_MODE_FILTER, _ALL_THREADS = 1, 1
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
 
 # Instructions: load a word of `struct seccomp_data`, jump if equal / not below / any bit set, return.
@@ -59,12 +59,6 @@ _ABSENT = "clone3 435 435, openat2 437 437"
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _CLONE_THREAD = 0x00010000  # linux/sched.h
 _TIOCSTI = 0x5412  # types into a terminal (asm-generic/ioctls.h)
-
-
-def available() -> bool:
-    """Tell whether this system can filter its calls."""
-    call = _seccomp()
-    return call is not None and call(_GET_ACTION_AVAIL, 0, ctypes.byref(ctypes.c_uint32(_ERRNO))) == 0
 
 
 def apply() -> bool:

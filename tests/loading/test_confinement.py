@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import socket
 import sys
 from pathlib import Path
@@ -13,14 +14,17 @@ from langchain_core.documents import Document
 
 import rag
 from rag.loading import landlock, seccomp
-from rag.loading.confinement import Confinement, available, readable
+from rag.loading.confinement import Confinement, readable
 from rag.loading.limits import Limits
 from rag.loading.sandbox import Worker
-from tests.loading.files import write
+from tests.loading.files import workers_alive, write
 
-confines = pytest.mark.skipif(
-    not (landlock.version() and seccomp.available()), reason="this system has not Landlock and seccomp"
+ACTIONS = Path("/proc/sys/kernel/seccomp/actions_avail")  # as the kernel lists them, seccomp(2)
+SYSTEM = Confinement(
+    calls=platform.machine() in ("x86_64", "aarch64") and ACTIONS.exists() and "errno" in ACTIONS.read_text(),
+    files=landlock.version() > 0,
 )
+confines = pytest.mark.skipif(Confinement(True, True) != SYSTEM, reason="no Landlock or no seccomp here")
 
 
 @pytest.fixture
@@ -104,19 +108,39 @@ def test_a_home_among_the_paths_of_modules_is_not_readable(
     assert not {str(home), str(tmp_path), "/"} & set(with_own)
 
 
-def test_what_holds_is_told_by_a_worker() -> None:
+def test_a_worker_says_what_holds() -> None:
     worker = Worker(Limits())
     try:
         held = worker.confinement()
     finally:
         worker.close()
-    assert held == available()
+    assert held == SYSTEM
+
+
+def test_a_loader_asks_one_worker_what_holds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The system may have what a process of this user is refused."""
+    asked: list[Confinement] = []
+    monkeypatch.setattr(Worker, "confinement", lambda worker: asked.append(Confinement(True)) or asked[-1])
+    loader = rag.Loader(write(tmp_path, **{"a.md": "words"}))
+    assert [loader.confinement, loader.confinement] == [str(Confinement(True))] * 2
+    assert len(asked) == 1
+    assert workers_alive() == []
+
+
+def test_a_worker_that_cannot_start_leaves_the_question_open(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    loader = rag.Loader(write(tmp_path, **{"a.md": "words"}))
+    assert (
+        loader.confinement == "unknown: a process for parsers could not be started, so no file will be read"
+    )
 
 
 def test_a_plan_states_what_holds(tmp_path: Path) -> None:
     root = write(tmp_path / "docs", **{"a.md": "words"})
     plan = rag.plan(root, tmp_path / "ix", embedder="static")
-    assert plan.parsers == plan.to_dict()["parsers"] == str(available())
+    assert plan.parsers == plan.to_dict()["parsers"] == str(SYSTEM)
     trusting = rag.plan(root, tmp_path / "ix", embedder="static", loader={"limits": {"confined": False}})
     assert trusting.parsers.startswith("not confined: limits.confined is false")
     assert (
@@ -126,8 +150,6 @@ def test_a_plan_states_what_holds(tmp_path: Path) -> None:
 
 def test_a_system_without_support_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.machine", lambda: "riscv64")
-    assert available() == Confinement()
-    assert str(available()).startswith("partly confined: your files and the network can be reached")
     assert not seccomp.apply()
     assert not landlock.apply([])
 
@@ -136,9 +158,9 @@ def test_a_system_without_support_is_no_error(tmp_path: Path, monkeypatch: pytes
     ("held", "words"),
     [
         (Confinement(True, True), "confined: no network, no writing, no programs, none of your files"),
-        (Confinement(True, False), "but your files can be read (this system has not Landlock)"),
-        (Confinement(False, True), "but the network can be reached (this system has not seccomp)"),
-        (Confinement(), "but no file can grow (this system has not seccomp nor Landlock)"),
+        (Confinement(True, False), "but your files can be read (this system lacks Landlock)"),
+        (Confinement(False, True), "but the network can be reached (this system lacks seccomp)"),
+        (Confinement(), "but no file can grow (this system lacks seccomp and Landlock)"),
     ],
 )
 def test_what_does_not_hold_is_stated(held: Confinement, words: str) -> None:

@@ -24,7 +24,7 @@ from tests.loading.files import bomb, workers_alive, write
         ("clutter", "yields more text and structure than 1000000 characters can have"),
         ("crash", "crashed its parser (exit status -11)"),
         ("leave", "crashed its parser (exit status 7)"),
-        ("forge", "made its parser answer what is no answer"),
+        ("forge", "made its parser send a reply that is not valid"),
         ("fail", "cannot be parsed (ZeroDivisionError: its own fault)"),
     ],
 )

@@ -66,7 +66,7 @@ FORMATS: dict[str, Format] = {
     ".pptx": _SLIDES, ".pptm": _SLIDES, ".ppsx": _SLIDES, ".ppsm": _SLIDES,
     ".potx": _SLIDES, ".potm": _SLIDES,
     ".xlsx": _XLSX, ".xlsm": _XLSX, ".xltx": _XLSX, ".xltm": _XLSX, ".xlam": _XLSX,
-    ".xlsb": _XLSX, ".xls": _XLS,
+    ".xlsb": _XLSX, ".xls": _XLS, ".xlt": _XLS,
     ".ods": _ODS, ".ots": _ODS, ".fods": _ODS, ".odp": _ODP, ".otp": _ODP, ".fodp": _ODP,
     ".odt": _ODT, ".ott": _ODT, ".fodt": _ODT, ".odm": _ODT, ".odg": _ODG, ".otg": _ODG, ".fodg": _ODG,
     ".csv": _CSV,
@@ -79,7 +79,7 @@ FORMATS: dict[str, Format] = {
     ".ipynb": Format(_HERE + "notebook:parse_notebook", "application/x-ipynb+json"),
 }  # fmt: skip
 #: Office formats of before 2007 that nothing here reads: the new parser says so and what to do.
-FORMATS |= {".doc": _WORD, ".dot": _WORD, ".ppt": _SLIDES, ".pps": _SLIDES, ".pot": _SLIDES, ".xlt": _XLS}
+FORMATS |= {".doc": _WORD, ".dot": _WORD, ".ppt": _SLIDES, ".pps": _SLIDES, ".pot": _SLIDES}
 
 #: What stands at the beginning of an archive, as names of files or a declared type.
 _INSIDE = (
