@@ -26,10 +26,14 @@ from rag.cli.options import (
 from rag.cli.schema import SCHEMA, fields_of, read_schema, show_data
 from rag.cli.terminal import json_text
 from rag.core.errors import RagError, SourceError, UsageError
+from rag.core.json_lines import read_json_lines
 
 if TYPE_CHECKING:
     from rag.core.answers import Answer
     from rag.core.passages import Hit
+
+#: A line of a file of questions.
+_LINE = '{"id": …, "question": "…"}, "where" if needed'
 
 
 def _question_options(command: Command) -> Command:
@@ -201,21 +205,9 @@ def _both(index: Any, where: Any, of_question: Any, name: Any) -> Any:
 
 
 def _read_questions(path: Path) -> Iterator[dict[str, Any]]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(f"cannot read {path}: {error}") from None
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            item = json.loads(line)
-            if "id" not in item or not isinstance(item["question"], str):
-                raise KeyError("question")
-        except (ValueError, KeyError, TypeError):
-            raise SourceError(
-                f'{path}, line {number}: write {{"id": …, "question": "…"}}, "where" if needed'
-            ) from None
+    for place, item in read_json_lines(path, _LINE):
+        if not isinstance(item, dict) or "id" not in item or not isinstance(item.get("question"), str):
+            raise SourceError(f"{place}: write {_LINE}")
         yield item
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -13,6 +12,7 @@ import click
 
 from rag.cli.options import CONFIG, JSON, print_json
 from rag.core.errors import RagError, SourceError, StoreMissingError, UsageError
+from rag.core.json_lines import read_json_lines
 
 if TYPE_CHECKING:
     from rag.response_cache.semantic import Pair
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 #: The fields of a labelled pair of questions.
 _FIELDS: tuple[tuple[str, type], ...] = (("a", str), ("b", str), ("same", bool))
+_LINE = '{"a": "…", "b": "…", "same": true or false}'
 _INDEX = click.argument("index", metavar="[INDEX]", required=False, type=click.Path(path_type=Path))
 
 
@@ -140,20 +141,11 @@ def _reporting() -> Iterator[None]:
 def _read(path: Path) -> list[Pair]:
     from rag.response_cache.semantic import Pair
 
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(f"cannot read {path}: {error}") from None
     pairs = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+    for place, row in read_json_lines(path, _LINE):
         try:
-            row = json.loads(line)
             values = [row[name] for name, kind in _FIELDS if isinstance(row[name], kind)]
             pairs.append(Pair(*values))  # too few where one is of another type
-        except (ValueError, KeyError, TypeError):
-            raise SourceError(
-                f'{path}, line {number}: write {{"a": "…", "b": "…", "same": true or false}}'
-            ) from None
+        except (KeyError, TypeError):
+            raise SourceError(f"{place}: write {_LINE}") from None
     return pairs

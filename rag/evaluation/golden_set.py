@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rag.core.errors import ConfigError, SourceError
+from rag.core.json_lines import read_json_lines
 from rag.evaluation.expected import Expected
 from rag.usage.settings import checked
 
 _EXPECTED = {field.alias or name: name for name, field in Expected.model_fields.items()}
 _KEYS = ("id", "question", "where", "evidence", "gold", *_EXPECTED)
+_LINE = '{"id": …, "question": "…"}'
 _SPAN = '{"source": "…", "start": 0, "end": 80}'
 
 
@@ -121,26 +123,12 @@ def _rows(questions: Questions) -> Iterator[tuple[str, Any]]:
         for number, row in enumerate(questions, 1):
             yield f"question {number}", row
         return
-    path = Path(questions)
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except OSError as error:
-        raise SourceError(f"cannot read {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise SourceError(f"cannot read {path}: it is not UTF-8") from None
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        place = f"{path}, line {number}"
-        try:
-            yield place, json.loads(line)
-        except ValueError as error:
-            raise SourceError(f'{place} is not JSON ({error}): write {{"id": …, "question": "…"}}') from None
+    yield from read_json_lines(Path(questions), _LINE)
 
 
 def _question(row: Any, place: str) -> Question:
     if not isinstance(row, Mapping):
-        raise SourceError(f'{place} is not an object: write {{"id": …, "question": "…"}}')
+        raise SourceError(f"{place} is not an object: write {_LINE}")
     for key in row:
         meant = difflib.get_close_matches(str(key), _KEYS, n=1, cutoff=0.85)
         if key not in _KEYS and meant:

@@ -21,6 +21,7 @@ import numpy as np
 from rag.core.errors import LoadError, SourceError, near_miss
 from rag.core.files import SIDECAR
 from rag.core.imports import resolve
+from rag.core.json_lines import read_json_lines
 from rag.core.passages import RESERVED, STRUCTURE
 from rag.core.values import plain
 from rag.loading.structure import joined
@@ -46,22 +47,11 @@ def read_table(path: Path) -> dict[str, dict[str, Any]]:
         The table is missing, or a line of it cannot be read.
     """
     table: dict[str, dict[str, Any]] = {}
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(f"cannot read the metadata table {path}: {error}") from None
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise SourceError(f"{path}, line {number} is not JSON: {error}") from None
+    for place, row in read_json_lines(path, '{"source": "PATH", "FIELD": …}', "the metadata table"):
         name = next((key for key in _NAMES if isinstance(row, dict) and key in row), None)
         if name is None:
             raise SourceError(
-                f"{path}, line {number} does not name a file: give its path under the source "
-                'folder as "source"'
+                f'{place} does not name a file: give its path under the source folder as "source"'
             )
         table[str(row.pop(name)).removeprefix("./")] = row
     return table
