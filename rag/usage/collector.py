@@ -17,11 +17,11 @@ import contextlib
 import contextvars
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ParamSpec, Protocol, TypeVar, runtime_checkable
 
 from rag.core.calls import Call, Usage
-from rag.usage.question_limit import Estimates, QuestionLimit
+from rag.usage.question_limit import Estimates, QuestionLimit, most_usd
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -140,7 +140,7 @@ class Collector:
     @property
     def has_limits(self) -> bool:
         """Whether a call may be refused, so that its tokens must be known before it is made."""
-        return self._limit is not None or (self.meter is not None and self.meter.has_limits)
+        return bool(self._limits()) or (self.meter is not None and self.meter.has_limits)
 
     def limit(self, usd: float) -> None:
         """Refuse calls that could bring what is spent here above `usd`; the lowest limit counts."""
@@ -149,6 +149,11 @@ class Collector:
                 spent = sum(call.usage.cost_usd or 0.0 for call in self._calls)
                 self._limit = QuestionLimit(usd, spent)
             self._limit.usd = min(usd, self._limit.usd)
+
+    def _limits(self) -> list[QuestionLimit]:
+        """Return the limits that hold here: this question's, and those of the questions around it."""
+        around = [] if self._outer is None else self._outer._limits()
+        return around if self._limit is None else [self._limit, *around]
 
     def note(self, text: str) -> None:
         """Add something that the user should know."""
@@ -214,28 +219,28 @@ class Collector:
         BudgetError
             The call must not be made.
         """
-        if not self.has_limits:
-            return PaidCall(self, model, purpose, base=base)
-        tokens = input_tokens() if callable(input_tokens) else input_tokens
         paid = PaidCall(self, model, purpose, base=base)
-        if self._limit is not None and model is not None:
-            usd = self._limit.most(
-                None if self.meter is None else self.meter.prices, model, purpose, input_tokens=tokens,
-                output_tokens=output_tokens, documents=documents, base=base, cache_ttl=cache_ttl,
-            )  # fmt: skip
-            self._limit.hold(usd)
-            paid.limit, paid.held_usd = self._limit, usd
-        if self.meter is None or not self.meter.has_limits:
+        if not self.has_limits:
             return paid
+        tokens = input_tokens() if callable(input_tokens) else input_tokens
         try:
-            paid.held = self.meter.reserve(
-                model, purpose=purpose, input_tokens=tokens, output_tokens=output_tokens,
-                documents=documents, base=base, cache_ttl=cache_ttl,
-            )  # fmt: skip
+            if model is not None and (limits := self._limits()):
+                paid.held_usd = most_usd(
+                    None if self.meter is None else self.meter.prices, model, purpose, input_tokens=tokens,
+                    output_tokens=output_tokens, documents=documents, base=base, cache_ttl=cache_ttl,
+                )  # fmt: skip
+                for limit in limits:
+                    limit.hold(paid.held_usd)
+                    paid.limits.append(limit)
+            if self.meter is not None and self.meter.has_limits:
+                paid.held = self.meter.reserve(
+                    model, purpose=purpose, input_tokens=tokens, output_tokens=output_tokens,
+                    documents=documents, base=base, cache_ttl=cache_ttl,
+                )  # fmt: skip
         except BaseException:
             paid.end(None)
             raise
-        for text in paid.held.notes:
+        for text in () if paid.held is None else paid.held.notes:
             self.note(text)
         return paid
 
@@ -268,7 +273,7 @@ class PaidCall:
     purpose: str
     base: str | None = None
     held: Held | None = None
-    limit: QuestionLimit | None = None
+    limits: list[QuestionLimit] = field(default_factory=list)
     held_usd: float = 0.0
     usage: Usage | None = None
 
@@ -301,14 +306,14 @@ class PaidCall:
         if usage is None:
             if held is not None:
                 held.release()
-            if self.limit is not None:
-                self.limit.settle(self.held_usd, 0.0)
+            for limit in self.limits:
+                limit.settle(self.held_usd, 0.0)
             return
         call = Call(model or self.model or "", self.purpose, usage)
         base = base or (self.base if model in (None, self.model) else None)
         call = collector.record(call, base=base, held=held)
-        if self.limit is not None:
-            self.limit.settle(self.held_usd, call.usage.cost_usd)
+        for limit in self.limits:
+            limit.settle(self.held_usd, call.usage.cost_usd)
 
 
 @contextlib.contextmanager

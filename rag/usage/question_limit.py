@@ -37,7 +37,7 @@ class QuestionLimit:
     Parameters
     ----------
     usd : float
-        With what was spent before.
+        The most, including what was spent before.
     spent : float
         What was spent before the limit was set.
 
@@ -49,8 +49,8 @@ class QuestionLimit:
     >>> limit.hold(0.03)
     Traceback (most recent call last):
         ...
-    rag.core.errors.BudgetError: this call could bring the question to $0.0540 ($0.0300 for it), above \
-max_usd ($0.0500): raise max_usd, or lower max_tokens or the trimmer's budget
+    rag.core.errors.BudgetError: this call could bring the question's cost to $0.0540 ($0.0300 for it), \
+above max_usd ($0.0500): raise max_usd, or lower max_tokens or the trimmer's budget
     """
 
     def __init__(self, usd: float, spent: float = 0.0) -> None:
@@ -68,9 +68,9 @@ max_usd ($0.0500): raise max_usd, or lower max_tokens or the trimmer's budget
         with self._lock:
             if is_more(self._spent + usd, self.usd):
                 raise BudgetError(
-                    f"this call could bring the question to {dollars(self._spent + usd)} ({dollars(usd)} for "
-                    f"it), above max_usd ({dollars(self.usd)}): raise max_usd, or lower max_tokens or the "
-                    "trimmer's budget"
+                    f"this call could bring the question's cost to {dollars(self._spent + usd)} "
+                    f"({dollars(usd)} for it), above max_usd ({dollars(self.usd)}): raise max_usd, or lower "
+                    "max_tokens or the trimmer's budget"
                 )
             self._spent += usd
 
@@ -79,31 +79,31 @@ max_usd ($0.0500): raise max_usd, or lower max_tokens or the trimmer's budget
         with self._lock:
             self._spent += 0.0 if usd is None else usd - held
 
-    def most(
-        self,
-        prices: Estimates | None,
-        model: str,
-        purpose: str,
-        *,
-        input_tokens: int,
-        output_tokens: int,
-        documents: int | None,
-        base: str | None,
-        cache_ttl: Any,
-    ) -> float:
-        """Return the most that a call can cost.
 
-        Raises
-        ------
-        BudgetError
-            No price is known.
-        """
-        if prices is None:
-            raise BudgetError(f"max_usd refuses {model}: no prices are known outside a pipeline")
-        if documents is not None:
-            usd = prices.rerank_usd(model, documents, base)
-        else:
-            usd = prices.estimate_usd(model, input_tokens, output_tokens, base, cache_ttl=cache_ttl)
-        if usd is None:
-            raise BudgetError(f"max_usd refuses a model without a price: {prices.advice(model, purpose)}")
-        return usd
+def most_usd(
+    prices: Estimates | None,
+    model: str,
+    purpose: str,
+    *,
+    input_tokens: int,
+    output_tokens: int,
+    documents: int | None,
+    base: str | None,
+    cache_ttl: Any,
+) -> float:
+    """Return the most that a call can cost.
+
+    Raises
+    ------
+    BudgetError
+        No price is known.
+    """
+    if prices is None:
+        raise BudgetError(f"max_usd refuses {model}: no prices are known outside a pipeline")
+    if documents is not None:
+        usd = prices.rerank_usd(model, documents, base)
+    else:
+        usd = prices.estimate_usd(model, input_tokens, output_tokens, base, cache_ttl=cache_ttl)
+    if usd is None:
+        raise BudgetError(f"max_usd refuses a model without a price: {prices.advice(model, purpose)}")
+    return usd
