@@ -20,7 +20,7 @@ from rag.loading.ignore import IgnoreFile, Ignoring, ignoring
 #: Files of patterns in Git's notation, whose matches are left out; in one folder the later one decides.
 IGNORE_FILES = (".gitignore", ".ragignore")
 #: Most bytes of a sidecar.
-_SIDECAR_BYTES = 1 << 20
+SIDECAR_BYTES = 1 << 20
 
 
 class Files(Protocol):
@@ -213,10 +213,7 @@ class LocalFiles:
         path = file.path.with_name(file.path.name + SIDECAR)
         if not path.is_file() or (path.is_symlink() and not self.follow_links and not self._within(path)):
             return None
-        if path.stat().st_size > _SIDECAR_BYTES:
-            raise LoadError(
-                f"has a sidecar {SIDECAR} of more than {_SIDECAR_BYTES >> 20} MB", "make it smaller"
-            )
+        check_sidecar(path.stat().st_size)
         return path.read_bytes()
 
     @contextlib.contextmanager
@@ -249,10 +246,22 @@ def _is_sidecar(name: str, names: Set[str]) -> bool:
     return name.endswith(SIDECAR) and name.removesuffix(SIDECAR) in names
 
 
+def check_sidecar(size: int) -> None:
+    """Refuse a sidecar by its size in bytes, before it is read.
+
+    Raises
+    ------
+    LoadError
+        It is larger than `SIDECAR_BYTES`.
+    """
+    if size > SIDECAR_BYTES:
+        raise LoadError(f"has a sidecar {SIDECAR} of more than {SIDECAR_BYTES >> 20} MB", "make it smaller")
+
+
 def describes(path: Path) -> bool:
     """Tell whether a file is metadata as Knowledge Bases has them, and not a document of its own."""
     try:
-        if path.stat().st_size > _SIDECAR_BYTES:
+        if path.stat().st_size > SIDECAR_BYTES:
             return False
         value = json.loads(path.read_bytes().decode("utf-8-sig"))
     except (OSError, ValueError, RecursionError):

@@ -9,6 +9,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from langchain_core.documents import Document
 
 import rag
 from rag.bedrock.storage.s3 import S3Files
@@ -166,6 +167,27 @@ def test_orphan_sidecars(s3: Any, tmp_path: Path) -> None:
     assert [note.split(",")[0] for note in loader.notes] == [
         "b.metadata.json has the name of a sidecar", "c.pdf.metadata.json describes c.pdf",
     ]  # fmt: skip
+
+
+def test_a_sidecar_that_is_too_large_is_not_fetched(s3: Any) -> None:
+    """Its listed size tells; one that stands alone is a document, with the object's date."""
+    large = json.dumps({"metadataAttributes": {"n": "x" * (1 << 20)}})
+    put(s3, {"kb/a.md": "Words.", "kb/a.md.metadata.json": large, "kb/b.metadata.json": large})
+    fetched: list[str] = []
+    s3.meta.events.register(
+        "provide-client-params.s3.GetObject", lambda params, **_: fetched.append(params["Key"])
+    )
+    loader = rag.Loader(S3Files("s3://docs/kb/", client=s3))
+    listed = loader.files()
+    assert [file.source for file in listed] == ["a.md", "b.metadata.json"]
+    assert fetched == []
+    assert listed[1].modified == s3.head_object(Bucket="docs", Key="kb/b.metadata.json")["LastModified"]
+    [(_, error), (_, document)] = loader.read(listed)
+    assert isinstance(error, LoadError)
+    assert str(error) == "has a sidecar .metadata.json of more than 1 MB: make it smaller"
+    assert isinstance(document, Document)
+    assert document.metadata["file_size"] == len(large)
+    assert fetched == ["kb/b.metadata.json"]
 
 
 def test_prefixes(s3: Any, tmp_path: Path) -> None:

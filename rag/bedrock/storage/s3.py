@@ -7,7 +7,7 @@ import hashlib
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,7 +17,7 @@ from rag.bedrock.runtime.faults import response_of
 from rag.bedrock.storage.ranged_read import ObjectVersion, read_object
 from rag.core.errors import LoadError, SourceError
 from rag.core.files import SIDECAR, SourceFile
-from rag.loading.local_files import describes, stands_alone
+from rag.loading.local_files import SIDECAR_BYTES, check_sidecar, describes, stands_alone
 
 _ARCHIVED = ("GLACIER", "DEEP_ARCHIVE")
 
@@ -54,7 +54,7 @@ class S3Files:
         self.name, self.parallel = url, parallel
         self.notes: list[str] = []
         self._client_or_none = client
-        self._sidecars: dict[str, tuple[str, int]] = {}  # ETag and size, by the source beside it
+        self._sidecars: dict[str, SourceFile] = {}  # by the source that each describes
         self._folder: Path | None = None
         self._temporary: Path | None = None
         self._lock = threading.Lock()
@@ -88,33 +88,29 @@ class S3Files:
             if source is None or any(part.startswith(".") for part in source.split("/")):
                 continue
             if source.endswith(SIDECAR):
-                self._sidecars[source.removesuffix(SIDECAR)] = (item["ETag"], item["Size"])
-                continue
-            problem = None
-            if item.get("StorageClass") in _ARCHIVED:
-                problem = (f"is archived ({item['StorageClass']})", "restore it first, or exclude it")
-            files.append(SourceFile(
-                source, item["Size"], modified=item["LastModified"], etag=item["ETag"], problem=problem,
-            ))  # fmt: skip
-        files += self._orphans({file.source for file in files}, items)
+                self._sidecars[source.removesuffix(SIDECAR)] = _file(source, item)
+            else:
+                files.append(_file(source, item))
+        files += self._orphans({file.source for file in files})
         if not files:
             raise SourceError(f"{self.name} holds no objects: check the bucket and the prefix")
         yield from files
 
-    def _orphans(self, sources: set[str], items: Iterable[dict[str, Any]]) -> Iterator[SourceFile]:
+    def _orphans(self, sources: set[str]) -> Iterator[SourceFile]:
         """Yield what is named as a sidecar, stands alone, and is a document; note what is not."""
-        by_source = {self._relative(item["Key"]): item for item in items}
         for partner in sorted(self._sidecars.keys() - sources):
-            source, (etag, size) = partner + SIDECAR, self._sidecars.pop(partner)
-            try:
-                with self._fetched(source, etag, size) as path:
-                    about = describes(path)
-            except LoadError as error:
-                self.notes.append(f"{source} {error.reason}")
-                continue
-            self.notes.append(stands_alone(source, about=about))
+            file = self._sidecars.pop(partner)
+            about = False
+            if file.problem is None and file.bytes <= SIDECAR_BYTES:  # else it is no sidecar: fetched later
+                try:
+                    with self.local(file) as path:
+                        about = describes(path)
+                except LoadError as error:
+                    self.notes.append(f"{file.source} {error.reason}")
+                    continue
+            self.notes.append(stands_alone(file.source, about=about))
             if not about:
-                yield SourceFile(source, size, modified=by_source[source]["LastModified"], etag=etag)
+                yield file
 
     def _items(self) -> Iterator[dict[str, Any]]:
         from botocore.exceptions import BotoCoreError, ClientError
@@ -154,27 +150,23 @@ class S3Files:
 
     def sidecar_identity(self, file: SourceFile) -> str | None:
         """Return the sidecar's ETag."""
-        etag, _ = self._sidecars.get(file.source, (None, 0))
-        return etag
+        beside = self._sidecars.get(file.source)
+        return None if beside is None else beside.etag
 
     def sidecar(self, file: SourceFile) -> bytes | None:
-        """Return the content of the object's sidecar."""
-        if file.source not in self._sidecars:
+        """Return the content of the object's sidecar; one that is too large is not fetched."""
+        beside = self._sidecars.get(file.source)
+        if beside is None:
             return None
-        etag, size = self._sidecars[file.source]
-        with self._fetched(file.source + SIDECAR, etag, size) as path:
+        check_sidecar(beside.bytes)
+        with self.local(beside) as path:
             return path.read_bytes()
 
     @contextlib.contextmanager
     def local(self, file: SourceFile) -> Iterator[Path]:
         """Download the object unless that is done already."""
-        with self._fetched(file.source, file.etag, file.bytes) as path:
-            yield path
-
-    @contextlib.contextmanager
-    def _fetched(self, source: str, etag: str, size: int) -> Iterator[Path]:
-        version = ObjectVersion(self.bucket, self._key(source), etag, size)
-        name = hashlib.sha256(f"{version.bucket}/{version.key}\0{etag}".encode()).hexdigest()
+        version = ObjectVersion(self.bucket, self._key(file.source), file.etag, file.bytes)
+        name = hashlib.sha256(f"{version.bucket}/{version.key}\0{version.etag}".encode()).hexdigest()
         path = self._downloads() / name[:2] / name
         if not path.exists():
             self._fetch(version, path)
@@ -223,3 +215,11 @@ class S3Files:
             self._temporary = None
         if self._folder is not None and done:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _file(source: str, item: dict[str, Any]) -> SourceFile:
+    """Return an object of a listing as a file."""
+    problem = None
+    if item.get("StorageClass") in _ARCHIVED:
+        problem = (f"is archived ({item['StorageClass']})", "restore it first, or exclude it")
+    return SourceFile(source, item["Size"], modified=item["LastModified"], etag=item["ETag"], problem=problem)
