@@ -21,7 +21,8 @@ from langchain_core.runnables import RunnableLambda
 from pydantic import BaseModel
 
 import rag
-from rag.core.answers import Answer, Call
+from rag.core.answers import Answer
+from rag.core.calls import Call
 from rag.core.errors import BudgetError, GenerationError
 from rag.emulator import Behaviour, Emulator
 from rag.generation.fallback import Fallback

@@ -14,7 +14,7 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableLambda
 
 import rag
-from rag.core.answers import Usage
+from rag.core.calls import Usage
 from rag.core.errors import ConfigError, GenerationError, UsageError
 from rag.core.passages import Context, Hit
 from rag.index.search.results import Hits

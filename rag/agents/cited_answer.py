@@ -9,7 +9,8 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
 from rag.agents.search_tool import passages_of
-from rag.core.answers import Answer, ToolUse, Usage
+from rag.core.answers import Answer, ToolUse
+from rag.core.calls import Usage
 from rag.core.errors import UsageError
 from rag.core.passages import Context, Hit
 from rag.generation import reply

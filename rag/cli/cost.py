@@ -137,7 +137,7 @@ def _without_price(groups: Sequence[Spending], prices: PriceTable) -> list[str]:
 
 
 def _usage(spending: Spending) -> Any:
-    from rag.core.answers import Usage
+    from rag.core.calls import Usage
 
     return Usage(spending.input_tokens, spending.output_tokens)
 

@@ -12,9 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rag.core import html
-from rag.core.calls import Call as Call
-from rag.core.calls import Usage as Usage
-from rag.core.calls import price_text
+from rag.core.calls import Call, Usage, price_text
 from rag.core.format import age_text, dollars, shortened
 from rag.core.passages import Context, Section, SectionBreaks, place_of, sections_of
 from rag.core.plain import from_fields

@@ -6,7 +6,8 @@ import contextlib
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from rag.core.answers import Answer, Event, Step, Usage
+from rag.core.answers import Answer, Event, Step
+from rag.core.calls import Usage
 from rag.core.errors import ConfigError, UsageError
 from rag.core.passages import Context, Hit
 from rag.generation.citations import OnFail

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rag.core.answers import Answer, Step, Usage
+from rag.core.answers import Answer, Step
+from rag.core.calls import Usage
 from rag.core.passages import Context
 
 #: The answer where no passage was found; no model is asked then.

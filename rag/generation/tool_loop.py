@@ -13,7 +13,8 @@ from langchain_core.messages import ToolMessage
 from langchain_core.runnables import RunnableBinding
 from langchain_core.tools import BaseTool, tool
 
-from rag.core.answers import Answer, Event, Step, ToolUse, Usage
+from rag.core.answers import Answer, Event, Step, ToolUse
+from rag.core.calls import Usage
 from rag.core.errors import BudgetError, ConfigError, UsageError
 from rag.core.passages import Hit
 from rag.generation import reply

@@ -19,7 +19,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from rag.core.answers import Answer, Cached, Call, Event, Step, Usage
+from rag.core.answers import Answer, Cached, Event, Step
+from rag.core.calls import Call, Usage
 from rag.core.passages import Context
 from rag.generation.models import STANDS_IN
 from rag.generation.reply import BY_TOOL, COMPLETE

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rag.core.answers import Answer, Cached, Call, Citation, Event, Step, Usage
+from rag.core.answers import Answer, Cached, Citation, Event, Step
+from rag.core.calls import Call, Usage
 
 #: The most that an entry may be unpacked to: a store that others write to cannot fill the memory.
 _MOST_BYTES = 64 << 20

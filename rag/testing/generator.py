@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from langchain_core.messages import BaseMessage
 
-from rag.core.answers import Call
+from rag.core.calls import Call
 from rag.core.errors import GenerationError
 from rag.generation.generator import Explain, Generator
 from rag.generation.models import describe

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage
 
 from rag.bedrock.models import MODELS, Model, find
-from rag.core.answers import Usage
+from rag.core.calls import Usage
 from rag.usage.model_calls import usage_of
 from rag.usage.prices import BUILT_IN
 from tests.conftest import ROOT

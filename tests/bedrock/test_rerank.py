@@ -17,7 +17,7 @@ from rag.bedrock.runtime.retry import Retry
 from rag.bedrock.search.rerank import MAX_CHARS, BedrockReranker, billed_documents, parts
 from rag.config import settings as rag_toml
 from rag.config import stages
-from rag.core.answers import Call, Usage
+from rag.core.calls import Call, Usage
 from rag.core.errors import ConfigError, RagError, UsageError
 from rag.emulator import Behaviour, Emulator
 from rag.emulator.agents import RERANK_PAGE, relevance

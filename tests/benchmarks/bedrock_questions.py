@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 
 import rag
-from rag.core.answers import Answer, Call
+from rag.core.answers import Answer
+from rag.core.calls import Call
 from rag.generation import reply as replies
 from rag.generation.citations import ReplyReader
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.core.answers import Answer, Citation, Support, Usage
+from rag.core.answers import Answer, Citation, Support
+from rag.core.calls import Usage
 from rag.core.passages import Context
 from rag.evaluation.checks import Check, checks, containment, states, token_f1
 from rag.evaluation.expected import Number

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag.cli.output import show_answer
-from rag.core.answers import Answer, Call, Citation, Step, Usage
+from rag.core.answers import Answer, Citation, Step
+from rag.core.calls import Call, Usage
 from rag.core.passages import Context, Hit
 from rag.core.quantities import figures, missing
 from rag.core.text import sentences

@@ -10,7 +10,7 @@ import pytest
 from langchain_core.documents import BaseDocumentCompressor, Document
 
 from rag.bedrock.search.rerank import BedrockReranker
-from rag.core.answers import Usage
+from rag.core.calls import Usage
 from rag.core.passages import Hit
 from rag.core.text import terms
 from rag.emulator import Emulator

@@ -14,7 +14,7 @@ from langchain_core.runnables import RunnableLambda
 import rag
 from rag.bedrock.runtime.retry import Retry
 from rag.bedrock.search.knowledge_base import KnowledgeBaseRetriever
-from rag.core.answers import Usage
+from rag.core.calls import Usage
 from rag.core.passages import Hit
 from rag.emulator import Emulator
 from rag.emulator.pytest_plugin import point_at

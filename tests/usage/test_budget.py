@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rag.core.answers import Call, Usage
+from rag.core.calls import Call, Usage
 from rag.core.errors import BudgetError, ConfigError
 from rag.usage.budget import Budget, BudgetEvent
 from rag.usage.ledger import Ledger

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import rag
-from rag.core.answers import Call, Usage
+from rag.core.calls import Call, Usage
 from rag.usage.ledger import Ledger
 from tests.cli.test_main import error_of, run
 

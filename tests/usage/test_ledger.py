@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rag.core.answers import Call, Usage
+from rag.core.calls import Call, Usage
 from rag.core.errors import ConfigError, RagError
 from rag.usage.budget import Request
 from rag.usage.ledger import MOST_WAITING, Ledger
@@ -142,7 +142,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from rag.usage.ledger import Ledger
-from rag.core.answers import Call, Usage
+from rag.core.calls import Call, Usage
 ledger = Ledger(Path(sys.argv[1]))
 sys.stdin.readline()
 for _ in range(250):

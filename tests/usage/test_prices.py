@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag.config import settings as rag_toml
-from rag.core.answers import Usage
+from rag.core.calls import Usage
 from rag.core.errors import ConfigError
 from rag.usage.price_list import PRICES
 from rag.usage.prices import BUILT_IN, DATE, PriceTable, age_days, stale

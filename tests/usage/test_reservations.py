@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rag.core.answers import Call, Usage
+from rag.core.calls import Call, Usage
 from rag.core.errors import BudgetError
 from rag.usage.budget import Budget, Request
 from rag.usage.ledger import HOURS_ELSEWHERE, HOURS_HERE, Ledger

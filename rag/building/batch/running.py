@@ -16,7 +16,7 @@ from rag.building.batch.results import BadResult, Tell, checked, records_of, tex
 from rag.building.batch.state import Batch, Part
 from rag.building.texts import embedding_usd
 from rag.config import stages
-from rag.core.answers import Call, Usage
+from rag.core.calls import Call, Usage
 from rag.core.errors import EmbeddingError
 from rag.embedding import cache_settings
 from rag.embedding.cache import CachedEmbeddings

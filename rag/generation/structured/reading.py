@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from rag.core.answers import Answer, Event, Step, Support, Usage
+from rag.core.answers import Answer, Event, Step, Support
+from rag.core.calls import Usage
 from rag.core.passages import Context, Hit
 from rag.generation import reply
 from rag.generation.structured.envelope import Cited, Filled, cited
