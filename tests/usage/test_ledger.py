@@ -181,7 +181,7 @@ def test_threads_and_forked_children_share_a_ledger(tmp_path: Path) -> None:
         thread.join()
     code = (
         "import os, sys\nfrom pathlib import Path\nfrom rag.usage.ledger import Ledger\n"
-        "from rag.core.answers import Call, Usage\n"
+        "from rag.core.calls import Call, Usage\n"
         "ledger, one = Ledger(Path(sys.argv[1])), Call('m', 'embed', Usage(1, 0, 0, 0, 0.01))\n"
         "ledger.record(one)\nchild = os.fork()\n"
         "for _ in range(100): assert ledger.record(one) is None\n"
@@ -195,7 +195,7 @@ def test_threads_and_forked_children_share_a_ledger(tmp_path: Path) -> None:
 def test_a_full_disk_breaks_nothing_and_is_told_once(tmp_path: Path) -> None:
     code = (
         "import resource, signal, sys\nfrom pathlib import Path\nfrom rag.usage.ledger import Ledger\n"
-        "from rag.core.answers import Call, Usage\n"
+        "from rag.core.calls import Call, Usage\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "ledger, one = Ledger(Path(sys.argv[1])), Call('m', 'generate', Usage(1, 0, 0, 0, 0.01))\n"
         "ledger.record(one)\n"

@@ -282,12 +282,8 @@ def _langchain_test(key: str, op: Any, operand: Any) -> Where:
     if op == "$not_contains":
         return Not(Test(key, "contains", operand))
     if op == "$between":
-        ends = several(f"{key!r}: $between (its two ends)", operand)
-        if len(ends) != 2:
-            raise WhereError(
-                f"{key!r}: $between takes two values, the first and the last, not {shown(operand)}"
-            )
-        return And((Test(key, ">=", ends[0]), Test(key, "<=", ends[1])))
+        lowest, highest = _ends(key, operand)
+        return And((Test(key, ">=", lowest), Test(key, "<=", highest)))
     if op == "$exists" and isinstance(operand, bool):
         return Test(key, "exists") if operand else Not(Test(key, "exists"))
     if op == "$not":
@@ -296,6 +292,16 @@ def _langchain_test(key: str, op: Any, operand: Any) -> Where:
         raise WhereError(f"{key!r}: $exists takes True or False, not {shown(operand)}")
     known = (*LANGCHAIN, *LANGCHAIN_MORE)
     raise WhereError(f"{key!r}: a filter has no operator {shown(op)}: {near_operator(str(op), known)}")
+
+
+def _ends(key: str, operand: Any) -> tuple[Any, Any]:
+    try:
+        lowest, highest = several(key, operand)
+    except (WhereError, ValueError):
+        raise WhereError(
+            f"{key!r}: $between takes a list of two values, the lowest and the highest, not {shown(operand)}"
+        ) from None
+    return lowest, highest
 
 
 def _mapping(key: str, part: Any) -> Mapping[str, Any]:
