@@ -7,7 +7,8 @@ from pathlib import Path
 
 import rag
 from rag.cli.output import say, watch
-from rag.core.answers import Answer, Citation
+from rag.core.answers import Answer
+from rag.core.citations import Citation
 from rag.core.errors import SourceError
 from rag.core.format import shortened
 from rag.core.passages import Hit

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
-from rag.core.answers import Citation, Support
+from rag.core.citations import Citation, Support
 from rag.core.passages import Hit
 from rag.core.quantities import missing
 from rag.core.text import sentences

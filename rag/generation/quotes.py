@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from html import unescape
 
-from rag.core.answers import Citation
+from rag.core.citations import Citation
 from rag.core.passages import Hit
 from rag.core.quantities import figures
 from rag.core.text import Span, fold, sentences

@@ -6,8 +6,9 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from rag.core.answers import Answer, Citation, Event, Step
+from rag.core.answers import Answer, Event, Step
 from rag.core.calls import Usage
+from rag.core.citations import Citation
 from rag.core.passages import Context, Hit
 from rag.generation import reply
 from rag.generation.citations import OnFail, ReplyReader

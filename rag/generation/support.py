@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 
-from rag.core.answers import Citation, Sentence, Support
+from rag.core.citations import Citation, Sentence, Support
 from rag.core.quantities import figures, missing
 from rag.core.text import Span, sentences, stripped, terms
 

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rag.core.answers import Answer, Cached, Citation, Event, Step
+from rag.core.answers import Answer, Cached, Event, Step
 from rag.core.calls import Call, Usage
+from rag.core.citations import Citation
 
 #: The most that an entry may be unpacked to: a store that others write to cannot fill the memory.
 _MOST_BYTES = 64 << 20

@@ -8,8 +8,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rag.core.answers import Answer, Cached, Citation, Sentence, Step, Support
+from rag.core.answers import Answer, Cached, Step
 from rag.core.calls import Call, Usage
+from rag.core.citations import Citation, Sentence, Support
 from rag.core.passages import Candidate, Context, Hit
 
 texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.core.answers import Answer, Citation, Support
+from rag.core.answers import Answer
 from rag.core.calls import Usage
+from rag.core.citations import Citation, Support
 from rag.core.passages import Context
 from rag.evaluation.checks import Check, checks, containment, states, token_f1
 from rag.evaluation.expected import Number

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.core.answers import Citation
+from rag.core.citations import Citation
 from rag.core.passages import Hit, joined
 from rag.generation.citations import OnFail, ReplyReader, read_reply
 from rag.generation.quotes import find_quote

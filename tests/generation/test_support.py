@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag.cli.output import show_answer
-from rag.core.answers import Answer, Citation, Step
+from rag.core.answers import Answer, Step
 from rag.core.calls import Call, Usage
+from rag.core.citations import Citation
 from rag.core.passages import Context, Hit
 from rag.core.quantities import figures, missing
 from rag.core.text import sentences

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-from rag.core.answers import Citation, Field, Sentence, Support
+from rag.core.citations import Citation, Field, Sentence, Support
 from rag.core.passages import Hit
 from rag.core.quantities import missing
 from rag.generation.quotes import citation_of, numbered, place_in

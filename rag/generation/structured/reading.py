@@ -6,8 +6,9 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from rag.core.answers import Answer, Event, Step, Support
+from rag.core.answers import Answer, Event, Step
 from rag.core.calls import Usage
+from rag.core.citations import Support
 from rag.core.passages import Context, Hit
 from rag.generation import reply
 from rag.generation.structured.envelope import Cited, Filled, cited
