@@ -38,28 +38,24 @@ import os
 import re
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from rag.core.calls import Usage
+from rag.usage import token_tables
 
 #: Joining two texts may cost this many tokens more than both apart, before any calibration.
 JOIN = 4
 #: A step of the table is 0.04 token; 2 % on top leave 1 text of 100 more than 2 % too low (see above).
 _STEP = 0.04 * 1.02
-#: Changes with the tables: what was learned of other tables' estimates says nothing of these.
-_TABLES = 1
 _BLOCK = 1 << 20
 #: Classes of spaces, line ends and tabs: what stands between them is a token at the least.
 _BLANK = (1, 3)
-
-_Steps = npt.NDArray[np.uint8]
 
 
 def estimate_tokens(text: str, model: str | None = None) -> int:
@@ -86,9 +82,9 @@ def estimate_tokens(text: str, model: str | None = None) -> int:
     """
     if not text:
         return 0
-    costs = _costs()[generation(model)]
+    costs = token_tables.costs()[generation(model)]
     size = math.isqrt(len(costs))
-    classes_of = _classes()
+    classes_of = token_tables.classes()
     steps = words = 0
     padded = "\n" + text
     for start in range(0, len(text), _BLOCK):
@@ -245,7 +241,7 @@ class TokenCounter:
             return {}
         try:
             kept = json.loads(self.path.read_text("utf-8"))
-            return dict(kept["models"]) if kept["tables"] == _TABLES else {}
+            return dict(kept["models"]) if kept["tables"] == token_tables.VERSION else {}
         except (FileNotFoundError, NotADirectoryError):
             return {}
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -263,7 +259,7 @@ class TokenCounter:
         new = self.path.with_name(f"{self.path.name}.{os.getpid()}.{threading.get_ident()}.new")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            new.write_text(json.dumps({"tables": _TABLES, "models": models}), "utf-8")
+            new.write_text(json.dumps({"tables": token_tables.VERSION, "models": models}), "utf-8")
             new.replace(self.path)
         except OSError as error:
             with contextlib.suppress(OSError):
@@ -302,102 +298,3 @@ def _pairs(kept: Any) -> _Seen:
     numbers = [row for row in rows if isinstance(row, list) and len(row) == 2]
     pairs = [(e, a) for e, a in numbers if type(e) is int and type(a) is int]
     return tuple((e, a) for e, a in pairs if e >= 100 and e / 4 <= a <= e * 4)[-_WINDOW:]
-
-
-@lru_cache(maxsize=1)
-def _costs() -> dict[str, _Steps]:
-    """Read the tables: steps of 0.04 token, flat, by generation."""
-    tables: dict[str, list[str]] = {}
-    for line in Path(__file__).with_name("token_costs.txt").read_text("ascii").splitlines():
-        if line.startswith("= "):
-            rows = tables.setdefault(line[2:], [])
-        elif tables:
-            rows.append(line)
-    return {
-        name: np.frombuffer("".join(rows).encode("ascii"), dtype=np.uint8) - np.uint8(33)
-        for name, rows in tables.items()
-    }
-
-
-@lru_cache(maxsize=1)
-def _classes() -> _Steps:
-    """Return the class of every code point; later ranges overwrite earlier ones."""
-    classes = np.zeros(0x110000, dtype=np.uint8)
-    for number, ranges in enumerate(_ranges()):
-        for first, last in ranges:
-            classes[first : last + 1] = number
-    return classes
-
-
-def _ranges() -> Iterator[list[tuple[int, int]]]:
-    """Yield each class's code points, first and last, in the order of the tables."""
-    for line in _CLASSES.split("\n"):
-        ends = [part.partition("-") for part in line.split()]
-        yield [(int(first, 16), int(last or first, 16)) for first, _, last in ends]
-        if line == _BEFORE_LETTERS:
-            yield from ([(ord(sign), ord(sign))] for sign in "abcdefghijklmnopqrstuvwxyz")
-        elif line == _BEFORE_SIGNS:
-            yield from ([(ord(sign), ord(sign))] for sign in "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
-    # The frequent characters are whole tokens, others two or three: the first levels of the
-    # Chinese, Japanese and Korean standards know which are.
-    for codecs in ((("gb2312", 0xB0, 0xD7), ("euc_jp", 0xB0, 0xCF)), (("euc_kr", 0xB0, 0xC8),)):
-        frequent = "".join(
-            bytes([high, low]).decode(codec, "ignore")
-            for codec, first, last in codecs
-            for high in range(first, last + 1)
-            for low in range(0xA1, 0xFF)
-        )
-        yield [(ord(sign), ord(sign)) for sign in frequent]
-
-
-_BEFORE_LETTERS, _BEFORE_SIGNS = "09", "30-39"
-# One class a line: anything else; spaces; line ends; tab, then the letters a to z; capitals; digits,
-# then each ASCII sign; Latin letters with marks (small, capital, extended, Vietnamese); marks; Greek
-# (modern, polytonic); Cyrillic (small, capital, extended); Armenian; Hebrew; Arabic (and beyond);
-# Devanagari; Bengali; Gurmukhi; Gujarati; Oriya; Tamil; Telugu; Kannada; Malayalam; Sinhala; Thai;
-# South-East Asian; Georgian; punctuation; Latin-1 signs; symbols; CJK punctuation; Hiragana;
-# Katakana; Han; Hangul; emoji; beyond the first plane.
-_CLASSES = """\
-0-10ffff
-20 a0 2000-200a 202f 3000
-a-d
-09
-41-5a
-30-39
-df-f6 f8-ff
-c0-d6 d8-de
-100-24f
-1e00-1eff 1a0-1a1 1af-1b0
-300-36f 200b-200f fe00-fe0f
-370-3ff
-1f00-1fff
-430-44f
-400-42f
-450-52f
-530-58f
-590-5ff
-600-6ff
-700-8ff
-900-97f
-980-9ff
-a00-a7f
-a80-aff
-b00-b7f
-b80-bff
-c00-c7f
-c80-cff
-d00-d7f
-d80-dff
-e00-e7f
-e80-109f 1780-17ff
-10a0-10ff
-2010-2027 2030-205e
-a1-bf d7 f7
-2070-2bff
-3001-303f ff00-ffef
-3041-309f
-30a0-30ff
-3400-4dbf 4e00-9fff f900-faff
-ac00-d7a3 1100-11ff 3130-318f
-1f000-1faff
-10000-1efff 1fb00-10ffff"""
