@@ -16,11 +16,12 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec, Protocol, TypeVar, runtime_checkable
 
 from rag.core.calls import Call, Usage
+from rag.core.steps import asteps_in, steps_in
 from rag.usage.question_limit import Estimates, QuestionLimit, most_usd
 
 P = ParamSpec("P")
@@ -166,37 +167,11 @@ class Collector:
 
     def through(self, steps: Iterator[T]) -> Iterator[T]:
         """Take an iterator's steps so that what each spends is collected here; close it at the end."""
-        try:
-            while True:
-                try:
-                    step = self.run(next, steps)
-                except StopIteration:
-                    return
-                yield step
-        finally:
-            close = getattr(steps, "close", None)  # a generator has it, another iterator need not
-            if close is not None:
-                self.run(close)
+        return steps_in(self._context, steps)
 
-    async def athrough(self, steps: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+    def athrough(self, steps: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
         """Take an asynchronous generator's steps as `through` does; close it at the end."""
-        try:
-            while True:
-                try:
-                    step = await self._in_task(anext(steps))
-                except StopAsyncIteration:
-                    return
-                yield step
-        finally:
-            await self._in_task(steps.aclose())
-
-    async def _in_task(self, step: Awaitable[T]) -> T:
-        import asyncio  # most questions of the command line need none
-
-        async def awaited() -> T:
-            return await step
-
-        return await asyncio.get_running_loop().create_task(awaited(), context=self._context)
+        return asteps_in(self._context, steps)
 
     def begin(
         self,
