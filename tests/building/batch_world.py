@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import rag
+from rag.bedrock.storage import batch_run
 from rag.building import batch as batching
 from rag.cli.main import main
 from rag.emulator import Emulator
@@ -56,7 +57,7 @@ class World:
         out, error = io.StringIO(), io.StringIO()
         with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(error):
             patch.setattr(sys, "argv", ["rag", *arguments])
-            patch.setattr(batching, "FIRST_S", 0.02)
+            patch.setattr(batch_run, "FIRST_S", 0.02)
             with pytest.raises(SystemExit) as ended:
                 main()
         assert ended.value.code == code, out.getvalue() + error.getvalue()

@@ -65,13 +65,14 @@ def test_a_source_that_changes_meanwhile_costs_only_what_is_new(world: World) ->
 def arm(what: str, moment: str, times: int, kill: Callable[[], None]) -> Callable[[], None]:
     """Let a step kill before or after its n-th run; return what undoes this."""
     # Imported here, since the source of this function also runs in a process of its own.
+    from rag.bedrock.storage import batch_parts, batch_state
     from rag.bedrock.storage.batch_jobs import BatchJobs
-    from rag.building.batch import results, state
+    from rag.building.batch import state
     from rag.embedding.cache import CachedEmbeddings
     from rag.index.storage.writer import IndexWriter
 
     home, name = {
-        "write": (results, "write_durably"), "save": (state, "write_durably"), "drop": (state, "drop"),
+        "write": (batch_parts, "write_durably"), "save": (batch_state, "write_durably"), "drop": (state, "drop"),
         "upload": (BatchJobs, "upload"), "start": (BatchJobs, "start"), "status": (BatchJobs, "status"),
         "tokens": (BatchJobs, "tokens"), "put": (CachedEmbeddings, "put"), "commit": (IndexWriter, "commit"),
     }[what]  # fmt: skip

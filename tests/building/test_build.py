@@ -270,5 +270,7 @@ def test_ctrl_c_in_the_middle_says_that_work_is_kept(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert "rag: interrupted: run the same command again; what a build has embedded so far is kept" in said
+    assert (
+        "rag: interrupted: run the same command again; what a build or a batch has paid for is kept" in said
+    )
     assert "Traceback" not in said

@@ -15,13 +15,13 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from rag.bedrock.runtime.client import explain, region_name
 from rag.bedrock.runtime.faults import code_of, fault_of
 from rag.bedrock.runtime.retry import Retry
 from rag.bedrock.storage.ranged_read import ObjectVersion, read_object
-from rag.core.errors import EmbeddingError
+from rag.core.errors import EmbeddingError, RagError
 
 #: Most records in one job (quota "Records per batch inference job").
 MAX_RECORDS = 50_000
@@ -89,6 +89,8 @@ class BatchJobs:
         Clients of ``bedrock`` and ``s3``; by default it creates them.
     retry : Retry
         When to retry a call of Bedrock; the S3 client uses botocore's retries.
+    error : type of RagError
+        Raised for a failure.
     """
 
     def __init__(
@@ -99,19 +101,35 @@ class BatchJobs:
         control: Any = None,
         storage: Any = None,
         retry: Retry | None = None,
+        error: type[RagError] = EmbeddingError,
     ) -> None:
         self.bucket, _, prefix = s3.removeprefix("s3://").partition("/")
         self.prefix = prefix.strip("/")
         self._region = region or None
         self._control, self._storage = control, storage
         self._retry = retry or Retry()
+        self.error = error
 
     def upload(self, path: Path, name: str) -> None:
         """Put the input file of the job `name` on S3."""
         self._on_s3("upload", lambda s3: s3.upload_file(str(path), self.bucket, self._key(f"{name}.jsonl")))
 
-    def start(self, name: str, token: str, *, model: str, role_arn: str, timeout_hours: int) -> str:
-        """Start the job `name` and return its ARN; the same token never starts a second job."""
+    def start(
+        self,
+        name: str,
+        token: str,
+        *,
+        model: str,
+        role_arn: str,
+        timeout_hours: int,
+        invocation: Literal["InvokeModel", "Converse"] = "InvokeModel",
+    ) -> str:
+        """Start the job `name` and return its ARN; the same token never starts a second job.
+
+        `invocation` is the operation whose requests the records hold. InvokeModel, Bedrock's default, is
+        not sent.
+        """
+        kind = {} if invocation == "InvokeModel" else {"modelInvocationType": invocation}
         reply = self._call(
             "CreateModelInvocationJob", "create_model_invocation_job",
             jobName=name, clientRequestToken=token, roleArn=role_arn, modelId=model,
@@ -119,7 +137,7 @@ class BatchJobs:
                 "s3InputFormat": "JSONL", "s3Uri": f"s3://{self.bucket}/{self._key(f'{name}.jsonl')}",
             }},
             outputDataConfig={"s3OutputDataConfig": {"s3Uri": f"s3://{self.bucket}/{self._key(name)}/"}},
-            timeoutDurationInHours=timeout_hours,
+            timeoutDurationInHours=timeout_hours, **kind,
         )  # fmt: skip
         return str(reply["jobArn"])
 
@@ -127,7 +145,7 @@ class BatchJobs:
         """Return the ARN of the job `name`; empty if there is none or jobs may not be listed."""
         try:
             reply = self._call("ListModelInvocationJobs", "list_model_invocation_jobs", nameContains=name)
-        except EmbeddingError as error:
+        except self.error as error:
             if fault_code(error) == "AccessDeniedException":  # the token alone prevents a second job
                 return ""
             raise
@@ -138,7 +156,7 @@ class BatchJobs:
         """Return a job's progress."""
         try:
             job = self._call("GetModelInvocationJob", "get_model_invocation_job", jobIdentifier=arn)
-        except EmbeddingError as error:
+        except self.error as error:
             if fault_code(error) != "ResourceNotFoundException":
                 raise
             return JobStatus("Failed", message="AWS no longer knows this job")
@@ -151,7 +169,7 @@ class BatchJobs:
         """Stop a job, unless it has ended."""
         try:
             self._call("StopModelInvocationJob", "stop_model_invocation_job", jobIdentifier=arn)
-        except EmbeddingError as error:
+        except self.error as error:
             if fault_code(error) not in (
                 "ConflictException", "ResourceNotFoundException", "ValidationException",
             ):  # fmt: skip
@@ -207,14 +225,12 @@ class BatchJobs:
     def _call(self, action: str, method: str, **arguments: Any) -> Any:
         call = getattr(self._bedrock(), method)
         try:
-            return self._retry.call(
-                lambda: call(**arguments), model=f"bedrock:{action}", error=EmbeddingError
-            )
-        except EmbeddingError as error:
+            return self._retry.call(lambda: call(**arguments), model=f"bedrock:{action}", error=self.error)
+        except self.error as error:
             if fault_code(error) != "AccessDeniedException":
                 raise
             # The table's advice is about models, not about jobs.
-            raise EmbeddingError(
+            raise self.error(
                 f"bedrock:{action} is not allowed ({error.__cause__}): you need bedrock:"
                 "CreateModelInvocationJob, GetModelInvocationJob, ListModelInvocationJobs and "
                 "StopModelInvocationJob, and iam:PassRole on the job's role"
@@ -231,7 +247,7 @@ class BatchJobs:
         except (BotoCoreError, ClientError, Boto3Error) as error:
             in_table = fault_of(error).code  # errors of S3 alone are not
             reason = explain(error, "Amazon S3") if in_table else f"Amazon S3: {' '.join(str(error).split())}"
-            raise EmbeddingError(
+            raise self.error(
                 f"cannot {action} in s3://{self.bucket}/{self.prefix} ({reason}): check "
                 "the bucket, and that you are allowed s3:GetObject, s3:PutObject and s3:ListBucket there"
             ) from error

@@ -19,34 +19,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rag.bedrock.runtime.faults import FAULTS
-from rag.bedrock.storage import batch_jobs, batch_settings
+from rag.bedrock.storage import batch_settings
 from rag.bedrock.storage.batch_jobs import BatchJobs, JobStatus
+from rag.bedrock.storage.batch_parts import Part, Tell
+from rag.bedrock.storage.batch_run import advance, halt, quiet
 from rag.bedrock.storage.batch_settings import BatchSettings
+from rag.bedrock.storage.batch_state import plain
 from rag.building.batch import state
-from rag.building.batch.results import Tell, model_of, write_parts
+from rag.building.batch.results import model_of, write_parts
 from rag.building.batch.running import Run, jobs_of
-from rag.building.batch.state import Batch, Part
+from rag.building.batch.state import Batch
 from rag.building.build import Progress, carry_out
 from rag.building.report import BuildReport
 from rag.building.stages import Stages, prepare
 from rag.building.texts import missing_texts, token_counter
-from rag.core.errors import EmbeddingError, UsageError
+from rag.core.errors import UsageError
 from rag.embedding.cache import CachedEmbeddings
 from rag.index.storage.own_files import check_inside
 from rag.usage.meter import Meter
 from rag.usage.prices import BATCH_FACTOR
 
 __all__ = ["Batch", "Part", "build", "cancel", "finish", "resume", "start", "status"]
-
-#: Seconds between two polls of the jobs: the first interval, its growth per poll, the longest.
-FIRST_S, GROWTH, LONGEST_S = 0.5, 1.5, 60.0
-#: Polls in a row that may fail (each after its own retries) before waiting is given up.
-PATIENCE = 30
-
-
-def _quiet(what: str, done: int, of: int) -> None:
-    """Show no progress."""
 
 
 def start(
@@ -58,7 +51,7 @@ def start(
     retry: bool = False,
     ledger: Any = None,
     prices: Any = None,
-    tell: Tell = _quiet,
+    tell: Tell = quiet,
     **settings: Any,
 ) -> Batch:
     """Write the missing texts to files for batch jobs, and save the state; AWS is not called yet.
@@ -94,8 +87,8 @@ def start(
     if not chosen.region and isinstance(embedder, Mapping) and embedder.get("region"):
         chosen = chosen.model_copy(update={"region": str(embedder["region"])})
     folder = Path(index)
-    arguments = state.plain({"rebuild": rebuild, "retry": retry, **settings})
-    money = state.plain({"ledger": ledger, "prices": prices})
+    arguments = plain({"rebuild": rebuild, "retry": retry, **settings})
+    money = plain({"ledger": ledger, "prices": prices})
 
     def prepared() -> Stages:
         stages = prepare(source, index, rebuild=rebuild, settings={**settings, **money})
@@ -118,7 +111,7 @@ def resume(
     index: str | Path,
     *,
     wait: bool = True,
-    tell: Tell = _quiet,
+    tell: Tell = quiet,
     jobs: BatchJobs | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> bool:
@@ -150,21 +143,7 @@ def resume(
     folder = Path(index)
     state.current(folder)
     with state.locked(folder), contextlib.closing(Run(folder, tell, jobs)) as run:
-        pause, failures = FIRST_S, 0
-        while True:
-            try:
-                run.step()
-                failures = 0
-            except EmbeddingError as error:
-                # It may wait for a day, in which the network comes and goes.
-                fault = FAULTS.get(batch_jobs.fault_code(error))
-                failures += 1
-                if not wait or fault is None or fault.again == "no" or failures > PATIENCE:
-                    raise
-            if run.batch.done or not wait:
-                return run.batch.done
-            sleep(pause)
-            pause = min(pause * GROWTH, LONGEST_S)
+        return advance(run, wait=wait, sleep=sleep)
 
 
 def finish(index: str | Path, *, progress: Progress | None = None) -> BuildReport:
@@ -232,12 +211,8 @@ def cancel(
     """
     folder = Path(index)
     state.current(folder)
-    with state.locked(folder), contextlib.closing(Run(folder, _quiet, jobs)) as run:
-        run.stop()
-        pause = FIRST_S
-        while not run.stopped():
-            sleep(pause)
-            pause = min(pause * GROWTH, LONGEST_S)
+    with state.locked(folder), contextlib.closing(Run(folder, quiet, jobs)) as run:
+        halt(run, sleep)
         state.drop(folder)
         return run.batch
 

@@ -1,4 +1,4 @@
-"""The steps of batch jobs: upload, start, poll, read."""
+"""The jobs of a build: their results are vectors, which go into the embedding cache."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ import numpy as np
 import numpy.typing as npt
 
 from rag.bedrock.storage import batch_jobs as aws
-from rag.bedrock.storage.batch_jobs import BatchJobs, JobStatus
+from rag.bedrock.storage import batch_run
+from rag.bedrock.storage.batch_jobs import BatchJobs
+from rag.bedrock.storage.batch_parts import BadResult, Part, Tell, records_of
+from rag.bedrock.storage.batch_settings import BatchSettings
 from rag.building.batch import state
-from rag.building.batch.results import BadResult, Tell, checked, records_of, text_of
-from rag.building.batch.state import Batch, Part
+from rag.building.batch.results import checked, text_of
+from rag.building.batch.state import Batch
 from rag.building.texts import embedding_usd
 from rag.config import stages
 from rag.core.calls import Call, Usage
-from rag.core.errors import EmbeddingError
 from rag.embedding import cache_settings
 from rag.embedding.cache import CachedEmbeddings
-from rag.index.storage.manifest import sha256, write_durably
 from rag.usage import ledger_settings
 from rag.usage.meter import Meter
 from rag.usage.prices import BATCH_FACTOR
@@ -34,8 +35,8 @@ def jobs_of(batch: Batch) -> BatchJobs:
     return BatchJobs(batch.settings.s3, region=batch.settings.region)
 
 
-class Run:
-    """Advances a batch; every step is saved before the next one begins.
+class Run(batch_run.Run):
+    """Advances a batch, whose results are vectors for the cache.
 
     Parameters
     ----------
@@ -46,9 +47,8 @@ class Run:
     """
 
     def __init__(self, folder: Path, tell: Tell, jobs: BatchJobs | None = None) -> None:
-        self.folder, self.tell = folder, tell
         self.batch = state.current(folder)
-        self.jobs = jobs or jobs_of(self.batch)
+        super().__init__(folder, "batch", tell, jobs or jobs_of(self.batch))
         self._open: CachedEmbeddings | None = None
 
     def close(self) -> None:
@@ -56,105 +56,38 @@ class Run:
         if self._open is not None:
             self._open.close()
 
-    def step(self) -> None:
-        """Advance every job as far as possible without waiting.
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The jobs."""
+        return self.batch.parts
 
-        Raises
-        ------
-        EmbeddingError
-            Jobs failed; the others were advanced, and the next call starts the failed ones again.
-        """
-        failures: list[str] = []
-        counts: Counter[str] = Counter()
-        processed = 0
-        for number, part in enumerate(self.batch.parts):
-            part = self._started(number, part)
-            if part.step == "running":
-                status = self.jobs.status(part.arn)
-                counts[status.status] += 1
-                processed += status.processed
-                if status.ended:
-                    part = self._ended(number, part, status)
-                    failures += [part.failure] if part.step == "written" else []
-            elif part.step == "done":
-                processed += part.records
-            else:
-                counts["waiting for a free slot"] += 1
-        summary = ", ".join(f"{count} {name}" for name, count in counts.items())
-        self.tell(
-            f"batch jobs: {summary or 'done'}", processed, sum(part.records for part in self.batch.parts)
-        )
-        if failures:
-            raise EmbeddingError(
-                f"{'; '.join(failures)}: correct this, then `rag batch resume {self.folder}` starts it "
-                f"again; or `rag batch cancel {self.folder}`, and build without --batch"
-            )
+    @property
+    def settings(self) -> BatchSettings:
+        """Where and how they run."""
+        return self.batch.settings
 
-    def stop(self) -> None:
-        """Ask AWS to stop the jobs that are running."""
-        for number, part in enumerate(self.batch.parts):
-            arn = part.arn or (self.jobs.find(part.name) if part.step == "starting" else "")
-            if arn and part.step != "done":
-                self._keep(number, replace(part, arn=arn, step="running"))
-                self.jobs.stop(arn)
+    @property
+    def model(self) -> str:
+        """The embedder's model."""
+        return self.batch.model
 
-    def stopped(self) -> bool:
-        """Return whether all jobs have ended; their results are in the cache then."""
-        for number, part in enumerate(self.batch.parts):
-            if part.step == "running":
-                if not self.jobs.status(part.arn).ended:
-                    return False
-                self._keep(number, replace(self._collected(part), step="done"))
-        return True
+    def keep(self, number: int, part: Part) -> Part:
+        """Save a job's progress durably, and return it."""
+        parts = list(self.batch.parts)
+        parts[number] = part
+        self.batch = replace(self.batch, parts=tuple(parts))
+        state.save(self.folder, self.batch)
+        return part
 
-    def _started(self, number: int, part: Part) -> Part:
-        """Upload a job's file and start the job, if that has not been done and the quota allows it."""
-        if part.step == "written":
-            self.jobs.upload(self._file(part), part.name)
-            part = self._keep(number, replace(part, step="uploaded"))
-        if part.step not in ("uploaded", "starting"):
-            return part
-        # AWS remembers a token for a limited time: look first for a job that may have been started.
-        arn = self.jobs.find(part.name) if part.step == "starting" else ""
-        part = self._keep(number, replace(part, step="starting"))
-        chosen = self.batch.settings
-        try:
-            arn = arn or self.jobs.start(
-                part.name, part.token, model=self.batch.model, role_arn=chosen.role_arn,
-                timeout_hours=chosen.timeout_hours,
-            )  # fmt: skip
-        except EmbeddingError as error:
-            others = any(other.step == "running" for other in self.batch.parts)
-            if others and aws.fault_code(error) == "ServiceQuotaExceededException":
-                return part  # until one of the others is done
-            raise
-        return self._keep(number, replace(part, step="running", arn=arn))
-
-    def _ended(self, number: int, part: Part, status: JobStatus) -> Part:
-        """Read a job's results; prepare one that failed to be started again."""
-        part = self._collected(part)
-        if status.status in aws.DONE:
-            return self._keep(number, replace(part, step="done"))
-        reason = status.message.rstrip(". ") or "AWS gives no reason"
-        return self._keep(
-            number, self._again(part, f"the batch job {part.name} is {status.status} ({reason})")
-        )
-
-    def _again(self, part: Part, failure: str) -> Part:
-        """Return a job for the records that a failed one left without a vector."""
-        records = {text_of(item): item["modelInput"] for item in records_of(self._file(part))}
+    def missing(self, part: Part) -> list[str]:
+        """Return the lines of a job's records whose texts have no vector yet."""
+        records = {text_of(item): item["modelInput"] for item in records_of(self.file(part))}
         missing = self._cache.missing([text for text in records if text is not None])
-        if len(missing) < self.batch.settings.min_records:
-            left = {"too few for another job": len(missing)}
-            return replace(part, step="done", records=len(missing), good=0, bad=left, failure=failure)
-        write_durably(self._file(part), "".join(aws.record(text, records[text]) for text in missing))
-        return Part(
-            part.stem, len(missing), sha256(self._file(part)), attempt=part.attempt + 1, failure=failure
-        )
+        return [aws.record(text, records[text]) for text in missing]
 
-    def _collected(self, part: Part) -> Part:
+    def collected(self, part: Part) -> Part:
         """Put a job's good results into the cache, count the others, and record what it cost."""
-        ids = {item["recordId"] for item in records_of(self._file(part))}
+        ids = {item["recordId"] for item in records_of(self.file(part))}
         good: set[str] = set()
         bad: Counter[str] = Counter()
         waiting: dict[str, npt.NDArray[np.float32]] = {}
@@ -198,13 +131,3 @@ class Run:
             cache = cache_settings.settings(arguments.get("cache"))
             self._open = CachedEmbeddings(embedder, cache.file(self.folder))
         return self._open
-
-    def _file(self, part: Part) -> Path:
-        return self.folder / "batch" / f"{part.stem}.jsonl"
-
-    def _keep(self, number: int, part: Part) -> Part:
-        parts = list(self.batch.parts)
-        parts[number] = part
-        self.batch = replace(self.batch, parts=tuple(parts))
-        state.save(self.folder, self.batch)
-        return part

@@ -147,10 +147,14 @@ def fsync_folder(path: Path) -> None:
         os.close(handle)
 
 
-def write_durably(path: Path, text: str) -> None:
-    """Replace a file atomically: a reader sees the old text or the new, also after a crash."""
+def write_durably(path: Path, text: str, *, private: bool = False) -> None:
+    """Replace a file atomically: a reader sees the old text or the new, also after a crash.
+
+    A private one can be read by this user alone.
+    """
     temporary = vacate(path.with_name(path.name + ".new"))
-    with temporary.open("w", encoding="utf-8") as file:
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
