@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from rag.emulator import embedding
+from rag.emulator import job_records
 from rag.emulator.wire import Refusal, Reply, Request
 
 #: Final statuses.
@@ -98,7 +98,7 @@ class Jobs:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-class Batch(Protocol):
+class Batch(job_records.Answers, Protocol):
     """The state of an emulator that batch operations use."""
 
     @property
@@ -126,8 +126,6 @@ def create(emulator: Batch, request: Request) -> Reply:
         raise Refusal(
             "ValidationException", "This emulator has no S3: start it with --s3-endpoint, or s3_endpoint=."
         )
-    if params.get("modelInvocationType", "InvokeModel") != "InvokeModel":
-        raise Refusal("ValidationException", "This emulator runs only jobs of the type InvokeModel.")
     token = params.get("clientRequestToken")
     with jobs.lock:
         for job in jobs.known.values():
@@ -224,7 +222,7 @@ def _run(emulator: Batch, jobs: Jobs, job: Job) -> None:
         job.counts = {"totalRecordCount": sum(map(len, files.values())), "processedRecordCount": 0}
         if job.stop.wait(emulator.job_s):
             raise _Ended("Stopped")
-        status = _work(bucket, jobs, job, files)
+        status = _work(emulator, bucket, job, files)
         raise _Ended(status)
     except _Ended as end:
         status, message = end.status, end.message
@@ -259,18 +257,21 @@ def _read(bucket: _Bucket, jobs: Jobs, job: Job) -> dict[str, list[dict[str, Any
     return files
 
 
-def _work(bucket: _Bucket, jobs: Jobs, job: Job, files: Mapping[str, list[dict[str, Any]]]) -> str:
+def _work(emulator: Batch, bucket: _Bucket, job: Job, files: Mapping[str, list[dict[str, Any]]]) -> str:
     """Process the records and write the results; return the job's final status."""
+    jobs = emulator.jobs
     chance = random.Random(f"{jobs.seed} {job.id}")
     target = job.params["outputDataConfig"]["s3OutputDataConfig"]["s3Uri"].rstrip("/") + f"/{job.id}"
     total = sum(map(len, files.values()))
     in_time = round(total * jobs.finished)
-    done = failed = tokens = 0
+    done = failed = read = written = 0
     for name, records in files.items():
         results = []
         for record in records:
-            result, cost = (_expired(), 0) if done >= in_time else _result(job, jobs, record, chance)
-            done, failed, tokens = done + 1, failed + ("error" in result), tokens + cost
+            late = done >= in_time
+            result, tokens = (_expired(), (0, 0)) if late else _result(emulator, job, record, chance)
+            done, failed = done + 1, failed + ("error" in result)
+            read, written = read + tokens[0], written + tokens[1]
             results.append(json.dumps({**record, **result}, ensure_ascii=False))
         chance.shuffle(results)
         results = results[min(jobs.lose_records, len(results)) :]
@@ -282,22 +283,25 @@ def _work(bucket: _Bucket, jobs: Jobs, job: Job, files: Mapping[str, list[dict[s
         "totalRecordCount": total, "processedRecordCount": done,
         "successRecordCount": done - failed, "errorRecordCount": failed,
     }  # fmt: skip
-    manifest = {**job.counts, "inputTokenCount": tokens, "outputTokenCount": 0}
+    manifest = {**job.counts, "inputTokenCount": read, "outputTokenCount": written}
     bucket.write(f"{target}/manifest.json.out", json.dumps(manifest))
     return "Completed" if in_time >= total else "PartiallyCompleted"
 
 
 def _result(
-    job: Job, jobs: Jobs, record: Mapping[str, Any], chance: random.Random
-) -> tuple[dict[str, Any], int]:
-    """Return the fields that a record's result adds to its line, and the input tokens."""
-    if chance.random() < jobs.fail_records:
-        return _error(500, "Internal error: try the record again.", retryable=True), 0
+    emulator: Batch, job: Job, record: Mapping[str, Any], chance: random.Random
+) -> tuple[dict[str, Any], tuple[int, int]]:
+    """Return the fields that a record's result adds to its line, and the tokens in and out."""
+    if chance.random() < emulator.jobs.fail_records:
+        return _error(500, "Internal error: try the record again.", retryable=True), (0, 0)
+    kind = str(job.params.get("modelInvocationType", "InvokeModel"))
     try:
-        embedded = embedding.embed(str(job.params["modelId"]), json.dumps(record["modelInput"]).encode())
+        output, *tokens = job_records.answered(
+            emulator, kind, str(job.params["modelId"]), record["modelInput"]
+        )
     except Refusal as refusal:
-        return _error(refusal.status, refusal.message), 0
-    return {"modelOutput": json.loads(embedded.body)}, embedded.tokens
+        return _error(refusal.status, refusal.message), (0, 0)
+    return {"modelOutput": output}, (tokens[0], tokens[1])
 
 
 def _expired() -> dict[str, Any]:

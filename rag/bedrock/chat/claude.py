@@ -203,6 +203,46 @@ class ClaudeBedrock(ChatBedrockConverse):
 
         return with_schema(self, target)
 
+    def batch_record(self, messages: Sequence[BaseMessage], **options: Any) -> dict[str, Any]:
+        """Return the request for some messages as a record of a batch job holds it.
+
+        It is that of a call on demand, without cache points and what only such calls have.
+
+        Raises
+        ------
+        ConfigError
+            The guardrail's trace is disabled: no reply would show whether it was checked.
+        """
+        from rag.bedrock.chat.batch_records import record_of
+
+        sent, options, _ = self.model_copy(update={"prompt_cache": None})._request(messages, options)
+        guardrail = options.get("guardrail_config") or self.guardrail_config
+        if guardrail is not None:
+            options["guardrail_config"] = guardrails.not_streamed(guardrail)
+            if guardrail.get("trace") == "disabled":
+                raise ConfigError(
+                    "in a batch only the guardrail's trace shows that a reply was checked: leave trace out "
+                    "of the guardrail, or ask without a batch"
+                )
+        return record_of(self, sent, options)
+
+    def batch_reply(self, output: Mapping[str, Any]) -> BaseMessage:
+        """Return the reply in the output of a batch job's record, as `stream` would have given it.
+
+        Raises
+        ------
+        GenerationError
+            It is not the body of a Converse response.
+        """
+        from rag.bedrock.chat.batch_records import reply_of
+
+        try:
+            return reply_of(self, output)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise GenerationError(
+                f"{self.model_id}: a batch job's output is no reply ({type(error).__name__}): ask on demand"
+            ) from error
+
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> ClaudeBedrock:
         """Return a copy that shares the clients, whose locks and connections cannot be copied."""
         return self.model_copy()
