@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,52 +14,26 @@ from rag.config.responses import response_cache_of
 from rag.core.answers import Answer, Event, Step
 from rag.core.errors import UsageError
 from rag.core.passages import Context, Hit
-from rag.generation import reply
-from rag.generation.asking import Asking, Reads, asking
+from rag.core.retrieved import Retrieved
+from rag.generation.asking import asking
+from rag.generation.begun import Begun
 from rag.generation.citations import OnFail
 from rag.generation.models import model_of
-from rag.generation.nothing import nothing_sent
 from rag.generation.question import Question
 from rag.generation.timing import timed
-from rag.generation.voice import Voice, label, voice
+from rag.generation.voice import label, voice
 from rag.retrieval.adapter import as_hit_retriever
 from rag.retrieval.explain import Explanation, explain
 from rag.retrieval.search import HybridSearch
 from rag.trimming.adapter import context_of
 from rag.usage.collector import Collector
-from rag.usage.tokens import TokenCounter, room_chars
+from rag.usage.tokens import room_chars
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
+    from rag.answer_batches.report import AnswerReport
     from rag.conversation.chat import Chat
-    from rag.conversation.follow_up import FollowUp
-
-
-@dataclass(frozen=True, slots=True)
-class _Begun:
-    """A question whose reply is awaited.
-
-    Attributes
-    ----------
-    messages : sequence of messages
-        Empty where nothing was found: no model is asked then.
-    voice : Voice
-        The prompt and the generator of this question.
-    end : callable or None
-        Takes the reply and the answer, to add them to the conversation.
-    filtered : bool
-        Whether the question or the retriever has a filter.
-    """
-
-    context: Context
-    messages: Sequence[Any]
-    reading: Reads
-    question: Question
-    asking: Asking
-    voice: Voice
-    end: Callable[[Any, Answer], None] | None = None
-    filtered: bool = False
 
 
 class Pipeline:
@@ -120,6 +93,7 @@ class Pipeline:
             **(settings or {}),
             **{name: value for name, value in keywords.items() if value is not None},
         }
+        self.settings = chosen
         self.index = open_index(index, chosen.get("embedder"), plain=plain)
         self.retriever = stages.retriever(chosen.get("retriever"), self.index, plain=plain)
         self.generator = stages.generator(chosen.get("generator"), plain=plain)
@@ -196,6 +170,38 @@ class Pipeline:
         from rag.conversation.chat import Chat
 
         return Chat(self, history, **options)
+
+    def begin(
+        self, question: str, *, retrieved: Retrieved | None = None, tag: str | None = None, **options: Any
+    ) -> Begun:
+        """Retrieve, trim and assemble, without asking the model; `Begun.answer` does so later.
+
+        Parameters
+        ----------
+        question : str
+        retrieved : Retrieved, optional
+            What was retrieved before, in place of a search: `Begun.retrieved`.
+        tag, **options
+            As for `ask`.
+        """
+        collector = self._collector(tag)
+        return collector.run(self._begin, question, collector, options, retrieved)
+
+    def batch(self, questions: Sequence[str | Mapping[str, Any]], **options: Any) -> AnswerReport:
+        """Answer many questions by batch jobs on Amazon Bedrock, at half price, within hours.
+
+        Parameters
+        ----------
+        questions : sequence of str, or of mapping
+            With the keys ``question`` and, optionally, ``id`` and ``where``.
+        s3, role_arn : str, optional
+            Where the jobs' files go, and the role that Bedrock assumes; by default those of ``[batch]``.
+        **options
+            See `rag.answer_batches.batch.answer`.
+        """
+        from rag.answer_batches.batch import answer
+
+        return answer(self, questions, **options)
 
     def as_tool(
         self, name: str = "search_documents", description: str | None = None, **options: Any
@@ -297,26 +303,32 @@ class Pipeline:
     def _begin(
         self,
         question: str,
-        steps: list[Step],
-        *,
-        history: Any = None,
-        follow_up: FollowUp | None = None,
-        user: str | None = None,
-        variables: Mapping[str, Any] | None = None,
-        **options: Any,
-    ) -> _Begun:
-        """Retrieve, trim and assemble."""
+        collector: Collector,
+        options: Mapping[str, Any],
+        retrieved: Retrieved | None = None,
+    ) -> Begun:
+        """Retrieve, unless that was done before, trim and assemble."""
+        given = dict(options)
+        history, follow_up = given.pop("history", None), given.pop("follow_up", None)
+        user, variables = given.pop("user", None), given.pop("variables", None)
         speaks = voice(self.prompt, self._generator, question, user, variables, history)
-        steps += speaks.steps
-        how = asking(speaks.generator, options)
+        steps = list(speaks.steps)
+        how = asking(speaks.generator, given)
         of_retriever = self.retriever.where if isinstance(self.retriever, HybridSearch) else None
-        filtered = options.get("where") is not None or of_retriever is not None
+        filtered = given.get("where") is not None or of_retriever is not None
         search, assemble = question, None
         if history is not None:
             from rag.conversation.begin import begin
 
             search, assemble = begin(question, history, follow_up, speaks.prompt, steps)
-        context = self._context(search, steps, **options)
+        if retrieved is None:
+            found: list[Step] = []
+            context = self._context(search, found, **given)
+            retrieved = Retrieved(context, tuple(found), collector.calls, collector.notes)
+        else:
+            collector.include(retrieved.calls, retrieved.notes)
+            context = retrieved.context
+        steps += retrieved.steps
         messages: Sequence[Any] = ()
         hits: Sequence[Hit] = context.hits
         end = None
@@ -326,55 +338,22 @@ class Pipeline:
             with timed(steps, "assemble"):
                 messages = speaks.prompt.messages(question, hits)
         reading = how.reading(search, context, hits, steps, self.on_unverified)
-        about = Question(search, context.hits, hits, options.get("where"), steps=steps)
-        return _Begun(context, messages, reading, about, how, speaks, end, filtered)
+        about = Question(search, context.hits, hits, given.get("where"), steps=steps)
+        return Begun(
+            question, retrieved, messages, reading, about, how, speaks, collector, self.generator,
+            self.trimmer, end, filtered,
+        )  # fmt: skip
 
     def _answer(self, question: str, collector: Collector, options: Mapping[str, Any]) -> Iterator[Event]:
-        begun = self._begin(question, [], **options)
-        yield Event("context", begun.context)
-        begun.question.begin(collector.tag)
-        if begun.messages:
-            yield from begun.asking.events(begun.messages, begun.reading)
-        yield from self._end(question, begun, collector)
+        yield from self._begin(question, collector, options).events()
 
     async def _aanswer(
         self, question: str, collector: Collector, options: Mapping[str, Any]
     ) -> AsyncGenerator[Event, None]:
-        begun = await asyncio.to_thread(self._begin, question, [], **options)
-        yield Event("context", begun.context)
-        begun.question.begin(collector.tag)
-        if begun.messages:
-            async with contextlib.aclosing(begun.asking.aevents(begun.messages, begun.reading)) as events:
-                async for event in events:
-                    yield event
-        for event in self._end(question, begun, collector):
-            yield event
-
-    def _end(self, question: str, begun: _Begun, collector: Collector) -> Iterator[Event]:
-        """Yield the rest of the text and citations, then the answer."""
-        reading = begun.reading
-        if begun.messages:
-            yield from reading.close()
-            calls = collector.calls
-            usage = reply.usage_of(reading.message if begun.asking.plain else None, calls)
-            counter = getattr(self.trimmer, "count_tokens", None)
-            if begun.asking.plain and isinstance(counter, TokenCounter):
-                counter.learn(reply.texts(begun.messages), usage)
-            # May raise: a malformed reply is paid for, too.
-            answer = reading.answer(self.generator, begun.voice.name, usage)
-        else:
-            answer = nothing_sent(
-                question, begun.context, reading.steps, begun.voice.name, begun.asking.nothing,
-                filtered=begun.filtered,
-            )  # fmt: skip
-            yield Event("text", answer.text)
-        answer = replace(
-            answer, question=question, prompt_hash=begun.voice.hash, calls=collector.calls,
-            notes=(*collector.notes, *answer.notes),
-        )  # fmt: skip
-        if begun.end is not None:
-            begun.end(reading.message, answer)
-        yield Event("answer", answer)
+        begun = await asyncio.to_thread(self._begin, question, collector, options)
+        async with contextlib.aclosing(begun.aevents()) as events:
+            async for event in events:
+                yield event
 
     def _context(
         self,

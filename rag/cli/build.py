@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, replace
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from rag.cli.jobs import (
+    EMBED_IN_BATCH,
+    NO_WAIT,
+    ROLE_ARN,
+    count,
+    job_rows,
+    selected,
+)
 from rag.cli.options import (
     BEDROCK,
     CONFIG,
@@ -24,7 +30,6 @@ from rag.cli.options import (
     settings_of,
     with_options,
 )
-from rag.cli.terminal import echo
 from rag.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,22 +37,9 @@ if TYPE_CHECKING:
     from rag.building.report import BuildPlan, BuildReport
 
 
-#: The value of ``--batch`` without one: use the bucket of rag.toml.
-_CONFIGURED = "rag.toml"
-_NO_WAIT = click.option("--no-wait", is_flag=True, help="Do not wait; see `rag batch resume`.")
-
-_BATCH = click.option(
-    "--batch", is_flag=False, flag_value=_CONFIGURED, metavar="[S3-URI]",
-    help="Embed in batch jobs, at half price; S3-URI is s3://BUCKET/PREFIX.  [default: [batch] of rag.toml]",
-)  # fmt: skip
-_ROLE_ARN = click.option(
-    "--role-arn", metavar="ARN", help="Role that Bedrock assumes.  [default: [batch] of rag.toml]"
-)
-
-
 def _building(command: Command) -> Command:
     """Add the options of a build by batch jobs to a command."""
-    return with_options(command, [_BATCH, _ROLE_ARN, _NO_WAIT])
+    return with_options(command, [EMBED_IN_BATCH, ROLE_ARN, NO_WAIT])
 
 
 def _options(command: Command) -> Command:
@@ -72,7 +64,7 @@ def build(as_json: bool, batch: str | None, role_arn: str | None, no_wait: bool,
     from rag.cli.output import watch
 
     path = options["config_path"]
-    jobs = _selected(batch, role_arn, path)
+    jobs = selected(batch, role_arn, path)
     arguments = _arguments(options)
     if jobs is not None:
         return _build_by_jobs(arguments, jobs, wait=not no_wait, as_json=as_json)
@@ -83,7 +75,7 @@ def build(as_json: bool, batch: str | None, role_arn: str | None, no_wait: bool,
 
 @click.command(short_help="Show what a build would do and cost.")
 @_options
-@_BATCH
+@EMBED_IN_BATCH
 def plan(as_json: bool, batch: str | None, **options: Any) -> int:
     """Show what `rag build` would do and cost, without doing it."""
     import rag
@@ -115,39 +107,16 @@ def _arguments(options: dict[str, Any]) -> dict[str, Any]:
     return {**options, **stages, **({"cache": options["cache"]} if options["cache"] else {})}
 
 
-def _selected(batch: str | None, role_arn: str | None, path: Path | None) -> BatchSettings | None:
-    """Return the settings for ``--batch``; None without it.
-
-    Raises
-    ------
-    ConfigError
-        A setting is wrong.
-    UsageError
-        ``--role-arn`` comes without ``--batch``.
-    """
-    if batch is None:
-        if role_arn is not None:
-            raise UsageError("--role-arn goes with --batch")
-        return None
-    from rag.bedrock.storage.batch_settings import settings
-    from rag.config import settings as rag_toml
-
-    table = rag_toml.read(path).get("batch", {})
-    if not isinstance(table, Mapping):
-        table = {"s3": table}
-    options = {"s3": None if batch == _CONFIGURED else batch, "role_arn": role_arn}
-    return settings({**table, **{name: value for name, value in options.items() if value}})
-
-
 def _build_by_jobs(
     arguments: Mapping[str, Any], settings: BatchSettings, *, wait: bool, as_json: bool
 ) -> int:
     """Build by batch jobs: start them, or continue with those under way."""
     from rag.building import batch as batching
+    from rag.cli.output import watch_jobs
 
-    with _progress() as tell:
+    with watch_jobs() as tell:
         batching.start(batch=settings, tell=tell, **arguments)
-    return _resume(arguments["index"], wait=wait, as_json=as_json)
+    return resume_build(arguments["index"], wait=wait, as_json=as_json)
 
 
 def _show_batch_plan(planned: BuildPlan, as_json: bool) -> None:
@@ -163,47 +132,12 @@ def _show_batch_plan(planned: BuildPlan, as_json: bool) -> None:
         say(f"  in batch jobs: {cost_of(usd)}; AWS may take a day or more")
 
 
-@click.group(short_help="Continue or cancel a build by batch jobs.")
-def batch() -> None:
-    """Continue or cancel a build that waits for batch jobs (`rag build --batch`)."""
-
-
-@batch.command("status")
-@INDEX
-@JSON
-def batch_status(index: str, as_json: bool) -> int:
-    """Show the progress of the jobs for INDEX."""
-    _show_status(index, as_json)
-    return 0
-
-
-@batch.command("resume")
-@INDEX
-@_NO_WAIT
-@JSON
-def batch_resume(index: str, no_wait: bool, as_json: bool) -> int:
-    """Continue a build that was left or killed; a job that failed is started again."""
-    return _resume(index, wait=not no_wait, as_json=as_json)
-
-
-@batch.command("cancel")
-@INDEX
-def batch_cancel(index: str) -> int:
-    """Stop the jobs; their results are kept, and the next build embeds the rest."""
+def resume_build(index: str, *, wait: bool, as_json: bool) -> int:
+    """Go on with a build by batch jobs, and show the report or how far it is."""
     from rag.building import batch as batching
-    from rag.cli.output import say
+    from rag.cli.output import watch, watch_jobs
 
-    cancelled = batching.cancel(index)
-    good = sum(part.good for part in cancelled.parts)
-    say(f"{index}: the batch is cancelled; {good} of its vectors are in the cache")
-    return 0
-
-
-def _resume(index: str, *, wait: bool, as_json: bool) -> int:
-    from rag.building import batch as batching
-    from rag.cli.output import watch
-
-    with _progress() as tell:
+    with watch_jobs() as tell:
         ready = batching.resume(index, wait=wait, tell=tell)
     if not ready:
         _show_status(index, as_json)
@@ -225,49 +159,121 @@ def _show_built(report: BuildReport, as_json: bool) -> int:
     return QUARANTINED if report.quarantined else 0
 
 
-def _show_status(index: str, as_json: bool) -> None:
+def _show_build_status(index: str) -> None:
+    """Show how far the jobs of a build are."""
     from rag.building import batch as batching
     from rag.building.batch import state
+    from rag.cli.output import say, show_jobs
+
+    jobs, current = batching.status(index), state.current(Path(index))
+    say(f"{index}: batch of {current.created} from {current.source}: {current.texts} texts, {count(jobs)}")
+    show_jobs(index, jobs)
+
+
+def _build_status(index: str) -> dict[str, Any]:
+    """Return how far the jobs of a build are, for ``--json``."""
+    from rag.building import batch as batching
+    from rag.building.batch import state
+
+    current = state.current(Path(index))
+    return {"index": index, "source": current.source, "created": current.created, "texts": current.texts,
+            "jobs": job_rows(batching.status(index))}  # fmt: skip
+
+
+#: What may wait for batch jobs.
+Kind = Literal["build", "answers"]
+
+_ONLY = click.option(
+    "--only", type=click.Choice(["build", "answers"]), metavar="KIND", help="build or answers, if both wait."
+)
+
+
+@click.group(short_help="Continue or cancel a build or questions in batch jobs.")
+def batch() -> None:
+    """Continue or cancel what waits for batch jobs (`rag build --batch`, `rag ask --batch`)."""
+
+
+@batch.command("status")
+@INDEX
+@JSON
+def batch_status(index: str, as_json: bool) -> int:
+    """Show the progress of the jobs for INDEX."""
+    _show_status(index, as_json)
+    return 0
+
+
+def _show_status(index: str, as_json: bool) -> None:
+    from rag.cli.answer_batch import answer_status, show_answer_status
     from rag.cli.output import say
 
-    if state.read(Path(index)) is None and Path(index).is_dir():
+    kinds = _under_way(index)
+    if not kinds and Path(index).is_dir():
         print_json({"index": index, "jobs": []}) if as_json else say(f"{index}: no batch is under way")
-        return
-    jobs = batching.status(index)
-    current = state.current(Path(index))
-    if as_json:
-        rows = [{**asdict(status), **asdict(part), "name": part.name} for part, status in jobs]
-        print_json({"index": index, "source": current.source, "created": current.created,
-                    "texts": current.texts, "jobs": rows})  # fmt: skip
-        return
-    count = f"{len(jobs)} job{'s' * (len(jobs) != 1)}"
-    say(f"{index}: batch of {current.created} from {current.source}: {current.texts} texts, {count}")
-    for part, status in jobs:
-        status = status if status.status else replace(status, status="not started")
-        records = f"{status.processed} of {status.records or part.records} records"
-        why = status.message or part.failure
-        say(f"  {part.name}: {status.status}, {records}{f' ({why})' if why else ''}")
-    say(f"  `rag batch resume {index}` continues it, `rag batch cancel {index}` stops it")
+    elif as_json:
+        rows = [(answer_status if kind == "answers" else _build_status)(index) for kind in kinds or ["build"]]
+        print_json(rows[0] if len(rows) == 1 else dict(zip(kinds, rows, strict=True)))
+    else:
+        for kind in kinds or ["build"]:
+            (show_answer_status if kind == "answers" else _show_build_status)(index)
 
 
-@contextmanager
-def _progress() -> Iterator[Any]:
-    """Draw the jobs' progress; without a terminal, write a line whenever it changes."""
-    import sys
+@batch.command("resume")
+@INDEX
+@_ONLY
+@NO_WAIT
+@JSON
+def batch_resume(index: str, only: Kind | None, no_wait: bool, as_json: bool) -> int:
+    """Continue what was left or killed; a job that failed is started again."""
+    from rag.cli.answer_batch import resume_answers
 
-    from rag.cli.output import watch_steps
+    if _chosen(index, only) == "answers":
+        return resume_answers(index, wait=not no_wait, as_json=as_json)
+    return resume_build(index, wait=not no_wait, as_json=as_json)
 
-    last = ""
 
-    def tell(what: str, done: int, of: int) -> None:
-        nonlocal last
-        step(what, done, of)
-        if not sys.stderr.isatty() and what != last:
-            echo(what, err=True)
-        last = what
+@batch.command("cancel")
+@INDEX
+@_ONLY
+def batch_cancel(index: str, only: Kind | None) -> int:
+    """Stop the jobs; what they did is kept: vectors in the cache, answers in OUTPUT.part."""
+    from rag.building import batch as batching
+    from rag.cli.answer_batch import cancel_answers
+    from rag.cli.output import say
 
-    with watch_steps() as step:
-        yield tell
+    if _chosen(index, only) == "answers":
+        return cancel_answers(index)
+    cancelled = batching.cancel(index)
+    good = sum(part.good for part in cancelled.parts)
+    say(f"{index}: the batch is cancelled; {good} of its vectors are in the cache")
+    return 0
+
+
+def _under_way(index: str) -> list[Kind]:
+    """Return what waits for jobs."""
+    from rag.answer_batches import state as answers
+    from rag.building.batch import state as building
+
+    folder = Path(index)
+    kinds: list[Kind] = [] if building.read(folder) is None else ["build"]
+    return kinds if answers.read(folder) is None else [*kinds, "answers"]
+
+
+def _chosen(index: str, only: Kind | None) -> Kind:
+    """Return what to go on with; a build where nothing waits, whose error says so.
+
+    Raises
+    ------
+    UsageError
+        Both wait, and none is chosen; or the chosen one does not.
+    """
+    kinds = _under_way(index)
+    if only is not None and only not in kinds:
+        raise UsageError(
+            f"no batch of that kind ({only}) is under way for {index}: see `rag batch status {index}`"
+        )
+    if only is None and len(kinds) > 1:
+        raise UsageError(f"a build and answers of {index} are under way: add --only build or --only answers")
+    return only or (kinds or ["build"])[0]
 
 
 COMMANDS: tuple[click.Command, ...] = (build, batch, plan)

@@ -87,7 +87,10 @@ def main() -> None:
     except RagError as error:
         _fail(str(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        _fail("interrupted: run the same command again; what a build has embedded so far is kept", 1)
+        _fail(
+            "interrupted: run the same command again; what a build or a batch has paid for is kept",
+            1,
+        )
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rag.cli.terminal import json_text
 from rag.core.errors import RagError, SourceError
+
+if TYPE_CHECKING:
+    from rag.core.answers import Answer
 
 #: Exit code of a build that has left files out.
 QUARANTINED = 3
@@ -95,6 +98,22 @@ def query_settings(
             "dimensions": entry.dimensions, **(table if isinstance(table, dict) else {"use": table})
         }  # fmt: skip
     return settings
+
+
+def hit_rows(hits: Any) -> list[dict[str, Any]]:
+    """Return passages as ``--output`` has them."""
+    names = ("source", "start", "end", "page_start", "page_end", "score", "text")
+    return [{name: getattr(hit, name) for name in names} for hit in hits]
+
+
+def answer_row(answer: Answer) -> dict[str, Any]:
+    """Return an answer as ``--output`` has it."""
+    return {
+        "answer": answer.text, "answered": answer.answered, "supported": answer.supported,
+        "stop_reason": answer.stop_reason, "notes": list(answer.notes),
+        "citations": [citation.to_dict() for citation in answer.citations],
+        "hits": hit_rows(answer.context.hits),
+    }  # fmt: skip
 
 
 @contextmanager

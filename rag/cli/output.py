@@ -20,7 +20,7 @@ from rich.progress import (
 from rich.text import Text
 
 from rag.building.report import BuildPlan, BuildReport
-from rag.cli.terminal import drawn, on_one_line
+from rag.cli.terminal import drawn, echo, on_one_line
 from rag.core.answers import Answer
 from rag.core.files import Quarantined
 from rag.core.format import dollars, shortened
@@ -29,6 +29,8 @@ from rag.core.table import Table
 from rag.usage.spending import Spending
 
 if TYPE_CHECKING:
+    from rag.bedrock.storage.batch_jobs import JobStatus
+    from rag.bedrock.storage.batch_parts import Part
     from rag.embedding.cache import CacheInfo
     from rag.index.maintenance import Diff, Version
     from rag.index.storage.verify import Verification
@@ -111,6 +113,31 @@ def watch_steps() -> Iterator[Any]:
             bars.update(task, description=on_one_line(what), completed=round(done), total=of)
 
         yield step
+
+
+@contextmanager
+def watch_jobs() -> Iterator[Any]:
+    """Draw the progress of batch jobs; without a terminal, write a line whenever it changes."""
+    last = ""
+
+    def tell(what: str, done: int, of: int) -> None:
+        nonlocal last
+        step(what, done, of)
+        if not _ERR.is_terminal and what != last:
+            echo(what, err=True)
+        last = what
+
+    with watch_steps() as step:
+        yield tell
+
+
+def show_jobs(index: str, jobs: Sequence[tuple[Part, JobStatus]]) -> None:
+    """Print how far batch jobs are, and how to go on."""
+    for part, status in jobs:
+        records = f"{status.processed} of {status.records or part.records} records"
+        why = status.message or part.failure
+        _line(f"  {part.name}: {status.status or 'not started'}, {records}{f' ({why})' if why else ''}")
+    _line(f"  `rag batch resume {index}` continues it, `rag batch cancel {index}` stops it")
 
 
 def show_table(table: Table) -> None:

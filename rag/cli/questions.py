@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rag.cli.jobs import ASK_IN_BATCH, NO_WAIT, ROLE_ARN, selected
 from rag.cli.options import (
     BEDROCK,
     CONFIG,
@@ -18,6 +19,8 @@ from rag.cli.options import (
     MODE,
     UNIT,
     Command,
+    answer_row,
+    hit_rows,
     print_json,
     query_settings,
     replacing,
@@ -29,8 +32,8 @@ from rag.core.errors import RagError, SourceError, UsageError
 from rag.core.json_lines import read_json_lines
 
 if TYPE_CHECKING:
+    from rag.bedrock.storage.batch_settings import BatchSettings
     from rag.core.answers import Answer
-    from rag.core.passages import Hit
 
 #: A line of a file of questions.
 _LINE = '{"id": …, "question": "…"}, "where" if needed'
@@ -78,7 +81,7 @@ def search(**options: Any) -> int:
         return pipe.index.search(question, **query, lexical_weight=retriever.lexical_weight)
 
     return answer_all(
-        run, lambda hits: {"hits": _rows(hits)},
+        run, lambda hits: {"hits": hit_rows(hits)},
         (lambda hits: print_json({"plan": str(hits.plan), "hits": [hit.to_dict() for hit in hits]}))
         if as_json else show_hits,
     )  # fmt: skip
@@ -94,7 +97,7 @@ def context(budget: int | None, unit: str | None, **options: Any) -> int:
     pipe, as_json, answer_all = _open(options)
     return answer_all(
         lambda question, query: pipe.context(question, **query, budget=budget, unit=unit),
-        lambda context: {"hits": _rows(context.hits), "used": context.used},
+        lambda context: {"hits": hit_rows(context.hits), "used": context.used},
         (lambda context: print_json(context.to_dict())) if as_json else show_context,
     )
 
@@ -121,26 +124,63 @@ def explain(budget: int | None, unit: str | None, expect: str, **options: Any) -
 @click.option("--generator", metavar="NAME", help="local, claude, MODULE:CLASS, provider:model.")
 @click.option("--tag", metavar="LABEL", help="Recorded with the calls; see `rag cost --by tag`.")
 @SCHEMA
-def ask(budget: int | None, unit: str | None, tag: str | None, schema: str | None, **options: Any) -> int:
+@ASK_IN_BATCH
+@ROLE_ARN
+@NO_WAIT
+@click.option("--on-demand", is_flag=True, help="With --batch: ask what no job takes at full price.")
+def ask(
+    budget: int | None,
+    unit: str | None,
+    tag: str | None,
+    schema: str | None,
+    batch: str | None,
+    role_arn: str | None,
+    no_wait: bool,
+    on_demand: bool,
+    **options: Any,
+) -> int:
     """Answer QUERY from INDEX, with citations."""
     from rag.cli.output import show_answer
 
+    config = options["config_path"]
+    jobs = selected(batch, role_arn, config, {"--no-wait": no_wait, "--on-demand": on_demand})
+    if jobs is not None and options["questions"] is None:
+        raise UsageError("--batch answers a file: give --questions FILE.jsonl and --output FILE.jsonl")
     form = read_schema(schema)
     pipe, as_json, answer_all = _open(options)
+    if jobs is not None:
+        return _ask_by_jobs(
+            pipe, options, jobs, config=config, wait=not no_wait, on_demand=on_demand, schema=form,
+            budget=budget, unit=unit, tag=tag,
+        )  # fmt: skip
 
     def row(answer: Answer) -> dict[str, Any]:
-        return {
-            "answer": answer.text, "answered": answer.answered, "supported": answer.supported,
-            "stop_reason": answer.stop_reason, "notes": list(answer.notes),
-            "citations": [citation.to_dict() for citation in answer.citations],
-            "hits": _rows(answer.context.hits),
-            **({} if form is None else {"data": json.loads(answer.text), "fields": fields_of(answer)}),
-        }  # fmt: skip
+        more = {} if form is None else {"data": json.loads(answer.text), "fields": fields_of(answer)}
+        return {**answer_row(answer), **more}
 
     show = show_answer if form is None else show_data
     return answer_all(
         lambda question, query: pipe.ask(question, **query, budget=budget, unit=unit, tag=tag, schema=form),
         row, (lambda answer: print_json(answer.to_dict())) if as_json else show,
+    )  # fmt: skip
+
+
+def _ask_by_jobs(pipe: Any, options: dict[str, Any], jobs: BatchSettings, **more: Any) -> int:
+    """Answer a file of questions by batch jobs."""
+    from rag.answer_batches.questions import Item
+    from rag.cli.answer_batch import ask_by_jobs
+
+    if options["questions"] is None:
+        raise UsageError(
+            "--batch answers a file of questions: give --questions FILE.jsonl and --output FILE.jsonl"
+        )
+    items = [
+        Item(item["id"], item["question"], None if where is None else where.to_string())
+        for item, where in _items(pipe.index, options)
+    ]
+    return ask_by_jobs(
+        pipe, items, jobs, questions=options["questions"], output=options["output"], k=options["k"],
+        mode=options["mode"], **more,
     )  # fmt: skip
 
 
@@ -183,10 +223,7 @@ def _open(
         if question is not None:
             show(run(question, query))
             return 0
-        items = [  # all filters are checked before the first question costs anything
-            (item, _both(pipe.index, query["where"], item.get("where"), item["id"]))
-            for item in _read_questions(questions)
-        ]
+        items = list(_items(pipe.index, options))  # checked before the first question costs anything
         with replacing(output) as sink:
             for item, where in items:
                 result = run(item["question"], {**query, "where": where})
@@ -196,30 +233,23 @@ def _open(
     return pipe, options["as_json"], answer_all
 
 
-def _both(index: Any, where: Any, of_question: Any, name: Any) -> Any:
-    """Combine the filter of the command line with a question's."""
-    try:
-        return index.both(where, of_question)
-    except RagError as error:
-        raise type(error)(f"question {name!r}: {error}") from None
+def _items(index: Any, options: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Any]]:
+    """Yield the questions of a file, each with its filter and the command line's, combined."""
+    path = options["questions"]
+    for place, item in _read_questions(path):
+        try:
+            yield item, index.both(options["where"], item.get("where"))
+        except RagError as error:
+            raise type(error)(f"{place}, question {item['id']!r}: {error}") from None
 
 
-def _read_questions(path: Path) -> Iterator[dict[str, Any]]:
+def _read_questions(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the questions of a file, each with its place for messages."""
     for place, item in read_json_lines(path, _LINE):
-        if not isinstance(item, dict) or "id" not in item or not isinstance(item.get("question"), str):
+        text = item.get("question") if isinstance(item, dict) else None
+        if not isinstance(text, str) or not text.strip() or "id" not in item:
             raise SourceError(f"{place}: write {_LINE}")
-        yield item
-
-
-def _rows(hits: Any) -> list[dict[str, Any]]:
-    def row(hit: Hit) -> dict[str, Any]:
-        return {
-            "source": hit.source, "start": hit.start, "end": hit.end,
-            "page_start": hit.page_start, "page_end": hit.page_end,
-            "score": hit.score, "text": hit.text,
-        }  # fmt: skip
-
-    return [row(hit) for hit in hits]
+        yield place, item
 
 
 COMMANDS: tuple[click.Command, ...] = (search, context, ask, explain)

@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec, Protocol, TypeVar, runtime_checkable
 
@@ -160,6 +160,13 @@ class Collector:
         """Add something that the user should know."""
         with self._lock:
             self._notes.setdefault(text)
+
+    def include(self, calls: Iterable[Call], notes: Iterable[str] = ()) -> None:
+        """Add calls that were paid for and recorded before, and what was noted of them."""
+        for call in calls:
+            self._add(call)
+        for text in notes:
+            self.note(text)
 
     def run(self, function: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
         """Call a function so that what it spends is collected here."""

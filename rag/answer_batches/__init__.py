@@ -1,0 +1,1 @@
+"""Many questions answered by batch jobs on Amazon Bedrock, at half price."""
