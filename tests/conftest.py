@@ -27,7 +27,7 @@ SHARED = ROOT.parent / "shared"
 #: What `make check` leaves out, below this folder: servers and processes, builds of the handbook, and
 #: random examples by the hundred. A test with one of the fixtures is slow wherever it stands.
 SLOW = (
-    "agents", "bedrock", "building", "cli", "emulator", "evaluation", "loading", "notebook", "response_cache",
+    "agents", "answer_batches", "bedrock", "building", "cli", "emulator", "evaluation", "loading", "notebook", "response_cache",
     "generation/test_fallback.py",
     "index/filters/test_exact_values.py", "index/filters/test_filters.py", "index/storage/test_full_disk.py",
     "index/storage/test_links.py", "index/test_equality.py", "index/storage/test_hostile.py",

@@ -43,15 +43,15 @@ class Totals:
     def notes(self, batch: AnswerBatch) -> tuple[str, ...]:
         """Return what the user should know."""
         lines = [*batch.warnings]
-        if batch.records:
+        if batch.parts:
             lines.append(
                 f"batch: {self.good} of {_counted(batch.questions)} answered at half price "
                 f"({_price(self.batch_usd)})"
             )
         if self.on_demand:
             bad = sum((Counter(part.bad) for part in batch.parts), Counter[str]())
-            if not batch.parts:
-                bad["too few for a job"] = self.on_demand
+            if batch.left:
+                bad["too few for a job"] = batch.left
             why = ", ".join(f"{count} {reason}" for reason, count in bad.most_common())
             lines.append(f"{_counted(self.on_demand)} asked on demand ({why}; {_price(self.on_demand_usd)})")
         if self.nothing:

@@ -143,7 +143,7 @@ def prepare(
             f"{records} of {len(items)} questions have passages to ask about, and {too_few(batch)}; "
             f"`rag batch cancel {folder}` drops the batch"
         )
-    batch = replace(batch, parts=parts)
+    batch = replace(batch, parts=parts, left=records - sum(part.records for part in parts))
     most = estimate(pipe.meter.prices, folder, batch, files)
     batch = replace(
         batch, prepared=True, input_tokens=most.input_tokens, output_tokens=most.output_tokens, usd=most.usd,

@@ -46,6 +46,8 @@ class AnswerBatch:
         Whether the user agreed to pay the full price if there are fewer records than a job takes.
     prepared : bool
         Whether the requests of all questions are written.
+    left : int
+        Requests in no job, as a job takes more than are left.
     input_tokens, output_tokens : int
         Of the jobs, at most.
     usd : float or None
@@ -73,6 +75,7 @@ class AnswerBatch:
     on_demand: bool = False
     prepared: bool = False
     parts: tuple[Part, ...] = ()
+    left: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
     usd: float | None = None

@@ -42,13 +42,18 @@ def ask_by_jobs(
             output=str(output.absolute()), tell=tell, **options,
         )  # fmt: skip
     _show_plan(planned)
-    return _go_on(pipe, str(pipe.index.path), planned, wait=wait, as_json=False)
+    if not _goes_on(pipe, planned, wait=wait, as_json=False):
+        show_answer_status(str(pipe.index.path))
+    return 0
 
 
 def resume_answers(index: str, *, wait: bool, as_json: bool) -> int:
     """Go on with questions in batch jobs, and write the answers or show how far they are."""
     with _opened(index) as (pipe, batch):
-        return _go_on(pipe, index, batch, wait=wait, as_json=as_json)
+        done = _goes_on(pipe, batch, wait=wait, as_json=as_json)
+    if not done:
+        print_json(answer_status(index)) if as_json else show_answer_status(index)
+    return 0
 
 
 def cancel_answers(index: str) -> int:
@@ -99,7 +104,8 @@ def answer_status(index: str) -> dict[str, Any]:
             "finished": batch.finished, "jobs": job_rows(batching.status(index))}  # fmt: skip
 
 
-def _go_on(pipe: Any, index: str, batch: AnswerBatch, *, wait: bool, as_json: bool) -> int:
+def _goes_on(pipe: Any, batch: AnswerBatch, *, wait: bool, as_json: bool) -> bool:
+    """Go on with a batch, and write and tell the answers; return whether they are there."""
     from rag.answer_batches import batch as batching
     from rag.cli.output import say, show_warnings, watch_jobs
 
@@ -113,18 +119,18 @@ def _go_on(pipe: Any, index: str, batch: AnswerBatch, *, wait: bool, as_json: bo
                 for item, answer in answers:
                     sink.write(json_text({"id": item.id, **answer_row(answer)}) + "\n")
     if not ready:
-        print_json(answer_status(index)) if as_json else show_answer_status(index)
-        return 0
-    batching.drop(index)
+        return False
+    batching.drop(pipe.index.path)
     if as_json:
         print_json({
-            "index": index, "output": batch.output, "answers": batch.questions, "notes": list(report.notes),
-            "batch_usd": report.batch_usd, "on_demand_usd": report.on_demand_usd,
+            "index": str(pipe.index.path), "output": batch.output, "answers": batch.questions,
+            "notes": list(report.notes), "batch_usd": report.batch_usd,
+            "on_demand_usd": report.on_demand_usd,
         })  # fmt: skip
     else:
         say(f"{batch.output}: {batch.questions} answers")
     show_warnings(report.notes, ())
-    return 0
+    return True
 
 
 def _show_plan(batch: AnswerBatch) -> None:
