@@ -47,7 +47,7 @@ A stage is given as an object, as a name, or as a mapping of ``use`` and its arg
     input = 0.5
     output = 2.0
 
-    [batch]                   # building at half price, with --batch
+    [batch]                   # building and answering at half price, with --batch
     s3 = "s3://bucket/prefix"
     role_arn = "arn:aws:iam::111122223333:role/rag-batch"
 """

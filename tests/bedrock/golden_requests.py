@@ -134,6 +134,20 @@ def starts_a_job(emulator: Emulator) -> None:
     )  # fmt: skip
 
 
+def starts_a_job_of_answers(emulator: Emulator) -> None:
+    BatchJobs("s3://work/jobs").start(
+        "rag-0123456789ab", "rag-0123456789abcdef", model=MODEL, invocation="Converse",
+        role_arn="arn:aws:iam::123456789012:role/rag-batch", timeout_hours=24,
+    )  # fmt: skip
+
+
+def record_of_a_job(emulator: Emulator) -> None:
+    """Call Converse with what a record holds, which shows all of it, and that it is valid."""
+    model = claude(guardrail="gr1a2b3c:2", prompt_cache="1h", cache_minimum=0, service_tier="flex")
+    record = model.batch_record(asked("guarded"))
+    boto3.client("bedrock-runtime").converse(modelId=MODEL, **record)
+
+
 def counts_tokens(emulator: Emulator) -> None:
     claude(model=HAIKU_4_5).get_num_tokens_from_messages(asked())
 
@@ -192,6 +206,8 @@ FEATURES: dict[str, Callable[[Emulator], Any]] = {
         knowledge_base_id=KNOWLEDGE_BASE, k=3, mode="hybrid", where="year >= 2024"
     ).invoke(QUESTION, where=(rag.field("region") == "eu") & rag.field("tags").list_contains("hr")),
     "batch_job": starts_a_job,
+    "batch_job_of_answers": starts_a_job_of_answers,
+    "batch_record": record_of_a_job,
     "count_tokens": counts_tokens,
     "apply_guardrail": applies_a_guardrail,
 }

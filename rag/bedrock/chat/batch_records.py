@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from botocore.parsers import ResponseParserError, create_parser
+from botocore.serialize import create_serializer
 from langchain_aws import ChatBedrockConverse
 from langchain_core.messages import BaseMessage, HumanMessage
 
@@ -85,7 +87,10 @@ def reply_of(model: ChatBedrockConverse, output: Mapping[str, Any]) -> BaseMessa
         It is not the body of a Converse response.
     """
     response = {"status_code": 200, "headers": {}, "body": json.dumps(output).encode()}
-    parsed = _parser().parse(response, _converse().output_shape)
+    try:
+        parsed = _parser().parse(response, _converse().output_shape)
+    except ResponseParserError as error:
+        raise ValueError(str(error)) from error
     copy = model.model_copy(update={"client": _Player(_events(parsed))})
     # The messages that would be sent; they do not change how a reply is read.
     pieces = [piece.message for piece in ChatBedrockConverse._stream(copy, [HumanMessage("-")])]
@@ -143,13 +148,9 @@ def _converse() -> Any:
 
 @lru_cache(maxsize=1)
 def _serializer() -> Any:
-    from botocore.serialize import create_serializer
-
     return create_serializer("rest-json")
 
 
 @lru_cache(maxsize=1)
 def _parser() -> Any:
-    from botocore.parsers import create_parser
-
     return create_parser("rest-json")
