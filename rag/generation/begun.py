@@ -7,7 +7,8 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rag.core.answers import Answer, Call, Event, Usage
+from rag.core.answers import Answer, Event
+from rag.core.calls import Call, Usage
 from rag.core.retrieved import Retrieved
 from rag.generation import reply
 from rag.generation.asking import Asking, Reads
