@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from rag.cli.jobs import (
+    CONFIGURED,
     EMBED_IN_BATCH,
     NO_WAIT,
     ROLE_ARN,
@@ -27,6 +28,7 @@ from rag.cli.options import (
     QUARANTINED,
     Command,
     print_json,
+    query_settings,
     settings_of,
     with_options,
 )
@@ -35,6 +37,14 @@ from rag.core.errors import UsageError
 if TYPE_CHECKING:
     from rag.bedrock.storage.batch_settings import BatchSettings
     from rag.building.report import BuildPlan, BuildReport
+    from rag.config.gate import GateSettings
+    from rag.evaluation.gate import Gate
+
+
+_GATE = click.option(
+    "--gate", is_flag=False, flag_value=CONFIGURED, metavar="[GOLDEN.jsonl]",
+    help="Readers see the new version only if it passes [gate] of rag.toml; else exit 4.",
+)  # fmt: skip
 
 
 def _building(command: Command) -> Command:
@@ -58,7 +68,10 @@ def _options(command: Command) -> Command:
 @click.command(short_help="Build or update INDEX from the files in SRC.")
 @_options
 @_building
-def build(as_json: bool, batch: str | None, role_arn: str | None, no_wait: bool, **options: Any) -> int:
+@_GATE
+def build(
+    as_json: bool, batch: str | None, role_arn: str | None, no_wait: bool, gate: str | None, **options: Any
+) -> int:  # fmt: skip
     """Build or update INDEX from the files in SRC; only what changed is embedded."""
     import rag
     from rag.cli.output import watch
@@ -67,7 +80,11 @@ def build(as_json: bool, batch: str | None, role_arn: str | None, no_wait: bool,
     jobs = selected(batch, role_arn, path)
     arguments = _arguments(options)
     if jobs is not None:
+        if gate is not None:
+            raise UsageError("--gate does not go with --batch: build, then `rag gate` and `rag rollback`")
         return _build_by_jobs(arguments, jobs, wait=not no_wait, as_json=as_json)
+    if gate is not None:
+        return _build_gated(arguments, gate, path, as_json)
     with watch() as progress:
         report = rag.build(**arguments, progress=progress)
     return _show_built(report, as_json)
@@ -145,6 +162,57 @@ def resume_build(index: str, *, wait: bool, as_json: bool) -> int:
     with watch() as progress:
         report = batching.finish(index, progress=progress)
     return _show_built(report, as_json)
+
+
+def _build_gated(arguments: dict[str, Any], golden: str, path: Path | None, as_json: bool) -> int:
+    """Build a version that becomes current only if a gate passes."""
+    from rag.cli.gate_output import gate_settings, show
+    from rag.cli.output import say, watch
+    from rag.evaluation.gate import REFUSED
+
+    asked = gate_settings(path, golden=None if golden == CONFIGURED else golden)
+    if not asked.golden and not asked.canary:
+        raise UsageError("--gate names no golden set, and rag.toml has no [gate]: name one")
+    with watch() as progress:
+        report, result = _built_gated(arguments, asked, path, progress)
+    if as_json:
+        print_json({**report.to_dict(), "gate": None if result is None else result.to_dict()})
+        code = QUARANTINED if report.quarantined else 0
+    else:
+        code = _show_built(report, as_json)
+    if result is None:
+        return code
+    index = arguments["index"]
+    if not as_json:
+        show(result, index, as_json)
+        if result.passed:
+            say(f"version {report.version} is current now")
+        else:
+            promote = f"rag promote {index} {report.version}"
+            say(f"version {report.version} is held back; to use it all the same: {promote}")
+    return code if result.passed else REFUSED
+
+
+def _built_gated(
+    arguments: dict[str, Any], asked: GateSettings, config: Path | None, progress: Any
+) -> tuple[BuildReport, Gate | None]:
+    """Build; make the new version current only if the gate passes. The gate is None if nothing changed."""
+    import rag
+    from rag.evaluation.promotion import promote_if_passed
+
+    index = arguments["index"]
+    report: BuildReport = rag.build(**arguments, hold=True, progress=progress)
+    if not report.held:
+        return report, None
+    settings = query_settings(index, config, False, None)
+
+    def open_version(version: int | None) -> Any:
+        if version is None and not any(each.current for each in rag.Store(index).versions()):
+            return None  # a first version has nothing to be compared with
+        return rag.Pipeline(rag.Index.open(index, version=version), settings=settings)
+
+    result = promote_if_passed(rag.Store(index), report.version, asked, open_version)
+    return report, result
 
 
 def _show_built(report: BuildReport, as_json: bool) -> int:

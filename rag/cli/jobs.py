@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     Jobs = Sequence[tuple[Part, JobStatus]]
 
-#: The value of ``--batch`` without one: use the bucket of rag.toml.
-_CONFIGURED = "rag.toml"
+#: The value of an option without one (--batch, --gate): what rag.toml says.
+CONFIGURED = "rag.toml"
 NO_WAIT = click.option("--no-wait", is_flag=True, help="Do not wait; see `rag batch resume`.")
 ROLE_ARN = click.option(
     "--role-arn", metavar="ARN", help="Role that Bedrock assumes.  [default: [batch] of rag.toml]"
@@ -30,7 +30,7 @@ ROLE_ARN = click.option(
 def in_batch(what: str) -> Callable[[Command], Command]:
     """Return the option ``--batch`` of a command that does something in jobs."""
     return click.option(
-        "--batch", is_flag=False, flag_value=_CONFIGURED, metavar="[S3-URI]",
+        "--batch", is_flag=False, flag_value=CONFIGURED, metavar="[S3-URI]",
         help=f"{what} in batch jobs, at half price; S3-URI is s3://BUCKET/PREFIX.  "
         "[default: [batch] of rag.toml]",
     )  # fmt: skip
@@ -72,7 +72,7 @@ def selected(
     table = rag_toml.read(path).get("batch", {})
     if not isinstance(table, Mapping):
         table = {"s3": table}
-    options = {"s3": None if batch == _CONFIGURED else batch, "role_arn": role_arn}
+    options = {"s3": None if batch == CONFIGURED else batch, "role_arn": role_arn}
     return settings({**table, **{name: value for name, value in options.items() if value}})
 
 

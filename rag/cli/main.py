@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from rag import __version__
-from rag.cli import build, chat, cost, emulator, evaluation, golden, maintenance, prompts, questions
+from rag.cli import build, chat, cost, emulator, evaluation, gate, golden, maintenance, prompts, questions
 from rag.cli.terminal import echo
 from rag.core.errors import RagError
 
@@ -45,7 +45,7 @@ class Sections(click.Group):
 def cli() -> None:
     """Build an index from documents, search it, and ask it questions.
 
-    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done with quarantined files.
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done with quarantined files, 4 refused by a gate.
     """
 
 
@@ -64,7 +64,7 @@ def demo(index: str) -> int:
 _SECTIONS: Mapping[str, tuple[click.Command, ...]] = {
     "Build": (*build.COMMANDS, demo),
     "Ask": (*questions.COMMANDS, *chat.COMMANDS),
-    "Measure": (*evaluation.COMMANDS, *golden.COMMANDS, *cost.COMMANDS),
+    "Measure": (*evaluation.COMMANDS, *golden.COMMANDS, *gate.COMMANDS, *cost.COMMANDS),
     "Maintain": maintenance.COMMANDS,
     "Develop": (*prompts.COMMANDS, *emulator.COMMANDS),
 }

@@ -50,6 +50,7 @@ def _question_options(command: Command) -> Command:
                      help='In place of QUERY: {"id", "question", "where"?} lines.'),
         click.option("--output", type=click.Path(path_type=Path), metavar="FILE.jsonl",
                      help="Where to write the results of --questions."),
+        click.option("--version", type=int, metavar="N", help="Another version than the current one."),
         EMBEDDER, BEDROCK, CONFIG, JSON,
     ])  # fmt: skip
 
@@ -217,7 +218,7 @@ def _open(
     if output is not None and options["as_json"]:
         raise UsageError("--json is for one QUERY; --output is JSON already")
     query = {"where": options["where"], "k": options["k"], "mode": options["mode"]}
-    pipe = open_(options["index"], settings)
+    pipe = open_(_version(options), settings)
 
     def answer_all(run: Command, row: Command, show: Command) -> int:
         if question is not None:
@@ -231,6 +232,15 @@ def _open(
         return 0
 
     return pipe, options["as_json"], answer_all
+
+
+def _version(options: dict[str, Any]) -> Any:
+    """Return the index's path, or the version of it that is asked for."""
+    if options["version"] is None:
+        return options["index"]
+    from rag.config.open import Index
+
+    return Index.open(options["index"], version=options["version"], plain=True)
 
 
 def _items(index: Any, options: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Any]]:

@@ -50,6 +50,10 @@ A stage is given as an object, as a name, or as a mapping of ``use`` and its arg
     [batch]                   # building and answering at half price, with --batch
     s3 = "s3://bucket/prefix"
     role_arn = "arn:aws:iam::111122223333:role/rag-batch"
+
+    [gate]                    # what a new version must reach before readers see it, with --gate
+    golden = "golden.jsonl"
+    min = {"recall@4000" = 0.9}
 """
 
 from __future__ import annotations
@@ -60,6 +64,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from rag.config import gate
 from rag.config.registry import STAGES, check, factory_of, refuse_unknown
 from rag.core.errors import ConfigError, near_miss
 from rag.embedding import cache_settings
@@ -108,6 +113,7 @@ TABLES: Mapping[str, Callable[[Any], object]] = {
     "ledger": ledger_settings.settings,
     "prices": PriceTable.from_settings,
     "batch": _check_batch,
+    "gate": gate.settings,
 }
 
 

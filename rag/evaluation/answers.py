@@ -13,17 +13,10 @@ from rag.core.answers import Answer
 from rag.core.errors import GenerationError, RagError, UsageError
 from rag.core.table import Table
 from rag.evaluation.answer_log import AnswerLog, key_of
-from rag.evaluation.checks import HARD, Check, checks
+from rag.evaluation.answer_metrics import METRICS
+from rag.evaluation.checks import Check, checks
 from rag.evaluation.golden_set import Question, Questions, read
 from rag.evaluation.statistics import Estimate, estimate
-
-#: Metrics of answers in the order in which they are shown, with the unit of what is not a share.
-METRICS: Mapping[str, str] = {
-    "correct": "", **dict.fromkeys(HARD, ""), "cite_recall": "", "cite_precision": "", "verified": "",
-    "supported": "", "f1": "", "contains": "", "usd": "$", "tokens": "tokens", "seconds": "s",
-}  # fmt: skip
-#: Metrics of which less is better.
-COSTS = ("usd", "tokens", "seconds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +47,7 @@ class AnswerScored:
 
     @property
     def correct(self) -> bool:
-        """Whether every check that decides is passed (`rag.evaluation.checks.HARD`)."""
+        """Whether every check that decides is passed (`rag.evaluation.answer_metrics.HARD`)."""
         return self.values["correct"] == 1
 
     @property

@@ -18,11 +18,10 @@ from rag.core.answers import Answer
 from rag.core.citations import Citation
 from rag.core.quantities import Figure, figures
 from rag.core.text import words
+from rag.evaluation.answer_metrics import HARD
 from rag.evaluation.expected import Cites, Number
 from rag.evaluation.golden_set import Question
 
-#: Checks that an answer must pass entirely to be right; the others are shares, with no such line.
-HARD = ("answered", "must_include", "must_not_include", "regex", "numbers", "schema")
 _MARK = re.compile(r"\s?\[\d+\??\]")
 _PLAIN = re.compile(r"(?P<before>[^\d\s-]?)(?P<value>-?\d+(?:\.\d+)?)(?P<after>%?)")
 _ARTICLES = frozenset(("a", "an", "the"))

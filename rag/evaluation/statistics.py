@@ -76,32 +76,41 @@ def estimate(values: Sequence[float], weights: Sequence[float] | None = None) ->
     return Estimate(mean, min(float(low), mean), max(float(high), mean), count)
 
 
-def randomization_test(differences: Sequence[float]) -> float:
-    """Return the two-sided p-value of paired differences.
+def randomization_test(differences: Sequence[float], *, worse: bool = False) -> float:
+    """Return the p-value of paired differences.
 
     If neither system is better, every question's difference could equally have the opposite sign:
     the p-value is the share of sign changes whose mean is at least as far from 0 as the observed mean
     (Smucker, Allan and Carterette, CIKM 2007). Few sign changes are enumerated; of many, `SIGNS` are
     drawn at random, and the observed one counts among them.
 
+    Parameters
+    ----------
+    differences : sequence of float
+    worse : bool
+        One-sided: the share whose mean is at least as high as the observed one.
+
     Examples
     --------
     >>> randomization_test([1.0, 1.0, 1.0])
     0.25
+    >>> randomization_test([1.0, 1.0, 1.0], worse=True)
+    0.125
     """
     nonzero = np.asarray(differences, np.float64)
     nonzero = nonzero[nonzero != 0]  # a zero has no sign to change
     count = len(nonzero)
     # The tolerance makes sums equal that differ only by the order of addition.
-    observed = abs(nonzero.sum()) - 1e-9 * np.abs(nonzero).sum()
+    size = nonzero.sum() if worse else abs(nonzero.sum())
+    observed = size - 1e-9 * np.abs(nonzero).sum()
     if count <= _EXACT:
         sums = np.array(list(itertools.product((-1.0, 1.0), repeat=count))) @ nonzero
-        return float((np.abs(sums) >= observed).mean())
+        return float(((sums if worse else np.abs(sums)) >= observed).mean())
     rng = np.random.default_rng(_SEED)
     far = 0
-    for size in _blocks(SIGNS, count):
-        signs = rng.integers(0, 2, size=(size, count), dtype=np.int8) * 2.0 - 1.0
-        far += int((np.abs(signs @ nonzero) >= observed).sum())
+    for block in _blocks(SIGNS, count):
+        sums = (rng.integers(0, 2, size=(block, count), dtype=np.int8) * 2.0 - 1.0) @ nonzero
+        far += int(((sums if worse else np.abs(sums)) >= observed).sum())
     return (far + 1) / (SIGNS + 1)
 
 

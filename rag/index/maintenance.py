@@ -30,6 +30,9 @@ from rag.index.storage.orphans import clear_orphans
 from rag.index.storage.sources import quarantined
 from rag.index.storage.writer import IndexWriter, locked, open_writer, publish
 
+#: What stands in `Version.why` before the reason.
+HELD_BACK = ", held back"
+
 
 @dataclass(frozen=True, slots=True)
 class Version:
@@ -202,13 +205,25 @@ class Store:
         with locked(self.path, timeout_s=self.timeout_s):
             manifest = held.held(self.path, version)
             why = "".join(
-                [manifest.why.partition(", held back")[0], ", promoted", f" by {by}" if by else "",
+                [manifest.why.partition(HELD_BACK)[0], ", promoted", f" by {by}" if by else "",
                  f": {because}" if because else ""]
             )  # fmt: skip
             publish(self.path, replace(manifest, why=why))
             manifest_path(self.path, version, HELD).unlink(missing_ok=True)
             fsync_folder(self.path / "manifests")
             return version
+
+    def hold_back(self, version: int, reason: str) -> None:
+        """Write down why a version is held back, as `Version.why`.
+
+        Raises
+        ------
+        StoreMissingError
+            No such version is held back.
+        """
+        with locked(self.path, timeout_s=self.timeout_s):
+            before = held.held(self.path, version).why.partition(HELD_BACK)[0]
+            held.explain(self.path, version, f"{before}{HELD_BACK}: {' '.join(reason.split())[:300]}")
 
     def prune(self, keep: int = 1) -> list[int]:
         """Delete all but the newest versions, and the files that only they used.
