@@ -27,15 +27,22 @@ SHARED = ROOT.parent / "shared"
 #: What `make check` leaves out, below this folder: servers and processes, builds of the handbook, and
 #: random examples by the hundred. A test with one of the fixtures is slow wherever it stands.
 SLOW = (
-    "agents", "answer_batches", "bedrock", "building", "cli", "emulator", "evaluation", "loading", "notebook", "response_cache",
-    "generation/test_fallback.py",
+    "agents", "answer_batches", "bedrock", "building", "cli", "emulator", "evaluation", "loading", "notebook",
+    "response_cache", "generation/test_fallback.py",
     "index/filters/test_exact_values.py", "index/filters/test_filters.py", "index/storage/test_full_disk.py",
     "index/storage/test_links.py", "index/test_equality.py", "index/storage/test_hostile.py",
     "index/search/test_hybrid_score.py", "index/test_isolation.py", "index/test_langchain.py",
     "index/search/test_lexical_balance.py", "index/test_maintenance.py", "index/storage/test_rabitq.py",
-    "index/test_store_writes.py", "retrieval/test_explain.py", "test_import.py",
+    "index/test_store_writes.py", "index/test_upgrade_build.py", "retrieval/test_explain.py", "test_import.py",
     "testing/test_embedder.py", "testing/test_retriever.py", "usage/test_cost_command.py", "usage/test_ledger.py",
     "usage/test_reservations.py", "usage/test_sqlite.py", "usage/test_tokens.py",
+)  # fmt: skip
+#: What it runs of these folders all the same: each room has quick tests (`tests/test_quick.py`).
+QUICK = (
+    "agents/test_search_tool.py", "answer_batches/test_journal.py", "bedrock/test_retry.py",
+    "building/test_plan.py", "cli/test_output.py", "emulator/test_framing.py", "evaluation/test_golden_set.py",
+    "evaluation/test_metrics.py", "loading/test_drawings.py", "loading/test_number_format.py",
+    "loading/test_rtf.py", "response_cache/test_key.py",
 )  # fmt: skip
 SLOW_FIXTURES = {
     "bedrock_emulator",
@@ -59,14 +66,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     scale.SOAK = config.getoption("--soak")
-    gone = [name for name in SLOW if not (ROOT / "tests" / name).exists()]
+    gone = [name for name in (*SLOW, *QUICK) if not (ROOT / "tests" / name).exists()]
     if gone:
-        raise pytest.UsageError(f"SLOW of tests/conftest.py names what is not there: {', '.join(gone)}")
+        raise pytest.UsageError(f"tests/conftest.py names what is not there: {', '.join(gone)}")
 
 
 def is_slow(path: Path) -> bool:
-    """Tell whether a test file, or a folder of some, is in `SLOW`."""
+    """Tell whether a test file, or all of a folder, is in `SLOW`."""
     below = path.relative_to(ROOT / "tests").as_posix() if path.is_relative_to(ROOT / "tests") else ""
+    if any(quick == below or quick.startswith(f"{below}/") for quick in QUICK):
+        return False
     return any(below == slow or below.startswith(f"{slow}/") for slow in SLOW)
 
 

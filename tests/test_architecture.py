@@ -35,6 +35,7 @@ def modules(package: Path) -> dict[str, Path]:
     return found
 
 
+@functools.cache
 def graph_of(package: Path) -> Graph:
     """Return which file of a package imports which other one."""
     files = modules(package)

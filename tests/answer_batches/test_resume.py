@@ -5,15 +5,13 @@ from __future__ import annotations
 import inspect
 import signal
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 import rag
 from rag.answer_batches import batch as batching
 from rag.answer_batches import state
-from rag.answer_batches.journal import Journal
-from rag.core.errors import StoreCorruptError, StoreLockedError, UsageError
+from rag.core.errors import StoreLockedError, UsageError
 from tests import scale
 from tests.answer_batches.answer_world import QUESTIONS, SENT, AnswerWorld, told
 
@@ -200,22 +198,3 @@ def test_a_pipeline_of_objects_goes_on_in_its_own_program(world: AnswerWorld) ->
     assert report.done and len(world.started) == 1
     world.emulator.behaviour.reply = "Something else."
     assert [told(answer) for answer in world.batch(pipe()).answers] == [told(each) for each in report.answers]
-
-
-def test_a_journal_drops_the_line_that_was_being_written_and_refuses_a_damaged_one(tmp_path: Path) -> None:
-    path = tmp_path / "replies"
-    with Journal(path) as journal:
-        journal.append("a", {"text": "å\n"})
-        journal.append("b", {"text": "two"})
-    path.write_bytes(path.read_bytes() + b'c\t{"text": "thr')
-    with Journal(path) as journal:
-        assert list(journal) == ["a", "b"] and journal["a"] == {"text": "å\n"}
-        journal.append("c", {"text": "three"})
-    with Journal(path) as journal:
-        assert [journal[key]["text"] for key in journal] == ["å\n", "two", "three"]
-    path.write_bytes(path.read_bytes().replace(b'"two"', b"two"))
-    with Journal(path) as journal, pytest.raises(StoreCorruptError, match="replies is damaged: stop"):
-        assert journal["b"]
-    path.write_bytes(b"no record\n")
-    with pytest.raises(StoreCorruptError, match="is damaged"):
-        Journal(path)

@@ -47,6 +47,7 @@ def test_words_of_the_handbook_have_the_tokenizers_ids(handbook_texts: dict[str,
     assert token_ids(texts) == reference(texts)
 
 
+@pytest.mark.slow
 @pytest.mark.soak
 def test_every_character_of_unicode_has_the_tokenizers_ids() -> None:
     """Those below U+3000 and every eighth beyond; all of Unicode, unassigned ones too, in the long form."""

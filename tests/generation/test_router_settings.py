@@ -42,6 +42,7 @@ covered = 0.3
 """
 
 
+@pytest.mark.slow
 def test_a_router_of_local_answerers_from_rag_toml(folder: Path, tmp_path: Path) -> None:
     """Tiers, rules and escalation are read from the file; nothing of AWS is loaded."""
     (tmp_path / "rag.toml").write_text(TOML)

@@ -30,6 +30,7 @@ def masks(index: rag.Index, where: Any) -> list[list[bool]]:
     return [mask.tolist() for mask in index._matching(where)[1]]
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(FILTERS, FILTERS)
 def test_bound_and_unbound_masks_are_equal(index: rag.Index, one: Where, other: Where) -> None:
