@@ -88,7 +88,9 @@ def show_answer_status(index: str) -> None:
     questions = f"{batch.questions} questions{how}, {count(jobs)}"
     say(f"{index}: batch of answers of {batch.created}{whose}: {questions}")
     if batch.finished and not batch.output:
-        say(f"  finished: `pipe.batch` returns the answers, `rag batch cancel {index}` deletes them")
+        say(
+            "  finished: `pipe.batch` returns the answers; rag.answer_batches.batch.cancel(pipe) deletes them"
+        )
     else:
         show_jobs(index, jobs)
 

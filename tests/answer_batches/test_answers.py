@@ -8,7 +8,9 @@ import stat
 import pytest
 
 import rag
+from rag.usage.ledger import Ledger
 from tests.answer_batches.answer_world import MODEL, QUESTIONS, SENT, AnswerWorld, told
+from tests.building.batch_world import TITAN
 
 
 def test_a_batch_gives_the_answers_of_ask_in_the_order_of_the_questions(world: AnswerWorld) -> None:
@@ -115,6 +117,21 @@ def test_a_guardrail_is_part_of_every_record_and_shows_in_the_answers(world: Ans
     asked = [answer for number, answer in enumerate(report.answers) if number != 7]
     assert {answer.guardrail for answer in asked} == {"masked"} and world.asked == 0
     assert all("{NUMBER}" in answer.text for answer in asked)
+
+
+def test_what_retrieval_costs_is_paid_once_and_told_with_the_answer(world: AnswerWorld) -> None:
+    index = world.docs.parent / "titan"
+    rag.build(world.docs, index, embedder=TITAN)
+    world.jobs.lose_records = 2
+    ledger = world.docs.parent / "asked.sqlite"
+    pipe = rag.Pipeline(
+        index, embedder=TITAN, generator="claude", ledger=str(ledger), settings={"batch": world.settings()}
+    )
+    report = world.batch(pipe)
+    calls = {row.group: row.calls for row in Ledger(ledger).rows(("purpose", "tag"))}
+    assert calls == {("embed", ""): 12, ("generate", "batch"): SENT - 2, ("generate", ""): 2}
+    assert [call.purpose for call in report.answers[0].calls] == ["embed", "generate"]
+    assert [call.purpose for call in report.answers[7].calls] == ["embed"]
 
 
 def test_many_questions_are_several_jobs(world: AnswerWorld, monkeypatch: pytest.MonkeyPatch) -> None:

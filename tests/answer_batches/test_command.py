@@ -108,6 +108,7 @@ def test_a_schema_and_a_missing_folder_for_the_output_are_refused_at_once(world:
 
 
 def test_cancel_keeps_the_answers_that_are_paid_for(world: AnswerWorld) -> None:
+    world.emulator.job_s = 0.7
     world.rag(*world.ask("--no-wait"))
     while world.started[0].status != "Completed":
         quick(1)

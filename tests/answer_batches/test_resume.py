@@ -22,6 +22,7 @@ LOST = 2
 def arm(what: str, moment: str, times: int, kill: Callable[[], None]) -> Callable[[], None]:
     """Let a step kill before or after its n-th run; return what undoes this."""
     # Imported here, since the source of this function also runs in a process of its own.
+    from rag.answer_batches import state
     from rag.answer_batches.journal import Journal
     from rag.bedrock.chat.claude import ClaudeBedrock
     from rag.bedrock.storage import batch_parts, batch_state
@@ -35,7 +36,7 @@ def arm(what: str, moment: str, times: int, kill: Callable[[], None]) -> Callabl
         "write": (batch_parts, "write_durably"), "save": (batch_state, "write_durably"),
         "upload": (BatchJobs, "upload"), "start": (BatchJobs, "start"), "status": (BatchJobs, "status"),
         "record": (Ledger, "record"), "read": (ClaudeBedrock, "batch_reply"), "ask": (ClaudeBedrock, "_stream"),
-        "output": (answer_batch, "answer_row"), "drop": (batch_state.StateFile, "drop"),
+        "output": (answer_batch, "answer_row"), "drop": (state, "drop"),
     }[what]  # fmt: skip
     inner, left = getattr(home, name), [times]
 
@@ -139,6 +140,7 @@ def test_killed_by_the_system_a_batch_is_resumed_by_its_index(
 
 
 def test_what_was_searched_is_not_searched_again(world: AnswerWorld) -> None:
+    world.emulator.job_s = 60
     disarm = arm("search", "before", 9, raise_killed)
     try:
         with pytest.raises(Killed):
@@ -149,6 +151,7 @@ def test_what_was_searched_is_not_searched_again(world: AnswerWorld) -> None:
     assert kept.count(b"\n") == 8
     world.rag(*world.ask("--no-wait"))
     assert (world.work / "rows").read_bytes().startswith(kept)
+    world.started[0].stop.set()
 
 
 def test_a_batch_that_is_not_prepared_goes_on_with_its_version_of_the_index(world: AnswerWorld) -> None:

@@ -119,7 +119,7 @@ def records_of(path: Path) -> Iterator[dict[str, Any]]:
     except (OSError, ValueError, KeyError, TypeError):
         raise StoreCorruptError(
             f"{path} cannot be read, so the results of its job cannot be checked: stop the jobs in the "
-            f"Bedrock console, delete {path.parent} and {path.parent}.json, and start again"
+            f"Bedrock console, delete {path.parent} (and {path.parent.name}.json beside it), and start again"
         ) from None
 
 
