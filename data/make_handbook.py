@@ -330,6 +330,8 @@ def questions(names: dict[str, str], texts: dict[str, str]) -> list[dict[str, An
                 found = evidence(each["quote"], texts[source])
                 if not found:
                     raise SystemExit(f"{item['id']}: the quote does not stand in {source}: {each['quote']!r}")
+                if find_quote(texts[source][found[-1][1] :], each["quote"]):
+                    raise SystemExit(f"{item['id']}: the quote stands twice in {source}: {each['quote']!r}")
                 spans += [
                     {"source": source, "start": a, "end": b, "quote": texts[source][a:b]} for a, b in found
                 ]

@@ -57,7 +57,7 @@ def check(questions: str, index: str | None, held_out: str | None, as_json: bool
 
 @golden.command(short_help="Draft questions with evidence, for a person to accept.")
 @click.argument("index", metavar="INDEX")
-@click.option("--count", type=click.IntRange(min=1), default=20, show_default="20", metavar="N",
+@click.option("--count", type=click.IntRange(min=1), default=20, show_default=True, metavar="N",
               help="The most drafts.")  # fmt: skip
 @click.option("--generator", metavar="NAME",
               help="A chat model that writes them, e.g. claude; paid for.  [default: rules]")  # fmt: skip
@@ -67,7 +67,7 @@ def check(questions: str, index: str | None, held_out: str | None, as_json: bool
 @click.option("--output", type=click.Path(path_type=Path), metavar="FILE.jsonl",
               help="Where to write them.  [default: standard output]")  # fmt: skip
 @click.option(
-    "--seed", type=int, default=0, show_default="0", metavar="N", help="Another choice of passages."
+    "--seed", type=int, default=0, show_default=True, metavar="N", help="Another choice of passages."
 )
 @EMBEDDER
 @CONFIG

@@ -13,16 +13,18 @@ import numpy as np
 
 from rag.core.answers import Answer
 from rag.core.errors import SourceError
+from rag.core.json_lines import read_json_lines
 from rag.evaluation.drafting.clusters import clusters
 from rag.evaluation.drafting.draft import Draft
 from rag.evaluation.drafting.personal_data import masked
 from rag.evaluation.drafting.suggest import Suggestions, known_questions
-from rag.evaluation.golden_set import Questions, Span, lines
+from rag.evaluation.golden_set import Questions, Span
 from rag.evaluation.likeness import Texts, plain, unit_vectors
 from rag.usage.collector import Collector
 
 #: Different questions that are compared with each other; of more, those that were asked most.
 _MOST = 5_000
+_LINE = '{"question": "…"}'
 _MARK = re.compile(r"\s?\[\d+\??\]")
 
 
@@ -54,15 +56,13 @@ def read_log(path: str | Path) -> list[str]:
         The file cannot be read, or a line has no ``"question"``.
     """
     out = []
-    for line in lines(path):
-        if line.error:
-            raise SourceError(line.error)
-        text = line.row.get("question") if isinstance(line.row, dict) else None
+    for place, row in read_json_lines(Path(path), _LINE):
+        text = row.get("question") if isinstance(row, dict) else None
         if not isinstance(text, str) or not text.strip():
-            raise SourceError(f'{line.place} has no question: write {{"question": "…"}}')
+            raise SourceError(f"{place} has no question: write {_LINE}")
         out.append(masked(" ".join(text.split())))
     if not out:
-        raise SourceError(f'{path} is empty: write a line {{"question": "…"}} for each question')
+        raise SourceError(f"{path} is empty: write a line {_LINE} for each question")
     return out
 
 
