@@ -7,7 +7,8 @@ Every document of the sample corpus is written once, as Markdown with front matt
 ``data/sources``; the front matter's ``format`` says what it becomes here: Markdown, plain text,
 HTML, PDF or Word. Metadata of what is not Markdown goes into a sidecar, as Bedrock Knowledge Bases
 reads it. Questions name their evidence by a quote from the source; its offsets are looked up in the
-text that the loader makes of the rendered file.
+text that the loader makes of the rendered file. What an answer must say stands beside it, under the keys of
+a golden set (``rag golden schema``); ``denies: true`` is short for a pattern that a "no" matches.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from fpdf import FPDF
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from rag.evaluation.golden_rules import DENIAL
 from rag.generation.quotes import find_quote
 from rag.loading.loader import Loader
 
@@ -294,6 +296,12 @@ def render(source: Path, folder: Path) -> Path:
     return place
 
 
+# What a question's answer must say: keys of a golden set that are taken over as they are.
+SAID = ("numbers", "must_include", "must_not_include", "regex")
+# The departments that questions without evidence would concern are written at the question.
+DEPARTMENTS = ("engineering", "finance", "legal", "operations", "people", "product", "security", "support")
+
+
 def evidence(quote: str, text: str) -> list[tuple[int, int]]:
     """Return where a quote stands in a loaded text; two spans where a page ends inside it."""
     for wanted in (quote, quote.translate(LATIN)):
@@ -322,14 +330,38 @@ def questions(names: dict[str, str], texts: dict[str, str]) -> list[dict[str, An
                 found = evidence(each["quote"], texts[source])
                 if not found:
                     raise SystemExit(f"{item['id']}: the quote does not stand in {source}: {each['quote']!r}")
-                spans += [{"source": source, "start": a, "end": b} for a, b in found]
+                if find_quote(texts[source][found[-1][1] :], each["quote"]):
+                    raise SystemExit(f"{item['id']}: the quote stands twice in {source}: {each['quote']!r}")
+                spans += [
+                    {"source": source, "start": a, "end": b, "quote": texts[source][a:b]} for a, b in found
+                ]
             row = {"id": item["id"], "question": item["question"]}
             if item.get("where"):
                 row["where"] = item["where"]
             if not spans:  # unanswerable: near the corpus' topics, or far from them
-                row["kind"] = item.get("kind", "near_miss")
-            out.append({**row, "evidence": spans, "answer": item["answer"]})
+                row |= {"kind": item.get("kind", "near_miss"), "answerable": False}
+            row |= {"evidence": spans, "answer": item["answer"], **said(item)}
+            out.append({**row, "tags": tags(item, row)})
     return out
+
+
+def said(item: dict[str, Any]) -> dict[str, Any]:
+    """Return what the answer to a question must say."""
+    values = {key: item[key] for key in SAID if key in item}
+    if item.get("denies"):
+        values["regex"] = [DENIAL.pattern, *values.get("regex", ())]
+    return values
+
+
+def tags(item: dict[str, Any], row: dict[str, Any]) -> list[str]:
+    """Return a question's tags: departments, kinds, and whether its evidence stands in one place."""
+    own = item.get("tags", [])
+    departments = sorted(
+        {each["source"].split("/")[0] for each in item["evidence"]} | {*own} & {*DEPARTMENTS}
+    )
+    kinds = [tag for tag in own if tag not in DEPARTMENTS]
+    places = ["single" if len(item["evidence"]) == 1 else "several"] if item["evidence"] else [row["kind"]]
+    return [*departments, *kinds, *(["filter"] if "where" in row else []), *places]
 
 
 def make(folder: Path) -> str:

@@ -10,6 +10,24 @@ from typing import Any
 from rag.core.errors import SourceError
 
 
+def numbered_lines(path: Path, what: str = "") -> Iterator[tuple[int, str]]:
+    """Yield the lines of a text file that are not blank, with their numbers, as `read_json_lines` reads them.
+
+    Raises
+    ------
+    SourceError
+        The file cannot be read, or is not UTF-8.
+    """
+    name = f"{what} {path}".lstrip()
+    try:
+        rows = path.read_text(encoding="utf-8-sig").split("\n")
+    except OSError as error:
+        raise SourceError(f"cannot read {name}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SourceError(f"cannot read {name}: it is not UTF-8") from None
+    yield from ((number, row) for number, row in enumerate(rows, 1) if row.strip())
+
+
 def read_json_lines(path: Path, line: str, what: str = "") -> Iterator[tuple[str, Any]]:
     r"""Yield the values of a JSON-lines file, each with its place, for messages.
 
@@ -43,16 +61,7 @@ def read_json_lines(path: Path, line: str, what: str = "") -> Iterator[tuple[str
     >>> [(place.rpartition(", ")[2], row) for place, row in read_json_lines(path, '{"a": 1}')]
     [('line 1', {'a': 1}), ('line 3', {'a': 2})]
     """
-    name = f"{what} {path}".lstrip()
-    try:
-        rows = path.read_text(encoding="utf-8-sig").split("\n")
-    except OSError as error:
-        raise SourceError(f"cannot read {name}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise SourceError(f"cannot read {name}: it is not UTF-8") from None
-    for number, row in enumerate(rows, 1):
-        if not row.strip():
-            continue
+    for number, row in numbered_lines(path, what):
         place = f"{path}, line {number}"
         try:
             value = json.loads(row)

@@ -19,7 +19,8 @@ from rag.core.citations import Citation
 from rag.core.quantities import Figure, figures
 from rag.core.text import words
 from rag.evaluation.answer_metrics import HARD
-from rag.evaluation.expected import Cites, Number
+from rag.evaluation.durations import lengths, unit_length
+from rag.evaluation.expected import Cites, Expected, Number
 from rag.evaluation.golden_set import Question
 
 _MARK = re.compile(r"\s?\[\d+\??\]")
@@ -88,21 +89,7 @@ def _checks(question: Question, answer: Answer) -> Iterator[Check]:
         if question.answerable:  # a refusal says nothing that was expected, and cites nothing of it
             yield from (Check(name, 0.0) for name in _stated(question))
         return
-    flat = _flat(text)
-    if expected.must_include:
-        lacks = [each for each in expected.must_include if not any(_flat(text) in flat for text in each)]
-        named = ", ".join(" or ".join(map(repr, each)) for each in lacks)
-        yield _share("must_include", len(lacks), len(expected.must_include), f"it lacks {named}")
-    if expected.must_not_include:
-        has = [each for each in expected.must_not_include if _flat(each) in flat]
-        says = f"it says {', '.join(map(repr, has))}"
-        yield _share("must_not_include", len(has), len(expected.must_not_include), says)
-    if expected.regex:
-        lacks_pattern = [each for each in expected.regex if not re.search(each, text, re.IGNORECASE)]
-        yield _share("regex", len(lacks_pattern), len(expected.regex), f"no match of {lacks_pattern}")
-    if expected.numbers:
-        absent = [each for each in expected.numbers if not states(text, each)]
-        yield _share("numbers", len(absent), len(expected.numbers), f"it lacks {', '.join(map(str, absent))}")
+    yield from said(expected, text)
     if expected.answer_schema is not None:
         problems = _misfits(answer, expected.answer_schema)
         yield Check("schema", float(not problems), "; ".join(problems))
@@ -115,6 +102,35 @@ def _checks(question: Question, answer: Answer) -> Iterator[Check]:
     if expected.answer:
         yield Check("f1", token_f1(expected.answer, text))
         yield Check("contains", containment(expected.answer, text))
+
+
+def said(expected: Expected, text: str) -> Iterator[Check]:
+    """Check an answer's words alone: `must_include`, `must_not_include`, `regex` and `numbers`.
+
+    Examples
+    --------
+    >>> [(check.name, check.value, check.detail) for check in said(Expected(numbers=(28,)), "24 days.")]
+    [('numbers', 0.0, 'it lacks 28')]
+    """
+    flat = _flat(text)
+    if expected.must_include:
+        lacks = [each for each in expected.must_include if not any(_flat(part) in flat for part in each)]
+        named = ", ".join(" or ".join(map(repr, each)) for each in lacks)
+        yield _share("must_include", len(lacks), len(expected.must_include), f"it lacks {named}")
+    if expected.must_not_include:
+        has = [each for each in expected.must_not_include if _flat(each) in flat]
+        says = f"it says {', '.join(map(repr, has))}"
+        yield _share("must_not_include", len(has), len(expected.must_not_include), says)
+    if expected.regex:
+        forms = (text, " ".join(text.split()))  # a quote from a PDF has line ends between words
+        lacks_pattern = [
+            each for each in expected.regex
+            if not any(re.search(each, form, re.IGNORECASE) for form in forms)
+        ]  # fmt: skip
+        yield _share("regex", len(lacks_pattern), len(expected.regex), f"no match of {lacks_pattern}")
+    if expected.numbers:
+        absent = [each for each in expected.numbers if not states(text, each)]
+        yield _share("numbers", len(absent), len(expected.numbers), f"it lacks {', '.join(map(str, absent))}")
 
 
 def _stated(question: Question) -> Iterator[str]:
@@ -161,7 +177,7 @@ def _matches(gold: Cites, citation: Citation) -> bool:
 
 
 def states(text: str, number: Number) -> bool:
-    """Tell whether a text states a number, within its tolerance and with its unit.
+    """Tell whether a text states a number, within its tolerance and with its unit, or as long a time.
 
     Examples
     --------
@@ -169,8 +185,16 @@ def states(text: str, number: Number) -> bool:
     True
     >>> states("It is 5 % at most.", Number(value=5, unit="$"))
     False
+    >>> states("Every two years.", Number(value=24, unit="months"))
+    True
     """
-    return any(_fits(text, figure, number) for figure in figures(text))
+    if any(_fits(text, figure, number) for figure in figures(text)):
+        return True
+    unit = unit_length(number.unit)
+    if unit is None:
+        return False
+    wanted, most = (Decimal(str(each)) * unit.size for each in (number.value, number.tolerance))
+    return any(each.months == unit.months and abs(each.size - wanted) <= most for each in lengths(text))
 
 
 def _fits(text: str, figure: Figure, number: Number) -> bool:

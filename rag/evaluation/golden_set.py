@@ -3,8 +3,9 @@
 A line of the file is ``{"id", "question", "where"?, "evidence"?, "gold"?}``: `evidence` is a list of
 ``{"source", "start", "end"}`` (character offsets into the loaded text, end exclusive); `gold` is a
 list of sources, or ``{source: grade}``. What an answer must say stands in the keys of
-`rag.evaluation.expected.Expected`. Other keys are ignored. A question with neither evidence nor gold nor
-answer is one that the documents do not answer. `json_schema` describes a line.
+`rag.evaluation.expected.Expected`. Evidence may keep its text, ``"quote"``, by which
+`rag.evaluation.golden_check` notices that a document has changed. Other keys are ignored. A question with
+neither evidence nor gold nor answer is one that the documents do not answer. `json_schema` describes a line.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rag.core.errors import ConfigError, SourceError
-from rag.core.json_lines import read_json_lines
+from rag.core.json_lines import numbered_lines
 from rag.evaluation.expected import Expected
 from rag.usage.settings import checked
 
 _EXPECTED = {field.alias or name: name for name, field in Expected.model_fields.items()}
-_KEYS = ("id", "question", "where", "evidence", "gold", *_EXPECTED)
+_KEYS = ("id", "question", "where", "evidence", "gold", "accepted_by", "accepted_at", *_EXPECTED)
 _LINE = '{"id": …, "question": "…"}'
 _SPAN = '{"source": "…", "start": 0, "end": 80}'
 
@@ -106,10 +107,12 @@ def read(questions: Questions, *, drafts: bool = False) -> tuple[Question, ...]:
     """
     name = str(questions) if isinstance(questions, str | Path) else "the questions"
     by_id: dict[str, Question] = {}
-    for place, row in _rows(questions):
-        question = row if isinstance(row, Question) else _question(row, place)
+    for line in lines(questions):
+        question = question_of(line)
         if question.id in by_id:
-            raise SourceError(f"{place}: the id {question.id!r} occurs twice: give every question another id")
+            raise SourceError(
+                f"{line.place}: the id {question.id!r} occurs twice: give every question another id"
+            )
         by_id[question.id] = question
     if not any(question.answerable for question in by_id.values()):
         what = "no question has evidence, gold or an answer" if by_id else "there are no questions"
@@ -117,16 +120,61 @@ def read(questions: Questions, *, drafts: bool = False) -> tuple[Question, ...]:
     return tuple(question for question in by_id.values() if drafts or not question.expected.draft)
 
 
-def _rows(questions: Questions) -> Iterator[tuple[str, Any]]:
-    """Yield the rows with their places, for messages."""
+class Line(NamedTuple):
+    """A line of a golden set.
+
+    Attributes
+    ----------
+    number : int
+        From 1; of questions that are no file, which of them it is.
+    place : str
+        For messages.
+    row : Any
+        What JSON says; None if it is none.
+    error : str
+        Why it is no JSON.
+    """
+
+    number: int
+    place: str
+    row: Any
+    error: str = ""
+
+
+def lines(questions: Questions) -> Iterator[Line]:
+    """Yield the lines of a golden set that are not blank, valid or not.
+
+    Raises
+    ------
+    SourceError
+        The file cannot be read.
+    """
     if not isinstance(questions, str | Path):
         for number, row in enumerate(questions, 1):
-            yield f"question {number}", row
+            yield Line(number, f"question {number}", row)
         return
-    yield from read_json_lines(Path(questions), _LINE)
+    path = Path(questions)
+    for number, text in numbered_lines(path):
+        place = f"{path}, line {number}"
+        try:
+            yield Line(number, place, json.loads(text))
+        except (ValueError, RecursionError) as error:
+            yield Line(number, place, None, f"{place} is not JSON ({error}): write {_LINE}")
 
 
-def _question(row: Any, place: str) -> Question:
+def question_of(line: Line) -> Question:
+    """Return the question of a line.
+
+    Raises
+    ------
+    SourceError
+        The line is invalid; the message names it and what to write.
+    """
+    if line.error:
+        raise SourceError(line.error)
+    row, place = line.row, line.place
+    if isinstance(row, Question):
+        return row
     if not isinstance(row, Mapping):
         raise SourceError(f"{place} is not an object: write {_LINE}")
     for key in row:
@@ -160,6 +208,7 @@ def json_schema() -> dict[str, Any]:
         "properties": {
             "source": {"type": "string", "minLength": 1},
             "start": {"type": "integer", "minimum": 0}, "end": {"type": "integer", "minimum": 1},
+            "quote": {"type": "string"},
         },
     }  # fmt: skip
     grades = {"type": "object", "additionalProperties": {"type": "number", "minimum": 0}}
@@ -182,6 +231,7 @@ def json_schema() -> dict[str, Any]:
             "evidence": {"type": "array", "items": span},
             "gold": {"anyOf": [{"type": "array", "items": {"type": "string", "minLength": 1}}, grades]},
             **expected["properties"], **either,
+            "accepted_by": {"type": "string"}, "accepted_at": {"type": "string", "format": "date-time"},
         },
         "$defs": expected.get("$defs", {}),
     }  # fmt: skip

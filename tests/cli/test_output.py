@@ -97,10 +97,11 @@ def test_no_command_lets_a_document_speak_to_the_terminal(
         ["ask", index, "How long is parental leave?"], ["explain", index, "trains", "--expect", "18 weeks"],
         ["explain", index, "trains", "--expect", f"nowhere {EVIL}"], ["quarantine", index], ["info", index],
         ["verify", index], ["versions", index], ["diff", index, "1"], ["cost", index], ["cache", "info", index],
-        ["eval", index, str(golden)], ["search", index, "x", "--where", f"te{EVIL} == 1"], ["batch", "status", index],
+        ["eval", index, str(golden)], ["golden", "check", str(golden), index], ["search", index, "x", "--where", f"te{EVIL} == 1"], ["batch", "status", index],
         ["search", EVIL, "x"], ["build", EVIL, "out"], ["search", index, "x", "--mode", EVIL], [EVIL],
         ["search", index, "x", "--config", EVIL], ["rollback", index, "1"], ["prune", index], ["compact", index],
         ["upgrade", index], ["build", source, index, "--embedder", f"st{EVIL}"],
+        ["golden", "suggest", index], ["golden", "accept", str(golden), EVIL], ["golden", "accept", str(golden), "x"],
         ["cost", index, "--since", EVIL], ["ask", index, "x", "--generator", EVIL],
     ]  # fmt: skip
     as_json = [command for command in commands[1:16] if command[0] not in ("build",)]

@@ -70,6 +70,7 @@ LINE = {
     "regex": ["2[0-9]"], "numbers": [28, {"value": 5, "unit": "%", "tolerance": 0.5}],
     "schema": {"type": "object"}, "cites": ["a.md", {"source": "b.md", "start": 1, "end": 2}],
     "answerable": True, "criteria": "short", "tags": ["hr"], "weight": 2, "turns": ["And then?"], "draft": False,
+    "accepted_by": "Ann", "accepted_at": "2026-03-01T09:30:00Z",
 }  # fmt: skip
 
 

@@ -12,6 +12,10 @@ from langchain_core.embeddings import Embeddings
 import rag
 from rag.cli.demo import QUESTIONS
 from rag.embedding.local import LocalEmbeddings
+from rag.evaluation.checks import said
+from rag.evaluation.golden_check import check
+from rag.evaluation.golden_set import read
+from rag.index.filters.where import field as column
 from tests.conftest import HANDBOOK, ROOT
 from tests.scoring import recall
 
@@ -76,6 +80,7 @@ def test_golden_set_size_and_evidence(golden: list[dict], handbook_texts: dict[s
         assert bool(row["evidence"]) == bool(row["answer"])
         for span in row["evidence"]:
             text = handbook_texts[span["source"]][span["start"] : span["end"]]
+            assert span["quote"] == text
             assert 20 <= len(text) <= 500
             assert text == text.strip()
 
@@ -87,6 +92,70 @@ def test_filters_admit_the_evidence(golden: list[dict], handbook_index: rag.Inde
                 hit.source for hit in handbook_index.search("the", k=9999, where=row["where"], mode="dense")
             }
             assert {span["source"] for span in row["evidence"]} <= allowed, row["id"]
+
+
+def test_what_is_expected_of_an_answer_is_met_by_the_gold_answer(golden: list[dict]) -> None:
+    questions = read(golden)
+    expected = [question.expected for question in questions if question.answerable]
+    assert all(each.must_include or each.regex or each.numbers for each in expected)
+    failed = [
+        (question.id, check.detail)
+        for question in questions if question.answerable
+        for check in said(question.expected, question.expected.answer) if check.value < 1
+    ]  # fmt: skip
+    assert failed == []
+
+
+def test_what_is_expected_of_an_answer_is_met_by_the_evidence(golden: list[dict]) -> None:
+    """A right answer in other words, those of the documents, passes."""
+    failed = {
+        question.id
+        for question, row in zip(read(golden), golden, strict=True) if question.answerable
+        for check in said(question.expected, " ".join(span["quote"] for span in row["evidence"]))
+        if check.value < 1
+    }  # fmt: skip
+    assert failed == {"prd-two-signatures"}  # its month stands in a heading
+
+
+def test_what_must_not_be_said_stands_in_no_document_of_the_subject(
+    golden: list[dict], handbook_index: rag.Index
+) -> None:
+    """Only questions with a filter forbid words: a right answer cannot know them, unless the filter leaks."""
+    for row in golden:
+        assert "must_not_include" not in row or "where" in row, row["id"]
+    for question in read(golden):
+        sources = {span.source for span in question.evidence}
+        for hit in handbook_index.scan(column("source").isin(sorted(sources))) if sources else ():
+            flat = " ".join(hit.text.casefold().split())
+            inside = [text for text in question.expected.must_not_include if text.casefold() in flat]
+            assert inside in ([], ["30 days"]), (question.id, hit.source)
+
+
+def test_tags_and_refusals(golden: list[dict]) -> None:
+    tags = Counter(tag for row in golden for tag in row["tags"])
+    assert tags["single"] + tags["several"] == 227 and tags["near_miss"] + tags["out_of_scope"] == 62
+    assert tags["filter"] == sum("where" in row for row in golden)
+    assert {"number", "yes-no", "list", "procedure", "who", "date", "definition"} <= set(tags)
+    assert {
+        "engineering",
+        "finance",
+        "legal",
+        "operations",
+        "people",
+        "product",
+        "security",
+        "support",
+    } <= set(tags)
+    for row in golden:
+        assert row.get("answerable", True) == bool(row["evidence"])
+        for span in row["evidence"]:
+            assert span["source"].split("/")[0] in row["tags"]
+
+
+def test_the_golden_set_has_no_error(golden: list[dict], handbook_index: rag.Index) -> None:
+    result = check(golden, handbook_index)
+    assert result.findings == ()
+    assert (result.questions, result.unanswerable, result.drafts) == (289, 62, 0)
 
 
 def test_corpus_and_golden_set_equal_their_sources() -> None:
