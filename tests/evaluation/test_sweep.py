@@ -199,7 +199,7 @@ def test_invalid_settings_are_refused_before_any_build(
 
 
 def test_invalid_golden_set_is_refused_before_any_build(source: Path, tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="no question has evidence or gold"):
+    with pytest.raises(SourceError, match="no question has evidence, gold or an answer"):
         sweep(source, [{"id": 1, "question": "x"}], tmp_path / "sw", {"retriever.k": [1]})
     assert not (tmp_path / "sw").exists()
 
