@@ -1,4 +1,4 @@
-"""Answer Converse, ConverseStream, CountTokens and ApplyGuardrail."""
+"""Answer Converse, ConverseStream and CountTokens."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Protocol
 
-from rag.emulator import guarding
 from rag.emulator.answering import Completion, Part, complete
-from rag.emulator.behaviour import Behaviour
 from rag.emulator.caching import MINIMUM, PromptCache, block_tokens, prompt_blocks
+from rag.emulator.guardrails.applying import Guarding, guard_of
 from rag.emulator.wire import Event, Refusal, Reply, Request
 from rag.usage.tokens import estimate_tokens
 
@@ -22,12 +21,8 @@ _NO_TOKENS: Mapping[str, Any] = {"inputTokens": 0, "outputTokens": 0, "totalToke
 _PIECE = re.compile(r"\s*\S{1,12}|\s+")
 
 
-class Chat(Protocol):
+class Chat(Guarding, Protocol):
     """The state of an emulator that chat operations use."""
-
-    @property
-    def behaviour(self) -> Behaviour:
-        """Latency, replies and guardrail."""
 
     @property
     def prompt_cache(self) -> PromptCache:
@@ -71,12 +66,6 @@ def count_tokens(emulator: Chat, request: Request) -> Reply:
     return Reply({"inputTokens": count})
 
 
-def apply_guardrail(emulator: Chat, request: Request) -> Reply:
-    """Answer ApplyGuardrail."""
-    texts = [block["text"]["text"] for block in request.params["content"] if "text" in block]
-    return Reply(guarding.applied(emulator.behaviour.guardrail, texts))
-
-
 def _completed(
     emulator: Chat, request: Request
 ) -> tuple[Completion, Mapping[str, Any] | None, Mapping[str, Any]]:
@@ -88,24 +77,21 @@ def _completed(
     if room is not None and _prompt_tokens(request.params, model) > room:
         raise Refusal("ValidationException", "Input is too long for requested model.")
     config = request.params.get("guardrailConfig")
-    action = None if config is None else emulator.behaviour.guardrail
-    if action == "blocked":  # the prompt is blocked, so the model does not run
-        completion = Completion((Part(guarding.BLOCKED_MESSAGE),), "guardrail_intervened")
-        text, usage = guarding.BLOCKED_MESSAGE, _NO_TOKENS
-    else:
+    if config is None:
         completion = complete(request, emulator.behaviour)
-        text, usage = "".join(part.text for part in completion.parts), _usage(emulator, request, completion)
-    trace = None
-    if config is not None and config.get("trace", "disabled") != "disabled":
-        trace = guarding.trace(action, config, text)
-    if action == "masked" and guarding.masked(text) != text:
-        completion = _masked(completion)
-    return completion, trace, usage
-
-
-def _masked(completion: Completion) -> Completion:
-    parts = (Part(guarding.masked(part.text), part.citations, part.tool) for part in completion.parts)
-    return Completion(tuple(parts), "guardrail_intervened", completion.stop_sequence)
+        return completion, None, _usage(emulator, request, completion)
+    guard = guard_of(emulator, config)
+    prompt = guard.prompt(request)
+    if prompt is None:  # the prompt is blocked, so the model does not run
+        completion = Completion((Part(guard.blocked_input),), "guardrail_intervened")
+        usage = _NO_TOKENS
+    else:
+        answered = complete(prompt, emulator.behaviour)
+        usage = _usage(emulator, prompt, answered)
+        in_time = config.get("streamProcessingMode") != "async"
+        completion = guard.reply(answered) if in_time else guard.streamed(answered)
+    traced = config.get("trace", "disabled") != "disabled"
+    return completion, guard.trace() if traced else None, usage
 
 
 def _usage(emulator: Chat, request: Request, completion: Completion) -> Mapping[str, Any]:
