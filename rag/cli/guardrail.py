@@ -123,7 +123,7 @@ def test(
     in FOLDER/ledger.sqlite.
     """
     from rag.bedrock.guardrails.cases import read
-    from rag.bedrock.guardrails.runtime import tested
+    from rag.bedrock.guardrails.runtime import results_of
     from rag.cli.output import warn, watch_steps
 
     if offline and (version or region):
@@ -138,7 +138,7 @@ def test(
         runner = _paid(settings, cases, version, config_path, folder, region)
     results = []
     with watch_steps() as step:
-        for result in tested(cases, runner):
+        for result in results_of(cases, runner):
             results.append(result)
             step("texts", len(results), len(cases))
     failed = sum(bool(result.wrong) for result in results)

@@ -119,7 +119,7 @@ class Result:
         }  # fmt: skip
 
 
-def tested(cases: Sequence[Case], guardrail: Applies) -> Iterator[Result]:
+def results_of(cases: Sequence[Case], guardrail: Applies) -> Iterator[Result]:
     """Yield each case's result, in order."""
     for case in cases:
         came = outcome(guardrail.apply(case.way, case.blocks()))

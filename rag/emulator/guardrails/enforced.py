@@ -39,7 +39,7 @@ class Enforced:
         params = copy.deepcopy(dict(request.params))
         places = [*_places(params)]
         blocks = [Block(place["text"], tuple(place.get("qualifiers", ()))) for place in places]
-        self._context = [block for block in blocks if {"grounding_source", "query"} & set(block.qualifiers)]
+        self._context = [*_context(blocks)]
         self._input = assess(self._config, "INPUT", blocks)
         if self._input.action == "BLOCKED":
             return None
@@ -112,6 +112,14 @@ class Enforced:
 
     def _report(self, verdict: Verdict) -> dict[str, Any]:
         return assessment(verdict, self._guardrail, self._number)
+
+
+def _context(blocks: Sequence[Block]) -> Iterator[Block]:
+    """Yield the sources and the query that a reply is checked against; in its assessment they are no more."""
+    for block in blocks:
+        kept = tuple(name for name in block.qualifiers if name != "guard_content")
+        if kept:
+            yield Block(block.text, kept)
 
 
 def _places(params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
