@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ from rag.emulator.guardrails.offline import OfflineGuardrail
 from rag.usage.budget import Budget
 from rag.usage.ledger import Ledger
 from rag.usage.meter import Meter
+from rag.usage.prices import BUILT_IN, PriceTable
+from tests.conftest import ROOT
 
 SETTINGS = parse({
     "blocked_input": "Not that question.", "blocked_output": "Not that answer.",
@@ -90,6 +94,17 @@ def test_both_engines_do_what_is_expected(tmp_path: Path, on_bedrock: Any) -> No
     assert [str(each) for result in here for each in result.came.found] == [
         "topics.Salaries", "words.project falcon", "pii.email", "pii.url (detected)", "grounding.grounding",
     ]  # fmt: skip
+
+
+def test_the_readmes_table_fits_the_readmes_guardrail(tmp_path: Path) -> None:
+    text = (ROOT / "rag" / "bedrock" / "guardrails" / "README.md").read_text(encoding="utf-8")
+    _, file, table, prices = re.findall(r"^```toml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    settings = parse(tomllib.loads(file), "support.toml", "support")
+    (tmp_path / "table.toml").write_text(table, encoding="utf-8")
+    found = results_of(read(tmp_path / "table.toml", settings), OfflineGuardrail(arguments(settings)))
+    assert [result.wrong for result in found] == [""] * 4
+    written = tomllib.loads(prices)["prices"]
+    assert PriceTable.from_settings(written).guardrails == BUILT_IN.guardrails
 
 
 def test_json_lines_are_a_table(tmp_path: Path) -> None:
