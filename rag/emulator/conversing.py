@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Protocol
 
-from rag.emulator.answering import Completion, Part, complete
+from rag.emulator.answering import complete
+from rag.emulator.behaviour import Behaviour
 from rag.emulator.caching import MINIMUM, PromptCache, block_tokens, prompt_blocks
-from rag.emulator.guardrails.applying import Guarding, guard_of
+from rag.emulator.completion import Completion, Guard, Part
 from rag.emulator.wire import Event, Refusal, Reply, Request
 from rag.usage.tokens import estimate_tokens
 
@@ -21,12 +22,19 @@ _NO_TOKENS: Mapping[str, Any] = {"inputTokens": 0, "outputTokens": 0, "totalToke
 _PIECE = re.compile(r"\s*\S{1,12}|\s+")
 
 
-class Chat(Guarding, Protocol):
+class Chat(Protocol):
     """The state of an emulator that chat operations use."""
+
+    @property
+    def behaviour(self) -> Behaviour:
+        """Latency and replies."""
 
     @property
     def prompt_cache(self) -> PromptCache:
         """The prefixes of earlier prompts."""
+
+    def guard(self, config: Mapping[str, Any]) -> Guard:
+        """Return the guardrail of a request's ``guardrailConfig``."""
 
 
 def converse(emulator: Chat, request: Request) -> Reply:
@@ -80,7 +88,7 @@ def _completed(
     if config is None:
         completion = complete(request, emulator.behaviour)
         return completion, None, _usage(emulator, request, completion)
-    guard = guard_of(emulator, config)
+    guard = emulator.guard(config)
     prompt = guard.prompt(request)
     if prompt is None:  # the prompt is blocked, so the model does not run
         completion = Completion((Part(guard.blocked_input),), "guardrail_intervened")

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from rag.emulator import agents, conversing, embedding, jobs, profiles, routing, rules, signing, validating
 from rag.emulator.behaviour import Behaviour, Chance, Cut, Failure, Hang, Moment, Quotas, paced
 from rag.emulator.caching import PromptCache
+from rag.emulator.completion import Guard
 from rag.emulator.connection import Incoming, Listener
 from rag.emulator.guardrails import applying, control
 from rag.emulator.guardrails.store import Guardrails
@@ -130,6 +131,10 @@ class Emulator:
         """End all connections."""
         self._listener.close()
         self._thread.join()
+
+    def guard(self, config: Mapping[str, Any]) -> Guard:
+        """Return the guardrail of a request's ``guardrailConfig``."""
+        return applying.guard_of(self, config)
 
     def environment(self) -> dict[str, str]:
         """Return environment variables that point AWS's clients here, with fake credentials."""

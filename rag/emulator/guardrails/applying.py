@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from rag.bedrock.guardrails.units import Block
-from rag.emulator.answering import Completion
 from rag.emulator.behaviour import Behaviour
+from rag.emulator.completion import Guard
 from rag.emulator.guardrails import engine, forced, reports
 from rag.emulator.guardrails.enforced import Enforced
 from rag.emulator.guardrails.forced import Forced
@@ -25,24 +25,6 @@ class Guarding(Protocol):
     @property
     def guardrails(self) -> Guardrails:
         """The account's guardrails."""
-
-
-class Guard(Protocol):
-    """The guardrail of one Converse request."""
-
-    blocked_input: str
-
-    def prompt(self, request: Request) -> Request | None:
-        """Return the request as the model gets it; None if it is blocked."""
-
-    def reply(self, completion: Completion) -> Completion:
-        """Return the completion as the user gets it."""
-
-    def streamed(self, completion: Completion) -> Completion:
-        """Return the completion as it reaches the user in asynchronous mode."""
-
-    def trace(self) -> dict[str, Any]:
-        """Return the GuardrailTraceAssessment."""
 
 
 def guard_of(emulator: Guarding, config: Mapping[str, Any]) -> Guard:

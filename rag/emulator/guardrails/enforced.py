@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from rag.bedrock.guardrails.units import Block
-from rag.emulator.answering import Completion, Part
+from rag.emulator.completion import Completion, Part
 from rag.emulator.guardrails.engine import assess
 from rag.emulator.guardrails.reports import REASONS, assessment
 from rag.emulator.guardrails.store import Guardrail, Version

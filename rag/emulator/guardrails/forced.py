@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from rag.bedrock.guardrails.units import Block, processed
-from rag.emulator.answering import Completion
+from rag.emulator.completion import Completion
 from rag.emulator.guardrails.verdict import Action, Verdict
 from rag.emulator.wire import Request
 

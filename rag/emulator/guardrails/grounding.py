@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rag.bedrock.guardrails.units import Block, Source, checks_grounding
-from rag.core.answers import Citation
+from rag.core.citations import Citation
 from rag.core.text import sentences
 from rag.emulator.guardrails.verdict import evaluated
 from rag.generation.support import judge

@@ -1,12 +1,13 @@
-"""Names of people, by presidio-analyzer and a spaCy model, if both are installed; nothing is downloaded.
+"""Names of people, by presidio-analyzer and a spaCy model if both are installed; nothing is downloaded here.
 
->>> # pip install presidio-analyzer, and a model: python -m spacy download en_core_web_sm
+Both are installed by ``pip install presidio-analyzer`` and ``python -m spacy download en_core_web_sm``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, distribution
 from typing import Any
 
 from rag.core.extras import installed
@@ -29,7 +30,16 @@ def places(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _model() -> str | None:
-    return next((name for name in MODELS if installed(name)), None)
+    return next((name for name in MODELS if _is_package(name)), None)
+
+
+def _is_package(name: str) -> bool:
+    """Tell whether a model is installed as presidio asks it; a mere module it would download again."""
+    try:
+        distribution(name)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 @lru_cache(maxsize=1)
