@@ -9,7 +9,19 @@ from typing import Any
 import click
 
 from rag import __version__
-from rag.cli import build, chat, cost, emulator, evaluation, gate, golden, maintenance, prompts, questions
+from rag.cli import (
+    build,
+    chat,
+    cost,
+    emulator,
+    evaluation,
+    gate,
+    golden,
+    guardrail,
+    maintenance,
+    prompts,
+    questions,
+)
 from rag.cli.terminal import echo
 from rag.core.errors import RagError
 
@@ -66,7 +78,7 @@ _SECTIONS: Mapping[str, tuple[click.Command, ...]] = {
     "Ask": (*questions.COMMANDS, *chat.COMMANDS),
     "Measure": (*evaluation.COMMANDS, *golden.COMMANDS, *gate.COMMANDS, *cost.COMMANDS),
     "Maintain": maintenance.COMMANDS,
-    "Develop": (*prompts.COMMANDS, *emulator.COMMANDS),
+    "Develop": (*prompts.COMMANDS, *guardrail.COMMANDS, *emulator.COMMANDS),
 }
 for _title, _commands in _SECTIONS.items():
     cli.add_section(_title, _commands)

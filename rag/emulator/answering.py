@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
 from rag.emulator.behaviour import Behaviour
 from rag.emulator.caching import prompt_blocks
+from rag.emulator.completion import Completion, Part
 from rag.emulator.instances import instance
 from rag.emulator.rules import output_schema, search_results
 from rag.emulator.wire import Request
@@ -20,33 +20,6 @@ from rag.usage.tokens import estimate_tokens
 _CITE = re.compile(r'<cite doc="(\d+)">(.*?)</cite>', re.DOTALL)
 _TAG = re.compile(r"<cite\b[^>]*>.*?</cite>", re.DOTALL)
 _CALL = re.compile(r"call the tool ([\w-]+)", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A block of a completion: a text with the search results that it cites, or a tool call.
-
-    Attributes
-    ----------
-    text : str
-    citations : tuple of Mapping
-        In the form of the Converse API.
-    tool : Mapping, optional
-        ``{"toolUseId", "name", "input"}``; the text is then empty.
-    """
-
-    text: str = ""
-    citations: tuple[Mapping[str, Any], ...] = ()
-    tool: Mapping[str, Any] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """A chat model's answer: its blocks, its stop reason, and the stop sequence that ended it."""
-
-    parts: tuple[Part, ...]
-    stop_reason: str
-    stop_sequence: str | None = None
 
 
 def complete(request: Request, behaviour: Behaviour) -> Completion:

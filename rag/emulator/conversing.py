@@ -1,4 +1,4 @@
-"""Answer Converse, ConverseStream, CountTokens and ApplyGuardrail."""
+"""Answer Converse, ConverseStream and CountTokens."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Protocol
 
-from rag.emulator import guarding
-from rag.emulator.answering import Completion, Part, complete
+from rag.emulator.answering import complete
 from rag.emulator.behaviour import Behaviour
 from rag.emulator.caching import MINIMUM, PromptCache, block_tokens, prompt_blocks
+from rag.emulator.completion import Completion, Guard, Part
 from rag.emulator.wire import Event, Refusal, Reply, Request
 from rag.usage.tokens import estimate_tokens
 
@@ -27,11 +27,14 @@ class Chat(Protocol):
 
     @property
     def behaviour(self) -> Behaviour:
-        """Latency, replies and guardrail."""
+        """Latency and replies."""
 
     @property
     def prompt_cache(self) -> PromptCache:
         """The prefixes of earlier prompts."""
+
+    def guard(self, config: Mapping[str, Any]) -> Guard:
+        """Return the guardrail of a request's ``guardrailConfig``."""
 
 
 def converse(emulator: Chat, request: Request) -> Reply:
@@ -71,12 +74,6 @@ def count_tokens(emulator: Chat, request: Request) -> Reply:
     return Reply({"inputTokens": count})
 
 
-def apply_guardrail(emulator: Chat, request: Request) -> Reply:
-    """Answer ApplyGuardrail."""
-    texts = [block["text"]["text"] for block in request.params["content"] if "text" in block]
-    return Reply(guarding.applied(emulator.behaviour.guardrail, texts))
-
-
 def _completed(
     emulator: Chat, request: Request
 ) -> tuple[Completion, Mapping[str, Any] | None, Mapping[str, Any]]:
@@ -88,24 +85,21 @@ def _completed(
     if room is not None and _prompt_tokens(request.params, model) > room:
         raise Refusal("ValidationException", "Input is too long for requested model.")
     config = request.params.get("guardrailConfig")
-    action = None if config is None else emulator.behaviour.guardrail
-    if action == "blocked":  # the prompt is blocked, so the model does not run
-        completion = Completion((Part(guarding.BLOCKED_MESSAGE),), "guardrail_intervened")
-        text, usage = guarding.BLOCKED_MESSAGE, _NO_TOKENS
-    else:
+    if config is None:
         completion = complete(request, emulator.behaviour)
-        text, usage = "".join(part.text for part in completion.parts), _usage(emulator, request, completion)
-    trace = None
-    if config is not None and config.get("trace", "disabled") != "disabled":
-        trace = guarding.trace(action, config, text)
-    if action == "masked" and guarding.masked(text) != text:
-        completion = _masked(completion)
-    return completion, trace, usage
-
-
-def _masked(completion: Completion) -> Completion:
-    parts = (Part(guarding.masked(part.text), part.citations, part.tool) for part in completion.parts)
-    return Completion(tuple(parts), "guardrail_intervened", completion.stop_sequence)
+        return completion, None, _usage(emulator, request, completion)
+    guard = emulator.guard(config)
+    prompt = guard.prompt(request)
+    if prompt is None:  # the prompt is blocked, so the model does not run
+        completion = Completion((Part(guard.blocked_input),), "guardrail_intervened")
+        usage = _NO_TOKENS
+    else:
+        answered = complete(prompt, emulator.behaviour)
+        usage = _usage(emulator, prompt, answered)
+        in_time = config.get("streamProcessingMode") != "async"
+        completion = guard.reply(answered) if in_time else guard.streamed(answered)
+    traced = config.get("trace", "disabled") != "disabled"
+    return completion, guard.trace() if traced else None, usage
 
 
 def _usage(emulator: Chat, request: Request, completion: Completion) -> Mapping[str, Any]:

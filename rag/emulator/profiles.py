@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from rag.emulator.wire import Refusal, Reply, Request
+from rag.emulator.wire import ACCOUNT, Refusal, Reply, Request
 from rag.usage import model_ids
 
-_ACCOUNT, _CREATED = "123456789012", "2026-01-31T12:00:00Z"
+_CREATED = "2026-01-31T12:00:00Z"
 _REGIONS: Mapping[str, tuple[str, ...]] = {
     "us": ("us-east-1", "us-west-2"), "eu": ("eu-central-1", "eu-west-1"), "us-gov": ("us-gov-west-1",),
     "apac": ("ap-northeast-1", "ap-southeast-2"), "jp": ("ap-northeast-1", "ap-northeast-3"),
@@ -47,7 +47,7 @@ def get(emulator: Profiles, request: Request) -> Reply:
 
 
 def _arn(kind: str, name: str) -> str:
-    return f"arn:aws:bedrock:us-east-1:{_ACCOUNT}:{kind}/{name}"
+    return f"arn:aws:bedrock:us-east-1:{ACCOUNT}:{kind}/{name}"
 
 
 def _profile(arn: str, name: str, kind: str, model: str) -> dict[str, Any]:

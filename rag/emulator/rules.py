@@ -4,7 +4,8 @@ Sources: Amazon Bedrock User Guide, "Prompt caching" (cache points), "Use the Co
 and "Get validated JSON results" (schemas); Anthropic's "Search results" (citations for all or none). Rules
 from the texts of botocore 1.44.5's service model say of which shape. The messages follow Bedrock's wording
 where it is known. Rules of blocks are in `rag.emulator.block_rules`, those of Claude alone in
-`rag.emulator.claude_rules`. No limit of the number of tools is documented, but of strict ones.
+`rag.emulator.claude_rules`, those of guardrails in `rag.emulator.guardrails.guardrail_rules`. No limit of
+the number of tools is documented, but of strict ones.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 
 from rag.emulator import block_rules, claude_rules
 from rag.emulator.caching import prompt_blocks
+from rag.emulator.guardrails import guardrail_rules
 from rag.usage import model_ids
 
 MAX_CACHE_POINTS = 4
@@ -36,6 +38,8 @@ def of_operation(operation: str, params: Mapping[str, Any]) -> Iterator[str]:
         yield from broken(prompt)
     if operation.startswith("InvokeModel"):
         yield from _model_id(str(params["modelId"]))
+    if operation in ("CreateGuardrail", "UpdateGuardrail"):
+        yield from guardrail_rules.broken(params)
 
 
 def _prompts(operation: str, params: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -13,14 +13,16 @@ from typing import Any, Protocol
 from rag.emulator import agents, conversing, embedding, jobs, profiles, routing, rules, signing, validating
 from rag.emulator.behaviour import Behaviour, Chance, Cut, Failure, Hang, Moment, Quotas, paced
 from rag.emulator.caching import PromptCache
+from rag.emulator.completion import Guard
 from rag.emulator.connection import Incoming, Listener
-from rag.emulator.wire import Refusal, Reply, Request
+from rag.emulator.guardrails import applying, control
+from rag.emulator.guardrails.store import Guardrails
+from rag.emulator.wire import REGION, Refusal, Reply, Request
 
 #: Requests kept in `Emulator.requests`; beyond that, the older half is dropped.
 KEPT = 100_000
 #: The secret of every access key, unless `secrets` is set.
 SECRET = "test"
-REGION = "us-east-1"
 
 
 class Recorder(Protocol):
@@ -52,6 +54,8 @@ class Emulator:
         Seconds that a batch job is in progress.
     inference_profiles : mapping of str to str, optional
         Ids or ARNs of application inference profiles, to the ids of their models.
+    guardrail_s : float
+        Seconds that a guardrail is not ready after it is created, updated or versioned.
 
     Attributes
     ----------
@@ -59,6 +63,9 @@ class Emulator:
         May be edited or replaced while it runs.
     jobs : Jobs
         Batch jobs, and the failures of those to come.
+    guardrails : Guardrails
+        The account's guardrails. Once there is one, a request that names another is refused as by AWS; while
+        there is none, every guardrail acts as `behaviour` says.
     requests : list of Request
         Every request, valid or not (the last `KEPT`).
     problems : list of str
@@ -85,6 +92,7 @@ class Emulator:
         recorder: Recorder | None = None,
         job_s: float = 0.0,
         inference_profiles: Mapping[str, str] | None = None,
+        guardrail_s: float = 0.0,
     ) -> None:
         self.behaviour = behaviour or Behaviour()
         self.check_signatures, self.secrets = check_signatures, secrets
@@ -96,6 +104,7 @@ class Emulator:
         self.counts: Counter[str] = Counter()
         self.prompt_cache = PromptCache()
         self.jobs = jobs.Jobs()
+        self.guardrails = Guardrails(guardrail_s)
         self._number = 0
         self._lock = threading.Lock()
         self._failures: list[Failure] = []
@@ -122,6 +131,10 @@ class Emulator:
         """End all connections."""
         self._listener.close()
         self._thread.join()
+
+    def guard(self, config: Mapping[str, Any]) -> Guard:
+        """Return the guardrail of a request's ``guardrailConfig``."""
+        return applying.guard_of(self, config)
 
     def environment(self) -> dict[str, str]:
         """Return environment variables that point AWS's clients here, with fake credentials."""
@@ -277,18 +290,27 @@ class Emulator:
 
 #: The functions that answer the operations.
 OPERATIONS: Mapping[str, Callable[[Emulator, Request], Reply]] = {
-    "ApplyGuardrail": conversing.apply_guardrail,
+    "ApplyGuardrail": applying.apply,
     "Converse": conversing.converse,
     "ConverseStream": conversing.converse_stream,
     "CountTokens": conversing.count_tokens,
+    "CreateGuardrail": control.create,
+    "CreateGuardrailVersion": control.version,
     "CreateModelInvocationJob": jobs.create,
+    "DeleteGuardrail": control.delete,
+    "GetGuardrail": control.get,
     "GetInferenceProfile": profiles.get,
     "GetModelInvocationJob": jobs.get,
     "InvokeModel": embedding.invoke_model,
+    "ListGuardrails": control.list_guardrails,
     "ListModelInvocationJobs": jobs.list_jobs,
+    "ListTagsForResource": control.list_tags,
     "Rerank": agents.rerank,
     "Retrieve": agents.retrieve,
     "StopModelInvocationJob": jobs.stop,
+    "TagResource": control.tag,
+    "UntagResource": control.untag,
+    "UpdateGuardrail": control.update,
 }
 
 

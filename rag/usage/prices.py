@@ -11,6 +11,8 @@ A model that the built-in list lacks, or prices otherwise than the bill, is ente
 
     [prices."my-reranker"]
     per_query = 0.002                 # US dollars per query of up to 100 documents
+
+``[prices.guardrails]`` has the prices of guardrails: see `rag.usage.guardrail_prices`.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -26,6 +28,7 @@ from pydantic import Field, model_validator
 from rag.core.calls import Usage
 from rag.core.errors import ConfigError
 from rag.usage import model_ids
+from rag.usage.guardrail_prices import GuardrailPrices
 from rag.usage.price_list import (
     BATCH_FACTOR,
     DATE,
@@ -44,6 +47,8 @@ __all__ = [
 
 #: How long a prompt's cached prefix is kept.
 CacheTtl = Literal["5m", "1h"]
+#: The table of ``[prices]`` that is of no model.
+_GUARDRAILS = "guardrails"
 _PER_MILLION = "a number of dollars per million tokens, from 0"
 
 
@@ -84,6 +89,8 @@ class PriceTable:
     ----------
     entries : tuple of (str, Price)
         The user's; `from_settings` makes them from ``[prices]``.
+    guardrails : GuardrailPrices
+        Of guardrails, by text units.
 
     Examples
     --------
@@ -95,6 +102,7 @@ class PriceTable:
     """
 
     entries: tuple[tuple[str, Price], ...] = ()
+    guardrails: GuardrailPrices = field(default_factory=GuardrailPrices)
 
     @classmethod
     def from_settings(cls, value: Any) -> PriceTable:
@@ -116,16 +124,19 @@ class PriceTable:
             return value
         if not isinstance(value, Mapping):
             raise ConfigError(f'[prices] holds a table for each model, as in [prices."model"], not {value!r}')
-        entries = []
+        entries, guardrails = [], GuardrailPrices()
         for model, table in value.items():
             if not isinstance(table, Mapping):
                 raise ConfigError(
                     f'[prices] holds a table for each model: write [prices."{model}"] and input = … below '
                     f"it, not {table!r}"
                 )
+            if model == _GUARDRAILS:
+                guardrails = GuardrailPrices.from_settings(table)
+                continue
             settings = checked(PriceSettings, table, f"the price of {model!r}")
             entries.append((str(model), settings.price()))
-        return cls(tuple(entries))
+        return cls(tuple(entries), guardrails)
 
     def find(self, model: str, base: str | None = None) -> Price | None:
         """Return the price of a model, or None where it is unknown.

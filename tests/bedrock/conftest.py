@@ -11,6 +11,7 @@ import pytest
 import rag
 from rag.emulator import Behaviour, Emulator
 from rag.emulator.caching import PromptCache
+from rag.emulator.guardrails.store import Guardrails
 from rag.emulator.pytest_plugin import point_at
 from tests.bedrock.claude_calls import HOSTILE, claude
 from tests.bedrock.embedders import running
@@ -63,6 +64,7 @@ def shared_emulator() -> Iterator[Emulator]:
 def emulator(shared_emulator: Emulator) -> Emulator:
     """The emulator as if it were new."""
     shared_emulator.behaviour, shared_emulator.prompt_cache = Behaviour(), PromptCache()
+    shared_emulator.guardrails = Guardrails()
     for kept in (shared_emulator.requests, shared_emulator.problems, shared_emulator.counts):
         kept.clear()
     return shared_emulator

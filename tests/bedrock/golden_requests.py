@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,14 @@ from pydantic import BaseModel, Field
 
 import rag
 from rag.bedrock.chat.claude import MODEL
+from rag.bedrock.control.guardrails import GuardrailControl
 from rag.bedrock.embeddings.cohere import CohereEmbeddings
 from rag.bedrock.embeddings.nova import NovaEmbeddings
 from rag.bedrock.embeddings.titan import TitanEmbeddings
+from rag.bedrock.guardrails.parse import parse
+from rag.bedrock.guardrails.plan import apply, plan
+from rag.bedrock.guardrails.runtime import BedrockGuardrail
+from rag.bedrock.guardrails.units import Block
 from rag.bedrock.search.knowledge_base import KnowledgeBaseRetriever
 from rag.bedrock.search.rerank import BedrockReranker
 from rag.bedrock.storage.batch_jobs import BatchJobs
@@ -30,8 +36,11 @@ from rag.emulator.recording import VOLATILE, request_row
 from rag.emulator.redacting import Redactor
 from rag.generation.fallback import Fallback
 from rag.generation.prompt import Prompt
+from rag.usage.ledger import Ledger
+from rag.usage.meter import Meter
 
 FOLDER = Path(__file__).with_suffix("")
+GUARDRAIL = Path(__file__).with_name("support_guardrail.toml")
 KNOWLEDGE_BASE = "ABCDEFGHIJ"
 HAIKU_3 = "anthropic.claude-3-haiku-20240307-v1:0"  # cites no search results
 HAIKU_4_5 = "anthropic.claude-haiku-4-5-20251001-v1:0"  # langchain_aws counts the tokens of this one
@@ -153,11 +162,19 @@ def counts_tokens(emulator: Emulator) -> None:
 
 
 def applies_a_guardrail(emulator: Emulator) -> None:
-    """Nothing in `rag` does: what a user's own call looks like."""
-    boto3.client("bedrock-runtime").apply_guardrail(
-        guardrailIdentifier="gr1a2b3c", guardrailVersion="2", source="OUTPUT",
-        content=[{"text": {"text": "28 days.", "qualifiers": ["guard_content"]}}],
-    )  # fmt: skip
+    meter = Meter(Ledger(Path(tempfile.gettempdir()) / "none" / "ledger.sqlite"))
+    BedrockGuardrail("gr1a2b3c", "2", {}, meter).apply("OUTPUT", [
+        Block("Leave is 28 days.", ("grounding_source",)), Block("How long is leave?", ("query",)),
+        Block("28 days.", ("guard_content",)),
+    ])  # fmt: skip
+
+
+def makes_guardrails(emulator: Emulator) -> None:
+    """A new guardrail, its change, and nothing where nothing changed; every kind of entry once."""
+    control, table = GuardrailControl(), tomllib.loads(GUARDRAIL.read_text(encoding="utf-8"))
+    for changed in ({}, {"filters": {"hate": "low"}, "tags": {"team": "desk"}}, {"filters": {"hate": "low"}}):
+        settings = parse({**table, **changed}, "support.toml", "support")
+        apply(settings, plan(settings, control), control)
 
 
 FEATURES: dict[str, Callable[[Emulator], Any]] = {
@@ -210,6 +227,7 @@ FEATURES: dict[str, Callable[[Emulator], Any]] = {
     "batch_record": record_of_a_job,
     "count_tokens": counts_tokens,
     "apply_guardrail": applies_a_guardrail,
+    "guardrails": makes_guardrails,
 }
 
 

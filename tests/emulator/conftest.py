@@ -17,6 +17,7 @@ from botocore.credentials import Credentials
 
 from rag.emulator import Behaviour, Emulator
 from rag.emulator.caching import PromptCache
+from rag.emulator.guardrails.store import Guardrails
 
 CLAUDE = "global.anthropic.claude-sonnet-5-5"
 TITAN = "amazon.titan-embed-text-v2:0"
@@ -54,7 +55,7 @@ def emulator(shared_emulator: Emulator) -> Emulator:
     shared_emulator.recorder, shared_emulator.secrets = None, None
     for kept in (shared_emulator.requests, shared_emulator.problems, shared_emulator.counts):
         kept.clear()
-    shared_emulator.prompt_cache = PromptCache()
+    shared_emulator.prompt_cache, shared_emulator.guardrails = PromptCache(), Guardrails()
     return shared_emulator
 
 
