@@ -8,10 +8,8 @@ in random order, with ``manifest.json.out`` beside them. The settings of `Jobs` 
 from __future__ import annotations
 
 import base64
-import datetime as dt
 import json
 import random
-import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -19,11 +17,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from rag.emulator import job_records
-from rag.emulator.wire import Refusal, Reply, Request
+from rag.emulator.wire import ACCOUNT, Refusal, Reply, Request, region_of, when
 
 #: Final statuses.
 ENDED = ("Completed", "PartiallyCompleted", "Failed", "Stopped", "Expired")
-_ACCOUNT = "123456789012"
 
 
 @dataclass(eq=False)
@@ -51,10 +48,10 @@ class Job:
             "timeoutDurationInHours", "modelInvocationType",
         )  # fmt: skip
         row: dict[str, Any] = {name: self.params[name] for name in kept if name in self.params}
-        row |= {"jobArn": self.arn, "status": self.status, "submitTime": _when(self.submitted)}
-        row |= {"lastModifiedTime": _when(self.modified), **self.counts}
+        row |= {"jobArn": self.arn, "status": self.status, "submitTime": when(self.submitted)}
+        row |= {"lastModifiedTime": when(self.modified), **self.counts}
         if self.status in ENDED:
-            row["endTime"] = _when(self.modified)
+            row["endTime"] = when(self.modified)
         return row | ({"message": self.message} if self.message else {})
 
 
@@ -137,7 +134,7 @@ def create(emulator: Batch, request: Request) -> Reply:
                 "The number of concurrent batch inference jobs of this model exceeds the quota.",
             )
         number = len(jobs.known) + 1
-        arn = f"arn:aws:bedrock:{_region(request)}:{_ACCOUNT}:model-invocation-job/{number:012d}"
+        arn = f"arn:aws:bedrock:{region_of(request)}:{ACCOUNT}:model-invocation-job/{number:012d}"
         job = jobs.known[arn] = Job(arn, params)
     threading.Thread(target=_run, args=(emulator, jobs, job), daemon=True, name=f"job {number}").start()
     return Reply({"jobArn": arn})
@@ -184,15 +181,6 @@ def _job(emulator: Batch, request: Request) -> Job:
         if name in (arn, job.id):
             return job
     raise Refusal("ResourceNotFoundException", f"The job {name} could not be found.")
-
-
-def _region(request: Request) -> str:
-    scope = re.search(r"Credential=[^/]+/\d+/([a-z0-9-]+)/", request.headers.get("authorization", ""))
-    return scope[1] if scope else "us-east-1"
-
-
-def _when(seconds: float) -> str:
-    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 # ---------------------------------------------------------------------- a job's thread

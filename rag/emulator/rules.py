@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from rag.emulator import block_rules, claude_rules
+from rag.emulator import block_rules, claude_rules, control_rules
 from rag.emulator.caching import prompt_blocks
 from rag.usage import model_ids
 
@@ -36,6 +36,7 @@ def of_operation(operation: str, params: Mapping[str, Any]) -> Iterator[str]:
         yield from broken(prompt)
     if operation.startswith("InvokeModel"):
         yield from _model_id(str(params["modelId"]))
+    yield from control_rules.broken(operation, params)
 
 
 def _prompts(operation: str, params: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

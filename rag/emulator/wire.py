@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +11,8 @@ from typing import Any
 from rag.bedrock.runtime.faults import FAULTS
 
 Event = tuple[str, Mapping[str, Any]]
+#: The account to which all belongs.
+ACCOUNT = "123456789012"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +22,7 @@ class Request:
     Attributes
     ----------
     service : str
-        ``bedrock-runtime``, ``bedrock-agent-runtime`` or ``bedrock``.
+        ``bedrock-runtime``, ``bedrock-agent-runtime``, ``bedrock``, ``bedrock-agent`` or ``s3vectors``.
     operation : str
         As AWS names it: ``Converse``, ``InvokeModel``, ``Rerank``.
     params : Mapping
@@ -85,3 +89,14 @@ class Refusal(Exception):  # noqa: N818 -- an answer to the client, not a failur
         self.code, self.message = code, message
         known = FAULTS.get(code)
         self.status = status or (known.status if known else 0) or 400
+
+
+def region_of(request: Request) -> str:
+    """Return the region for which a request is signed."""
+    scope = re.search(r"Credential=[^/]+/\d+/([a-z0-9-]+)/", request.headers.get("authorization", ""))
+    return scope[1] if scope else "us-east-1"
+
+
+def when(seconds: float) -> str:
+    """Return a time as JSON has it."""
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
