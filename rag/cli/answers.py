@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +76,8 @@ def run(
         show_table(result.table())
         if other is not None and comparison is not None:
             show_table(other.table())
-            show_table(comparison.table())
+            caption = f"{comparison.a} minus {comparison.b}"
+            show_table(replace(comparison.table(), caption=caption))
         if result.again:
             say(f"{result.again} answers were in {options['log']} already", "dim")
         if low:

@@ -105,13 +105,13 @@ def _show_upload(plan: UploadPlan, place: str, *, delete: bool, dry_run: bool) -
     counts = plan.counts
     would = "would be " if dry_run else ""
     parts = [f"{counts['new']} new and {counts['changed']} changed documents {would}uploaded"]
-    parts += [f"{counts['sidecars']} sidecars", f"{counts['unchanged']} unchanged"]
+    parts += [f"sidecars of {counts['sidecars']}", f"{counts['unchanged']} unchanged"]
     gone = sum(not key.endswith(SIDECAR) for key in plan.gone)
     if delete:
         parts.append(f"{gone} {would}deleted")
     echo(f"{place}: {', '.join(parts)}")
     if plan.gone and not delete:
-        echo(f"{gone} documents there are not in the folder any more: --delete deletes them", err=True)
+        echo(f"note: {gone} of the documents there are not in the folder: --delete deletes them", err=True)
 
 
 def _show_refused(plan: UploadPlan) -> None:
@@ -279,8 +279,8 @@ def _show_base(base: KnowledgeBase, jobs: Mapping[str, list[Ingestion]] | None =
 
 def _counts(job: Ingestion) -> str:
     return (
-        f"{job.scanned} documents and {job.metadata_scanned} sidecars scanned; {job.new} new, "
-        f"{job.modified} changed, {job.metadata_modified} sidecars changed, {job.deleted} deleted, "
+        f"documents scanned: {job.scanned}, with sidecar: {job.metadata_scanned}; {job.new} new, "
+        f"{job.modified} changed, {job.metadata_modified} with changed sidecar, {job.deleted} deleted, "
         f"{job.failed} failed, {job.skipped} skipped"
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rag.bedrock.search.knowledge_base_answers import PASSAGES
+from rag.bedrock.search.generation_limits import PASSAGES
 
 _CONFIGURATIONS = {
     "VECTOR": "vectorKnowledgeBaseConfiguration", "KENDRA": "kendraKnowledgeBaseConfiguration",

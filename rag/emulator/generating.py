@@ -7,18 +7,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from rag.bedrock.search.cited_reply import NO_ANSWER
-from rag.bedrock.search.knowledge_base_answers import CITING
-from rag.emulator import agents, guarding
+from rag.bedrock.search.generation_limits import CITING, NO_ANSWER
+from rag.emulator import guarding
 from rag.emulator.answering import complete
+from rag.emulator.base_state import KnowledgeBases
 from rag.emulator.behaviour import Behaviour
 from rag.emulator.wire import Event, Refusal, Reply, Request
 
 _PIECE = re.compile(r"\s*\S{1,12}|\s+")
 
 
-class Generates(agents.KnowledgeBases, Protocol):
-    """The state of an emulator that these operations use."""
+class Generates(Protocol):
+    """The state of an emulator that these operations use, and its search."""
+
+    @property
+    def bases(self) -> KnowledgeBases:
+        """Where sessions are kept."""
+
+    def found(self, base: str, query: str, configuration: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return what a knowledge base finds, in the form of Retrieve."""
 
     @property
     def behaviour(self) -> Behaviour:
@@ -78,10 +85,8 @@ def _answered(emulator: Generates, request: Request) -> tuple[list[_Part], str, 
     question = params["input"]["text"]
     session, before = _session(emulator, params.get("sessionId"), question)
     generation = settings.get("generationConfiguration", {})
-    results, _, _ = agents.search(
-        emulator, settings["knowledgeBaseId"], f"{before} {question}".strip(),
-        settings.get("retrievalConfiguration", {}),
-    )  # fmt: skip
+    query, configuration = f"{before} {question}".strip(), settings.get("retrievalConfiguration", {})
+    results = emulator.found(settings["knowledgeBaseId"], query, configuration)
     if "guardrailConfiguration" in generation and emulator.behaviour.guardrail == "blocked":
         return [_Part(guarding.BLOCKED_MESSAGE)], session, True
     if not results:

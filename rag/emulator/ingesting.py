@@ -12,9 +12,16 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rag.bedrock.knowledge_bases.attributes import MAX_CHARS, MAX_MEMBERS, MAX_SIDECAR_BYTES
 from rag.bedrock.knowledge_bases.bucket import Place
-from rag.bedrock.knowledge_bases.upload import FORMATS, MAX_BYTES
+from rag.bedrock.knowledge_bases.limits import (
+    FORMATS,
+    MAX_BYTES,
+    MAX_CHARS,
+    MAX_MEMBERS,
+    MAX_SIDECAR_BYTES,
+    VECTORS_BYTES,
+    VECTORS_KEYS,
+)
 from rag.core.errors import LoadError, RagError, SourceError
 from rag.emulator.base_state import Agents, Base, Ingested, Job, Source
 
@@ -25,9 +32,6 @@ if TYPE_CHECKING:
     from rag.index.storage.segment_writer import Chunk
     from rag.loading.loader import Loader
 
-#: Attributes of a document in a knowledge base on S3 Vectors: bytes in all, and keys (Amazon S3 User Guide,
-#: "Using S3 Vectors with Amazon Bedrock Knowledge Bases").
-VECTORS_BYTES, VECTORS_KEYS = 1_024, 35
 #: Files that a reason names.
 _NAMED = 10
 

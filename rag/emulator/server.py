@@ -181,6 +181,10 @@ class Emulator:
         with self._lock:
             self._failures += [failure] * times
 
+    def found(self, base: str, query: str, configuration: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return what a knowledge base finds, in the form of Retrieve."""
+        return agents.search(self, base, query, configuration)[0]
+
     def answer(self, incoming: Incoming) -> Reply:
         """Answer a request.
 

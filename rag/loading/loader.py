@@ -35,8 +35,9 @@ from rag.loading.structure import Options, Parsed, storable
 AHEAD, AHEAD_BYTES = 256, 64 << 20
 #: Plain text up to this size is read in this process; larger files go to a worker.
 PLAIN_BYTES = 4 << 20
-#: What is known of every file without its content.
+#: What is known of every file without its content; with what is known of how it was read.
 FACTS = ("file_size", "file_mtime", "file_mime", "file_sha256")
+_DERIVED = (*FACTS, "encoding", "page_labels", "source", STRUCTURE)
 #: Formats in which nothing but text can stand: no fields, no headings.
 _BARE = (FORMATS[".csv"].parser, FORMATS[".tsv"].parser, TEXT.parser)
 
@@ -221,7 +222,7 @@ class Loader(BuildLoader):
     def metadata(
         self, files: Iterable[SourceFile], unread: Container[str] = ()
     ) -> Iterator[tuple[SourceFile, dict[str, Any] | LoadError]]:
-        """Yield the files' metadata as an index holds them, without `FACTS`, in the order given.
+        """Yield the files' metadata as an index holds them, without what follows from the files themselves.
 
         A file is parsed only if its format may hold fields, or a heading that becomes the title.
 
@@ -245,8 +246,7 @@ class Loader(BuildLoader):
                 if isinstance(result, LoadError):
                     yield file, result
                     continue
-                own = (*FACTS, "source", STRUCTURE)
-                yield file, {name: value for name, value in result.metadata.items() if name not in own}
+                yield file, {name: value for name, value in result.metadata.items() if name not in _DERIVED}
             next(read, None)  # notes what it changed
         finally:
             read.close()

@@ -13,15 +13,18 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from rag.bedrock.knowledge_bases.limits import (
+    MAX_CHARS,
+    MAX_MEMBERS,
+    MAX_SIDECAR_BYTES,
+    VECTORS_BYTES,
+    VECTORS_KEYS,
+)
 from rag.bedrock.search.retrieval_filter import DAY, MAX_KEY, day_number
 from rag.core.errors import SourceError
 from rag.index.filters.where import FieldType
 from rag.index.storage.schema import convert, widen
 
-#: Characters of a string; members of a list (MetadataAttributeValue).
-MAX_CHARS, MAX_MEMBERS = 2_048, 10
-#: Bytes of a sidecar (Bedrock User Guide, "Connect to Amazon S3 for your knowledge base": 10 KB).
-MAX_SIDECAR_BYTES = 10_000
 #: Beyond this an integer is not exact as the double that NUMBER is.
 MAX_INTEGER = 2**53
 #: Keys that the service writes itself begin so.
@@ -60,6 +63,7 @@ def sidecars(
     faults: list[str] = []
     empty: dict[str, None] = {}
     found: list[tuple[str, bytes | None]] = []
+    large = 0
     for source, fields in metadata.items():
         attributes: dict[str, Any] = {}
         for name, value in fields.items():
@@ -80,10 +84,16 @@ def sidecars(
                 f"{source}: its attributes take {len(data)} bytes, a sidecar at most {MAX_SIDECAR_BYTES}: "
                 f"shorten field {longest!r}, the longest"
             )
+        large += len(data) > VECTORS_BYTES or len(attributes) > VECTORS_KEYS
         found.append((source, data if attributes else None))
     if faults:
         more = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
         raise SourceError(f"Knowledge Bases cannot hold {'; '.join(faults[:_SHOWN])}{more}")
+    if large:
+        notes.append(
+            f"{large} documents have attributes of more than {VECTORS_BYTES} bytes or {VECTORS_KEYS} fields: "
+            "a knowledge base on S3 Vectors refuses these"
+        )
     notes += [f"field {name!r} is empty in some documents: left out there" for name in empty]
     yield from found
 

@@ -16,20 +16,11 @@ from typing import Any
 
 from rag.bedrock.knowledge_bases.attributes import sidecars
 from rag.bedrock.knowledge_bases.bucket import Bucket, Stored
+from rag.bedrock.knowledge_bases.limits import FORMATS, MAX_BYTES
 from rag.core.errors import LoadError, RagError, SourceError
 from rag.core.files import SIDECAR, Quarantined, SourceFile
 from rag.loading.loader import Loader
 
-#: Documents that Knowledge Bases reads, with their media types (Bedrock User Guide, "Prerequisites for your
-#: Amazon Bedrock knowledge base data", read November 2026).
-FORMATS: Mapping[str, str] = {
-    ".txt": "text/plain", ".md": "text/markdown", ".html": "text/html", ".csv": "text/csv",
-    ".doc": "application/msword", ".xls": "application/vnd.ms-excel", ".pdf": "application/pdf",
-    ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-}  # fmt: skip
-#: Bytes of a document (the same page: 50 MB).
-MAX_BYTES = 50_000_000
 #: Bytes of a key (Amazon S3 User Guide, "Naming Amazon S3 objects").
 MAX_KEY_BYTES = 1024
 _RENAME = {".htm": ".html", ".xhtml": ".html", ".markdown": ".md", ".text": ".txt", ".log": ".txt"}

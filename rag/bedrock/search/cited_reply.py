@@ -6,13 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
+from rag.bedrock.search.generation_limits import NO_ANSWER
 from rag.core.answers import Answer, Citation, Event
 from rag.core.passages import Context, Hit
 from rag.generation.citations import ReplyReader
-
-#: The text of a knowledge base that finds no answer (Bedrock User Guide, "Test your knowledge base with
-#: queries and responses").
-NO_ANSWER = "Sorry, I am unable to assist you with this request."
 
 
 class MakesHits(Protocol):

@@ -12,6 +12,13 @@ from pydantic import Field, PrivateAttr, model_validator
 from rag.bedrock.runtime.agent_runtime import AgentRuntime
 from rag.bedrock.runtime.retry import Retry
 from rag.bedrock.search.cited_reply import CitedReply
+from rag.bedrock.search.generation_limits import (
+    CITING,
+    MAX_CHARS,
+    MAX_RESULTS,
+    MAX_TEMPLATE,
+    PASSAGES,
+)
 from rag.bedrock.search.knowledge_base import KnowledgeBaseRetriever
 from rag.bedrock.search.passage_locator import IndexedDocuments
 from rag.core.answers import Answer, Event, Step
@@ -22,11 +29,6 @@ from rag.usage.collector import Collector, paid_call
 from rag.usage.meter import Meter
 from rag.usage.prices import ANSWER as PURPOSE
 
-#: Limits of RetrieveAndGenerate (botocore 1.44.5's model of bedrock-agent-runtime): characters of the
-#: question and of the prompt template, results.
-MAX_CHARS, MAX_TEMPLATE, MAX_RESULTS = 1_000, 4_000, 100
-#: What the service writes into a template (Bedrock User Guide, "Configure and customize queries").
-PASSAGES, CITING = "$search_results$", "$output_format_instructions$"
 #: Under this name in ``[prices]``, with the id behind it or alone, is what a question costs.
 PRICE = "knowledge-base"
 
