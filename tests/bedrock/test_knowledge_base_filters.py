@@ -17,7 +17,7 @@ from rag.core.errors import WhereError
 from rag.emulator import Emulator
 from rag.index.filters.where import And, Not, Or, Where, field
 from rag.index.filters.where import Test as Condition
-from tests.bedrock.knowledge_bases import (
+from tests.bedrock.emulated_bases import (
     ROWS_ID,
     retriever,
 )

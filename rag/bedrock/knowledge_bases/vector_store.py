@@ -49,14 +49,14 @@ def _bucket(vectors: Service, name: str) -> None:
 
 def _index(vectors: Service, bucket: str, name: str, size: int) -> str:
     """Return the ARN of an index, which is created unless it exists."""
-    found = _found(vectors, "GetIndex", vectorBucketName=bucket, indexName=name)
+    names: dict[str, Any] = {"vectorBucketName": bucket, "indexName": name}
+    found = _found(vectors, "GetIndex", **names)
     if found is None:
-        reply = vectors.call(
-            "CreateIndex", vectorBucketName=bucket, indexName=name, dataType="float32", dimension=size,
-            distanceMetric="cosine",
-            metadataConfiguration={"nonFilterableMetadataKeys": list(NOT_FILTERABLE)},
+        vectors.call(
+            "CreateIndex", dataType="float32", dimension=size, distanceMetric="cosine",
+            metadataConfiguration={"nonFilterableMetadataKeys": list(NOT_FILTERABLE)}, **names,
         )  # fmt: skip
-        return str(reply["indexArn"])
+        return str(vectors.call("GetIndex", **names)["index"]["indexArn"])
     index = found["index"]
     if index["dimension"] != size:
         raise ConfigError(

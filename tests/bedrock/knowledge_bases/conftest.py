@@ -9,6 +9,8 @@ from typing import Any
 import boto3
 import pytest
 
+import rag
+from rag.bedrock.knowledge_bases import upload
 from rag.bedrock.knowledge_bases.bucket import Bucket, Place
 from rag.emulator import Emulator
 from rag.emulator.pytest_plugin import point_at
@@ -66,3 +68,9 @@ def objects(client: Any, bucket: str = "handbook") -> dict[str, str]:
         item["Key"]: client.get_object(Bucket=bucket, Key=item["Key"])["Body"].read().decode()
         for item in items
     }
+
+
+def uploaded(folder: Path, bucket: Bucket, *, delete: bool = False, **options: Any) -> upload.UploadPlan:
+    plan = upload.plan(rag.Loader(folder, **options), bucket)
+    upload.carry_out(plan, bucket, delete=delete)
+    return plan

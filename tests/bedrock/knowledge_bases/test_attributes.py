@@ -64,7 +64,9 @@ def test_what_does_not_fit_names_file_and_field(name: str, value: Any, fault: st
 
 
 def test_the_number_of_a_date_clashes_with_no_other_field() -> None:
-    with pytest.raises(SourceError, match="'valid_day' clashes with the number that stands for the date 'valid'"):
+    with pytest.raises(
+        SourceError, match="'valid_day' clashes with the number that stands for the date 'valid'"
+    ):
         attributes(a={"valid": dt.date(2024, 1, 1), "valid_day": 3})
 
 

@@ -12,13 +12,7 @@ import rag
 from rag.bedrock.knowledge_bases import upload
 from rag.bedrock.knowledge_bases.bucket import Bucket, Place, place_of
 from rag.core.errors import RagError, SourceError, UsageError
-from tests.bedrock.knowledge_bases.conftest import objects
-
-
-def uploaded(folder: Path, bucket: Bucket, *, delete: bool = False, **options: Any) -> upload.UploadPlan:
-    plan = upload.plan(rag.Loader(folder, **options), bucket)
-    upload.carry_out(plan, bucket, delete=delete)
-    return plan
+from tests.bedrock.knowledge_bases.conftest import objects, uploaded
 
 
 def test_documents_and_sidecars_are_written(documents: Path, bucket: Bucket, s3: Any) -> None:
@@ -139,12 +133,14 @@ def test_an_upload_that_was_killed_goes_on(
 
 def test_nothing_is_written_if_a_value_does_not_fit(documents: Path, bucket: Bucket, s3: Any) -> None:
     (documents / "z.md").write_text(f"---\ntags: [{', '.join(map(str, range(11)))}]\n---\nText.\n")
-    with pytest.raises(SourceError, match="z.md: field 'tags' lists 11 strings"):
+    with pytest.raises(SourceError, match=r"z\.md: field 'tags' lists 11 strings"):
         uploaded(documents, bucket)
     assert objects(s3) == {}
 
 
-def test_refused_files_say_what_to_do(documents: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refused_files_say_what_to_do(
+    documents: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(upload, "MAX_BYTES", 60)
     (documents / "empty.md").write_text("")
     (documents / "broken.pdf").write_bytes(b"%PDF-1.7 nothing")
@@ -154,7 +150,10 @@ def test_refused_files_say_what_to_do(documents: Path, bucket: Bucket, monkeypat
     assert refused["notes.htm"] == ("is .htm, which Knowledge Bases does not read", "rename it to .html")
     assert refused["data.json"][1] == "convert it to PDF, HTML or text, or exclude it"
     assert refused["LICENSE"][0] == "has no suffix, which Knowledge Bases does not read"
-    assert refused["leave.md"] == ("has 0.0 MB, Knowledge Bases reads at most 0 MB", "split it, or exclude it")
+    assert refused["leave.md"] == (
+        "has 0.0 MB, Knowledge Bases reads at most 0 MB",
+        "split it, or exclude it",
+    )
     assert refused["empty.md"][0] == "is empty (0 bytes)"
     assert "broken.pdf" in refused
     assert [item.source for item in plan.items] == ["old/backup.txt"]
@@ -184,7 +183,9 @@ def test_an_empty_folder_deletes_nothing(tmp_path: Path, bucket: Bucket) -> None
         uploaded(tmp_path / "none", bucket, delete=True)
 
 
-@pytest.mark.parametrize("url", ["handbook/docs", "s3://", "s3://Upper/x", "s3://handbook/a//b", "https://x/y"])
+@pytest.mark.parametrize(
+    "url", ["handbook/docs", "s3://", "s3://Upper/x", "s3://handbook/a//b", "https://x/y"]
+)
 def test_a_wrong_place_is_refused(url: str) -> None:
     with pytest.raises(UsageError, match="is no place on S3: write s3://bucket/prefix"):
         place_of(url)
