@@ -1,7 +1,7 @@
 """Ingest the documents of a data source: read them from S3, cut and index them, as a knowledge base does.
 
-A knowledge base takes a document's attributes from its sidecar alone; front matter is text to it. What it
-refuses is counted as failed, with reasons.
+A knowledge base takes a document's attributes from its sidecar alone, not from front matter. What it refuses
+is counted as failed, with reasons. Texts are those of `rag.Loader`, so that an index holds the passages.
 """
 
 from __future__ import annotations
