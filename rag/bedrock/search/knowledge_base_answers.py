@@ -295,6 +295,6 @@ _ADVICE = {
     "AccessDeniedException": "allow bedrock:RetrieveAndGenerate, and bedrock:Retrieve on the knowledge base, "
     "and bedrock:InvokeModel on the model",
     "ResourceNotFoundException": "check knowledge_base_id and the region",
-    "ValidationException": "check knowledge_base_id, model and the filter; not every vector store has mode "
-    "hybrid, startswith or contains",
+    "ValidationException": "check knowledge_base_id, the filter, and model (of an inference profile, its ARN); "
+    "not every vector store has mode hybrid, startswith or contains",
 }  # fmt: skip

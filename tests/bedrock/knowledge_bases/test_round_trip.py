@@ -71,6 +71,15 @@ def test_round_trip(aws: Emulator, documents: Path, kb: str, tmp_path: Path) -> 
     assert [line for line in aws.problems if not line.startswith(refused)] == []
 
 
+def test_back_again(aws: Emulator, kb: str, tmp_path: Path) -> None:
+    """An index of the bucket has the metadata of the sidecars, dates as dates."""
+    rag.build(f"{PLACE}", tmp_path / "ix", embedder="static")
+    index = rag.Index.open(tmp_path / "ix")
+    assert (index.schema["valid_from"], index.schema["valid_from_day"]) == ("date", "number")
+    for where in ("valid_from >= date('2024-01-01')", "valid_from_day >= 20240101"):
+        assert {hit.source for hit in index.search(QUESTION, where=where)} == {"leave.md"}
+
+
 def test_dates_as_text_alone_have_no_order(aws: Emulator, kb: str) -> None:
     plain = KnowledgeBaseRetriever(knowledge_base_id=kb, prefix=f"{PLACE}/")
     assert len(plain.hits(QUESTION, where="valid_from == '2024-03-01'")) == 1
