@@ -43,14 +43,14 @@ def knowledge_base() -> None:
 # ---------------------------------------------------------------------- upload
 
 
-@knowledge_base.command("upload")
+@knowledge_base.command("upload", short_help="Upload documents and sidecars to S3.")
 @click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))
 @click.argument("url", metavar="S3-URI")
 @METADATA
 @METADATA_FROM_PATH
 @click.option("--include", multiple=True, metavar="GLOB", help="Read only these files.")
 @click.option("--exclude", multiple=True, metavar="GLOB", help="Leave these files out.")
-@click.option("--delete", is_flag=True, help="Delete from S3 what FOLDER no longer has.")
+@click.option("--delete", is_flag=True, help="Delete from S3 what FOLDER no longer has, or is left out.")
 @click.option("--dry-run", is_flag=True, help="Show what would be done; write nothing.")
 @CONFIG
 @JSON
@@ -151,7 +151,7 @@ def _creation(command: Callable[..., Any]) -> Callable[..., Any]:
     return with_options(command, _CREATION)
 
 
-@knowledge_base.command("create")
+@knowledge_base.command("create", short_help="Create a knowledge base over documents on S3.")
 @_creation
 def create(s3: str, region: str | None, as_json: bool, **options: Any) -> int:
     """Create a knowledge base NAME over the documents on S3, and wait until it is active.
@@ -179,7 +179,7 @@ def create(s3: str, region: str | None, as_json: bool, **options: Any) -> int:
     return 0
 
 
-@knowledge_base.command("sync")
+@knowledge_base.command("sync", short_help="Ingest what is new or changed, and wait.")
 @_KB
 @click.option("--data-source", metavar="ID", help="Needed where there are several.")
 @_REGION
@@ -202,7 +202,7 @@ def sync(knowledge_base: str, data_source: str | None, region: str | None, as_js
     return QUARANTINED if job.failed else 0
 
 
-@knowledge_base.command("list")
+@knowledge_base.command("list", short_help="List the knowledge bases.")
 @_REGION
 @JSON
 def list_bases(region: str | None, as_json: bool) -> int:
@@ -218,7 +218,7 @@ def list_bases(region: str | None, as_json: bool) -> int:
     return 0
 
 
-@knowledge_base.command("show")
+@knowledge_base.command("show", short_help="Show one, with its data sources and jobs.")
 @_KB
 @_REGION
 @JSON
@@ -235,7 +235,7 @@ def show(knowledge_base: str, region: str | None, as_json: bool) -> int:
     return 0
 
 
-@knowledge_base.command("delete")
+@knowledge_base.command("delete", short_help="Delete one, with its data sources.")
 @_KB
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @_REGION

@@ -16,6 +16,6 @@ from rag.evaluation.variants import PromptsCompared, PromptScores, compare_promp
 
 __all__ = [
     "AnswersEvaluation", "Comparison", "Difference", "Evaluation", "PromptScores", "PromptsCompared",
-    "Question", "Span", "Sweep", "compare", "compare_answers", "compare_prompts", "evaluate", "evaluate_answers", "read",
-    "sweep",
+    "Question", "Span", "Sweep", "compare", "compare_answers", "compare_prompts", "evaluate",
+    "evaluate_answers", "read", "sweep",
 ]  # fmt: skip

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from rag.bedrock.runtime.client import explain, region_name
-from rag.bedrock.runtime.faults import code_of
+from rag.bedrock.runtime.faults import FAULTS, code_of
 from rag.core.errors import RagError, UsageError
 
 #: The object metadata that holds the SHA-256 of what was uploaded.
@@ -146,5 +146,7 @@ class Bucket:
                 "AccessDenied": f"allow {needs}", "403": f"allow {needs}",
                 "NoSuchBucket": "create the bucket first, or check its name and the region",
             }  # fmt: skip
-            known = {code_of(error): advice.get(code_of(error), f"check the bucket, and allow {needs}")}
-            raise RagError(f"cannot {action} {self.place}: {explain(error, 'Amazon S3', known)}") from error
+            code = code_of(error)
+            if code not in FAULTS:  # an error of S3 alone
+                advice.setdefault(code, f"check the bucket, and allow {needs}")
+            raise RagError(f"cannot {action} {self.place}: {explain(error, 'Amazon S3', advice)}") from error

@@ -148,9 +148,9 @@ class KnowledgeBases:
         sources = [self._source(number, row) for row in self._sources(number)]
         if any(source.s3 == str(documents) for source in sources):
             return
-        if any(source.name == settings.name for source in sources):
+        if (same := next((source for source in sources if source.name == settings.name), None)) is not None:
             raise ConfigError(
-                f"{settings.name} has a data source of this name over {sources[0].s3 or 'another place'}, "
+                f"{settings.name} has a data source of this name over {same.s3 or 'another place'}, "
                 f"not over {documents}: choose another name, or delete it"
             )
         tell(f"data source over {documents}")

@@ -186,7 +186,11 @@ class KnowledgeBaseAnswers(AgentRuntime):
         retry = self.retry or Retry(deadline_s=self.timeout_s)
 
         def call() -> Iterator[Mapping[str, Any]]:
-            return iter(self._client().retrieve_and_generate_stream(**request)["stream"])
+            stream = self._client().retrieve_and_generate_stream(**request)["stream"]
+            try:
+                yield from stream
+            finally:  # a reader that leaves ends the connection
+                stream.close()
 
         with self._paid() as paid:
             for event in retry.stream(call, model=self.name, shown=lambda event: "output" in event):
@@ -295,6 +299,6 @@ _ADVICE = {
     "AccessDeniedException": "allow bedrock:RetrieveAndGenerate, and bedrock:Retrieve on the knowledge base, "
     "and bedrock:InvokeModel on the model",
     "ResourceNotFoundException": "check knowledge_base_id and the region",
-    "ValidationException": "check knowledge_base_id, the filter, and model (of an inference profile, its ARN); "
-    "not every vector store has mode hybrid, startswith or contains",
+    "ValidationException": "check knowledge_base_id, the filter, and model (of an inference profile, its "
+    "ARN); not every vector store has mode hybrid, startswith or contains",
 }  # fmt: skip

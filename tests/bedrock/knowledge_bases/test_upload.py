@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 import rag
 from rag.bedrock.knowledge_bases import upload
@@ -194,6 +195,15 @@ def test_a_wrong_place_is_refused(url: str) -> None:
 def test_places() -> None:
     assert place_of("s3://handbook") == Place("handbook", "") == place_of("s3://handbook/")
     assert str(place_of("s3://handbook/docs/eu/")) == "s3://handbook/docs/eu/"
+
+
+def test_credentials_that_have_expired_are_named(documents: Path) -> None:
+    class Expired:
+        def get_paginator(self, name: str) -> Any:
+            raise ClientError({"Error": {"Code": "ExpiredToken", "Message": "old"}}, "ListObjectsV2")
+
+    with pytest.raises(RagError, match=r"cannot list s3://handbook/docs/: .*: renew the credentials"):
+        upload.plan(rag.Loader(documents), Bucket(Place("handbook", "docs/"), client=Expired()))
 
 
 def test_a_missing_bucket_says_what_to_do(documents: Path, s3: Any) -> None:
