@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import os
-import unicodedata
 from collections import deque
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,7 +24,7 @@ from rag.loading.engines import Engines
 from rag.loading.formats.ocr import Ocr, ocr_of
 from rag.loading.formats.registry import FORMATS, TEXT, Format, parser_of
 from rag.loading.limits import Limits
-from rag.loading.local_files import IGNORE_FILES, Files, LocalFiles, digest, unreadable
+from rag.loading.local_files import IGNORE_FILES, Files, LocalFiles, alike, digest, unreadable
 from rag.loading.metadata import Beside, clean
 from rag.loading.sandbox import Worker, checked, parse_here
 from rag.loading.structure import Options, Parsed, storable
@@ -158,7 +157,7 @@ class Loader(BuildLoader):
         found = sorted(
             (file for file in self.place.list() if self._wanted(file.source)), key=lambda file: file.source
         )
-        self.notes = [*self.place.notes, *_alike(file.source for file in found)]
+        self.notes = [*self.place.notes, *alike(file.source for file in found)]
         self._beside.check({file.source for file in found})
         return found
 
@@ -391,15 +390,6 @@ class Loader(BuildLoader):
             if fnmatch.fnmatchcase(source, pattern):
                 return password
         return None
-
-
-def _alike(sources: Iterable[str]) -> Iterator[str]:
-    """Yield a note of names that other systems take for one: by case, or by Unicode's composed forms."""
-    first: dict[str, str] = {}
-    for source in sources:
-        other = first.setdefault(unicodedata.normalize("NFC", source).casefold(), source)
-        if other != source:
-            yield f"{other!a} and {source!a} differ only in case or Unicode form: both are read"
 
 
 def _document(source: str, parsed: Parsed, fields: dict[str, Any], changed: set[str]) -> Document:

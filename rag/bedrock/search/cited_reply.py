@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from rag.bedrock.search.generation_limits import NO_ANSWER
-from rag.core.answers import Answer, Citation, Event
+from rag.core.answers import Answer, Event
+from rag.core.citations import Citation
 from rag.core.passages import Context, Hit
 from rag.generation.citations import ReplyReader
 
