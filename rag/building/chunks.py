@@ -45,17 +45,24 @@ def cut_files(loader: BuildLoader, chunker: Chunker, clock: Clock, change: Chang
             change.notes += [f"{file.source}: {note}" for note in notes]
             try:
                 with clock.timing("chunk"):
-                    chunks = _cut(chunker, file, document)
+                    chunks = cut(chunker, file.source, document)
             except LoadError as refused:
                 error = refused
         change.record(file, len(chunks), error)
         yield CutFile(file, document, chunks)
 
 
-def _cut(chunker: Chunker, file: SourceFile, document: Document) -> list[Chunk]:
-    title = str(document.metadata.get("title") or Path(file.source).stem)
+def cut(chunker: Chunker, source: str, document: Document) -> list[Chunk]:
+    """Cut a document into chunks, as an index holds them.
+
+    Raises
+    ------
+    LoadError
+        A chunk is no slice of the document.
+    """
+    title = str(document.metadata.get("title") or Path(source).stem)
     pieces = locate(document, chunker.transform_documents([document]))
-    return [_chunk(file.source, title, piece) for piece in pieces]
+    return [_chunk(source, title, piece) for piece in pieces]
 
 
 def _chunk(source: str, title: str, piece: Document) -> Chunk:

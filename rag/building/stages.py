@@ -127,7 +127,7 @@ def prepare(
             raise ConfigError(f"build has no argument {name!r}: {near_miss(name, _SETTINGS)}")
     if folder.exists() and not folder.is_dir():
         raise SourceError(f"{folder} is a file: name a folder for the index")
-    loader = _loader(source, settings)
+    loader = loader_of(source, settings)
     files = loader.files()
     if not files:
         why = f" ({'; '.join(loader.notes)})" if loader.notes else ""
@@ -192,8 +192,20 @@ def cut_by_older(chunker: str) -> bool:
     return int(loader) < Loader.version or (name is not None and int(version) < current[name])
 
 
-def _loader(source: Any, settings: Mapping[str, Any]) -> BuildLoader:
-    """Return the loader of a source: a path or URL, a loader, or Documents."""
+def loader_of(source: Any, settings: Mapping[str, Any]) -> BuildLoader:
+    """Return the loader of a source: a path or URL, a loader, or Documents.
+
+    Parameters
+    ----------
+    source : Source
+    settings : mapping
+        ``loader``, ``metadata`` and ``metadata_from_path``, as of `rag.build`.
+
+    Raises
+    ------
+    ConfigError
+        A setting is wrong.
+    """
     metadata = {name: settings[name] for name in ("metadata", "metadata_from_path") if settings.get(name)}
     value = settings.get("loader")
     for loader in (source, value):

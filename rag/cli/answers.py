@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,25 +25,25 @@ def answer_options(command: Command) -> Command:
         click.option("--answers", is_flag=True, help="Answer the questions, and check the answers."),
         click.option("--log", type=click.Path(path_type=Path), metavar="FILE.jsonl",
                      help="Where answers are kept, so that none is asked for twice."),
+        click.option("--baseline", is_flag=True,
+                     help="Let the system of [baseline] answer, too, and compare."),
         click.option("--tags", metavar="A,B,…", help="Only the questions that have one of these tags."),
         click.option("--parallel", type=click.IntRange(min=1), default=4, show_default="4", metavar="N",
                      help="Questions that are asked at the same time."),
     ])  # fmt: skip
 
 
-def measure(pipe: Any, options: dict[str, Any]) -> AnswersEvaluation:
-    """Ask the questions of a command's options, and return the measured answers."""
+def measure(pipes: Mapping[str, Any], options: dict[str, Any]) -> dict[str, AnswersEvaluation]:
+    """Ask systems the questions of a command's options, and return the measured answers of each."""
     from rag.cli.output import watch_steps
     from rag.evaluation.answers import evaluate_answers
 
-    index = options["index"]
     with watch_steps() as step:
-        results = evaluate_answers(
-            {index: pipe}, options["questions"], where=options["where"], mode=options["mode"],
+        return evaluate_answers(
+            pipes, options["questions"], where=options["where"], mode=options["mode"],
             tags=tags_of(options["tags"]), log=options["log"], parallel=options["parallel"],
             progress=lambda done, of: step("questions", done, of),
         )  # fmt: skip
-    return results[index]
 
 
 def tags_of(text: str | None) -> tuple[str, ...]:
@@ -49,20 +51,33 @@ def tags_of(text: str | None) -> tuple[str, ...]:
     return tuple(each.strip() for each in (text or "").split(",") if each.strip())
 
 
-def run(pipe: Any, options: dict[str, Any], output: Path | None, worst: int, as_json: bool) -> int:
-    """Measure and show answers."""
+def run(
+    pipe: Any, options: dict[str, Any], output: Path | None, worst: int, as_json: bool, baseline: Any = None
+) -> int:
+    """Measure and show answers, and those of a baseline beside them."""
     from rag.cli.output import say, show_table, show_warnings
+    from rag.evaluation.answers import compare_answers
 
-    result = measure(pipe, options)
+    index = options["index"]
+    results = measure({index: pipe} if baseline is None else {index: pipe, "baseline": baseline}, options)
+    result, other = results[index], results.get("baseline")
+    comparison = None if other is None else compare_answers(result, other)
     if output is not None:
         with replacing(output) as sink:
             for scored in result.questions:
                 sink.write(json_text(scored.to_dict()) + "\n")
     low = result.worst(worst)
     if as_json:
-        print_json({**result.to_dict(questions=False), "worst": [each.to_dict() for each in low]})
+        more: dict[str, Any] = {}
+        if other is not None and comparison is not None:
+            more = {"baseline": other.to_dict(questions=False), "comparison": comparison.to_dict()}
+        print_json({**result.to_dict(questions=False), "worst": [each.to_dict() for each in low], **more})
     else:
         show_table(result.table())
+        if other is not None and comparison is not None:
+            show_table(other.table())
+            caption = f"{comparison.a} minus {comparison.b}"
+            show_table(replace(comparison.table(), caption=caption))
         if result.again:
             say(f"{result.again} answers were in {options['log']} already", "dim")
         if low:

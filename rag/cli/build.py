@@ -30,6 +30,7 @@ from rag.cli.options import (
     print_json,
     query_settings,
     settings_of,
+    with_files,
     with_options,
 )
 from rag.core.errors import UsageError
@@ -114,13 +115,10 @@ def _arguments(options: dict[str, Any]) -> dict[str, Any]:
     settings = settings_of(options.pop("config_path"), options.pop("bedrock"), options.pop("embedder"))
     stages: dict[str, Any] = {
         name: settings[name]
-        for name in ("loader", "chunker", "embedder", "cache", "ledger", "prices")
+        for name in ("chunker", "embedder", "cache", "ledger", "prices")
         if name in settings
     }
-    files = {name: value for name in ("include", "exclude", "ocr") if (value := options.pop(name))}
-    if files:
-        table = stages.get("loader", {})
-        stages["loader"] = {**({"use": table} if isinstance(table, str) else table), **files}
+    stages |= with_files(settings.get("loader"), options, ("include", "exclude", "ocr"))
     return {**options, **stages, **({"cache": options["cache"]} if options["cache"] else {})}
 
 

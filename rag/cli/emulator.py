@@ -71,7 +71,9 @@ _SERVER: list[Callable[..., Any]] = [
     click.option("--host", default="127.0.0.1", show_default=True, metavar="NAME", help="To listen on."),
     click.option("--knowledge-base", "knowledge_bases", multiple=True, metavar="ID=INDEX",
                  help="Answer Retrieve for a knowledge base's id from an index of rag's."),
-    click.option("--s3-endpoint", metavar="URL", help="Where batch jobs read and write."),
+    click.option("--s3-endpoint", metavar="URL", help="Where batch jobs and ingestion read and write."),
+    click.option("--bucket", "buckets", multiple=True, metavar="NAME=FOLDER",
+                 help="Ingest the documents of a bucket from a folder."),
     click.option("--job-time", "job_s", metavar="TIME", default="0s", callback=_seconds,
                  help="How long a batch job is in progress."),
     click.option("--no-signatures", is_flag=True, help="Accept requests with any signature."),
@@ -98,7 +100,7 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--verbose", "-v", is_flag=True, help="Print a line for each request.")
 def bedrock_emulator(
     port: int, host: str, knowledge_bases: tuple[str, ...], s3_endpoint: str | None, job_s: float,
-    no_signatures: bool,
+    no_signatures: bool, buckets: tuple[str, ...],
     record: Path | None, region: str | None, upstream: str | None, replay: Path | None, timing: bool,
     verbose: bool, **behaviour: Any,
 ) -> int:  # fmt: skip
@@ -118,6 +120,7 @@ def bedrock_emulator(
         "behaviour": _behaviour(behaviour), "port": port, "host": host, "s3_endpoint": s3_endpoint,
         "check_signatures": not (no_signatures or record or replay), "job_s": job_s,
         "knowledge_bases": dict(_knowledge_base(text) for text in knowledge_bases),
+        "buckets": dict(_bucket(text) for text in buckets),
     }  # fmt: skip
     with _recorder(record, region, upstream, replay, timing) as recorder, _until_stopped() as wait:
         emulator = _make(verbose, {**settings, "recorder": recorder})
@@ -151,6 +154,13 @@ def _knowledge_base(text: str) -> tuple[str, Path]:
     if current_version(Path(index)) is None:
         raise UsageError(f"--knowledge-base {text!r}: there is no index at {index}: build it first")
     return name, Path(index)
+
+
+def _bucket(text: str) -> tuple[str, Path]:
+    name, _, folder = text.partition("=")
+    if not name or not Path(folder or "-").is_dir():
+        raise UsageError(f"--bucket {text!r}: write NAME=FOLDER, with a folder that is there")
+    return name, Path(folder)
 
 
 def _recorder(

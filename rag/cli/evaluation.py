@@ -82,12 +82,9 @@ def evaluate(
     if answers:
         if options["against"] or options["against_config"] or prompts:
             raise UsageError("--answers measures one configuration: leave out --against and --prompts")
-        import rag
-
-        settings = query_settings(
-            options["index"], options["config_path"], options["bedrock"], options["embedder"]
-        )
-        return run_answers(rag.Pipeline(options["index"], settings=settings), options, output, worst, as_json)
+        return _answers(options, output, worst, as_json)
+    if options["baseline"]:
+        raise UsageError("--baseline compares answers: give --answers")
     if prompts is not None:
         if options["against"] or options["against_config"] or output:
             raise UsageError("--prompts compares answers: leave out --against, --against-config and --output")
@@ -122,6 +119,20 @@ def evaluate(
         _show_worst(result, worst, options)
     show_warnings((*result.notes, *(comparison.notes if comparison else ())), ())
     return 0
+
+
+def _answers(options: dict[str, Any], output: Path | None, worst: int, as_json: bool) -> int:
+    import rag
+    from rag.config import stages
+
+    settings = query_settings(
+        options["index"], options["config_path"], options["bedrock"], options["embedder"]
+    )
+    pipe = rag.Pipeline(options["index"], settings=settings)
+    baseline = (
+        stages.baseline(settings.get("baseline"), pipe.index, pipe.meter) if options["baseline"] else None
+    )
+    return run_answers(pipe, options, output, worst, as_json, baseline)
 
 
 def _ms(result: Evaluation, quantile: str) -> str:

@@ -18,6 +18,7 @@ from rag.cli import (
     gate,
     golden,
     guardrail,
+    knowledge_base,
     maintenance,
     prompts,
     questions,
@@ -77,7 +78,7 @@ _SECTIONS: Mapping[str, tuple[click.Command, ...]] = {
     "Build": (*build.COMMANDS, demo),
     "Ask": (*questions.COMMANDS, *chat.COMMANDS),
     "Measure": (*evaluation.COMMANDS, *golden.COMMANDS, *gate.COMMANDS, *cost.COMMANDS),
-    "Maintain": maintenance.COMMANDS,
+    "Maintain": (*maintenance.COMMANDS, *knowledge_base.COMMANDS),
     "Develop": (*prompts.COMMANDS, *guardrail.COMMANDS, *emulator.COMMANDS),
 }
 for _title, _commands in _SECTIONS.items():

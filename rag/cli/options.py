@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,6 +75,17 @@ def settings_of(
         same = isinstance(table, dict) and table.get("use") == use
         settings[name] = table if same else use
     return settings
+
+
+def with_files(table: Any, options: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Return ``{"loader": …}``: that of the settings with the options of these names, taken from `options`.
+
+    Without either it is empty.
+    """
+    files = {name: value for name in names if (value := options.pop(name))}
+    if files:
+        table = {**({"use": table} if isinstance(table, str) else table or {}), **files}
+    return {} if table is None else {"loader": table}
 
 
 def query_settings(

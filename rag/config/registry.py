@@ -64,6 +64,7 @@ PLAIN: dict[str, dict[str, str]] = {
 #: Names of what a retriever is constructed with.
 PARTS = {
     "retriever's reranker": {"bedrock": "rag.bedrock.search.rerank:BedrockReranker"},
+    "baseline": {"knowledge-base": "rag.bedrock.search.knowledge_base_answers:KnowledgeBaseAnswers"},
     "response cache": {
         "sqlite": "rag.response_cache.sqlite_store:SqliteStore",
         "redis": "rag.response_cache.redis_store:RedisStore",
@@ -75,7 +76,12 @@ BEDROCK = {"embedder": "titan", "generator": "claude"}
 #: Embedders that an index may choose by its name; others cost money or leave the machine.
 LOCAL = ("local", "static")
 #: Arguments that the pipeline passes to a stage, so that the user cannot.
-_FROM_PIPELINE = {"chunker": ("embedder", "count_tokens"), "retriever": ("index",), "loader": ("path",)}
+_FROM_PIPELINE = {
+    "chunker": ("embedder", "count_tokens"),
+    "retriever": ("index",),
+    "loader": ("path",),
+    "baseline": ("index", "meter"),
+}
 #: Arguments that the pipeline reads before it makes the stage (`rag.config.stages`).
 _FOR_PIPELINE = {"trimmer": ("calibration",), "generator": ("fallback",), "prompt": ("variants",)}
 

@@ -47,6 +47,11 @@ A stage is given as an object, as a name, or as a mapping of ``use`` and its arg
     input = 0.5
     output = 2.0
 
+    [baseline]                # another system, for `rag eval --answers --baseline`; or "module:Class"
+    use = "knowledge-base"
+    knowledge_base_id = "ABCDEFGHIJ"
+    prefix = "s3://bucket/prefix/"
+
     [batch]                   # building and answering at half price, with --batch
     s3 = "s3://bucket/prefix"
     role_arn = "arn:aws:iam::111122223333:role/rag-batch"
@@ -99,6 +104,23 @@ def store_of_responses(value: Any) -> tuple[Any, responses.ResponseSettings, dic
     return use, kept, arguments, factory
 
 
+def baseline_parts(value: Any) -> tuple[Callable[..., Any], dict[str, Any]]:
+    """Return what makes the system of ``[baseline]``, and its arguments.
+
+    Raises
+    ------
+    ConfigError
+        It names none, or a name is unknown.
+    """
+    arguments = {"use": value} if isinstance(value, str) else dict(value)
+    use = arguments.pop("use", None)
+    factory = factory_of("baseline", use) if isinstance(use, str) else None
+    if factory is None:
+        raise ConfigError('a baseline needs use = "knowledge-base", or "module:Class"')
+    refuse_unknown(factory, arguments, "baseline", str(use))
+    return factory, arguments
+
+
 def _check_cache(value: Any) -> object:
     table = cache_settings.settings(value)
     if table.responses is not None:
@@ -114,6 +136,7 @@ TABLES: Mapping[str, Callable[[Any], object]] = {
     "prices": PriceTable.from_settings,
     "batch": _check_batch,
     "gate": gate.settings,
+    "baseline": baseline_parts,
 }
 
 

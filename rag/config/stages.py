@@ -10,7 +10,7 @@ from typing import Any, cast
 from pydantic import BaseModel, ValidationError
 
 from rag.config.registry import STAGES, TIERS, check, factory_of, is_builtin, refuse_unknown, split
-from rag.config.settings import located
+from rag.config.settings import baseline_parts, located
 from rag.core import embedders
 from rag.core.errors import ConfigError, RagError, StoreMismatchError, UsageError
 from rag.usage import ledger_settings
@@ -218,6 +218,21 @@ def meter(value: Any, prices: Any, folder: Path) -> Meter:
         The index's, which holds the ledger unless the settings name a file.
     """
     return Meter.of(ledger_settings.settings(value), folder, prices)
+
+
+@located
+def baseline(value: Any, index: Any, meter: Meter) -> Any:
+    """Return the system of ``[baseline]``: what has `ask` and `index`, for an evaluation to compare with.
+
+    Raises
+    ------
+    ConfigError
+        There is no such table, or a setting is wrong.
+    """
+    if value is None:
+        raise ConfigError('there is no [baseline] in rag.toml: add one, with use = "knowledge-base"')
+    factory, arguments = baseline_parts(value)
+    return checked(factory, {**arguments, "index": index, "meter": meter}, "baseline")
 
 
 def check_embedder(embedder: Any, fingerprint: str, path: str) -> None:

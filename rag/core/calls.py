@@ -70,7 +70,7 @@ class Call:
     ----------
     model : str
         The model's id.
-    purpose : {"embed", "rerank", "generate"}
+    purpose : {"embed", "rerank", "generate", "retrieve_and_generate"}
         ``"cached"`` is a call that was not made: the response cache had the answer.
     saved_usd : float or None
         Of such a call: what the answer cost when a model gave it, if that is known.

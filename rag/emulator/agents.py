@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from rag.core.errors import RagError, WhereError
+from rag.emulator import base_state
 from rag.emulator.wire import Refusal, Reply, Request
 
 if TYPE_CHECKING:
@@ -50,6 +51,10 @@ class KnowledgeBases(Protocol):
     def knowledge_bases(self) -> Mapping[str, str | Path]:
         """Ids of knowledge bases, and the folders of their indexes."""
 
+    @property
+    def bases(self) -> base_state.KnowledgeBases:
+        """The knowledge bases that were created here; without an index until something is ingested."""
+
 
 # ---------------------------------------------------------------------- Rerank
 
@@ -61,9 +66,7 @@ def rerank(emulator: object, request: Request) -> Reply:
     """
     params = request.params
     settings = params["rerankingConfiguration"]["bedrockRerankingConfiguration"]
-    model = settings["modelConfiguration"]["modelArn"]
-    if "rerank" not in model:
-        raise _invalid(f"The model {model} is not a reranker.")
+    _check_reranker(settings["modelConfiguration"]["modelArn"])
     query = params["queries"][0]["textQuery"].get("text", "")
     texts = [_text(source["inlineDocumentSource"]) for source in params["sources"]]
     # RerankDocument: its type names the member that is set.
@@ -81,6 +84,11 @@ def rerank(emulator: object, request: Request) -> Reply:
     page = order[start : start + RERANK_PAGE]
     results = [{"index": place, "relevanceScore": scores[place]} for place in page]
     return _page({"results": results}, start + RERANK_PAGE, len(order))
+
+
+def _check_reranker(model: str) -> None:
+    if "rerank" not in model:
+        raise _invalid(f"The model {model} is not a reranker.")
 
 
 def relevance(query: str, texts: Sequence[str]) -> list[float]:
@@ -117,33 +125,61 @@ def _stems(text: str) -> set[str]:
 def retrieve(emulator: KnowledgeBases, request: Request) -> Reply:
     """Answer Retrieve from the knowledge base's index."""
     params = request.params
-    name = params["knowledgeBaseId"].rsplit("/", 1)[-1]
-    folder = emulator.knowledge_bases.get(name)
-    if folder is None:
-        raise Refusal("ResourceNotFoundException", f"Knowledge Base with id {name} does not exist")
     query = params["retrievalQuery"].get("text", "")
     if not query.strip():
         raise _invalid("The retrieval query must hold text: the emulator does not search by image.")
-    settings = _settings(params.get("retrievalConfiguration", {}))
+    start = _offset(params.get("nextToken"))
+    results, end, of = search(
+        emulator, params["knowledgeBaseId"], query, params.get("retrievalConfiguration", {}), start
+    )
+    return _page({"retrievalResults": results, "guardrailAction": "NONE"}, end, of)
+
+
+def search(
+    emulator: KnowledgeBases, base: str, query: str, configuration: Mapping[str, Any], start: int = 0
+) -> tuple[list[dict[str, Any]], int, int]:
+    """Return results from a place in the ranking on, where they end, and how many are known of.
+
+    Raises
+    ------
+    Refusal
+        There is no such knowledge base, or the filter or a setting is refused.
+    """
+    name = base.rsplit("/", 1)[-1]
+    folder, settings = emulator.knowledge_bases.get(name), _settings(configuration)
+    if folder is None:
+        if name not in emulator.bases.known:
+            raise Refusal("ResourceNotFoundException", f"Knowledge Base with id {name} does not exist")
+        return [], start, start
     index = _index(Path(folder))
     place = _place(index, name)
     where = settings.get("filter")
     bound = None if where is None else _filter(where, index, place)
     count = settings.get("numberOfResults", RESULTS)
-    start = _offset(params.get("nextToken"))
     mode = "dense" if settings.get("overrideSearchType") == "SEMANTIC" else "hybrid"
     mode = mode if index.embedder is not None else "lexical"
     hits = index.search(query, start + count + 1, where=bound, mode=mode, spread=False)  # type: ignore[arg-type]
     results = [_result(hit, place) for hit in hits[start : start + count]]
-    return _page({"retrievalResults": results, "guardrailAction": "NONE"}, start + count, len(hits))
+    return _reranked(results, query, settings), start + count, len(hits)
+
+
+def _reranked(results: list[dict[str, Any]], query: str, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return results in the order of a reranker, if the settings name one."""
+    reranking = settings.get("rerankingConfiguration", {}).get("bedrockRerankingConfiguration")
+    if reranking is None or not results:
+        return results
+    _check_reranker(reranking["modelConfiguration"]["modelArn"])
+    scores = relevance(query, [result["content"]["text"] for result in results])
+    scored = [{**result, "score": score} for result, score in zip(results, scores, strict=True)]
+    scored.sort(key=lambda result: -float(result["score"]))
+    return scored[: reranking.get("numberOfRerankedResults", len(scored))]
 
 
 def _settings(configuration: Mapping[str, Any]) -> Mapping[str, Any]:
     kinds = ("vectorSearchConfiguration", "managedSearchConfiguration")
     settings: Mapping[str, Any] = next((configuration[kind] for kind in kinds if configuration.get(kind)), {})
-    for name in ("rerankingConfiguration", "implicitFilterConfiguration"):
-        if name in settings:
-            raise _invalid(f"The emulator does not support {name}.")
+    if "implicitFilterConfiguration" in settings:
+        raise _invalid("The emulator does not support implicitFilterConfiguration.")
     return settings
 
 
@@ -177,8 +213,12 @@ def _place(index: Index, name: str) -> str:
     return f"s3://{name.lower()}/"
 
 
+def _below(place: str) -> str:
+    return place if place.endswith("/") else f"{place}/"
+
+
 def _result(hit: Hit, place: str) -> dict[str, Any]:
-    uri = f"{place.rstrip('/')}/{hit.source}"
+    uri = _below(place) + hit.source
     reserved = {SOURCE_KEY: uri, CHUNK_KEY: hit.chunk_id}
     page = {PAGE_KEY: float(hit.page_start)} if hit.page_start is not None else {}
     return {
@@ -212,7 +252,7 @@ def _filter(retrieval_filter: Mapping[str, Any], index: Index, place: str) -> Wh
     if not _takes(operator, value):
         raise _invalid(f"The value of {operator} for the key {key} is of the wrong type: {value!r}")
     if key == SOURCE_KEY:
-        return _test("source", *_relative(operator, value, f"{place.rstrip('/')}/"), index)
+        return _test("source", *_relative(operator, value, _below(place)), index)
     if key == PAGE_KEY:
         return _test("page_start", operator, value, index)
     if key not in index.manifest.schema:  # missing in every document

@@ -246,12 +246,12 @@ def paced(events: Iterable[Event], token_s: float, failure: Failure | None) -> I
     """Yield a stream's events at the set pace, and raise a scheduled failure."""
     content = 0
     for kind, payload in events:
-        if kind == "contentBlockDelta":
+        if kind in ("contentBlockDelta", "output"):
             if failure and failure.moment == "stream" and content >= failure.events:
                 raise failure.exception()
             if content and token_s:
                 time.sleep(token_s)
             content += 1
-        elif kind == "messageStop" and failure:
+        elif kind in ("messageStop", "guardrail") and failure:
             raise failure.exception()  # the reply may be too short for the set number of pieces
         yield kind, payload

@@ -26,7 +26,7 @@ from rag.emulator.redacting import Redactor, known_secrets
 from rag.emulator.wire import Event, Refusal, Reply, Request
 
 #: Members that boto3 generates for every call.
-VOLATILE = frozenset({"clientRequestToken"})
+VOLATILE = frozenset({"clientRequestToken", "clientToken"})
 #: The headers of a reply to keep; the others concern the transport, or identify account or request.
 HEADERS = ("Content-Type", "x-amzn-ErrorType", "Retry-After")
 BEDROCK_HEADERS = "x-amzn-bedrock-"

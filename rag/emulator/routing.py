@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from rag.emulator.wire import Refusal
 
-SERVICES = ("bedrock-runtime", "bedrock-agent-runtime", "bedrock")
+SERVICES = ("bedrock-runtime", "bedrock-agent-runtime", "bedrock", "bedrock-agent", "s3vectors")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from rag.emulator import block_rules, claude_rules
+from rag.emulator import block_rules, claude_rules, control_rules
 from rag.emulator.caching import prompt_blocks
 from rag.emulator.guardrails import guardrail_rules
 from rag.usage import model_ids
@@ -40,6 +40,7 @@ def of_operation(operation: str, params: Mapping[str, Any]) -> Iterator[str]:
         yield from _model_id(str(params["modelId"]))
     if operation in ("CreateGuardrail", "UpdateGuardrail"):
         yield from guardrail_rules.broken(params)
+    yield from control_rules.broken(operation, params)
 
 
 def _prompts(operation: str, params: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -10,7 +10,21 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from rag.emulator import agents, conversing, embedding, jobs, profiles, routing, rules, signing, validating
+from rag.emulator import (
+    agents,
+    conversing,
+    embedding,
+    generating,
+    jobs,
+    knowledge_bases,
+    profiles,
+    routing,
+    rules,
+    signing,
+    validating,
+    vector_buckets,
+)
+from rag.emulator.base_state import KnowledgeBases
 from rag.emulator.behaviour import Behaviour, Chance, Cut, Failure, Hang, Moment, Quotas, paced
 from rag.emulator.caching import PromptCache
 from rag.emulator.completion import Guard
@@ -46,16 +60,18 @@ class Emulator:
     secrets : Mapping, optional
         Access keys and their secrets; by default any key with the secret `SECRET`.
     s3_endpoint : str, optional
-        Where batch jobs read and write.
+        Where batch jobs read and write, and knowledge bases ingest.
     knowledge_bases : Mapping
         Ids of knowledge bases, and the folders of their indexes.
     recorder : Recorder, optional
     job_s : float
-        Seconds that a batch job is in progress.
+        Seconds that a batch or ingestion job is in progress, and that a knowledge base is being created.
     inference_profiles : mapping of str to str, optional
         Ids or ARNs of application inference profiles, to the ids of their models.
     guardrail_s : float
         Seconds that a guardrail is not ready after it is created, updated or versioned.
+    buckets : mapping of str to str or Path, optional
+        Names of buckets to folders, from which knowledge bases ingest instead of from S3.
 
     Attributes
     ----------
@@ -66,6 +82,8 @@ class Emulator:
     guardrails : Guardrails
         The account's guardrails. Once there is one, a request that names another is refused as by AWS; while
         there is none, every guardrail acts as `behaviour` says.
+    bases : KnowledgeBases
+        The knowledge bases that were created here.
     requests : list of Request
         Every request, valid or not (the last `KEPT`).
     problems : list of str
@@ -93,12 +111,16 @@ class Emulator:
         job_s: float = 0.0,
         inference_profiles: Mapping[str, str] | None = None,
         guardrail_s: float = 0.0,
+        buckets: Mapping[str, str | Path] | None = None,
     ) -> None:
         self.behaviour = behaviour or Behaviour()
         self.check_signatures, self.secrets = check_signatures, secrets
-        self.s3_endpoint, self.knowledge_bases = s3_endpoint, dict(knowledge_bases or {})
+        self.s3_endpoint = s3_endpoint
+        self.knowledge_bases: dict[str, str | Path] = dict(knowledge_bases or {})
         self.recorder, self.job_s = recorder, job_s
         self.inference_profiles = dict(inference_profiles or {})
+        self.buckets = {name: Path(folder) for name, folder in (buckets or {}).items()}
+        self.bases, self.vector_buckets = KnowledgeBases(), vector_buckets.VectorBuckets()
         self.requests: list[Request] = []
         self.problems: list[str] = []
         self.counts: Counter[str] = Counter()
@@ -131,6 +153,7 @@ class Emulator:
         """End all connections."""
         self._listener.close()
         self._thread.join()
+        self.bases.close()
 
     def guard(self, config: Mapping[str, Any]) -> Guard:
         """Return the guardrail of a request's ``guardrailConfig``."""
@@ -143,7 +166,8 @@ class Emulator:
             "AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret,
             "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION, "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_ENDPOINT_URL_BEDROCK": self.url, "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": self.url,
-            "AWS_ENDPOINT_URL_BEDROCK_AGENT_RUNTIME": self.url,
+            "AWS_ENDPOINT_URL_BEDROCK_AGENT_RUNTIME": self.url, "AWS_ENDPOINT_URL_BEDROCK_AGENT": self.url,
+            "AWS_ENDPOINT_URL_S3VECTORS": self.url,
             **({"AWS_ENDPOINT_URL_S3": self.s3_endpoint} if self.s3_endpoint else {}),
         }  # fmt: skip
 
@@ -169,6 +193,10 @@ class Emulator:
         failure = Failure(code, moment, events)
         with self._lock:
             self._failures += [failure] * times
+
+    def found(self, base: str, query: str, configuration: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return what a knowledge base finds, in the form of Retrieve."""
+        return agents.search(self, base, query, configuration)[0]
 
     def answer(self, incoming: Incoming) -> Reply:
         """Answer a request.
@@ -242,7 +270,7 @@ class Emulator:
         return self._served(request)
 
     def _served(self, request: Request) -> Reply:
-        behaviour, streams = self.behaviour, request.operation == "ConverseStream"
+        behaviour, streams = self.behaviour, request.operation in STREAMS
         failure = self._next_failure(streams)
         if failure is None:
             try:
@@ -288,25 +316,45 @@ class Emulator:
                 self.problems.append(problem)
 
 
+#: Operations that answer with events.
+STREAMS = ("ConverseStream", "RetrieveAndGenerateStream")
 #: The functions that answer the operations.
 OPERATIONS: Mapping[str, Callable[[Emulator, Request], Reply]] = {
     "ApplyGuardrail": applying.apply,
     "Converse": conversing.converse,
     "ConverseStream": conversing.converse_stream,
     "CountTokens": conversing.count_tokens,
+    "CreateDataSource": knowledge_bases.create_source,
     "CreateGuardrail": control.create,
     "CreateGuardrailVersion": control.version,
+    "CreateIndex": vector_buckets.create_index,
+    "CreateKnowledgeBase": knowledge_bases.create_base,
     "CreateModelInvocationJob": jobs.create,
+    "CreateVectorBucket": vector_buckets.create_bucket,
+    "DeleteDataSource": knowledge_bases.delete_source,
     "DeleteGuardrail": control.delete,
+    "DeleteKnowledgeBase": knowledge_bases.delete_base,
+    "GetDataSource": knowledge_bases.get_source,
     "GetGuardrail": control.get,
+    "GetIndex": vector_buckets.get_index,
     "GetInferenceProfile": profiles.get,
+    "GetIngestionJob": knowledge_bases.get_job,
+    "GetKnowledgeBase": knowledge_bases.get_base,
     "GetModelInvocationJob": jobs.get,
+    "GetVectorBucket": vector_buckets.get_bucket,
     "InvokeModel": embedding.invoke_model,
+    "ListDataSources": knowledge_bases.list_sources,
     "ListGuardrails": control.list_guardrails,
+    "ListIngestionJobs": knowledge_bases.list_jobs,
+    "ListKnowledgeBases": knowledge_bases.list_bases,
     "ListModelInvocationJobs": jobs.list_jobs,
     "ListTagsForResource": control.list_tags,
     "Rerank": agents.rerank,
     "Retrieve": agents.retrieve,
+    "RetrieveAndGenerate": generating.retrieve_and_generate,
+    "RetrieveAndGenerateStream": generating.retrieve_and_generate_stream,
+    "StartIngestionJob": knowledge_bases.start_job,
+    "StopIngestionJob": knowledge_bases.stop_job,
     "StopModelInvocationJob": jobs.stop,
     "TagResource": control.tag,
     "UntagResource": control.untag,

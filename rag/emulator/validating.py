@@ -23,7 +23,7 @@ from rag.emulator.wire import Refusal
 UNCHECKED_PATTERNS = frozenset({
     "AutomatedReasoningPolicyDefinitionTypeName", "AutomatedReasoningPolicyDefinitionTypeValueName",
     "AutomatedReasoningPolicyDefinitionVariableName", "DocumentAclGroupIdString",
-    "DocumentAclUserIdString", "DocumentId",
+    "DocumentAclUserIdString", "DocumentId", "TagKey", "TagValue", "VpcConfigurationDescription",
 })  # fmt: skip
 
 

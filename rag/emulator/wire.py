@@ -11,7 +11,6 @@ from typing import Any
 from rag.bedrock.runtime.faults import FAULTS
 
 Event = tuple[str, Mapping[str, Any]]
-
 #: The account that an emulator is, and its region where a request is not signed for one.
 ACCOUNT, REGION = "123456789012", "us-east-1"
 _SCOPE = re.compile(r"Credential=[^/]+/\d+/([a-z0-9-]+)/")
@@ -24,7 +23,7 @@ class Request:
     Attributes
     ----------
     service : str
-        ``bedrock-runtime``, ``bedrock-agent-runtime`` or ``bedrock``.
+        ``bedrock-runtime``, ``bedrock-agent-runtime``, ``bedrock``, ``bedrock-agent`` or ``s3vectors``.
     operation : str
         As AWS names it: ``Converse``, ``InvokeModel``, ``Rerank``.
     params : Mapping

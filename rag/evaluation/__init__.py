@@ -7,7 +7,7 @@
 """
 
 # None of these modules imports the pipeline, LangChain or matplotlib before a function needs it.
-from rag.evaluation.answers import AnswersEvaluation, evaluate_answers
+from rag.evaluation.answers import AnswersEvaluation, compare_answers, evaluate_answers
 from rag.evaluation.compare import Comparison, Difference, compare
 from rag.evaluation.evaluate import Evaluation, evaluate
 from rag.evaluation.golden_set import Question, Span, read
@@ -16,6 +16,6 @@ from rag.evaluation.variants import PromptsCompared, PromptScores, compare_promp
 
 __all__ = [
     "AnswersEvaluation", "Comparison", "Difference", "Evaluation", "PromptScores", "PromptsCompared",
-    "Question", "Span", "Sweep", "compare", "compare_prompts", "evaluate", "evaluate_answers", "read",
-    "sweep",
+    "Question", "Span", "Sweep", "compare", "compare_answers", "compare_prompts", "evaluate",
+    "evaluate_answers", "read", "sweep",
 ]  # fmt: skip

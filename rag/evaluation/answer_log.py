@@ -13,7 +13,7 @@ import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from rag.core.answers import Answer
 from rag.core.errors import SourceError
@@ -30,8 +30,18 @@ class Kept:
     error: str = ""
 
 
+@runtime_checkable
+class _HasStages(Protocol):
+    """A pipeline; another system does not say what decides its answers."""
+
+    retriever: Any
+    generator: Any
+
+
 def key_of(pipe: Any, question: Question, options: dict[str, Any]) -> str:
     """Return the key of a pipeline's answer; empty where something in it cannot be told from another one."""
+    if not isinstance(pipe, _HasStages):
+        return ""
     turns = {"turns": list(question.expected.turns)} if question.expected.turns else {}
     parts = parts_of(pipe, question.question, {**options, **turns})
     return "" if parts.unknown or parts.index is None else parts.key

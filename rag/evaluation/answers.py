@@ -15,8 +15,10 @@ from rag.core.table import Table
 from rag.evaluation.answer_log import AnswerLog, key_of
 from rag.evaluation.answer_metrics import METRICS
 from rag.evaluation.checks import Check, checks
+from rag.evaluation.compare import Comparison, differences
 from rag.evaluation.golden_set import Question, Questions, read
 from rag.evaluation.statistics import Estimate, estimate
+from rag.usage.prices import ANSWER
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class AnswerScored:
         See `rag.evaluation.checks.checks`; of a question that failed, ``"correct"`` and ``"answered"`` alone.
     values : mapping of str to float
         The checks' values, and ``"usd"`` (if all prices are known), ``"tokens"`` (in and out, of all calls)
-        and ``"seconds"``.
+        and ``"seconds"``; no tokens where a call does not tell them.
     answer : Answer or None
         None where the model failed.
     error : str
@@ -223,6 +225,20 @@ def evaluate_answers(
     }
 
 
+def compare_answers(a: AnswersEvaluation, b: AnswersEvaluation) -> Comparison:
+    """Compare the answers of two systems question by question; of what is spent, less is better.
+
+    Raises
+    ------
+    UsageError
+        They share no question.
+    """
+    found = differences(METRICS, a.values, b.values)
+    if not found:
+        raise UsageError(f"{a.name} and {b.name} share no question: ask both the same golden set")
+    return Comparison(a.name, b.name, found)
+
+
 def _in_order(call: Callable[[int], Any], total: int, parallel: int) -> Iterator[Any]:
     """Yield the results of calls, several at a time; after a failure no further call begins."""
     if parallel == 1:
@@ -288,7 +304,8 @@ def score(
     costs = [call.usage.cost_usd for call in answer.calls]
     if None not in costs:
         values["usd"] = sum(cost for cost in costs if cost is not None)
-    values["tokens"] = float(sum(sum(call.usage.counts) for call in answer.calls))
+    if all(call.purpose != ANSWER for call in answer.calls):
+        values["tokens"] = float(sum(sum(call.usage.counts) for call in answer.calls))
     values["seconds"] = seconds
     return AnswerScored(question, where, found, values, answer)
 

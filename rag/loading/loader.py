@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import os
-import unicodedata
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -23,9 +22,9 @@ from rag.loading.base import BuildLoader
 from rag.loading.conversion import TARGETS, converter_of
 from rag.loading.engines import Engines
 from rag.loading.formats.ocr import Ocr, ocr_of
-from rag.loading.formats.registry import Format, parser_of
+from rag.loading.formats.registry import FORMATS, TEXT, Format, parser_of
 from rag.loading.limits import Limits
-from rag.loading.local_files import IGNORE_FILES, Files, LocalFiles, digest, unreadable
+from rag.loading.local_files import IGNORE_FILES, Files, LocalFiles, alike, digest, unreadable
 from rag.loading.metadata import Beside, clean
 from rag.loading.sandbox import Worker, checked, parse_here
 from rag.loading.structure import Options, Parsed, storable
@@ -35,6 +34,11 @@ from rag.loading.structure import Options, Parsed, storable
 AHEAD, AHEAD_BYTES = 256, 64 << 20
 #: Plain text up to this size is read in this process; larger files go to a worker.
 PLAIN_BYTES = 4 << 20
+#: What is known of every file without its content; with what is known of how it was read.
+FACTS = ("file_size", "file_mtime", "file_mime", "file_sha256")
+_DERIVED = (*FACTS, "encoding", "page_labels", "source", STRUCTURE)
+#: Formats in which nothing but text can stand: no fields, no headings.
+_BARE = (FORMATS[".csv"].parser, FORMATS[".tsv"].parser, TEXT.parser)
 
 
 class Loader(BuildLoader):
@@ -153,7 +157,7 @@ class Loader(BuildLoader):
         found = sorted(
             (file for file in self.place.list() if self._wanted(file.source)), key=lambda file: file.source
         )
-        self.notes = [*self.place.notes, *_alike(file.source for file in found)]
+        self.notes = [*self.place.notes, *alike(file.source for file in found)]
         self._beside.check({file.source for file in found})
         return found
 
@@ -214,6 +218,53 @@ class Loader(BuildLoader):
     def _fields(self, file: SourceFile) -> Any:
         return self._beside.of(file.source, self.place.sidecar(file))
 
+    def metadata(
+        self, files: Iterable[SourceFile], unread: Container[str] = ()
+    ) -> Iterator[tuple[SourceFile, dict[str, Any] | LoadError]]:
+        """Yield the files' metadata as an index holds them, without what follows from the files themselves.
+
+        A file is parsed only if its format may hold fields, or a heading that becomes the title.
+
+        Parameters
+        ----------
+        files : iterable of SourceFile
+        unread : container of str
+            Suffixes of files whose content is not looked at.
+        """
+        waiting: list[SourceFile | tuple[SourceFile, dict[str, Any] | LoadError]] = []
+        for file in files:
+            beside = self._metadata_beside(file, unread)
+            waiting.append(file if beside is None else (file, beside))
+        read = self.read(file for file in waiting if isinstance(file, SourceFile))
+        try:
+            for item in waiting:
+                if not isinstance(item, SourceFile):
+                    yield item
+                    continue
+                file, result = next(read)
+                if isinstance(result, LoadError):
+                    yield file, result
+                    continue
+                yield file, {name: value for name, value in result.metadata.items() if name not in _DERIVED}
+            next(read, None)  # notes what it changed
+        finally:
+            read.close()
+
+    def _metadata_beside(self, file: SourceFile, unread: Container[str]) -> dict[str, Any] | LoadError | None:
+        """Return the metadata of a file that need not be parsed for them; None for any other."""
+        try:
+            self._readable(file)
+            if Path(file.source).suffix.lower() not in unread:
+                with self.place.local(file) as path:
+                    if self._format(file.source, path).parser not in _BARE:
+                        return None
+            around = self._fields(file)
+            return clean(around.merged(around.path, {}), self._changed)
+        except LoadError as error:
+            return error
+        except OSError as error:
+            return unreadable(error)
+
     # ------------------------------------------------------------------ reading
 
     def keep_in(self, folder: Path) -> None:
@@ -224,7 +275,9 @@ class Loader(BuildLoader):
         """End the use of the place the files come from; `done`: what was fetched can go."""
         self.place.close(done=done)
 
-    def read(self, files: Iterable[SourceFile]) -> Iterator[tuple[SourceFile, Document | LoadError]]:
+    def read(
+        self, files: Iterable[SourceFile]
+    ) -> Generator[tuple[SourceFile, Document | LoadError], None, None]:
         """Read files on all CPUs; yield them in the order given, whichever is done first.
 
         Yields
@@ -283,10 +336,8 @@ class Loader(BuildLoader):
                 parsed = checked(parsed, self.limits)
                 if form.note:
                     parsed.notes.append(form.note)
-                facts = {
-                    "file_size": file.bytes, "file_mtime": file.modified, "file_mime": form.mime,
-                    "file_sha256": digest(stored) if file.etag or not file.sha256 else file.sha256,
-                }  # fmt: skip
+                sha256 = digest(stored) if file.etag or not file.sha256 else file.sha256
+                facts = dict(zip(FACTS, (file.bytes, file.modified, form.mime, sha256), strict=True))
             fields = around.merged({**facts, **around.path}, parsed.metadata)
             return _document(file.source, parsed, fields, self._changed)
         except LoadError as error:
@@ -339,15 +390,6 @@ class Loader(BuildLoader):
             if fnmatch.fnmatchcase(source, pattern):
                 return password
         return None
-
-
-def _alike(sources: Iterable[str]) -> Iterator[str]:
-    """Yield a note of names that other systems take for one: by case, or by Unicode's composed forms."""
-    first: dict[str, str] = {}
-    for source in sources:
-        other = first.setdefault(unicodedata.normalize("NFC", source).casefold(), source)
-        if other != source:
-            yield f"{other!a} and {source!a} differ only in case or Unicode form: both are read"
 
 
 def _document(source: str, parsed: Parsed, fields: dict[str, Any], changed: set[str]) -> Document:

@@ -8,8 +8,9 @@ import hashlib
 import json
 import os
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import Protocol
 
@@ -233,6 +234,15 @@ def digest(path: Path) -> str:
     """Return the SHA-256 of a file's bytes."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def alike(sources: Iterable[str]) -> Iterator[str]:
+    """Yield a note of names that other systems take for one: by case, or by Unicode's composed forms."""
+    first: dict[str, str] = {}
+    for source in sources:
+        other = first.setdefault(unicodedata.normalize("NFC", source).casefold(), source)
+        if other != source:
+            yield f"{other!a} and {source!a} differ only in case or Unicode form: both are read"
 
 
 def unreadable(error: OSError) -> LoadError:

@@ -12,6 +12,9 @@ A model that the built-in list lacks, or prices otherwise than the bill, is ente
     [prices."my-reranker"]
     per_query = 0.002                 # US dollars per query of up to 100 documents
 
+    [prices."knowledge-base/ABCDEFGHIJ"]    # or "knowledge-base", for all
+    per_query = 0.01                  # US dollars per question that RetrieveAndGenerate answers
+
 ``[prices.guardrails]`` has the prices of guardrails: see `rag.usage.guardrail_prices`.
 """
 
@@ -49,6 +52,8 @@ __all__ = [
 CacheTtl = Literal["5m", "1h"]
 #: The table of ``[prices]`` that is of no model.
 _GUARDRAILS = "guardrails"
+#: The purpose of a call of RetrieveAndGenerate, which tells no tokens: it is priced by the question.
+ANSWER = "retrieve_and_generate"
 _PER_MILLION = "a number of dollars per million tokens, from 0"
 
 
@@ -65,7 +70,9 @@ class PriceSettings(Settings):
     @model_validator(mode="after")
     def _is_a_price(self) -> Self:
         if self.input is None and self.per_query is None:
-            raise ValueError("give input (dollars per million tokens), or per_query for a reranker")
+            raise ValueError(
+                "give input (dollars per million tokens), or per_query for a reranker or knowledge base"
+            )
         return self
 
     def price(self) -> Price:
@@ -244,7 +251,7 @@ class PriceTable:
         price = self._entry(model)
         if price is not None and price.output is None and price.per_query is None:
             return f"the price of {model} has no output: enter it in rag.toml, {table} with output = …"
-        if purpose == "rerank":
+        if purpose in ("rerank", ANSWER):
             return f"no price is known for {model}: enter it in rag.toml, {table} with per_query = …"
         more = "" if purpose == "embed" else " and output = …"
         return (

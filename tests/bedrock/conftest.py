@@ -15,7 +15,7 @@ from rag.emulator.guardrails.store import Guardrails
 from rag.emulator.pytest_plugin import point_at
 from tests.bedrock.claude_calls import HOSTILE, claude
 from tests.bedrock.embedders import running
-from tests.bedrock.knowledge_bases import ID, ROWS, ROWS_ID
+from tests.bedrock.emulated_bases import ID, ROWS, ROWS_ID
 from tests.conftest import index_of_rows
 
 

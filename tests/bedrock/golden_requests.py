@@ -28,7 +28,11 @@ from rag.bedrock.guardrails.parse import parse
 from rag.bedrock.guardrails.plan import apply, plan
 from rag.bedrock.guardrails.runtime import BedrockGuardrail
 from rag.bedrock.guardrails.units import Block
+from rag.bedrock.knowledge_bases.bucket import Place
+from rag.bedrock.knowledge_bases.control import KnowledgeBases
+from rag.bedrock.knowledge_bases.settings import settings as base_settings
 from rag.bedrock.search.knowledge_base import KnowledgeBaseRetriever
+from rag.bedrock.search.knowledge_base_answers import KnowledgeBaseAnswers
 from rag.bedrock.search.rerank import BedrockReranker
 from rag.bedrock.storage.batch_jobs import BatchJobs
 from rag.emulator import Emulator
@@ -157,6 +161,41 @@ def record_of_a_job(emulator: Emulator) -> None:
     boto3.client("bedrock-runtime").converse(modelId=MODEL, **record)
 
 
+def creates_a_base(emulator: Emulator, **options: Any) -> str:
+    """A knowledge base with its vector store and data source, of which nothing is there before."""
+    emulator.bases, emulator.vector_buckets = type(emulator.bases)(), type(emulator.vector_buckets)()
+    emulator.job_s = 0
+    chosen = base_settings(name="handbook", role_arn="arn:aws:iam::123456789012:role/kb", **options)
+    return KnowledgeBases(poll_s=0.01).create(chosen, Place("handbook", "docs/")).id
+
+
+def looks_at_a_base(emulator: Emulator) -> None:
+    made, bases = creates_a_base(emulator), KnowledgeBases(poll_s=0.01)
+    bases.show(made)
+    bases.delete(made)
+
+
+def syncs_a_base(emulator: Emulator) -> None:
+    """Start a job, look at it once, and find it again as one that is under way."""
+    made, bases = creates_a_base(emulator), KnowledgeBases()
+    emulator.job_s = 60
+    source = bases.show(made).sources[0].id
+    job, _ = bases._started(made, source)
+    bases._job(made, source, job.id)
+    assert bases._started(made, source) == (bases._job(made, source, job.id), True)
+
+
+def answers(emulator: Emulator, **options: Any) -> KnowledgeBaseAnswers:
+    return KnowledgeBaseAnswers(
+        knowledge_base_id=KNOWLEDGE_BASE, index=rag.Index.open(index(emulator)), **options
+    )
+
+
+def streams_an_answer(emulator: Emulator) -> None:
+    for _ in answers(emulator).stream(QUESTION):
+        pass
+
+
 def counts_tokens(emulator: Emulator) -> None:
     claude(model=HAIKU_4_5).get_num_tokens_from_messages(asked())
 
@@ -222,6 +261,32 @@ FEATURES: dict[str, Callable[[Emulator], Any]] = {
     "retrieve_filtered": lambda _: KnowledgeBaseRetriever(
         knowledge_base_id=KNOWLEDGE_BASE, k=3, mode="hybrid", where="year >= 2024"
     ).invoke(QUESTION, where=(rag.field("region") == "eu") & rag.field("tags").list_contains("hr")),
+    "retrieve_by_day": lambda _: KnowledgeBaseRetriever(
+        knowledge_base_id=KNOWLEDGE_BASE, k=3, dates="day", where="valid_from >= date('2024-01-01')"
+    ).invoke(QUESTION),
+    "retrieve_and_generate": lambda emulator: answers(
+        emulator,
+        k=8,
+        mode="hybrid",
+        where="year >= 2024",
+        reranker="cohere.rerank-v3-5:0",
+        reranked=4,
+        template="Answer from $search_results$ $output_format_instructions$",
+        max_tokens=400,
+        temperature=0.0,
+        guardrail="gr1a2b3c:2",
+    ).ask(QUESTION),
+    "retrieve_and_generate_stream": streams_an_answer,
+    "knowledge_base_s3_vectors": creates_a_base,
+    "knowledge_base_opensearch": lambda emulator: creates_a_base(
+        emulator,
+        store="opensearch-serverless",
+        dimensions=512,
+        chunking="hierarchical",
+        collection_arn="arn:aws:aoss:us-east-1:123456789012:collection/abc123",
+    ),
+    "knowledge_base_deleted": looks_at_a_base,
+    "knowledge_base_sync": syncs_a_base,
     "batch_job": starts_a_job,
     "batch_job_of_answers": starts_a_job_of_answers,
     "batch_record": record_of_a_job,

@@ -22,7 +22,7 @@ from rag.core.errors import RagError, UsageError
 from rag.core.passages import Hit
 from rag.emulator import Emulator
 from rag.retrieval.adapter import as_hit_retriever
-from tests.bedrock.knowledge_bases import (
+from tests.bedrock.emulated_bases import (
     ID,
     QUESTION,
     ROWS,

@@ -17,7 +17,7 @@ from rag.core.errors import WhereError
 from rag.emulator import Emulator
 from rag.index.filters.where import And, Not, Or, Where, field
 from rag.index.filters.where import Test as Condition
-from tests.bedrock.knowledge_bases import (
+from tests.bedrock.emulated_bases import (
     ROWS_ID,
     retriever,
 )
@@ -207,3 +207,34 @@ def test_emulated_pages(emulator: Emulator) -> None:
             client.retrieve(**{**request, "knowledgeBaseId": name})
     with pytest.raises(ClientError, match="nextToken is not valid"):
         client.retrieve(**request, nextToken="!")
+
+
+def test_dates_are_compared_by_their_numbers() -> None:
+    """Only dates are, only in order, and only where the sidecars have the numbers."""
+    by_day = {"greaterThan": {"key": "valid", "value": "2024-03-01"}}
+    assert retrieval_filter(by_day, is_day=lambda name: name == "valid") == {
+        "greaterThan": {"key": "valid_day", "value": 20240301}
+    }
+    same = {"equals": {"key": "valid", "value": "2024-03-01"}}
+    assert retrieval_filter(same, is_day=lambda name: True) == same
+    for filter_, is_day in ((by_day, False), ({"lessThan": {"key": "valid", "value": "soon"}}, True)):
+        with pytest.raises(WhereError, match="compares only numbers by order"):
+            retrieval_filter(filter_, is_day=lambda name, is_day=is_day: is_day)
+    both = {"andAll": [by_day, {"orAll": [same, by_day]}]}
+    assert retrieval_filter(both, is_day=lambda name: True)["andAll"][1]["orAll"][1] == {
+        "greaterThan": {"key": "valid_day", "value": 20240301}
+    }
+
+
+def test_the_schema_tells_which_fields_are_dates(emulator: Emulator, rows: rag.Index) -> None:
+    """A text that looks like a date is refused in order; without an index what is written decides."""
+    asker = retriever(rows, knowledge_base_id=ROWS_ID, dates="day")
+    assert asker.search("day >= date('2021-01-01')")["filter"] == {
+        "greaterThanOrEquals": {"key": "day_day", "value": 20210101}
+    }
+    with pytest.raises(WhereError):
+        asker.search("name >= '2021-01-01'")
+    unknown = retriever(knowledge_base_id=ROWS_ID, dates="day")
+    assert unknown.search("any < date('2021-01-01')")["filter"] == {
+        "lessThan": {"key": "any_day", "value": 20210101}
+    }

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 import rag
 from rag.cli.main import cli
 from rag.emulator import Emulator
-from tests.bedrock.knowledge_bases import (
+from tests.bedrock.emulated_bases import (
     BUCKET,
     ID,
     QUESTION,

@@ -26,6 +26,17 @@ def read(tmp_path: Path, text: str) -> dict[str, object]:
         ("[cache]\nmax_mb = true", "[cache]: the cache's max_mb is a number of megabytes above 0, not True"),
         ("[cache]\npath = 3", "[cache]: the cache's path is a string, not 3"),
         ("[cache]\nmax = 3", "[cache]: the cache has no setting 'max': did you mean 'max_mb'?"),
+        ("[baseline]\nk = 5", "[baseline]: a baseline needs use = \"knowledge-base\", or \"module:Class\""),
+        ("baseline = 'base'", "[baseline]: there is no baseline 'base': there is: knowledge-base (or module:Class)"),
+        (
+            "[baseline]\nuse = 'knowledge-base'\nknowledgebase_id = 'X'",
+            "[baseline]: the baseline 'knowledge-base' has no argument 'knowledgebase_id': did you mean "
+            "'knowledge_base_id'?",
+        ),
+        (
+            "[baseline]\nuse = 'knowledge-base'\nmeter = 'X'",
+            "[baseline]: the baseline 'knowledge-base' has no argument 'meter': did you mean 'retry'?",
+        ),
         ("[batch]\nrole = 'x'", "[batch]: the batch has no setting 'role': did you mean 'role_arn'?"),
         (
             "[batch]\ns3 = 'work/jobs'",

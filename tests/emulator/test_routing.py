@@ -20,6 +20,10 @@ from tests.emulator.conftest import client_of, send
     ("POST", "/guardrail/abc/version/1/apply", ("bedrock-runtime", "ApplyGuardrail")),
     ("POST", "/rerank", ("bedrock-agent-runtime", "Rerank")),
     ("POST", "/knowledgebases/KB12345678/retrieve", ("bedrock-agent-runtime", "Retrieve")),
+    ("POST", "/retrieveAndGenerateStream", ("bedrock-agent-runtime", "RetrieveAndGenerateStream")),
+    ("PUT", "/knowledgebases/", ("bedrock-agent", "CreateKnowledgeBase")),
+    ("POST", "/knowledgebases/KB12345678/datasources/", ("bedrock-agent", "ListDataSources")),
+    ("POST", "/CreateIndex", ("s3vectors", "CreateIndex")),
     ("POST", "/model-invocation-job", ("bedrock", "CreateModelInvocationJob")),
     ("GET", "/model-invocation-jobs", ("bedrock", "ListModelInvocationJobs")),
 ])  # fmt: skip
@@ -32,6 +36,8 @@ def test_every_operation_is_reachable() -> None:
     for service in routing.SERVICES:
         model = ServiceModel(Loader().load_service_model(service, "service-2"))
         for name in model.operation_names:
+            if "tag" in name.lower():  # several services have these at the same paths, on hosts of their own
+                continue
             http = model.operation_model(name).http
             path = re.sub(r"\{[^}]+\}", "x", http["requestUri"].partition("?")[0])
             route = routing.find(http["method"], path)

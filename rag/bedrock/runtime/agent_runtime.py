@@ -47,7 +47,13 @@ class AgentRuntime(BaseModel):
                 )  # fmt: skip
             return self.client
 
-    def _retried(self, call: Callable[[], Any], name: str, advice: Mapping[str, str]) -> Any:
+    def _retried(
+        self,
+        call: Callable[[], Any],
+        name: str,
+        advice: Mapping[str, str],
+        error: type[RagError] = RagError,
+    ) -> Any:
         """Return a call's reply; an error begins with `name` and gives this advice for its code."""
         retry = self.retry or Retry(attempts=4, deadline_s=self.timeout_s)
-        return retry.call(call, model=name, error=RagError, advice=advice)
+        return retry.call(call, model=name, error=error, advice=advice)

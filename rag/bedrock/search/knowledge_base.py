@@ -64,6 +64,9 @@ class KnowledgeBaseRetriever(BaseRetriever, AgentRuntime):
         only numbers by order and cannot express some filters; these are refused.
     prefix : str
         ``s3://bucket/path/`` or ``path/``: the part to remove from the front of object keys.
+    dates : {"text", "day"}
+        How dates are stored: as text alone, whose order cannot be compared; or with a number beside each,
+        as ``rag kb upload`` writes them.
     managed : bool
         Whether the knowledge base has type MANAGED; such a knowledge base chooses the search mode.
     region, endpoint_url, timeout_s, retry, client
@@ -81,6 +84,7 @@ class KnowledgeBaseRetriever(BaseRetriever, AgentRuntime):
     mode: Literal["hybrid", "dense"] | None = None
     where: Any = None
     prefix: str = ""
+    dates: Literal["text", "day"] = "text"
     managed: bool = False
 
     _locator: PassageLocator | None = PrivateAttr(default=None)
@@ -119,11 +123,26 @@ class KnowledgeBaseRetriever(BaseRetriever, AgentRuntime):
                 f"the question has {len(question)} characters: a knowledge base takes at most {MAX_CHARS}; "
                 "shorten it"
             )
+        results = self._results(question, self.k if k is None else k, self.search(where, mode))
+        return [self.hit(result, rank) for rank, result in enumerate(results)]
+
+    def search(self, where: Any = None, mode: str | None = None) -> dict[str, Any]:
+        """Return the settings of a search: its filter and mode, as Knowledge Bases takes them.
+
+        Raises
+        ------
+        UsageError, WhereError
+            As `hits`.
+        """
         search = self._search(mode or self.mode)
         if (filter_ := self._filter(where)) is not None:
             search["filter"] = filter_
-        results = self._results(question, self.k if k is None else k, search)
-        return [self._hit(result, rank) for rank, result in enumerate(results)]
+        return search
+
+    @property
+    def kind(self) -> str:
+        """The name under which the service takes settings of a search."""
+        return "managedSearchConfiguration" if self.managed else "vectorSearchConfiguration"
 
     def _get_relevant_documents(
         self,
@@ -160,15 +179,18 @@ class KnowledgeBaseRetriever(BaseRetriever, AgentRuntime):
                 raise WhereError(
                     f"{name!r} is a date with a time, which a knowledge base stores as text: omit it"
                 )
-        return retrieval_filter(both.to_bedrock(schema), self.prefix)
+
+        def is_day(name: str) -> bool:  # without an index, whatever is written as a date
+            return self.dates == "day" and (self.index is None or schema.get(name) == "date")
+
+        return retrieval_filter(both.to_bedrock(schema), self.prefix, is_day)
 
     def _results(self, question: str, k: int, search: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Return up to k results with text, from as many pages as needed."""
-        kind = "managedSearchConfiguration" if self.managed else "vectorSearchConfiguration"
         out: list[dict[str, Any]] = []
         token = None
         while True:
-            settings = {kind: {"numberOfResults": min(k, MAX_RESULTS), **search}}
+            settings = {self.kind: {"numberOfResults": min(k, MAX_RESULTS), **search}}
             call = functools.partial(
                 self._client().retrieve, knowledgeBaseId=self.knowledge_base_id,
                 retrievalQuery={"text": question}, retrievalConfiguration=settings,
@@ -180,7 +202,7 @@ class KnowledgeBaseRetriever(BaseRetriever, AgentRuntime):
             if len(out) >= k or not token:
                 return out[:k]
 
-    def _hit(self, result: Mapping[str, Any], rank: int) -> Hit:
+    def hit(self, result: Mapping[str, Any], rank: int) -> Hit:
         """Return a result as a Hit, with the offsets of its text in the index if the index contains it."""
         metadata = dict(result.get("metadata", {}))
         uri = _uri(result.get("location", {})) or str(metadata.get(SOURCE_KEY, ""))

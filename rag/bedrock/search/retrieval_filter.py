@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rag.core.errors import WhereError
@@ -12,15 +14,39 @@ from rag.core.passages import RESERVED
 MAX_KEY = 100
 SOURCE_KEY = "x-amz-bedrock-kb-source-uri"
 PAGE_KEY = "x-amz-bedrock-kb-document-page-number"
+#: Behind a date's name: the number by which it is compared in order, which `rag kb upload` writes.
+DAY = "_day"
 _ORDERED = ("greaterThan", "greaterThanOrEquals", "lessThan", "lessThanOrEquals")
 
 
-def retrieval_filter(filter_: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def day_number(day: dt.date) -> int:
+    """Return the number that stands for a date.
+
+    Examples
+    --------
+    >>> day_number(dt.date(2025, 1, 31))
+    20250131
+    """
+    return day.year * 10_000 + day.month * 100 + day.day
+
+
+def retrieval_filter(
+    filter_: Mapping[str, Any], prefix: str = "", is_day: Callable[[str], bool] = lambda name: False
+) -> dict[str, Any]:
     """Return a RetrievalFilter that the service accepts, with its names for source and page.
 
     The Bedrock User Guide ("Configure and customize queries") restricts values: order comparisons
     take numbers; ``in`` and ``notIn`` take strings, so lists of numbers and booleans become single
     comparisons.
+
+    Parameters
+    ----------
+    filter_ : mapping
+        A RetrievalFilter with the field names of an index.
+    prefix : str
+        The bucket and folder of the sources.
+    is_day : callable
+        Tells whether the documents have a number (`day_number`) beside the date of this name.
 
     Raises
     ------
@@ -34,7 +60,7 @@ def retrieval_filter(filter_: Mapping[str, Any], prefix: str = "") -> dict[str, 
     """
     ((name, body),) = filter_.items()
     if name in ("andAll", "orAll"):
-        return {name: [retrieval_filter(part, prefix) for part in body]}
+        return {name: [retrieval_filter(part, prefix, is_day) for part in body]}
     key, value = body["key"], body["value"]
     if key == "source":
         key, value = SOURCE_KEY, _as_uri(name, value, prefix)
@@ -44,10 +70,13 @@ def retrieval_filter(filter_: Mapping[str, Any], prefix: str = "") -> dict[str, 
         raise WhereError(f"a knowledge base does not store {key!r}: omit it from the filter")
     if len(key) > MAX_KEY:
         raise WhereError(f"{key!r} has {len(key)} characters: a knowledge base's keys have at most {MAX_KEY}")
+    if name in _ORDERED and isinstance(value, str) and is_day(key):
+        with contextlib.suppress(ValueError):
+            key, value = key + DAY, day_number(dt.date.fromisoformat(value))
     if name in _ORDERED and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise WhereError(
             f"{key!r}: a knowledge base compares only numbers by order, not {value!r}: store it as a number "
-            "too, such as 20250131"
+            'too, such as 20250131; with those of `rag kb upload`, set dates = "day"'
         )
     if name in ("in", "notIn"):
         return _listed(name, key, value)

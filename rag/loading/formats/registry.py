@@ -55,7 +55,7 @@ _XML = Format(_HERE + "data:parse_xml", "application/xml")
 _EML = Format(_HERE + "mail:parse_eml", "message/rfc822")
 _CSV = Format(_HERE + "delimited:parse_delimited", "text/csv")
 #: Everything else is read as text if it is text.
-_TEXT = Format(_HERE + "plain:parse_text", "text/plain", plain=True)
+TEXT = Format(_HERE + "plain:parse_text", "text/plain", plain=True)
 
 FORMATS: dict[str, Format] = {
     ".md": _MARKDOWN, ".markdown": _MARKDOWN, ".mdx": _MARKDOWN, ".qmd": _MARKDOWN,
@@ -124,7 +124,7 @@ def parser_of(path: Path, head: bytes) -> Format:
     if named is not None:
         return named
     kind = _TYPES.guess_type(f"file{path.suffix.lower()}")[0]
-    return _TEXT._replace(mime=kind) if kind and kind.startswith("text/") else _TEXT
+    return TEXT._replace(mime=kind) if kind and kind.startswith("text/") else TEXT
 
 
 def _by_content(named: Format | None, head: bytes) -> Format | None:
@@ -149,16 +149,16 @@ def _by_content(named: Format | None, head: bytes) -> Format | None:
     if begins:  # what is left is text, or damaged
         if not _is_text(head):
             return None
-        fallback = _CSV if parser == _XLSX.parser else _EML if parser == _MSG.parser else _TEXT
+        fallback = _CSV if parser == _XLSX.parser else _EML if parser == _MSG.parser else TEXT
         return _opening(head, (*_OPENINGS, *_PIECES)) or fallback
     if parser == _XML.parser:  # a page of XML has its own way
         bare = head.lstrip(b"\xef\xbb\xbf \t\r\n")
         if b"<" not in head and bare and _is_text(head) and b"\0" not in head:
-            return FORMATS[".json"] if bare.startswith((b"{", b"[")) else _TEXT
+            return FORMATS[".json"] if bare.startswith((b"{", b"[")) else TEXT
         return _opening(head, _OPENINGS[:1])
     if parser in _STRICT:
         found = _opening(head, _OPENINGS)
-        return _TEXT if found is None and parser == _RTF.parser and _is_text(head) else found
+        return TEXT if found is None and parser == _RTF.parser and _is_text(head) else found
     return None
 
 
@@ -193,7 +193,7 @@ def _is_text(head: bytes) -> bool:
 def _called(form: Format) -> str:
     names = {
         _PDF.parser: "a PDF", _RTF.parser: "rich text", _HTML.parser: "HTML", _XML.parser: "XML",
-        _EML.parser: "a mail or a page in MIME", _CSV.parser: "delimited text", _TEXT.parser: "plain text",
+        _EML.parser: "a mail or a page in MIME", _CSV.parser: "delimited text", TEXT.parser: "plain text",
         FORMATS[".json"].parser: "JSON",
     }  # fmt: skip
     return names.get(form.parser, f"a file of type {form.mime}")

@@ -1,0 +1,1 @@
+"""Amazon Bedrock Knowledge Bases: documents and sidecars on S3, knowledge bases, and their ingestion."""
