@@ -139,7 +139,8 @@ def _measure(
     if index != options["index"]:
         settings = _for_other_index(index, settings)
     # Nothing is generated: a model on AWS that the settings name is not even constructed.
-    kept = {name: value for name, value in settings.items() if name not in ("prompt", "generator", "cache")}
+    without = ("prompt", "generator", "cache", "review")
+    kept = {name: value for name, value in settings.items() if name not in without}
     pipe = rag.Pipeline(index, settings=kept)
     selected = {name: options[name] for name in ("unit", "k", "copies", "where", "mode")}
     name = index if config is None else f"{index} with {config}"
@@ -158,6 +159,7 @@ def _compare_prompts(names: str, as_json: bool, options: dict[str, Any]) -> int:
     settings = query_settings(
         options["index"], options["config_path"], options["bedrock"], options["embedder"]
     )
+    settings.pop("review", None)  # nobody asked: a person need not look at these answers
     table = settings.get("prompt")
     given = table if isinstance(table, dict) else {}
     rest = {name: value for name, value in given.items() if name not in ("use", "variants")}

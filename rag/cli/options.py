@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rag.cli.terminal import json_text
-from rag.core.errors import RagError, SourceError
+from rag.core.errors import RagError, SourceError, UsageError
 
 if TYPE_CHECKING:
     from rag.core.answers import Answer
@@ -45,6 +47,9 @@ UNIT = click.option(
     metavar="UNIT",
     help="Unit of the budget: chars or tokens.",
 )
+SINCE = click.option(
+    "--since", metavar="DATE|Nd", help="First day (UTC): 2026-11-01, or 7d for the last 7 days."
+)
 
 
 def with_options(command: Command, options: list[Any]) -> Command:
@@ -52,6 +57,28 @@ def with_options(command: Command, options: list[Any]) -> Command:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def day_of(text: str, option: str = "--since") -> dt.date:
+    """Return the first day that counts, in UTC: a date, or the first of the last N days."""
+    days = re.fullmatch(r"([1-9]\d{0,4})d", text)
+    today = dt.datetime.now(dt.UTC).date()
+    try:
+        return today - dt.timedelta(int(days[1]) - 1) if days else dt.date.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{option} is a date such as 2026-11-01, or days such as 7d, not {text!r}") from None
+
+
+@contextmanager
+def reporting(what: str) -> Iterator[None]:
+    """Report the failure of a store, whatever it raises, in one line."""
+    try:
+        yield
+    except RagError:
+        raise
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise RagError(f"the {what} cannot be used ({reason}): is its server up, its file sound?") from None
 
 
 def print_json(value: Any) -> None:
@@ -113,6 +140,7 @@ def answer_row(answer: Answer) -> dict[str, Any]:
         "stop_reason": answer.stop_reason, "notes": list(answer.notes),
         "citations": [citation.to_dict() for citation in answer.citations],
         "hits": hit_rows(answer.context.hits),
+        **({"review_id": answer.review_id} if answer.review_id else {}),
     }  # fmt: skip
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from rag.core.answers import Answer, Citation
+from rag.core.answers import Answer
+from rag.core.citations import Citation
 from rag.core.errors import UsageError
 from rag.core.passages import Hit
 from rag.core.values import shown

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from rag.core.answers import Answer, Citation
+from rag.core.answers import Answer
+from rag.core.citations import Citation
 from rag.core.errors import UsageError
 from rag.review.citing import kept_citations
 from rag.review.records import Decision, Item, State, unpack
@@ -134,7 +135,7 @@ class ReviewDesk:
         if not answerable and citations:
             raise UsageError("a correction that the documents hold no answer cites nothing: leave them out")
         kept = kept_citations(answer, self.answer(id), citations) if answerable else ()
-        decision = Decision("corrected", by, time.time(), comment, answer, kept, answerable)
+        decision = Decision("corrected", by, time.time(), comment, answer.strip(), kept, answerable)
         return self._decide(id, seen, decision)
 
     def reject(self, id: str, *, by: str, comment: str, seen: int | None = None) -> Item:

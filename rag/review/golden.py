@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rag.core.answers import Answer, Citation
+from rag.core.answers import Answer
+from rag.core.citations import Citation
 from rag.core.format import utc_text
 from rag.review.desk import ReviewDesk
 from rag.review.records import Item
@@ -81,6 +82,6 @@ def _spans(citations: Sequence[Citation]) -> list[dict[str, Any]]:
     spans = dict.fromkeys(
         (each.source, each.start, each.end)
         for each in citations
-        if each.verified and each.supports and each.start < each.end
+        if each.verified and each.start < each.end  # a person has judged whether it supports the answer
     )
     return [{"source": source, "start": start, "end": end} for source, start, end in spans]

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
-from rag.core.answers import Answer, Citation
+from rag.core.answers import Answer
+from rag.core.citations import Citation
 from rag.core.errors import RagError, ReviewConflictError
 from rag.core.format import utc_text
 from rag.core.plain import from_fields

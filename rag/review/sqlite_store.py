@@ -118,7 +118,7 @@ class SqliteReviews:
                 raise ReviewConflictError(changed(id))
             file.execute(
                 "INSERT INTO decisions VALUES (?, ?, ?)",
-                (id, seen, json.dumps(decision.to_dict(), ensure_ascii=False)),
+                (id, seen, json.dumps(decision.to_dict())),
             )
             file.execute("UPDATE items SET state = ? WHERE id = ?", (item.state, id))
         return item
@@ -196,4 +196,4 @@ def _read(file: sqlite3.Connection, condition: str, values: Sequence[Any], most:
 
 
 def _text(item: Item) -> str:
-    return json.dumps(item.to_dict(), ensure_ascii=False)
+    return json.dumps(item.to_dict())

@@ -82,7 +82,7 @@ class ReviewTable:
         RagError
             It is larger than an item of DynamoDB may be.
         """
-        text = json.dumps(item.to_dict(), ensure_ascii=False)
+        text = json.dumps(item.to_dict())
         if len(answer) > MOST_BYTES or len(text.encode()) > MOST_BYTES // 2:
             raise RagError(f"the answer is larger than an item of DynamoDB may be ({MOST_BYTES:,} bytes)")
         ends = {"N": str(math.ceil(expires))}  # time to live is in whole seconds
@@ -173,7 +173,7 @@ class ReviewTable:
 
     def _append(self, id: str, decision: Decision, seen: int) -> bool:
         """Append a decision in one conditional write; tell whether nobody was first."""
-        text = json.dumps(decision.to_dict(), ensure_ascii=False)
+        text = json.dumps(decision.to_dict())
         try:
             self._client.update_item(
                 TableName=self.table, Key=self._key("item", id),
