@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from rag.core.answers import Answer
+from rag.core.cpu_slots import turn
 from rag.core.format import shortened
 from rag.generation.quoting import covers
 from rag.review.records import Reason
@@ -49,7 +50,8 @@ def _seen(answer: Answer, search: str, settings: ReviewSettings) -> Iterator[Rea
     if settings.unsupported and answer.support is not None and answer.support.doubts:
         yield Reason("unsupported", str(answer.support))
     if settings.confidence is not None and answer.answered and answer.context.hits:
-        sure = covers(settings.embedder, search, answer.context.hits)
+        with turn():
+            sure = covers(settings.embedder, search, answer.context.hits)
         if sure < settings.confidence:
             yield Reason("confidence", f"{sure:.2f}, below {settings.confidence:g}")
     if settings.escalated:

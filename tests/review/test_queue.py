@@ -239,3 +239,26 @@ def test_what_is_no_queue_is_refused(folder: Path, value: Any) -> None:
 def test_confidence_needs_an_embedder(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="confidence needs an embedder"):
         ReviewQueue(SqliteReviews(tmp_path / "q.sqlite"), ReviewSettings(confidence=0.5))
+
+
+def test_a_queue_in_dynamodb(pipe: Any, moto: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rag.bedrock.storage.review_table import ReviewTable
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    settings = {"region": "us-east-1", "endpoint_url": moto, "timeout_s": 10.0}
+    (tmp_path / "rag.toml").write_text(
+        f'[review]\nuse = "dynamodb"\ntable = "{tmp_path.name}"\nsample = 1\nwait_s = 10\n'
+        + "".join(f"{name} = {value!r}\n" for name, value in settings.items())
+    )
+    table = rag.config.settings.read(tmp_path / "rag.toml")["review"]
+    asked = pipe(review=rag.Pipeline(pipe().index, review=table).reviews)
+    assert "ResourceNotFoundException" in asked.ask(LEAVE).notes[-1]  # there is no table yet
+    ReviewTable(tmp_path.name, **settings).create()
+    answer = asked.ask(LEAVE)
+    desk = asked.reviews.desk
+    assert (
+        desk.answer(answer.review_id) == answer
+        and desk.approve(answer.review_id, by="ana").state == "approved"
+    )
+    assert asked.ask(LEAVE).review_id == answer.review_id
