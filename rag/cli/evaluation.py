@@ -84,10 +84,8 @@ def evaluate(
             raise UsageError("--answers measures one configuration: leave out --against and --prompts")
         import rag
 
-        settings = query_settings(
-            options["index"], options["config_path"], options["bedrock"], options["embedder"]
-        )
-        return run_answers(rag.Pipeline(options["index"], settings=settings), options, output, worst, as_json)
+        pipe = rag.Pipeline(options["index"], settings=_asking(options))
+        return run_answers(pipe, options, output, worst, as_json)
     if prompts is not None:
         if options["against"] or options["against_config"] or output:
             raise UsageError("--prompts compares answers: leave out --against, --against-config and --output")
@@ -156,10 +154,7 @@ def _compare_prompts(names: str, as_json: bool, options: dict[str, Any]) -> int:
     from rag.cli.output import show_table, watch_steps
     from rag.evaluation.variants import compare_prompts
 
-    settings = query_settings(
-        options["index"], options["config_path"], options["bedrock"], options["embedder"]
-    )
-    settings.pop("review", None)  # nobody asked: a person need not look at these answers
+    settings = _asking(options)
     table = settings.get("prompt")
     given = table if isinstance(table, dict) else {}
     rest = {name: value for name, value in given.items() if name not in ("use", "variants")}
@@ -178,6 +173,14 @@ def _compare_prompts(names: str, as_json: bool, options: dict[str, Any]) -> int:
         for shown in result.tables():
             show_table(shown)
     return 0
+
+
+def _asking(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a pipeline whose answers are measured; no person need look at them."""
+    settings = query_settings(
+        options["index"], options["config_path"], options["bedrock"], options["embedder"]
+    )
+    return {name: value for name, value in settings.items() if name != "review"}
 
 
 def _for_other_index(index: str, settings: dict[str, Any]) -> dict[str, Any]:

@@ -126,11 +126,7 @@ def stats(index: Path | None, config_path: Path | None, group: str, as_json: boo
 @click.option("--output", type=click.Path(path_type=Path), metavar="FILE.jsonl",
               help="Where to write.  [default: standard output]")  # fmt: skip
 def export(index: Path | None, config_path: Path | None, output: Path | None, **options: Any) -> int:
-    """Write approved and corrected items as golden questions, for `rag eval`.
-
-    Left out are rejected items and those without a verified citation: without evidence, a golden question is
-    one that the documents do not answer.
-    """
+    """Write approved and corrected items as golden questions, for `rag eval`; rejected ones are left out."""
     from rag.cli.output import say, show_warnings
     from rag.review.golden import golden_rows
 

@@ -101,7 +101,7 @@ def _decide(
         from rag.cli.output import show_warnings
 
         show_warnings(
-            ("the corrected answer cites nothing, so `rag review export` leaves it out: add --cites",), ()
+            ("the corrected answer cites nothing: its golden question has no evidence; add --cites",), ()
         )
     return 0
 

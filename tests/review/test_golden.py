@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import pytest
 from scipy.stats import binomtest
 
 from rag.core.answers import Citation
+from rag.core.format import utc_text
 from rag.evaluation import evaluate, read
 from rag.review.desk import ReviewDesk
 from rag.review.golden import golden_rows
+from rag.review.page import page
 from rag.review.records import Reason
 from rag.review.statistics import Decided, decided, table, wilson
 from tests.review.items import LEAVE, added, answer_of
@@ -29,13 +32,11 @@ def test_an_approved_answer_is_a_golden_question_with_its_citations(desk: Review
     assert rows_of(desk) == ([], [])  # it is open
     at = desk.approve(item.id, by="ana", comment="ok").last.at
     (row,), notes = rows_of(desk)
-    from rag.core.format import utc_text
-
     assert notes == []
     assert row == {
         "id": f"review-{item.id}", "question": "How long is leave in Europe?", "where": "region == 'eu'",
         "evidence": [{"source": "eu.md", "start": 9, "end": 9 + len(LEAVE)}], "answer": LEAVE,
-        "review": {"item": item.id, "state": "approved", "by": "ana", "at": utc_text(at), "comment": "ok",
+        "tags": ["review"], "review": {"item": item.id, "state": "approved", "by": "ana", "at": utc_text(at), "comment": "ok",
                    "index": "ix", "version": 1},
     }  # fmt: skip
 
@@ -57,18 +58,21 @@ def test_no_answer_is_a_question_without_evidence(desk: ReviewDesk) -> None:
     assert not any("evidence" in row for row in rows) and notes == []
 
 
-def test_what_would_say_that_there_is_no_answer_is_left_out(desk: ReviewDesk) -> None:
+def test_rejected_items_are_left_out_and_missing_evidence_is_told(desk: ReviewDesk) -> None:
     unverified = Citation(1, "eu.md", 0, 0, "made up", verified=False)
-    bad = added(desk.store, answer_of("a", citations=(unverified,))), added(desk.store, answer_of("b"))
-    bare = added(desk.store, answer_of("c"))
-    desk.approve(bad[0].id, by="ana")
-    desk.reject(bad[1].id, by="ana", comment="no")
-    desk.correct(bare.id, "So.", by="ana")
-    assert rows_of(desk) == ([], [
-        "left out, 1 corrected without a verified citation: reopen and correct them, with citations",
-        "left out, 1 rejected: what the right answer is nobody said; correct them",
-        "left out, 1 approved without a verified citation: reopen and correct them, with citations",
-    ])  # fmt: skip
+    one, two = added(desk.store, answer_of("a", citations=(unverified,))), added(desk.store, answer_of("b"))
+    three = added(desk.store, answer_of("c"))
+    desk.approve(one.id, by="ana")
+    desk.reject(two.id, by="ana", comment="no")
+    desk.correct(three.id, "So.", by="ana")
+    rows, notes = rows_of(desk)
+    assert [(row["question"], row["answer"]) for row in rows] == [("c", "So."), ("a", LEAVE)]
+    assert not any({"evidence", "answerable"} & set(row) for row in rows)
+    assert [question.answerable for question in read(rows)] == [True, True]
+    assert notes == [
+        "1 rejected left out: reopen and correct them, so that it is known what is right",
+        "2 without evidence, as no citation of theirs is verified: reopen, and cite",
+    ]
 
 
 def test_exported_questions_are_a_golden_set(
@@ -139,12 +143,8 @@ def test_decisions_are_counted_per_group(desk: ReviewDesk) -> None:
 
 
 def test_a_page_escapes_every_text(desk: ReviewDesk) -> None:
-    from rag.review.page import page
-
     evil = "<script>alert(1)</script>"
     hit = answer_of().context.hits[0]
-    from dataclasses import replace
-
     context = replace(answer_of().context, hits=(replace(hit, text=evil, source=evil),))
     answer = answer_of(evil, text=evil, context=context)
     item = added(desk.store, answer, search=evil + "s", tag=evil, user=evil, reasons=(Reason(evil, evil),))

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import rag
+from rag.bedrock.storage.review_table import ReviewTable
 from rag.core.errors import ConfigError
 from rag.review.desk import ReviewDesk
 from rag.review.queue import MOST_WAITING, ReviewQueue
@@ -242,8 +243,6 @@ def test_confidence_needs_an_embedder(tmp_path: Path) -> None:
 
 
 def test_a_queue_in_dynamodb(pipe: Any, moto: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from rag.bedrock.storage.review_table import ReviewTable
-
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     settings = {"region": "us-east-1", "endpoint_url": moto, "timeout_s": 10.0}

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from rag.core.errors import ReviewConflictError
 from rag.review.records import NEXT, STATES, Decision, Item, begins_at, new_id
 from rag.review.sqlite_store import SqliteReviews
+from rag.review.store import Selection
 from tests.review.items import added, answer_of, item_of
 
 #: A reviewer's step: what to decide, and how many decisions ago the item was looked at.
@@ -45,8 +46,6 @@ def test_a_store_takes_exactly_the_decisions_that_a_model_of_it_takes(
 
 
 def _in(item: Item) -> Any:
-    from rag.review.store import Selection
-
     return Selection(state=item.state)
 
 

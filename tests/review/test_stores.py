@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import stat
 import threading
 import time
@@ -10,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from rag.bedrock.storage.review_table import ReviewTable
 from rag.core.errors import RagError, ReviewConflictError, UsageError
-from rag.review.records import STATES, Decision, pack, unpack
+from rag.response_cache.sqlite_store import SqliteStore
+from rag.review.records import STATES, Decision, Reason, pack, unpack
 from rag.review.sqlite_store import SqliteReviews
 from rag.review.store import ReviewStore, Selection
 from tests.review.items import added, answer_of, item_of
@@ -43,8 +46,6 @@ def test_an_answer_is_queued_once(store: ReviewStore) -> None:
 
 
 def test_items_are_listed_newest_first_by_state_reason_tag_tenant_and_age(store: ReviewStore) -> None:
-    from rag.review.records import Reason
-
     old = added(store, answer_of("old"), at=NOW - 90_000, tag="a", expires_s=10**9)
     new = added(store, answer_of("new"), at=NOW, tag="b", tenant="t", reasons=(Reason("sample"), Reason("refused")),
                 expires_s=10**9)  # fmt: skip
@@ -180,8 +181,6 @@ def test_what_is_erased_is_not_left_in_the_file(tmp_path: Path) -> None:
 
 
 def test_a_file_of_another_program_is_refused(tmp_path: Path) -> None:
-    from rag.response_cache.sqlite_store import SqliteStore
-
     SqliteStore(tmp_path / "r.sqlite").put("a", b"b", 60)
     with pytest.raises(RagError, match="is no review queue"):
         added(SqliteReviews(tmp_path / "r.sqlite"))
@@ -198,10 +197,6 @@ def test_a_damaged_answer_is_named() -> None:
 def test_an_answer_that_dynamodb_cannot_hold_is_refused(
     tmp_path: Path, moto: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import secrets
-
-    from rag.bedrock.storage.review_table import ReviewTable
-
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     one, two = (
