@@ -15,7 +15,7 @@ from rag.cli.review_queue import Queue, open_queue, queue_options
 from rag.core.errors import SourceError, UsageError
 
 if TYPE_CHECKING:
-    from rag.core.answers import Citation
+    from rag.core.citations import Citation
     from rag.review.records import Item
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from rag.core.answers import Answer, Citation, Step, Usage
+from rag.core.answers import Answer, Step
+from rag.core.calls import Usage
+from rag.core.citations import Citation
 from rag.core.errors import ReviewConflictError
 from rag.core.passages import Context, Hit
 from rag.review.desk import ReviewDesk

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 import rag
-from rag.core.answers import Answer, Citation
+from rag.core.answers import Answer
+from rag.core.citations import Citation
 from rag.core.errors import ReviewConflictError, UsageError
 from rag.core.passages import Context, Hit
 from rag.review.citing import cited, kept_citations

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from scipy.stats import binomtest
 
-from rag.core.answers import Citation
+from rag.core.citations import Citation
 from rag.core.format import utc_text
 from rag.evaluation import evaluate, read
 from rag.review.desk import ReviewDesk

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 import rag
-from rag.core.answers import Answer, Sentence, Step, Support
+from rag.core.answers import Answer, Step
+from rag.core.citations import Sentence, Support
 from rag.core.errors import ConfigError
 from rag.embedding.static_model import StaticModel
 from rag.review.reasons import draw, reasons_for
