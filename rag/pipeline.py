@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rag.config import stages
 from rag.config.open import open_index
 from rag.config.responses import response_cache_of
+from rag.config.review import review_queue_of
 from rag.core.answers import Answer, Event, Step
 from rag.core.errors import UsageError
 from rag.core.passages import Context, Hit
@@ -57,6 +58,8 @@ class Pipeline:
     responses : mapping, str, bool, Path or ResponseCache, optional
         A cache of answers (`rag.response_cache`), as ``[cache.responses]`` in ``rag.toml``; True keeps them
         in the index's folder. By default none.
+    review : mapping, str, bool, Path or ReviewQueue, optional
+        Which answers go to a person (`rag.review`), as ``[review]`` in ``rag.toml``. By default none.
     on_unverified : {"flag", "drop"}
         How to treat a citation whose quote is missing from the context or lacks a number that its
         sentence states.
@@ -83,12 +86,13 @@ class Pipeline:
         prices: Any = None,
         settings: Mapping[str, Any] | None = None,
         responses: Any = None,
+        review: Any = None,
         on_unverified: OnFail = "flag",
         plain: bool = False,
     ) -> None:
         keywords = {"embedder": embedder, "retriever": retriever, "trimmer": trimmer, "prompt": prompt,
                     "generator": generator, "ledger": ledger, "prices": prices,
-                    "responses": responses}  # fmt: skip
+                    "responses": responses, "review": review}  # fmt: skip
         chosen = {
             **(settings or {}),
             **{name: value for name, value in keywords.items() if value is not None},
@@ -101,6 +105,8 @@ class Pipeline:
         self.trimmer = stages.trimmer(chosen.get("trimmer"), model_of(self.generator), plain=plain)
         self.meter = stages.meter(chosen.get("ledger"), chosen.get("prices"), Path(self.index.path))
         self.responses = response_cache_of(chosen, Path(self.index.path))
+        self.reviews = review_queue_of(chosen, Path(self.index.path))
+        self._around = [each for each in (self.responses, self.reviews) if each is not None]
         self.on_unverified = on_unverified
         self._retriever = as_hit_retriever(self.retriever)
 
@@ -153,8 +159,8 @@ class Pipeline:
         """
         collector = self._collector(tag)
         events = self._answer(question, collector, options)
-        if self.responses is not None:
-            events = self.responses.through(self, question, options, collector, tenant, events)
+        for each in self._around:
+            events = each.through(self, question, options, collector, tenant, events)
         return collector.through(events)
 
     def chat(self, history: Any = None, **options: Any) -> Chat:
@@ -240,8 +246,8 @@ class Pipeline:
         """
         collector = self._collector(tag)
         events = self._aanswer(question, collector, options)
-        if self.responses is not None:
-            events = self.responses.athrough(self, question, options, collector, tenant, events)
+        for each in self._around:
+            events = each.athrough(self, question, options, collector, tenant, events)
         return collector.athrough(events)
 
     async def aretrieve(self, question: str, **options: Any) -> list[Hit]:

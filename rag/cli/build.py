@@ -27,8 +27,8 @@ from rag.cli.options import (
     METADATA_FROM_PATH,
     QUARANTINED,
     Command,
+    measuring_settings,
     print_json,
-    query_settings,
     settings_of,
     with_files,
     with_options,
@@ -202,7 +202,7 @@ def _built_gated(
     report: BuildReport = rag.build(**arguments, hold=True, progress=progress)
     if not report.held:
         return report, None
-    settings = query_settings(index, config, False, None)
+    settings = measuring_settings(index, config)
 
     def open_version(version: int | None) -> Any:
         if version is None and not any(each.current for each in rag.Store(index).versions()):

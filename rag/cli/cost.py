@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 
 import click
 
-from rag.cli.options import CONFIG, JSON, print_json
+from rag.cli.options import CONFIG, JSON, SINCE, day_of, print_json
 from rag.core.errors import StoreMissingError, UsageError, near_miss
 
 if TYPE_CHECKING:
@@ -25,7 +23,7 @@ _NAMED = 5
 
 @click.command(short_help="Show what calls have cost.")
 @click.argument("indexes", metavar="[INDEX]...", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--since", metavar="DATE|Nd", help="First day (UTC): 2026-11-01, or 7d for the last 7 days.")
+@SINCE
 @click.option(
     "--by", metavar="NAMES",
     help="Columns to group by, with commas: model, purpose, tag, account, day, prompt, index.  "
@@ -42,7 +40,7 @@ def cost(
     from rag.usage.prices import PriceTable, stale
     from rag.usage.spending import Spending, in_order
 
-    start = None if since is None else _day(since, dt.datetime.now(dt.UTC).date())
+    start = None if since is None else day_of(since)
     settings = rag_toml.read(config_path)
     prices = PriceTable.from_settings(settings.get("prices"))
     chosen = None if by is None else _names(by)
@@ -86,15 +84,6 @@ def _usual(labels: Sequence[Spending]) -> list[By]:
     if any(account not in ("", tag) for tag, account in (each.group for each in labels)):
         names.append("account")
     return names
-
-
-def _day(text: str, today: dt.date) -> dt.date:
-    """Return the first day that counts."""
-    days = re.fullmatch(r"([1-9]\d{0,4})d", text)
-    try:
-        return today - dt.timedelta(int(days[1]) - 1) if days else dt.date.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"--since is a date such as 2026-11-01, or days such as 7d, not {text!r}") from None
 
 
 def _ledgers(indexes: tuple[Path, ...], settings: Any) -> Iterator[tuple[Ledger, str | None]]:

@@ -22,6 +22,7 @@ from rag.cli.options import (
     MODE,
     QUARANTINED,
     Command,
+    measuring_settings,
     print_json,
     query_settings,
     replacing,
@@ -125,7 +126,7 @@ def _answers(options: dict[str, Any], output: Path | None, worst: int, as_json: 
     import rag
     from rag.config import stages
 
-    settings = query_settings(
+    settings = measuring_settings(
         options["index"], options["config_path"], options["bedrock"], options["embedder"]
     )
     pipe = rag.Pipeline(options["index"], settings=settings)
@@ -150,7 +151,8 @@ def _measure(
     if index != options["index"]:
         settings = _for_other_index(index, settings)
     # Nothing is generated: a model on AWS that the settings name is not even constructed.
-    kept = {name: value for name, value in settings.items() if name not in ("prompt", "generator", "cache")}
+    without = ("prompt", "generator", "cache", "review")
+    kept = {name: value for name, value in settings.items() if name not in without}
     pipe = rag.Pipeline(index, settings=kept)
     selected = {name: options[name] for name in ("unit", "k", "copies", "where", "mode")}
     name = index if config is None else f"{index} with {config}"
@@ -166,7 +168,7 @@ def _compare_prompts(names: str, as_json: bool, options: dict[str, Any]) -> int:
     from rag.cli.output import show_table, watch_steps
     from rag.evaluation.variants import compare_prompts
 
-    settings = query_settings(
+    settings = measuring_settings(
         options["index"], options["config_path"], options["bedrock"], options["embedder"]
     )
     table = settings.get("prompt")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rag.cli.gate_output import gate_settings, show
-from rag.cli.options import BEDROCK, CONFIG, EMBEDDER, JSON, query_settings
+from rag.cli.options import BEDROCK, CONFIG, EMBEDDER, JSON, measuring_settings
 from rag.core.errors import SourceError, UsageError
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def gate(
         against=tuple(filter(None, (against or "").split(","))),
     )  # fmt: skip
     before = None if baseline is None else read_baseline(baseline)
-    settings = query_settings(index, config_path, options["bedrock"], options["embedder"])
+    settings = measuring_settings(index, config_path, options["bedrock"], options["embedder"])
     pipe = rag.Pipeline(rag.Index.open(index, version=version), settings=settings)
     if write_baseline is not None and not (asked.min or asked.max or asked.against or asked.canary):
         asked = asked.model_copy(update={"min": {"recall": 0.0}})  # nothing is demanded of a first baseline

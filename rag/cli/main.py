@@ -22,6 +22,7 @@ from rag.cli import (
     maintenance,
     prompts,
     questions,
+    review,
 )
 from rag.cli.terminal import echo
 from rag.core.errors import RagError
@@ -77,7 +78,13 @@ def demo(index: str) -> int:
 _SECTIONS: Mapping[str, tuple[click.Command, ...]] = {
     "Build": (*build.COMMANDS, demo),
     "Ask": (*questions.COMMANDS, *chat.COMMANDS),
-    "Measure": (*evaluation.COMMANDS, *golden.COMMANDS, *gate.COMMANDS, *cost.COMMANDS),
+    "Measure": (
+        *evaluation.COMMANDS,
+        *golden.COMMANDS,
+        *gate.COMMANDS,
+        *cost.COMMANDS,
+        *review.COMMANDS,
+    ),
     "Maintain": (*maintenance.COMMANDS, *knowledge_base.COMMANDS),
     "Develop": (*prompts.COMMANDS, *guardrail.COMMANDS, *emulator.COMMANDS),
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rag.cli.terminal import json_text
-from rag.core.errors import RagError, SourceError
+from rag.core.errors import RagError, SourceError, UsageError
 
 if TYPE_CHECKING:
     from rag.core.answers import Answer
@@ -45,6 +47,9 @@ UNIT = click.option(
     metavar="UNIT",
     help="Unit of the budget: chars or tokens.",
 )
+SINCE = click.option(
+    "--since", metavar="DATE|Nd", help="First day (UTC): 2026-11-01, or 7d for the last 7 days."
+)
 
 
 def with_options(command: Command, options: list[Any]) -> Command:
@@ -52,6 +57,28 @@ def with_options(command: Command, options: list[Any]) -> Command:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def day_of(text: str, option: str = "--since") -> dt.date:
+    """Return the first day that counts, in UTC: a date, or the first of the last N days."""
+    days = re.fullmatch(r"([1-9]\d{0,4})d", text)
+    today = dt.datetime.now(dt.UTC).date()
+    try:
+        return today - dt.timedelta(int(days[1]) - 1) if days else dt.date.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{option} is a date such as 2026-11-01, or days such as 7d, not {text!r}") from None
+
+
+@contextmanager
+def reporting(what: str) -> Iterator[None]:
+    """Report the failure of a store, whatever it raises, in one line."""
+    try:
+        yield
+    except RagError:
+        raise
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise RagError(f"the {what} cannot be used ({reason}): is its server up, its file sound?") from None
 
 
 def print_json(value: Any) -> None:
@@ -111,6 +138,14 @@ def query_settings(
     return settings
 
 
+def measuring_settings(
+    index: str, path: Path | None, bedrock: bool = False, embedder: str | None = None
+) -> dict[str, Any]:
+    """Return the settings of a pipeline whose answers are measured; no person need look at them."""
+    settings = query_settings(index, path, bedrock, embedder)
+    return {name: value for name, value in settings.items() if name != "review"}
+
+
 def hit_rows(hits: Any) -> list[dict[str, Any]]:
     """Return passages as ``--output`` has them."""
     names = ("source", "start", "end", "page_start", "page_end", "score", "text")
@@ -124,6 +159,7 @@ def answer_row(answer: Answer) -> dict[str, Any]:
         "stop_reason": answer.stop_reason, "notes": list(answer.notes),
         "citations": [citation.to_dict() for citation in answer.citations],
         "hits": hit_rows(answer.context.hits),
+        **({"review_id": answer.review_id} if answer.review_id else {}),
     }  # fmt: skip
 
 

@@ -239,6 +239,8 @@ def show_answer(answer: Answer) -> None:
     times = ", ".join(f"{step.name} {1000 * step.seconds:.0f} ms" for step in answer.trace)
     _line(f"{answer.generator}; prompt {answer.prompt}; {answer.spent}", "dim")
     _line(f"context: {answer.context.size}; {times}", "dim")
+    if answer.review_id:
+        _line(f"queued for review: {answer.review_id}", "dim")
     show_warnings(answer.remarks, [])
 
 

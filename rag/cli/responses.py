@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from rag.cli.options import CONFIG, JSON, print_json
-from rag.core.errors import RagError, SourceError, StoreMissingError, UsageError
+from rag.cli.options import CONFIG, JSON, print_json, reporting
+from rag.core.errors import SourceError, StoreMissingError, UsageError
 from rag.core.json_lines import read_json_lines
 
 if TYPE_CHECKING:
@@ -41,7 +39,7 @@ def responses_info(index: Path | None, config_path: Path | None, as_json: bool) 
     from rag.cli.output import say
 
     store = _store(index, config_path)
-    with _reporting():
+    with reporting("response cache"):
         held = store.holdings()
     if as_json:
         print_json(asdict(held))
@@ -61,7 +59,7 @@ def responses_clear(index: Path | None, config_path: Path | None) -> int:
     from rag.cli.output import say
 
     store = _store(index, config_path)
-    with _reporting():
+    with reporting("response cache"):
         count, place = store.clear(), store.holdings().place
     say(f"{place}: {count} entries deleted")
     return 0
@@ -122,20 +120,6 @@ def _in_folder(store: Any) -> bool:
     from rag.response_cache.sqlite_store import NAME, SqliteStore
 
     return isinstance(store, SqliteStore) and store.path == Path(NAME)
-
-
-@contextmanager
-def _reporting() -> Iterator[None]:
-    """Report the failure of a store, whatever it raises, in one line."""
-    try:
-        yield
-    except RagError:
-        raise
-    except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise RagError(
-            f"the response cache cannot be used ({reason}): is its server up, its file sound?"
-        ) from None
 
 
 def _read(path: Path) -> list[Pair]:

@@ -70,6 +70,10 @@ PARTS = {
         "redis": "rag.response_cache.redis_store:RedisStore",
         "dynamodb": "rag.bedrock.storage.response_table:ResponseTable",
     },
+    "review queue": {
+        "sqlite": "rag.review.sqlite_store:SqliteReviews",
+        "dynamodb": "rag.bedrock.storage.review_table:ReviewTable",
+    },
 }
 #: What ``--bedrock`` stands for.
 BEDROCK = {"embedder": "titan", "generator": "claude"}

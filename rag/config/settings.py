@@ -35,6 +35,10 @@ A stage is given as an object, as a name, or as a mapping of ``use`` and its arg
     ttl_hours = 24
     tenant = "support"
 
+    [review]                  # which answers go to a person; without this table none do
+    unsupported = true
+    sample = 0.05
+
     [ledger]                  # of what calls cost; by default INDEX/ledger.sqlite, without a limit
     path = "indexes/ledger.sqlite"
     warn_usd = [5, 10]
@@ -74,8 +78,10 @@ from rag.config.registry import STAGES, check, factory_of, refuse_unknown
 from rag.core.errors import ConfigError, near_miss
 from rag.embedding import cache_settings
 from rag.response_cache import settings as responses
+from rag.review import settings as review
 from rag.usage import ledger_settings
 from rag.usage.prices import PriceTable
+from rag.usage.settings import Settings
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -96,12 +102,36 @@ def store_of_responses(value: Any) -> tuple[Any, responses.ResponseSettings, dic
         A name is unknown, or a value refused.
     """
     use, kept, arguments = responses.split(value)
+    return use, kept, arguments, _maker(responses.KIND, use, kept, arguments)
+
+
+def store_of_reviews(value: Any) -> tuple[Any, review.ReviewSettings, dict[str, Any], Any]:
+    """Return what `rag.review.settings.split` does, and what makes the store; None for a store.
+
+    Raises
+    ------
+    ConfigError
+        A name is unknown, or a value refused.
+    """
+    use, kept, arguments = review.split(value)
+    return use, kept, arguments, _maker(review.KIND, use, kept, arguments)
+
+
+def _maker(kind: str, use: Any, kept: Settings, arguments: Mapping[str, Any]) -> Any:
+    """Return what makes a store of some name, its arguments checked; None for a store."""
     if not isinstance(use, str):
-        return use, kept, arguments, None
-    factory = factory_of(responses.KIND, use)
+        return None
+    factory = factory_of(kind, use)
     assert factory is not None  # but for a stage that LangChain finds
-    refuse_unknown(factory, arguments, responses.KIND, use, type(kept).model_fields)
-    return use, kept, arguments, factory
+    refuse_unknown(factory, arguments, kind, use, type(kept).model_fields)
+    return factory
+
+
+def _check_review(value: Any) -> object:
+    use, kept, arguments, _ = store_of_reviews(value)
+    if isinstance(kept.embedder, str | Mapping):
+        check("embedder", kept.embedder)
+    return use, arguments
 
 
 def baseline_parts(value: Any) -> tuple[Callable[..., Any], dict[str, Any]]:
@@ -132,6 +162,7 @@ def _check_cache(value: Any) -> object:
 TABLES: Mapping[str, Callable[[Any], object]] = {
     **{kind: functools.partial(check, kind) for kind in STAGES},
     "cache": _check_cache,
+    "review": _check_review,
     "ledger": ledger_settings.settings,
     "prices": PriceTable.from_settings,
     "batch": _check_batch,

@@ -118,6 +118,8 @@ class Answer:
         The values of `data`, each with what it rests on; those that are null state nothing and are left out.
     cached : Cached or None
         Set if the answer is from the response cache; its `usage` then costs nothing.
+    review_id : str
+        The item of the review queue under which a person finds the answer; empty if it is not queued.
     """
 
     question: str
@@ -140,6 +142,7 @@ class Answer:
     fields: tuple[Field, ...] = ()
     cached: Cached | None = None
     prompt_hash: str = ""
+    review_id: str = ""
 
     @property
     def field_citations(self) -> dict[str, tuple[Citation, ...]]:
@@ -212,6 +215,7 @@ class Answer:
                 for each in self.fields
             ],
             "cached": None if self.cached is None else asdict(self.cached),
+            "review_id": self.review_id,
         }
 
     @classmethod

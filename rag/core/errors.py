@@ -12,6 +12,7 @@
     ├── EmbeddingError            a text could not be turned into a vector
     ├── GenerationError           the model gave no usable answer
     ├── BudgetError               the call would cost more than is left to spend
+    ├── ReviewConflictError       an answer has been reviewed by someone else
     └── StoreError                the index on disk
         ├── StoreMissingError     no index there               (exit code 2)
         ├── StoreMismatchError    built with another embedder  (exit code 2)
@@ -128,6 +129,10 @@ class GenerationError(RagError):
 
 class BudgetError(RagError):
     """The call would cost more than is left to spend; it was not made."""
+
+
+class ReviewConflictError(RagError):
+    """An item of a review queue is in a state that does not allow this decision; nothing was changed."""
 
 
 class StoreError(RagError):

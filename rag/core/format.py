@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 
 def dollars(usd: float) -> str:
     """Return an amount for people.
@@ -40,3 +42,14 @@ def shortened(text: str, most: int) -> str:
     """
     flat = " ".join(text.split())
     return flat if len(flat) <= most else flat[: most - 1] + "…"
+
+
+def utc_text(at: float) -> str:
+    """Return a moment, in seconds since 1970, for people.
+
+    Examples
+    --------
+    >>> utc_text(1_795_615_380.4)
+    '2026-11-25 14:03 UTC'
+    """
+    return f"{dt.datetime.fromtimestamp(at, dt.UTC):%Y-%m-%d %H:%M} UTC"

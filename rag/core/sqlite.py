@@ -49,6 +49,8 @@ class Format:
         views with the present columns. Without it such a file is refused.
     oldest : int
         The first version; 0 where early files have no ``user_version``.
+    private : bool
+        Let only the owner read and write a new file (mode 0600), and what SQLite keeps beside it.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Format:
     upgrade: Callable[[sqlite3.Connection, int], None]
     view: Callable[[sqlite3.Connection, int], None] | None = None
     oldest: int = 1
+    private: bool = False
 
 
 def open_file(
@@ -93,6 +96,8 @@ def open_file(
         raise _stranger(odd[0], form, odd[1])
     if make:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if form.private:
+            _reserve(path)
     how = _mode(path, make)
     file = sqlite3.connect(
         f"file:{quote(str(path))}?{how}", uri=True, timeout=timeout_s, isolation_level=None,
@@ -213,6 +218,12 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return state.st_dev, state.st_ino
+
+
+def _reserve(path: Path) -> None:
+    """Make an empty file for its owner alone; SQLite gives those beside it the same mode."""
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _mode(path: Path, make: bool) -> str:

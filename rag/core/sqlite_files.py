@@ -6,6 +6,8 @@ its schema says: a view or trigger can take for ever, and a journal can name a f
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import sqlite3
 import stat
@@ -51,11 +53,14 @@ def odd_file(path: Path) -> tuple[Path, str] | None:
             # Processes that open a file by two names corrupt it (sqlite.org, "How to corrupt", 2.5).
             return file, "has a second name (a hard link)"
     journal = Path(f"{path}-journal")
-    if journal.is_file():
-        with journal.open("rb") as content:
-            content.seek(max(journal.stat().st_size - len(_NAMES_ANOTHER), 0))
-            if content.read() == _NAMES_ANOTHER:
-                return journal, "is the journal of several files"
+    with (
+        contextlib.suppress(FileNotFoundError),
+        journal.open("rb") as content,
+    ):  # it ends with its transaction
+        size = content.seek(0, os.SEEK_END)
+        content.seek(max(size - len(_NAMES_ANOTHER), 0))
+        if content.read() == _NAMES_ANOTHER:
+            return journal, "is the journal of several files"
     return None
 
 

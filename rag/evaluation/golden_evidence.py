@@ -9,13 +9,13 @@ from rag.core.errors import RagError, near_miss
 from rag.core.format import shortened
 from rag.core.text import fold
 from rag.evaluation.checks import should_cite
-from rag.evaluation.corpus import Pieces, assemble
 from rag.evaluation.expected import Cites
 from rag.evaluation.golden_rules import Entry, Finding
 from rag.evaluation.golden_set import Span
 from rag.generation.quotes import find_quote
 from rag.index.filters.parse import parse
 from rag.index.filters.where import field as column
+from rag.index.texts import Pieces, assemble
 
 #: Sources that a wrong name is compared with: more would take longer than a person waits.
 _COMPARED = 2000

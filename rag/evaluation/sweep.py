@@ -178,7 +178,7 @@ def sweep(
     from rag.pipeline import Pipeline
 
     golden = read(questions)
-    fixed = {kind: value for kind, value in (settings or {}).items() if kind != "cache"}
+    fixed = {kind: value for kind, value in (settings or {}).items() if kind not in ("cache", "review")}
     combinations = grids.settings(grid, fixed)
     path = Path(folder)
     if path.exists() and not path.is_dir():

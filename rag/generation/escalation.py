@@ -10,11 +10,10 @@ from jsonschema.exceptions import SchemaError, best_match  # type: ignore[import
 from jsonschema.validators import validator_for  # type: ignore[import-untyped]
 from pydantic import Field, model_validator
 
-from rag.core.passages import Hit
 from rag.generation import reply
 from rag.generation.citations import ReplyReader
 from rag.generation.question import Question
-from rag.generation.quoting import Passage, Quoting
+from rag.generation.quoting import covers
 from rag.usage.settings import Settings
 
 Reason = Literal["refused", "unsupported", "schema", "cut", "empty"]
@@ -136,12 +135,7 @@ class Escalation(Settings):
             if score is None or score < self.covered_score:
                 return None
             return "refused", f"though the best passage scores {score:.2f}"
-        passages = [Passage(n, hit.source, _heading(hit), hit.text) for n, hit in enumerate(hits, 1)]
-        _, sure = Quoting(embedder=self.embedder).rank(question.text, passages)
+        sure = covers(self.embedder, question.text, hits)
         if sure < self.covered:
             return None
         return "refused", f"though the passages answer it with confidence {sure:.2f}"
-
-
-def _heading(hit: Hit) -> str:
-    return " ".join(filter(None, (str(hit.metadata.get("title", "")), " > ".join(hit.section))))

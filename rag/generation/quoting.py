@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
+from rag.core.passages import Hit
 from rag.core.text import sentences, terms
 from rag.core.vectors import embed
 from rag.usage.tokens import estimate_tokens
@@ -109,6 +110,16 @@ class Quoting(BaseModel):
             float(np.sort(around)[-5:].mean()), float(whole.max()), max(sizes.values()) / sizes.total()
         )
         return [(float(score[i]), candidates[i][0], candidates[i][1]) for i in order], sure
+
+
+def covers(embedder: Any, question: str, hits: Sequence[Hit]) -> float:
+    """Return the local answerer's confidence, in [0, 1], that passages answer a question."""
+    passages = [Passage(n, hit.source, _above(hit), hit.text) for n, hit in enumerate(hits, 1)]
+    return Quoting(embedder=embedder).rank(question, passages)[1]
+
+
+def _above(hit: Hit) -> str:
+    return " ".join(filter(None, (str(hit.metadata.get("title", "")), " > ".join(hit.section))))
 
 
 def confidence(around: float, passage: float, share: float) -> float:

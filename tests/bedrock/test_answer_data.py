@@ -250,3 +250,11 @@ def test_what_cannot_be_asked_for_is_refused_before_anything_is_paid_for(
 def test_nothing_found_is_no_data_without_a_call(emulator: Emulator, pipe: Pipe) -> None:
     answer = pipe().ask(QUESTION, schema=Leave, where="source == 'none.md'")
     assert (answer.data, answer.text, answer.calls, answer.stop_reason) == (None, "null", (), "nothing_found")
+
+
+def test_an_answer_to_a_json_schema_is_given_again(emulator: Emulator, pipe: Pipe, tmp_path: Path) -> None:
+    says(emulator, CITED)
+    asked = pipe(claude(), responses={"path": tmp_path / "responses.sqlite"})
+    first, again = (asked.ask(QUESTION, schema=JSON_LEAVE) for _ in range(2))
+    assert (first.cached, again.cached.kind, again.data) == (None, "exact", VALUES)
+    assert again.fields == first.fields and again.field_citations["days"][0].verified

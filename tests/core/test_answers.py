@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rag.core.answers import Answer, Cached, Step
 from rag.core.calls import Call, Usage
-from rag.core.citations import Citation, Sentence, Support
+from rag.core.citations import Citation, Field, Sentence, Support
 from rag.core.passages import Candidate, Context, Hit
 
 texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
@@ -54,3 +54,12 @@ def test_an_answer_is_the_same_after_json(answer: Answer) -> None:
     again = Answer.from_dict(values)
     assert again == answer
     assert json.dumps(again.to_dict()) == json.dumps(answer.to_dict())  # to the type: 1 is not 1.0
+
+
+def test_the_citations_of_fields_are_those_of_the_answer() -> None:
+    one, two = (Citation(n, "a.md", n, n + 2, "28", verified=True) for n in (1, 2))
+    context = Context((), 0, 4000, "chars")
+    fields = (Field("days", 28, (two, one), True), Field("region", "EU", (), False, "it carries no citation"))
+    answer = Answer("q", '{"days": 28, "region": "EU"}', True, (one, two), context, Usage(), (), "m", "p",
+                    data={"days": 28, "region": "EU"}, fields=fields, review_id="01m8")  # fmt: skip
+    assert Answer.from_dict(json.loads(json.dumps(answer.to_dict()))) == answer

@@ -7,7 +7,8 @@ from pathlib import Path
 import rag
 from rag.core.passages import Hit
 from rag.evaluation import Span, evaluate, read
-from rag.evaluation.corpus import assemble, copies
+from rag.evaluation.corpus import copies
+from rag.index.texts import assemble
 from tests.evaluation.conftest import LEAVE, docs
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from rag.core.passages import Hit
 from rag.core.text import sentences
-from rag.evaluation.corpus import assemble
 from rag.evaluation.golden_set import Span
+from rag.index.texts import assemble
 
 _MARKER = re.compile(r"\s*(?:[-*+•◦▪–]|\(?\d{1,3}[.)])\s+")
 _HEADING = re.compile(r"\s*#{1,6}\s|^[=\-~]{3,}$")
