@@ -22,10 +22,9 @@ from rag.emulator.recording import (
     request_row,
 )
 from rag.emulator.redacting import Redactor, known_secrets
+from rag.emulator.signing import SERVICE, signing_name
 from rag.emulator.wire import Event, Refusal, Reply, Request
 
-#: The signing name of all three services (botocore's service models).
-SIGNING_NAME = "bedrock"
 #: Seconds to wait for a reply, and between two events.
 TIMEOUT_S = 300
 
@@ -37,7 +36,7 @@ _HOP = frozenset({
 })  # fmt: skip
 _REQUEST_ID = "x-amzn-RequestId"
 #: Header names in the emulator's spelling, so that a forwarded header replaces the emulator's.
-_NAMED = {name.lower(): name for name in (*HEADERS, _REQUEST_ID)}
+_NAMED = {name.lower(): name for name in (*HEADERS, _REQUEST_ID, "Date")}
 
 
 @dataclass
@@ -85,7 +84,7 @@ class Proxy:
         self._session = botocore.session.get_session()
         try:
             self._region = region_name(region) or self._session.get_config_variable("region")
-            self._token = ScopedEnvTokenProvider(self._session).load_token(signing_name=SIGNING_NAME)
+            self._token = ScopedEnvTokenProvider(self._session).load_token(signing_name=SERVICE)
             self._credentials: Any = None if self._token else self._session.get_credentials()
         except BotoCoreError as error:
             raise ConfigError(f"cannot record: {' '.join(str(error).split())}") from None
@@ -145,7 +144,7 @@ class Proxy:
             return
         held = self._credentials.get_frozen_credentials()
         call.secrets |= {held.access_key, held.secret_key, held.token or ""}
-        SigV4Auth(held, SIGNING_NAME, self._region).add_auth(request)
+        SigV4Auth(held, signing_name(call.request.service), self._region).add_auth(request)
 
     def _endpoint(self, service: str) -> str:
         if self._upstream:

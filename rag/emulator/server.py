@@ -7,20 +7,33 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any, Protocol
 
-from rag.emulator import agents, conversing, embedding, jobs, profiles, routing, rules, signing, validating
+from rag.emulator import (
+    access,
+    agents,
+    caller,
+    catalog,
+    conversing,
+    embedding,
+    jobs,
+    profiles,
+    routing,
+    rules,
+    signing,
+    validating,
+)
 from rag.emulator.behaviour import Behaviour, Chance, Cut, Failure, Hang, Moment, Quotas, paced
 from rag.emulator.caching import PromptCache
 from rag.emulator.connection import Incoming, Listener
-from rag.emulator.wire import Refusal, Reply, Request
+from rag.emulator.wire import REGION, Refusal, Reply, Request
 
 #: Requests kept in `Emulator.requests`; beyond that, the older half is dropped.
 KEPT = 100_000
 #: The secret of every access key, unless `secrets` is set.
 SECRET = "test"
-REGION = "us-east-1"
 
 
 class Recorder(Protocol):
@@ -64,7 +77,7 @@ class Emulator:
     problems : list of str
         One line per invalid request.
     counts : Counter
-        Requests by operation; ``refused`` (invalid), ``throttled``, ``failed`` (on demand).
+        Requests by operation; ``refused`` (invalid), ``denied``, ``throttled``, ``failed`` (on demand).
 
     Examples
     --------
@@ -131,6 +144,7 @@ class Emulator:
             "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION, "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_ENDPOINT_URL_BEDROCK": self.url, "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": self.url,
             "AWS_ENDPOINT_URL_BEDROCK_AGENT_RUNTIME": self.url,
+            "AWS_ENDPOINT_URL_STS": self.url, "AWS_ENDPOINT_URL_SERVICE_QUOTAS": self.url,
             **({"AWS_ENDPOINT_URL_S3": self.s3_endpoint} if self.s3_endpoint else {}),
         }  # fmt: skip
 
@@ -170,10 +184,16 @@ class Emulator:
             self.requests.append(request)
             if len(self.requests) > KEPT:
                 del self.requests[: KEPT // 2]
-        headers = {"x-amzn-RequestId": f"00000000-0000-4000-8000-{request.number:012d}"}
+        headers = {
+            "Date": formatdate(usegmt=True),
+            "x-amzn-RequestId": f"00000000-0000-4000-8000-{request.number:012d}",
+        }
         try:
             reply = self._checked(request, refusal)
         except Refusal as refused:
+            if request.service == "sts":
+                reply = caller.refused(refused, request.number)
+                return Reply(reply.body, reply.status, {**headers, **reply.headers})
             error = {"x-amzn-ErrorType": refused.code}
             return Reply({"message": refused.message}, refused.status, {**headers, **error})
         except (Cut, Hang):
@@ -192,7 +212,9 @@ class Emulator:
         params: Mapping[str, Any] = {}
         refusal = None
         try:
-            route = routing.find(incoming.method, path)
+            route = routing.by_action(path, incoming.headers, incoming.body) or routing.find(
+                incoming.method, path
+            )
             service, operation = route.service, route.operation
             params, wrong = validating.read(route, path, query, incoming.headers, incoming.body)
             if not wrong:
@@ -230,6 +252,11 @@ class Emulator:
 
     def _served(self, request: Request) -> Reply:
         behaviour, streams = self.behaviour, request.operation == "ConverseStream"
+        try:
+            access.check(behaviour, request)
+        except Refusal:
+            self._note("denied")
+            raise
         failure = self._next_failure(streams)
         if failure is None:
             try:
@@ -282,10 +309,16 @@ OPERATIONS: Mapping[str, Callable[[Emulator, Request], Reply]] = {
     "ConverseStream": conversing.converse_stream,
     "CountTokens": conversing.count_tokens,
     "CreateModelInvocationJob": jobs.create,
+    "GetCallerIdentity": caller.identity,
+    "GetFoundationModel": catalog.get_model,
+    "GetFoundationModelAvailability": catalog.availability,
     "GetInferenceProfile": profiles.get,
     "GetModelInvocationJob": jobs.get,
     "InvokeModel": embedding.invoke_model,
+    "ListFoundationModels": catalog.list_models,
+    "ListInferenceProfiles": catalog.list_profiles,
     "ListModelInvocationJobs": jobs.list_jobs,
+    "ListServiceQuotas": caller.quotas,
     "Rerank": agents.rerank,
     "Retrieve": agents.retrieve,
     "StopModelInvocationJob": jobs.stop,

@@ -16,14 +16,20 @@ from urllib.parse import quote
 
 from rag.emulator.wire import Refusal, Request
 
-#: The signing name of all three services.
+#: The signing name of Bedrock's services (botocore's service models), and of those with another one.
 SERVICE = "bedrock"
+_OTHERS = {"sts": "sts", "service-quotas": "servicequotas"}
 #: Largest difference between the clocks, in seconds (AWS: five minutes).
 SKEW_S = 300
 _SIGNED = re.compile(
     r"AWS4-HMAC-SHA256 Credential=([^/,\s]+)/(\d{8})/([^/,\s]+)/([^/,\s]+)/aws4_request,\s*"
     r"SignedHeaders=([^,\s]+),\s*Signature=([0-9a-f]{64})"
 )
+
+
+def signing_name(service: str) -> str:
+    """Return the name with which requests to a service are signed."""
+    return _OTHERS.get(service, SERVICE)
 
 
 def check(request: Request, secrets: Mapping[str, str] | None, secret: str) -> None:
@@ -60,8 +66,9 @@ def check(request: Request, secrets: Mapping[str, str] | None, secret: str) -> N
     key, date, region, service, names, signature = match.groups()
     if secrets is not None and key not in secrets:
         raise Refusal("UnrecognizedClientException", "The security token included in the request is invalid.")
-    if service != SERVICE:
-        raise Refusal("InvalidSignatureException", f"Credential should be scoped to service: '{SERVICE}'.")
+    expected = signing_name(request.service)
+    if service != expected:
+        raise Refusal("InvalidSignatureException", f"Credential should be scoped to service: '{expected}'.")
     stamp = request.headers.get("x-amz-date", "")
     _check_clock(stamp, date)
     text = "\n".join((

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +11,10 @@ from typing import Any
 from rag.bedrock.runtime.faults import FAULTS
 
 Event = tuple[str, Mapping[str, Any]]
+
+#: The account that an emulator is, and its region where a request is not signed for one.
+ACCOUNT, REGION = "123456789012", "us-east-1"
+_SCOPE = re.compile(r"Credential=[^/]+/\d+/([a-z0-9-]+)/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,12 @@ class Request:
     headers: Mapping[str, str]
     body: bytes
     number: int
+
+    @property
+    def region(self) -> str:
+        """The region that the request is signed for."""
+        scope = _SCOPE.search(self.headers.get("authorization", ""))
+        return scope[1] if scope else REGION
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,3 +97,14 @@ class Refusal(Exception):  # noqa: N818 -- an answer to the client, not a failur
         self.code, self.message = code, message
         known = FAULTS.get(code)
         self.status = status or (known.status if known else 0) or 400
+
+
+def moment(seconds: float) -> str:
+    """Return a time as AWS writes it.
+
+    Examples
+    --------
+    >>> moment(0.5)
+    '1970-01-01T00:00:00.500000Z'
+    """
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

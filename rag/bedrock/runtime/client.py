@@ -107,16 +107,17 @@ def explain(error: BaseException, model: str, advice: Mapping[str, str] | None =
     'bedrock-runtime: no AWS region is set: set AWS_DEFAULT_REGION, or region for the stage in rag.toml'
     """
     fault, code = fault_of(error), code_of(error)
+    do = (advice or {}).get(code, fault.advice)
     if code == "NoCredentialsError":
         if incomplete := missing_keys():
             return f"{model}: AWS credentials are incomplete: {incomplete}"
         if type(error).__name__ != code:  # botocore says which source failed, and why
-            return f"{model}: there are no usable AWS credentials: {_on_one_line(error)}: {fault.advice}"
-        return f"{model}: there are no AWS credentials: {fault.advice}"
+            return f"{model}: there are no usable AWS credentials: {_on_one_line(error)}: {do}"
+        return f"{model}: there are no AWS credentials: {do}"
     if code == "NoRegionError":
-        return f"{model}: no AWS region is set: {fault.advice}"
+        return f"{model}: no AWS region is set: {do}"
     message = str(response_of(error).get("Error", {}).get("Message", "") or error)
-    return f"{model}: {code}: {_on_one_line(message)}: {(advice or {}).get(code, fault.advice)}"
+    return f"{model}: {code}: {_on_one_line(message)}: {do}"
 
 
 def _on_one_line(message: object) -> str:
