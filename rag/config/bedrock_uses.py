@@ -1,13 +1,13 @@
-"""What the stages of ``rag.toml`` call on AWS, read from their settings; no stage is made."""
+"""What the stages of ``rag.toml`` call on AWS, read from their settings; nothing is called."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rag.bedrock.control.permissions import Use
-from rag.config import registry
+from rag.config import registry, stages
 
 _EMBEDDERS = ("titan", "cohere", "nova")
 
@@ -39,9 +39,9 @@ def _split(kind: str, value: Any) -> tuple[str, Mapping[str, Any]]:
 def _embedder(value: Any) -> Iterator[Use]:
     use, arguments = _split("embedder", value)
     if use in _EMBEDDERS:
-        model = arguments.get("model") or _attribute("embedder", use, "MODEL")
-        size = int(arguments.get("dimensions") or 0)
-        yield Use("embed", "embedder", str(model), region=arguments.get("region"), dimensions=size)
+        embedder = stages.stage("embedder", value)  # calls nothing until it embeds
+        body = json.dumps(embedder.request_body("a"))
+        yield Use("embed", "embedder", embedder.model, region=arguments.get("region"), body=body)
 
 
 def _generator(stage: str, value: Any) -> Iterator[Use]:
@@ -84,7 +84,9 @@ def _retriever(value: Any) -> Iterator[Use]:
     reranker = arguments.get("reranker")
     table = {"use": reranker} if isinstance(reranker, str) else reranker
     if isinstance(table, Mapping) and table.get("use") == "bedrock":
-        model = table.get("model") or _default_of("retriever's reranker", "bedrock", "model")
+        from rag.bedrock.search.rerank import BedrockReranker
+
+        model = table.get("model") or BedrockReranker.model_fields["model"].default
         yield Use("rerank", "retriever's reranker", str(model), region=table.get("region"))
 
 
@@ -104,18 +106,3 @@ def _responses(value: Any) -> Iterator[Use]:
     table = value.get("responses") if isinstance(value, Mapping) else None
     if isinstance(table, Mapping) and table.get("use") == "dynamodb":
         yield Use("table", "cache.responses", str(table.get("table", "")), region=table.get("region"))
-
-
-def _attribute(kind: str, use: str, name: str) -> Any:
-    return vars(_factory(kind, use))[name]
-
-
-def _default_of(kind: str, use: str, name: str) -> Any:
-    parameter = (registry.parameters(_factory(kind, use)) or {})[name]
-    return parameter.default
-
-
-def _factory(kind: str, use: str) -> Callable[..., Any]:
-    factory = registry.factory_of(kind, use)
-    assert factory is not None and inspect.isclass(factory)
-    return factory

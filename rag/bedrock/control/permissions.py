@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from rag.bedrock.runtime.faults import code_of, response_of
 from rag.usage import model_ids
 
 #: Actions that have another name than the operation, or another service's prefix.
@@ -54,8 +55,8 @@ class Use:
         The stage's own; by default the environment's.
     role_arn : str
         Of batch jobs.
-    dimensions : int
-        Of an embedder; 0 for its default.
+    body : str
+        Of an embedder: the JSON with which InvokeModel embeds one word.
     """
 
     kind: Kind
@@ -64,7 +65,7 @@ class Use:
     base: str | None = None
     region: str | None = None
     role_arn: str = ""
-    dimensions: int = 0
+    body: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +103,9 @@ def resources(model: str, base: str | None, place: Place) -> tuple[str, ...]:
     """
     profile, id = model_ids.split(model)
     if model.startswith("arn:"):
-        behind = (_everywhere(model_ids.split(base)[1], place),) if base else ()
         if profile:
-            behind = (_everywhere(id, place), *_global(profile, id, place))
-        return (model, *behind)
+            return (model, _everywhere(id, place), *_global(profile, id, place))
+        return (model, _everywhere(model_ids.split(base)[1], place)) if base else (model,)
     if not profile:
         return (place.arn(f"foundation-model/{id}", account=""),)
     own = place.arn(f"inference-profile/{model}")
@@ -176,8 +176,8 @@ def policy(permissions: Iterable[Permission]) -> dict[str, Any]:
     for each in permissions:
         by_action.setdefault((each.action, each.service), {})[each.resource] = None
     by_resources: dict[tuple[tuple[str, ...], str], list[str]] = {}
-    for (action, service), arns in by_action.items():
-        by_resources.setdefault((tuple(arns), service), []).append(action)
+    for (action, service), named in by_action.items():
+        by_resources.setdefault((tuple(named), service), []).append(action)
     statements: list[dict[str, Any]] = []
     for (arns, service), actions in by_resources.items():
         statement: dict[str, Any] = {"Effect": "Allow", "Action": actions, "Resource": list(arns)}
@@ -187,13 +187,31 @@ def policy(permissions: Iterable[Permission]) -> dict[str, Any]:
     return {"Version": "2012-10-17", "Statement": statements}
 
 
-def refused(message: str) -> Permission | None:
-    """Return the permission that AWS's refusal names; None where it names none.
+def denied(error: BaseException, operation: str, resource: str = "*") -> Permission | None:
+    """Return the permission that a call lacked; None where it failed for another reason.
+
+    Parameters
+    ----------
+    error : BaseException
+        botocore's, or one that was raised from it.
+    operation, resource : str
+        What was called, where AWS's message names no action or resource.
 
     Examples
     --------
-    >>> refused("User: x is not authorized to perform: bedrock:Rerank because no policy allows it")
+    >>> from botocore.exceptions import ClientError
+    >>> message = "User: x is not authorized to perform: bedrock:Rerank because no policy allows it"
+    >>> reply = {"Error": {"Code": "AccessDeniedException", "Message": message}}
+    >>> denied(ClientError(reply, "Rerank"), "Rerank")
     Permission(action='bedrock:Rerank', resource='*', service='')
     """
+    cause = error if response_of(error) else error.__cause__ or error
+    if code_of(cause) != "AccessDeniedException":
+        return None
+    message = str(response_of(cause).get("Error", {}).get("Message", ""))
+    if "access to the model" in message or "Marketplace" in message:  # of the account, not of the caller
+        return None
     match = _REFUSED.search(message)
-    return None if match is None else Permission(match[1], match[2] or "*")
+    if match is None:
+        return Permission(action_of(operation), resource)
+    return Permission(match[1], match[2] or resource)
