@@ -109,10 +109,10 @@ def line(finding: Finding) -> str:
     Examples
     --------
     >>> line(Finding("SQLite", "ok", "3.46.1"))
-    '  ok    SQLite            3.46.1'
+    '  ok    SQLite                 3.46.1'
     """
     advice = f": {finding.advice}" if finding.advice else ""
-    return on_one_line(f"  {finding.state:<4}  {finding.name:<16}  {finding.found}{advice}")
+    return on_one_line(f"  {finding.state:<4}  {finding.name:<21}  {finding.found}{advice}")
 
 
 def _refuse_loose(options: dict[str, Any]) -> None:
@@ -172,9 +172,8 @@ def _bedrock(run: Run, values: dict[str, Any], index: Path | None, options: dict
         meter = _meter(values, index)
         run.section("Permissions", calls.findings(bedrock, planned, meter))
     else:
-        skipped = Finding(
-            "calls", "skip", f"{len(planned)} calls for at most {dollars(usd)}", "--yes makes them"
-        )
+        text = f"{len(planned)} calls for at most {dollars(usd)} were not made"
+        skipped = Finding("calls", "skip", text, "--yes makes them")
         run.section("Permissions", [skipped])
     if bedrock.lacking:
         run.more["policy"] = bedrock.lacking_policy()

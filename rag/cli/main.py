@@ -9,7 +9,19 @@ from typing import Any
 import click
 
 from rag import __version__
-from rag.cli import build, chat, cost, doctor, emulator, evaluation, golden, maintenance, prompts, questions
+from rag.cli import (
+    build,
+    chat,
+    cost,
+    doctor,
+    emulator,
+    evaluation,
+    golden,
+    maintenance,
+    models,
+    prompts,
+    questions,
+)
 from rag.cli.terminal import echo
 from rag.core.errors import RagError
 
@@ -65,7 +77,7 @@ _SECTIONS: Mapping[str, tuple[click.Command, ...]] = {
     "Build": (*build.COMMANDS, demo),
     "Ask": (*questions.COMMANDS, *chat.COMMANDS),
     "Measure": (*evaluation.COMMANDS, *golden.COMMANDS, *cost.COMMANDS),
-    "Maintain": (*maintenance.COMMANDS, *doctor.COMMANDS),
+    "Maintain": (*maintenance.COMMANDS, *doctor.COMMANDS, *models.COMMANDS),
     "Develop": (*prompts.COMMANDS, *emulator.COMMANDS),
 }
 for _title, _commands in _SECTIONS.items():

@@ -54,8 +54,12 @@ def quotas(emulator: object, request: Request) -> Reply:
     return Reply({"Quotas": rows}, headers={"Content-Type": "application/x-amz-json-1.1"})
 
 
-def refused(refusal: Refusal, number: int) -> Reply:
-    """Return STS's form of a refusal."""
+def refused(service: str, refusal: Refusal, number: int) -> Reply | None:
+    """Return a refusal in the form of STS or Service Quotas; None for the other services."""
+    if service == "service-quotas":
+        return Reply({"__type": refusal.code, "message": refusal.message}, refusal.status)
+    if service != "sts":
+        return None
     code = _STS_CODES.get(refusal.code, refusal.code)
     error = f"<Type>Sender</Type><Code>{code}</Code><Message>{escape(refusal.message)}</Message>"
     return _xml(

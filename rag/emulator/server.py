@@ -191,9 +191,9 @@ class Emulator:
         try:
             reply = self._checked(request, refusal)
         except Refusal as refused:
-            if request.service == "sts":
-                reply = caller.refused(refused, request.number)
-                return Reply(reply.body, reply.status, {**headers, **reply.headers})
+            other = caller.refused(request.service, refused, request.number)
+            if other is not None:
+                return Reply(other.body, other.status, {**headers, **other.headers})
             error = {"x-amzn-ErrorType": refused.code}
             return Reply({"message": refused.message}, refused.status, {**headers, **error})
         except (Cut, Hang):

@@ -150,15 +150,15 @@ def identity(region: str | None = None) -> Identity:
     return Identity(str(reply["Account"]), str(reply["Arn"]))
 
 
-def masked(text: str) -> str:
-    """Return a text in which account ids show their last four digits only.
+def masked(text: str, mask: str = r"********\1") -> str:
+    """Return a text in which account ids show their last four digits only, or another word instead.
 
     Examples
     --------
     >>> masked("arn:aws:iam::111122223333:user/ann")
     'arn:aws:iam::********3333:user/ann'
     """
-    return _ACCOUNT.sub(r"********\1", text)
+    return _ACCOUNT.sub(mask, text)
 
 
 def _session() -> Any:

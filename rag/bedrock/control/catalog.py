@@ -144,7 +144,8 @@ class Catalog:
         missing = [text for name, good, text in _MISSING if reply.get(name) != good]
         agreement = reply.get("agreementAvailability", {})
         if agreement.get("status") != "AVAILABLE":
-            missing.append(f"its agreement is {str(agreement.get('status', 'unknown')).lower()}")
+            status = str(agreement.get("status", "unknown")).lower().replace("_", " ")
+            missing.append(f"its agreement is {status}")
         return Access(not missing, "; ".join(missing))
 
     def access_to(self, models: Iterable[str]) -> dict[str, Access | RagError]:

@@ -17,6 +17,10 @@ from rag.core.errors import RagError
 SERVICES = ("bedrock", "bedrock-runtime", "bedrock-agent-runtime")
 #: Most seconds that the clocks may differ (SigV4; IAM User Guide, "Troubleshoot Signature Version 4").
 MOST_SKEW_S = 300
+_ADVICE = dict.fromkeys(
+    ("EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "ConnectionClosedError"),
+    "check the network, the region, a proxy (HTTPS_PROXY), and VPC endpoints",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ def reach(url: str, timeout_s: float = 5.0) -> Reached:
     try:
         reply = http.send(AWSRequest("GET", url, {}, b"").prepare())
     except BotoCoreError as error:
-        raise RagError(explain(error, url)) from error
+        raise RagError(explain(error, url, _ADVICE)) from error
     finally:
         http.close()
     seconds = time.monotonic() - began

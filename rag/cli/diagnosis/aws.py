@@ -73,10 +73,6 @@ class Bedrock:
         """Find the region alone, without a call."""
         return [self._region()]
 
-    def located(self) -> list[Finding]:
-        """Find the region alone, without a call."""
-        return [self._region()]
-
     def shown(self, text: str) -> str:
         """Return a text as the user wants it: account ids masked, unless asked for in full."""
         return text if self.full else account.masked(text)
@@ -142,8 +138,7 @@ class Bedrock:
             try:
                 reached = endpoints.reach(endpoints.url_of(service, self.place.region))
             except RagError as error:
-                advice = "check the network, a proxy (HTTPS_PROXY), and VPC endpoints"
-                yield Finding(service, "fail", str(error), advice)
+                yield Finding(service, "fail", str(error))
                 continue
             self.reachable, skew = True, skew if reached.skew_s is None else reached.skew_s
             yield ok(service, f"{reached.url} answers in {1000 * reached.seconds:.0f} ms")
@@ -242,9 +237,8 @@ class Bedrock:
 
     def _shown_policy(self, permissions: Iterable[Permission]) -> dict[str, object]:
         """Return a policy; the account is a word to replace, unless account ids are shown in full."""
-        own = self.place.account
         return policy(
-            each if self.full else replace(each, resource=each.resource.replace(own, "ACCOUNT"))
+            each if self.full else replace(each, resource=account.masked(each.resource, "ACCOUNT"))
             for each in permissions
         )
 

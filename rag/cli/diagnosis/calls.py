@@ -33,12 +33,17 @@ def price(calls: Sequence[Probe]) -> float:
 def findings(bedrock: Bedrock, calls: Sequence[Probe], meter: Meter | None) -> Iterator[Finding]:
     """Make the calls, and yield what each shows; a ledger, if there is one, records them."""
     for probe in calls:
-        name = f"{probe.use.stage}: {action_text(probe.operation)}"
+        name, action = probe.use.stage, action_text(probe.operation)
         if probe.usd is None:
-            yield Finding(name, "skip", "not called", bedrock.prices.advice(probe.use.name, _purpose(probe)))
+            yield Finding(
+                name,
+                "skip",
+                f"{action} was not tried",
+                bedrock.prices.advice(probe.use.name, _purpose(probe)),
+            )
             continue
         try:
-            yield ok(name, _made(probe, meter))
+            yield ok(name, f"{action} is allowed: {_made(probe, meter)}")
         except BudgetError as error:
             yield Finding(name, "skip", str(error))
         except RagError as error:
@@ -63,5 +68,5 @@ def _made(probe: Probe, meter: Meter | None) -> str:
         usage = probe.call()
         if reservation is not None and usage is not None:
             reservation.settle(Call(use.name, "doctor", usage))
-    cost = f", at most {dollars(probe.usd)}" if probe.usd else ", free"
-    return f"allowed: {use.name} answered in {1000 * (time.monotonic() - began):.0f} ms{cost}"
+    least = f"{dollars(probe.usd)} at most" if probe.usd else "free"
+    return f"{use.name} answered in {1000 * (time.monotonic() - began):.0f} ms, {least}"
