@@ -29,6 +29,7 @@ _OPTIONS = (
     click.option("--profile", metavar="NAME", help="Of ~/.aws/config."),
     click.option("--full", is_flag=True, help="Show whole account ids."),
     click.option("--yes", "-y", is_flag=True, help="Make calls that cost money without asking."),
+    click.option("--model", metavar="ID", help="Chat model of --whole.  [default: rag.toml's]"),
     click.option("--max-usd", type=click.FloatRange(min=0, min_open=True), default=0.05, show_default=True,
                  metavar="USD", help="The most that --whole may cost."),
     click.option("--output", type=click.Path(path_type=Path), metavar="FOLDER",
@@ -119,7 +120,7 @@ def _refuse_loose(options: dict[str, Any]) -> None:
     """Refuse options that mean nothing without another one."""
     if options["whole"] and not options["bedrock"]:
         raise UsageError("--whole goes with --bedrock: it calls Amazon Bedrock")
-    for name in ("output", "s3", "batch_role"):
+    for name in ("output", "model", "s3", "batch_role"):
         if options[name] and not options["whole"]:
             raise UsageError(f"--{name.replace('_', '-')} goes with --bedrock --whole")
     if bool(options["s3"]) != bool(options["batch_role"]):
@@ -180,10 +181,12 @@ def _bedrock(run: Run, values: dict[str, Any], index: Path | None, options: dict
         if not run.as_json:
             _show_policy(run.more["policy"], options["full"])
     if options["whole"]:
-        from rag.cli.diagnosis.trial import whole
+        from rag.cli.diagnosis import trial
 
-        agreed = _agreed
-        run.more["trial"] = whole(run, bedrock, values, options, agreed)
+        made = run.more["trial"] = {}
+        run.section("Trial", trial.findings(
+            bedrock, values, options, lambda what: _agreed(what, options["yes"]), made
+        ))  # fmt: skip
 
 
 def _show_policy(policy: dict[str, Any], full: bool) -> None:

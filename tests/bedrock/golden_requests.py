@@ -19,17 +19,24 @@ from pydantic import BaseModel, Field
 
 import rag
 from rag.bedrock.chat.claude import MODEL
+from rag.bedrock.control.account import identity
+from rag.bedrock.control.catalog import Catalog
+from rag.bedrock.control.permissions import Place
+from rag.bedrock.control.probes import probes
+from rag.bedrock.control.quotas import quotas
 from rag.bedrock.embeddings.cohere import CohereEmbeddings
 from rag.bedrock.embeddings.nova import NovaEmbeddings
 from rag.bedrock.embeddings.titan import TitanEmbeddings
 from rag.bedrock.search.knowledge_base import KnowledgeBaseRetriever
 from rag.bedrock.search.rerank import BedrockReranker
 from rag.bedrock.storage.batch_jobs import BatchJobs
+from rag.config.bedrock_uses import uses
 from rag.emulator import Emulator
 from rag.emulator.recording import VOLATILE, request_row
 from rag.emulator.redacting import Redactor
 from rag.generation.fallback import Fallback
 from rag.generation.prompt import Prompt
+from rag.usage.prices import BUILT_IN
 
 FOLDER = Path(__file__).with_suffix("")
 KNOWLEDGE_BASE = "ABCDEFGHIJ"
@@ -160,6 +167,17 @@ def applies_a_guardrail(emulator: Emulator) -> None:
     )  # fmt: skip
 
 
+def smallest_calls(emulator: Emulator) -> None:
+    """The calls with which `rag doctor --bedrock` tries permissions."""
+    settings = {
+        "embedder": "titan", "generator": {"use": "claude", "guardrail": "gr1a2b3c:2"},
+        "retriever": {"reranker": "bedrock"}, "batch": {"s3": "s3://work/jobs"},
+    }  # fmt: skip
+    for use in uses(settings):
+        for probe in probes(use, BUILT_IN, Place("us-east-1")):
+            probe.call()
+
+
 FEATURES: dict[str, Callable[[Emulator], Any]] = {
     "titan": lambda _: TitanEmbeddings(256).embed_documents(["Annual leave."]),
     "titan_binary": lambda _: TitanEmbeddings(1024, embedding_type="binary").embed_query("leave?"),
@@ -210,6 +228,15 @@ FEATURES: dict[str, Callable[[Emulator], Any]] = {
     "batch_record": record_of_a_job,
     "count_tokens": counts_tokens,
     "apply_guardrail": applies_a_guardrail,
+    "list_models": lambda _: Catalog().models(),
+    "list_profiles": lambda _: Catalog().profiles(),
+    "model_access": lambda _: Catalog().access(MODEL.partition(".")[2]),
+    "get_model": lambda _: boto3.client("bedrock").get_foundation_model(
+        modelIdentifier=MODEL.partition(".")[2]
+    ),
+    "caller_identity": lambda _: identity(),
+    "service_quotas": lambda _: quotas(),
+    "smallest_calls": smallest_calls,
 }
 
 
