@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rag import __version__
 from rag.cli.options import CONFIG, JSON, print_json
 from rag.cli.terminal import echo, on_one_line
 from rag.core.errors import UsageError
@@ -96,7 +97,7 @@ def doctor(index: str | None, config_path: Path | None, as_json: bool, **options
         return _print_policy(values, read, options)
     run = Run(as_json)
     folder = files.usable(index)
-    run.section("This machine", machine.findings())
+    run.section("This machine", machine.findings(__version__))
     run.section("Settings", (*read, *settings.findings(values)))
     run.section("Files", files.findings(folder, values))
     if options["bedrock"]:

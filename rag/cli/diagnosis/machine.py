@@ -13,7 +13,6 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from rag import __version__
 from rag.core.findings import Finding, checked, ok
 
 _PACKAGE = "bedrock-rag"
@@ -28,29 +27,29 @@ _PROGRAMS = (
 _SQLITE = (3, 24)
 
 
-def findings() -> Iterator[Finding]:
-    """Check this machine; nothing outside of it is asked."""
-    yield from checked("packages", _packages)
+def findings(version: str) -> Iterator[Finding]:
+    """Check this machine, and this version of rag; nothing outside of it is asked."""
+    yield from checked("packages", lambda: _packages(version))
     yield from checked("models", _models)
     yield from checked("sandbox", _sandbox)
     yield _sqlite()
     yield _cpus()
 
 
-def _packages() -> Iterator[Finding]:
+def _packages(own: str) -> Iterator[Finding]:
     python = platform.python_version()
     try:
         asked = metadata.metadata(_PACKAGE)["Requires-Python"] or ""
         requirements = [Requirement(line) for line in metadata.requires(_PACKAGE) or ()]
     except metadata.PackageNotFoundError:
         yield ok("Python", python)
-        yield Finding("rag", "warn", f"{__version__}, not installed as a package", "pip install bedrock-rag")
+        yield Finding("rag", "warn", f"{own}, not installed as a package", "pip install bedrock-rag")
         return
     if python in SpecifierSet(asked, prereleases=True):
         yield ok("Python", f"{python} (rag needs {asked})")
     else:
         yield Finding("Python", "fail", f"{python}, but rag needs {asked}", "install another Python")
-    yield ok("rag", __version__)
+    yield ok("rag", own)
     yield from _needed([each for each in requirements if each.marker is None or each.marker.evaluate()])
     for extra in _EXTRAS:
         parts = [each for each in requirements if each.marker and each.marker.evaluate({"extra": extra})]

@@ -16,6 +16,7 @@ from rag.core.errors import RagError, UsageError
 from rag.core.findings import Finding, ok
 from rag.core.format import dollars
 from rag.core.sample import handbook
+from rag.emulator.server import Emulator
 from rag.emulator.trial import report
 from rag.emulator.trial.run import STEPS, Trial, planned
 from rag.emulator.trial.world import World
@@ -53,8 +54,9 @@ def findings(
         )
         folder = report.folder_for(options["output"], world.region, dt.datetime.now(dt.UTC).date())
         meter = _user_meter(settings)
+        trial = Trial(world, folder / report.TRAFFIC, Emulator, _hidden(world))
         with meter.reserve(None, usd=usd):  # the user's own budget
-            yield from _tried(bedrock, Trial(world, folder / report.TRAFFIC, _hidden(world)), folder, into)
+            yield from _tried(bedrock, trial, folder, into)
         _record(meter, world)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from rag.bedrock.control.endpoints import SERVICES, url_of
 from rag.bedrock.runtime.client import explain
@@ -17,7 +19,6 @@ from rag.emulator.assumptions.exchange import Exchange, exchange_of
 from rag.emulator.assumptions.listed import ASSUMPTIONS
 from rag.emulator.forwarding import Proxy
 from rag.emulator.recording import Recording
-from rag.emulator.server import Emulator
 from rag.emulator.trial.pipeline_steps import BATCH, PIPELINE
 from rag.emulator.trial.steps import CALLS, Step
 from rag.emulator.trial.world import World
@@ -36,6 +37,13 @@ class Tried:
     lines: tuple[int, ...] = ()
 
 
+class Server(Protocol):
+    """A local server that forwards to a recorder (`rag.emulator.Emulator`)."""
+
+    def environment(self) -> Mapping[str, str]:
+        """Return the variables that point AWS's clients at it."""
+
+
 @dataclass
 class Trial:
     """A trial of a world.
@@ -45,6 +53,8 @@ class Trial:
     world : World
     recording : Path
         The traffic, redacted; a file that does not exist.
+    serve : callable
+        `rag.emulator.Emulator`; it is given its recorder.
     hide : tuple of str
         More texts to remove from it.
 
@@ -56,6 +66,7 @@ class Trial:
 
     world: World
     recording: Path
+    serve: Callable[..., AbstractContextManager[Server]]
     hide: tuple[str, ...] = ()
     tried: list[Tried] = field(default_factory=list)
     exchanges: list[Exchange] = field(default_factory=list)
@@ -113,9 +124,9 @@ class Trial:
         """Point every client of this process at a proxy that signs with the user's credentials."""
         upstream = {service: url_of(service, self.world.region) for service in SERVICES}
         proxy = Proxy(self.recording, region=self.world.region, upstream=upstream, hide=self.hide)
-        with contextlib.closing(proxy), Emulator(recorder=proxy, check_signatures=False) as emulator:
+        with contextlib.closing(proxy), self.serve(recorder=proxy, check_signatures=False) as server:
             variables = {
-                **emulator.environment(), "AWS_REGION": self.world.region,
+                **server.environment(), "AWS_REGION": self.world.region,
                 "AWS_DEFAULT_REGION": self.world.region,
             }  # fmt: skip
             with environment(variables, without=OTHERS):
