@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ import click
 from rag import __version__
 from rag.cli.options import CONFIG, JSON, print_json
 from rag.cli.terminal import echo, on_one_line
-from rag.core.errors import UsageError
+from rag.core.errors import RagError, UsageError
 from rag.core.findings import Finding, failed
 from rag.core.format import dollars
 
@@ -184,10 +185,16 @@ def _bedrock(run: Run, values: dict[str, Any], index: Path | None, options: dict
     if options["whole"]:
         from rag.cli.diagnosis import trial
 
-        made = run.more["trial"] = {}
-        run.section("Trial", trial.findings(
-            bedrock, values, options, lambda what: _agreed(what, options["yes"]), made
-        ))  # fmt: skip
+        made: dict[str, Any] = run.more.setdefault("trial", {})
+        found = trial.findings(bedrock, values, options, lambda what: _agreed(what, options["yes"]), made)
+        try:
+            with closing(found):
+                run.section("Trial", found)
+        except KeyboardInterrupt:
+            if "folder" not in made:
+                raise
+            text = f"interrupted: the report of what was tried so far is in {made['folder']}"
+            raise RagError(text) from None
 
 
 def _show_policy(policy: dict[str, Any], full: bool) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from rag.bedrock.control.permissions import Use, resources
 from rag.building.build import build
 from rag.cli.diagnosis.aws import Bedrock
-from rag.core.errors import RagError, UsageError
+from rag.core.errors import UsageError
 from rag.core.findings import Finding, ok
 from rag.core.format import dollars
 from rag.core.sample import handbook
@@ -33,7 +34,7 @@ def findings(
     options: Mapping[str, Any],
     agreed: Callable[[str], bool],
     into: dict[str, Any],
-) -> Iterator[Finding]:
+) -> Generator[Finding]:
     """Run the trial, and yield what each step finds; the report is put into `into`.
 
     Raises
@@ -55,25 +56,20 @@ def findings(
         folder = report.folder_for(options["output"], world.region, dt.datetime.now(dt.UTC).date())
         meter = _user_meter(settings)
         trial = Trial(world, folder / report.TRAFFIC, Emulator, _hidden(world))
-        with meter.reserve(None, usd=usd):  # the user's own budget
-            yield from _tried(bedrock, trial, folder, into)
-        _record(meter, world)
+        try:
+            with nullcontext() if meter is None else meter.reserve(None, usd=usd):  # the user's own budget
+                yield from _tried(bedrock, trial, folder, into)
+        finally:
+            if meter is not None:
+                _record(meter, world)
 
 
 def _tried(bedrock: Bedrock, trial: Trial, folder: Path, into: dict[str, Any]) -> Iterator[Finding]:
-    """Run the steps; the report is written even if they are interrupted.
-
-    Raises
-    ------
-    RagError
-        They are interrupted; it names the report's folder.
-    """
+    """Run the steps; the report is written even if they are interrupted."""
     try:
         for tried in trial.run():
             finding = tried.finding
             yield replace(finding, found=bedrock.shown(finding.found))
-    except KeyboardInterrupt:
-        raise RagError(f"interrupted: the report of what was tried so far is in {folder}") from None
     finally:
         made = report.write(folder, trial, (bedrock.place.account,))
         into.update(folder=str(folder))
@@ -139,17 +135,15 @@ def _hidden(world: World) -> tuple[str, ...]:
     return tuple(filter(None, (world.role_arn, world.role_arn.rpartition("/")[2], world.s3, bucket)))
 
 
-def _user_meter(settings: Mapping[str, Any]) -> Meter:
-    """Return the meter of rag.toml's ledger; without one, a meter that limits and keeps nothing."""
+def _user_meter(settings: Mapping[str, Any]) -> Meter | None:
+    """Return the meter of the ledger that rag.toml names; None where each index has its own."""
     value = ledger_settings.settings(settings.get("ledger"))
-    if value.path is None:
-        return Meter.of(ledger_settings.settings(None), Path())
-    return Meter.of(value, Path(), settings.get("prices"))
+    return None if value.path is None else Meter.of(value, Path(), settings.get("prices"))
 
 
 def _record(meter: Meter, world: World) -> None:
     """Write what the trial has cost into the user's ledger, as one call for each model."""
-    if meter.ledger.path == Path("ledger.sqlite") or not world.meter.ledger.path.exists():
+    if not world.meter.ledger.path.exists():
         return
     from rag.core.calls import Call, Usage
 

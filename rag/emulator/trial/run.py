@@ -101,8 +101,9 @@ class Trial:
         except RagError as error:
             return Finding(name, "fail", f"{step.what}: {error}")
         except Exception as error:
-            if not is_fault(error):
-                raise
+            if not is_fault(error):  # of reading a reply of another form: the next steps may go on
+                what = f"{type(error).__name__}: {' '.join(str(error).split())}"
+                return Finding(name, "fail", f"{step.what}: the reply could not be read ({what})")
             if step.wrong and response_of(error):
                 status = response_of(error)["ResponseMetadata"]["HTTPStatusCode"]
                 return ok(name, f"{step.what}: refused with {status} {code_of(error)}")

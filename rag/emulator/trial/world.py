@@ -126,7 +126,7 @@ class World:
         """Make a call of Converse under the limit, and return its reply."""
         with self._reserved(request, cache_ttl) as held:
             reply: Mapping[str, Any] = self.runtime.converse(modelId=self.model, **request)
-            held.settle(Call(self.model, "doctor", usage_of(reply["usage"])))
+            held.settle(Call(self.model, "doctor", self._known(reply.get("usage"), request)))
         return reply
 
     def stream(self, request: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -135,9 +135,14 @@ class World:
             reply = self.runtime.converse_stream(modelId=self.model, **request)
             events: list[Mapping[str, Any]] = list(reply["stream"])
             last = [event["metadata"].get("usage", {}) for event in events if "metadata" in event]
-            known = usage_of(last[-1]) if last else Usage(self.most_tokens(request))
-            held.settle(Call(self.model, "doctor", known))
+            held.settle(Call(self.model, "doctor", self._known(last[-1] if last else None, request)))
         return events
+
+    def _known(self, counted: Mapping[str, Any] | None, request: Mapping[str, Any]) -> Usage:
+        """Return the tokens that a reply tells; where it tells none, the most that there can be."""
+        if counted:
+            return usage_of(counted)
+        return Usage(self.most_tokens(request), request["inferenceConfig"]["maxTokens"])
 
     def _reserved(self, request: Mapping[str, Any], cache_ttl: CacheTtl | None) -> Any:
         return self.meter.reserve(
