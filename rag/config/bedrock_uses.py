@@ -97,8 +97,9 @@ def _batch(settings: Mapping[str, Any]) -> Iterator[Use]:
     from rag.bedrock.storage import batch_settings
 
     batch = batch_settings.settings(value)
-    model = next((use.name for use in _embedder(settings.get("embedder"))), None)
-    if batch.s3:
+    called = (*_embedder(settings.get("embedder")), *_generator("generator", settings.get("generator")))
+    models: list[str | None] = [use.name for use in called if use.kind in ("embed", "chat")]
+    for model in (models or [None]) if batch.s3 else ():
         yield Use("batch", "batch", batch.s3, model, batch.region or None, batch.role_arn)
 
 

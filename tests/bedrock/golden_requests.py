@@ -173,9 +173,8 @@ def smallest_calls(emulator: Emulator) -> None:
         "embedder": "titan", "generator": {"use": "claude", "guardrail": "gr1a2b3c:2"},
         "retriever": {"reranker": "bedrock"}, "batch": {"s3": "s3://work/jobs"},
     }  # fmt: skip
-    for use in uses(settings):
-        for probe in probes(use, BUILT_IN, Place("us-east-1")):
-            probe.call()
+    for probe in probes(uses(settings), BUILT_IN, lambda use: Place("us-east-1")):
+        probe.call()
 
 
 FEATURES: dict[str, Callable[[Emulator], Any]] = {

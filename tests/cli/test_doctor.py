@@ -115,6 +115,11 @@ def test_right_settings_are_named(tmp_path: Path) -> None:
     assert told["cache folder"]["state"] == "ok"
 
 
+def test_parsers_with_the_users_rights_are_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "rag.toml").write_text("[loader]\nlimits = {confined = false}\n")
+    assert found(cwd=tmp_path)["[loader]"]["state"] == "warn"
+
+
 def test_a_ledger_that_is_no_ledger_fails(tmp_path: Path) -> None:
     (tmp_path / "rag.toml").write_text("[ledger]\npath = 'l.sqlite'\n")
     (tmp_path / "l.sqlite").write_text("not SQLite")

@@ -53,10 +53,18 @@ def test_an_embedder_has_its_request_and_region() -> None:
     assert json.loads(use.body)["dimensions"] == 512
 
 
-def test_a_batch_has_its_role_and_the_embedders_model() -> None:
+def test_a_batch_has_its_role_and_the_models_that_it_runs() -> None:
     role = "arn:aws:iam::111122223333:role/r"
-    *_, batch = uses({"embedder": "titan", "batch": {"s3": "s3://bucket/jobs", "role_arn": role}})
-    assert (batch.base, batch.role_arn) == ("amazon.titan-embed-text-v2:0", role)
+    settings = {
+        "embedder": "titan",
+        "generator": "claude",
+        "batch": {"s3": "s3://bucket/jobs", "role_arn": role},
+    }
+    jobs = [use for use in uses(settings) if use.kind == "batch"]
+    assert [(use.base, use.role_arn) for use in jobs] == [
+        ("amazon.titan-embed-text-v2:0", role),
+        (SONNET, role),
+    ]
 
 
 def test_a_wrong_setting_is_refused() -> None:

@@ -50,7 +50,7 @@ class Use:
         A model's id, profile or ARN; a knowledge base's id; ``"identifier:version"`` of a guardrail;
         ``s3://bucket/prefix`` of batch jobs; a DynamoDB table.
     base : str or None
-        The model behind an application inference profile.
+        The model behind an application inference profile; of batch jobs, the model that they run.
     region : str or None
         The stage's own; by default the environment's.
     role_arn : str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -55,8 +55,21 @@ class Probe:
     call: Callable[[], Usage | None]
 
 
-def probes(use: Use, prices: Prices, place: Place) -> Iterator[Probe]:
-    """Yield the calls that show whether a use is allowed; Retrieve has no known price, and is left out."""
+def probes(uses: Iterable[Use], prices: Prices, at: Callable[[Use], Place]) -> list[Probe]:
+    """Return the calls that show whether uses are allowed; Retrieve has no known price, and is left out.
+
+    Parameters
+    ----------
+    uses : iterable of Use
+    prices : Prices
+    at : callable
+        Returns where a use is called.
+    """
+    calls = (probe for use in uses for probe in _of(use, prices, at(use)))
+    return list({(probe.use.stage, probe.use.name, probe.operation): probe for probe in calls}.values())
+
+
+def _of(use: Use, prices: Prices, place: Place) -> Iterator[Probe]:
     arn = next((each.resource for each in needed(use, place)), "*")
     if use.kind == "chat":
         usd = prices.estimate_usd(use.name, _PROMPT_TOKENS, 1, use.base)

@@ -22,7 +22,7 @@ _ADVICE = {"AccessDeniedException": "request access to the model in the Bedrock 
 
 def planned(bedrock: Bedrock) -> list[Probe]:
     """Return the calls to make."""
-    return [probe for use in bedrock.uses for probe in probes(use, bedrock.prices, bedrock.at(use))]
+    return probes(bedrock.uses, bedrock.prices, bedrock.at)
 
 
 def price(calls: Sequence[Probe]) -> float:

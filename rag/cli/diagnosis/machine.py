@@ -111,9 +111,14 @@ def _models() -> Iterator[Finding]:
 
 
 def _sandbox() -> Iterator[Finding]:
-    from rag.loading import confinement
+    from rag.loading.limits import Limits
+    from rag.loading.sandbox import Worker
 
-    held = confinement.available()
+    worker = Worker(Limits())
+    try:
+        held = worker.confinement()
+    finally:
+        worker.close()
     if held.calls and held.files:
         yield ok("sandbox", f"parsers run {held}")
     else:

@@ -10,7 +10,7 @@ from rag.core.errors import ConfigError
 from rag.core.findings import Finding, checked, ok
 
 #: Stages that are made from their settings alone, without an index or files.
-_MADE = ("chunker", "embedder", "trimmer", "generator")
+_MADE = ("loader", "chunker", "embedder", "trimmer", "generator")
 
 
 def read(path: Path | None) -> tuple[dict[str, Any], list[Finding]]:
@@ -37,6 +37,7 @@ def findings(settings: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _made(kind: str, value: Any) -> Iterator[Finding]:
     from rag.config import stages
+    from rag.config.loader import Loader
 
     use = value if isinstance(value, str) else value.get("use", "the default")
     if "application-inference-profile" in str(value) and "base_model" not in str(value):
@@ -45,6 +46,12 @@ def _made(kind: str, value: Any) -> Iterator[Finding]:
         return
     if kind == "generator":
         stages.generator(value)
+    elif kind == "loader":
+        loader = stages.stage(kind, value, path=".")
+        if isinstance(loader, Loader) and not loader.limits.confined:
+            text = "limits.confined is false, so parsers have your rights"
+            yield Finding(f"[{kind}]", "warn", text, "build only files that you trust")
+            return
     elif kind == "trimmer":
         stages.trimmer(value, None)
     else:

@@ -96,10 +96,10 @@ def _details(exchange: Exchange) -> Iterator[str]:
 
 
 def _counted(exchanges: Sequence[Exchange]) -> Iterator[str]:
-    counted = next((each.body["inputTokens"] for each in exchanges if each.operation == "CountTokens"), None)
-    asked = next((each.usage["inputTokens"] for each in exchanges if each.operation == "Converse"), None)
-    if counted is None or asked is None:
+    found = {each.operation: each for each in exchanges}
+    if found.keys() != {"CountTokens", "Converse"}:
         raise Untried("one of CountTokens and Converse was not answered")
+    counted, asked = found["CountTokens"].body["inputTokens"], found["Converse"].usage["inputTokens"]
     if counted != asked:
         yield f"CountTokens says {counted} tokens, Converse counts {asked}"
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from rag.bedrock.control.permissions import Place, Use
-from rag.bedrock.control.probes import GUARDRAIL_UNIT_USD, probes
+from rag.bedrock.control.probes import GUARDRAIL_UNIT_USD, Probe, probes
 from rag.config.bedrock_uses import uses
 from rag.core.calls import Usage
 from rag.emulator import Emulator
@@ -21,6 +21,10 @@ SETTINGS = {
 }  # fmt: skip
 
 
+def calls(*found: Use) -> list[Probe]:
+    return probes(found, BUILT_IN, lambda use: HERE)
+
+
 @pytest.fixture
 def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
     with Emulator() as running:
@@ -29,7 +33,7 @@ def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
 
 
 def test_every_call_is_valid_and_priced(emulator: Emulator) -> None:
-    made = [probe for use in uses(SETTINGS) for probe in probes(use, BUILT_IN, HERE)]
+    made = calls(*uses(SETTINGS))
     assert [probe.operation for probe in made] == [
         "InvokeModel", "Converse", "ConverseStream", "ApplyGuardrail", "Rerank", "ListModelInvocationJobs",
     ]  # fmt: skip
@@ -47,7 +51,7 @@ def test_every_call_is_valid_and_priced(emulator: Emulator) -> None:
 @pytest.mark.parametrize("name", ["titan", "nova"])
 def test_each_embedder_is_called_in_its_own_form(emulator: Emulator, name: str) -> None:
     [use] = uses({"embedder": {"use": name, "dimensions": 256}})
-    [probe] = probes(use, BUILT_IN, HERE)
+    [probe] = calls(use)
     assert probe.call() is not None
     assert emulator.problems == []
     assert emulator.requests[-1].params["modelId"] == use.name
@@ -55,5 +59,5 @@ def test_each_embedder_is_called_in_its_own_form(emulator: Emulator, name: str) 
 
 def test_a_model_without_a_price_has_none_and_retrieve_is_not_called() -> None:
     unknown = Use("chat", "generator", "anthropic.claude-of-tomorrow")
-    assert [probe.usd for probe in probes(unknown, BUILT_IN, HERE)] == [None, None]
-    assert list(probes(Use("retrieve", "retriever", "ABCDEFGHIJ"), BUILT_IN, HERE)) == []
+    assert [probe.usd for probe in calls(unknown)] == [None, None]
+    assert calls(Use("retrieve", "retriever", "ABCDEFGHIJ")) == []
