@@ -18,6 +18,13 @@ none, like 3.5 Sonnet and the 3 models.
 from models") names Sonnet 4.5, Haiku 4.5, Opus 4.5 and 4.6. litellm's table adds Sonnet 4.6 and 5,
 Opus 4.8, Sonnet 5.5 and Haiku 5.5, and denies it for Opus 4.7, 5 and 5.5. Earlier models have none.
 
+**Streaming, tools, guardrails**: every chat model here answers Converse and ConverseStream ("API
+compatibility", Bedrock User Guide), and is assumed to take tools and guardrails; embedders and rerankers
+do not.
+
+**Batch jobs**: "Supported Regions and models for batch inference" of the Bedrock User Guide (read November
+2026) names Nova Micro, Lite and Pro and Titan Text Embeddings V2. Its rows on Claude were not read.
+
 Not known: whether AWS lists citations for any model after Sonnet 4.5, and whether Opus 4.7's lack of
 structured output is permanent. Fable and Mythos are not in this table.
 """
@@ -26,8 +33,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from rag.usage import model_ids
+
+#: What the page on batch inference names.
+_BATCH = (
+    "amazon.nova-micro-v1:0", "amazon.nova-lite-v1:0", "amazon.nova-pro-v1:0", "amazon.titan-embed-text-v2:0",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +66,16 @@ class Model:
     citations: bool = False
     cache_minimum: int | None = None
     structured: bool = False
+
+    @property
+    def kind(self) -> Literal["chat", "embedding", "rerank"]:
+        """What the model is for; a chat model streams, and takes tools and guardrails."""
+        return "embedding" if "embed" in self.id else "rerank" if "rerank" in self.id else "chat"
+
+    @property
+    def batch(self) -> bool | None:
+        """Whether the model runs in batch jobs; None where that is not known here."""
+        return True if self.id in _BATCH else False if self.kind == "rerank" else None
 
 
 def _claude(

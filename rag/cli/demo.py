@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import textwrap
-from pathlib import Path
 
 import rag
 from rag.cli.output import say, watch
 from rag.core.answers import Answer
 from rag.core.citations import Citation
-from rag.core.errors import SourceError
 from rag.core.format import shortened
 from rag.core.passages import Hit
+from rag.core.sample import handbook
 
 #: The questions, each with its filter: a plain one, one with another answer in each region, and one
 #: that nothing answers.
@@ -29,15 +28,6 @@ _NEXT = (
     ("rag build FOLDER indexes/mine", "index your own files"),
     ("rag build FOLDER indexes/mine --bedrock", "the same with Titan on Amazon Bedrock"),
 )
-
-
-def handbook() -> Path:
-    """Return the sample corpus: of the checkout if there is one, else of the installed package."""
-    home = Path(rag.__file__).parent
-    for folder in (home.parent / "data" / "handbook", home / "sample" / "handbook"):
-        if folder.is_dir():
-            return folder
-    raise SourceError("the sample handbook is not installed: run the demo from a checkout")
 
 
 def run(index: str) -> None:

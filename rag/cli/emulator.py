@@ -41,6 +41,10 @@ def _seconds(context: click.Context, option: click.Parameter, value: str) -> Any
     return tuple(seconds) if len(seconds) == 2 else seconds[0]
 
 
+def _names(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(values)
+
+
 _BEHAVIOUR: list[Callable[..., Any]] = [
     click.option("--latency", "latency_s", metavar="TIME[:TIME]", callback=_seconds, default="0s",
                  help="Before the first byte: 80ms, or 0.2s:2s for a median and a 99th percentile."),
@@ -63,6 +67,10 @@ _BEHAVIOUR: list[Callable[..., Any]] = [
     click.option("--stop-reason", metavar="REASON", help="Sent with every reply, e.g. max_tokens."),
     click.option("--guardrail", type=click.Choice(["blocked", "masked"]),
                  help="What a guardrail does where a request names one."),
+    click.option("--deny", "denied", multiple=True, metavar="ACTION", callback=_names,
+                 help="IAM action that the caller lacks, e.g. bedrock:InvokeModel; repeatable."),
+    click.option("--no-access", multiple=True, metavar="MODEL", callback=_names,
+                 help="Model that the account has no access to; repeatable."),
     click.option("--seed", type=int, default=0, show_default=True, help="Of the random numbers."),
 ]  # fmt: skip
 _SERVER: list[Callable[..., Any]] = [

@@ -13,6 +13,7 @@ from rag.cli import (
     build,
     chat,
     cost,
+    doctor,
     emulator,
     evaluation,
     gate,
@@ -20,6 +21,7 @@ from rag.cli import (
     guardrail,
     knowledge_base,
     maintenance,
+    models,
     prompts,
     questions,
     review,
@@ -85,7 +87,12 @@ _SECTIONS: Mapping[str, tuple[click.Command, ...]] = {
         *cost.COMMANDS,
         *review.COMMANDS,
     ),
-    "Maintain": (*maintenance.COMMANDS, *knowledge_base.COMMANDS),
+    "Maintain": (
+        *maintenance.COMMANDS,
+        *knowledge_base.COMMANDS,
+        *doctor.COMMANDS,
+        *models.COMMANDS,
+    ),
     "Develop": (*prompts.COMMANDS, *guardrail.COMMANDS, *emulator.COMMANDS),
 }
 for _title, _commands in _SECTIONS.items():

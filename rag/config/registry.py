@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping
 from importlib import util
 from typing import Any, Protocol, runtime_checkable
@@ -126,6 +127,12 @@ def split(kind: str, value: Any) -> tuple[str, dict[str, Any]]:
     if not isinstance(use, str):
         raise ConfigError(f"use must be a name, not {use!r}")
     return use, arguments
+
+
+def on_bedrock(value: Any) -> Any:
+    """Return a generator's setting; the id of a model on Bedrock becomes ``claude`` with that model."""
+    is_id = isinstance(value, str) and re.search(r"(^|[./])(anthropic|amazon)\.", value)
+    return {"use": "claude", "model": value} if is_id else value
 
 
 def factory_of(kind: str, use: str, *, plain: bool = False) -> Callable[..., Any] | None:

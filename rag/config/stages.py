@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
 
-from rag.config.registry import STAGES, TIERS, check, factory_of, is_builtin, refuse_unknown, split
+from rag.config.registry import (
+    STAGES,
+    TIERS,
+    check,
+    factory_of,
+    is_builtin,
+    on_bedrock,
+    refuse_unknown,
+    split,
+)
 from rag.config.settings import baseline_parts, located
 from rag.core import embedders
 from rag.core.errors import ConfigError, RagError, StoreMismatchError, UsageError
@@ -107,7 +115,7 @@ def generator(value: Any, *, plain: bool = False) -> Any:
         raise ConfigError(f"the generator's fallback is a list of models, not {others!r}")
     from rag.generation.fallback import Fallback
 
-    models = [first, *(stage("generator", _on_bedrock(other)) for other in others)]
+    models = [first, *(stage("generator", on_bedrock(other)) for other in others)]
     _refuse_unguarded(models)
     return checked(Fallback, {"models": models}, "generator")
 
@@ -119,14 +127,14 @@ def _routing(arguments: Mapping[str, Any]) -> dict[str, Any]:
     tiers, classify, escalate = made.get("tiers", TIERS), made.get("classify"), made.get("escalate")
     if not isinstance(tiers, Mapping) or not tiers:
         raise ConfigError(f'the generator\'s tiers are a table, as in {{small = "local"}}, not {tiers!r}')
-    made["tiers"] = {str(name): generator(_on_bedrock(value)) for name, value in tiers.items()}
+    made["tiers"] = {str(name): generator(on_bedrock(value)) for name, value in tiers.items()}
     if classify is True or isinstance(classify, str | Mapping):
         table = dict(classify) if isinstance(classify, Mapping) else {}
         if isinstance(classify, str):
             table["model"] = classify
         elif not set(table) <= {"model", "describe"}:
             table = {"model": table}
-        setting = _on_bedrock(table.get("model", next(iter(tiers.values()))))
+        setting = on_bedrock(table.get("model", next(iter(tiers.values()))))
         if isinstance(setting, Mapping) and setting.get("use") == "claude":
             setting = {"max_tokens": _ONE_WORD, **setting}
         made["classify"] = {**table, "model": generator(setting)}
@@ -150,12 +158,6 @@ def _refuse_unguarded(models: Sequence[Any]) -> None:
                 f"the generator's fallback {describe(model)} has no guardrail and would bypass the first "
                 'model\'s: write it as {use = "claude", model = "…", guardrail = "…"}, or leave it out'
             )
-
-
-def _on_bedrock(value: Any) -> Any:
-    """Return a generator's setting; the id of a model on Bedrock becomes ``claude`` with that model."""
-    is_id = isinstance(value, str) and re.search(r"(^|[./])(anthropic|amazon)\.", value)
-    return {"use": "claude", "model": value} if is_id else value
 
 
 @located

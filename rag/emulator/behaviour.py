@@ -72,6 +72,11 @@ class Behaviour:
         The action of a guardrail in requests that name one.
     tool_input : Mapping or callable, optional
         The input of a tool call; by default an instance of the tool's JSON schema.
+    denied : frozenset of str
+        IAM actions that the caller lacks, e.g. ``"bedrock:InvokeModel"``; their calls fail with
+        AccessDeniedException.
+    no_access : frozenset of str
+        Ids of models that the account has no access to.
     seed : int
         Seed of every random choice.
     """
@@ -90,6 +95,8 @@ class Behaviour:
     reply: str | Callable[[Request], str] | None = None
     guardrail: Literal["blocked", "masked"] | None = None
     tool_input: Mapping[str, Any] | Callable[[Request], Mapping[str, Any]] | None = None
+    denied: frozenset[str] = frozenset()
+    no_access: frozenset[str] = frozenset()
     seed: int = 0
 
 

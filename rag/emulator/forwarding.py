@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ _HOP = frozenset({
 })  # fmt: skip
 _REQUEST_ID = "x-amzn-RequestId"
 #: Header names in the emulator's spelling, so that a forwarded header replaces the emulator's.
-_NAMED = {name.lower(): name for name in (*HEADERS, _REQUEST_ID)}
+_NAMED = {name.lower(): name for name in (*HEADERS, _REQUEST_ID, "Date")}
 
 
 @dataclass
@@ -61,9 +61,11 @@ class Proxy:
         The recording; see `RecordingFile`.
     region : str, optional
         By default the region of the user's AWS settings.
-    upstream : str, optional
-        Where all requests go; by default to the services' endpoints in the region. Endpoints from the
-        AWS settings are ignored, because they probably point to this proxy.
+    upstream : str or mapping, optional
+        Where all requests go, or those of each service; by default to the services' endpoints in the
+        region. Endpoints from the AWS settings are ignored, because they probably point to this proxy.
+    hide : iterable of str
+        More texts to remove from the recording (of at least `rag.emulator.redacting.SHORTEST` characters).
 
     Raises
     ------
@@ -75,7 +77,14 @@ class Proxy:
     >>> Emulator(recorder=Proxy("tests/recordings/leave.jsonl"))   # doctest: +SKIP
     """
 
-    def __init__(self, path: str | Path, *, region: str | None = None, upstream: str | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        region: str | None = None,
+        upstream: str | Mapping[str, str] | None = None,
+        hide: Iterable[str] = (),
+    ) -> None:
         import botocore.session
         from botocore.exceptions import BotoCoreError
         from botocore.httpsession import URLLib3Session
@@ -95,8 +104,9 @@ class Proxy:
                 "cannot record: there are no AWS credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
                 "AWS_SECRET_ACCESS_KEY"
             )
-        self._upstream = upstream.rstrip("/") if upstream else None
-        self._endpoints: dict[str, str] = {}
+        self._upstream = upstream.rstrip("/") if isinstance(upstream, str) and upstream else None
+        self._endpoints = {} if isinstance(upstream, str) else dict(upstream or {})
+        self._hidden = frozenset(hide)
         at_once = [
             (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         ]  # without it, 40 ms pass between head and body
@@ -105,7 +115,7 @@ class Proxy:
 
     def handle(self, request: Request) -> Reply:
         """Forward a request and record the reply; a stream is recorded at its end."""
-        call = _Call(request, known_secrets(request.headers))
+        call = _Call(request, known_secrets(request.headers) | self._hidden)
         response = self._send(call)
         headers = _headers(response)
         call.secrets.add(headers.get(_REQUEST_ID, ""))
@@ -205,7 +215,8 @@ class Proxy:
             name: redactor.text(value) for name, value in _headers(response).items()
             if name in HEADERS or name.startswith(BEDROCK_HEADERS)
         }  # fmt: skip
-        reply = {"s": call.s, "status": response.status_code, "headers": kept, **content}
+        names = sorted({name.lower() for name in response.headers})
+        reply = {"s": call.s, "status": response.status_code, "headers": kept, "names": names, **content}
         self._file.append(request_row(call.request, redactor), reply)
 
     @staticmethod

@@ -13,7 +13,7 @@ from rag.emulator.wire import ACCOUNT, Refusal, Reply, Request
 from rag.usage import model_ids
 
 _CREATED = "2026-01-31T12:00:00Z"
-_REGIONS: Mapping[str, tuple[str, ...]] = {
+REGIONS: Mapping[str, tuple[str, ...]] = {
     "us": ("us-east-1", "us-west-2"), "eu": ("eu-central-1", "eu-west-1"), "us-gov": ("us-gov-west-1",),
     "apac": ("ap-northeast-1", "ap-southeast-2"), "jp": ("ap-northeast-1", "ap-northeast-3"),
     "au": ("ap-southeast-2", "ap-southeast-4"), "global": ("us-east-1", "eu-west-1"),
@@ -36,23 +36,31 @@ def get(emulator: Profiles, request: Request) -> Reply:
         if name == known.rsplit("/", 1)[-1] and (
             "arn:" not in wanted or "arn:" not in known or wanted == known
         ):
-            arn = known if known.startswith("arn:") else _arn("application-inference-profile", name)
-            return Reply(_profile(arn, name, "APPLICATION", model))
+            return Reply(profile_of(known, "APPLICATION", model))
     from rag.bedrock.models import find
 
     prefix, model = model_ids.split(name)
     if not prefix or find(model) is None or "application-inference-profile" in wanted:
         raise Refusal("ResourceNotFoundException", f"The inference profile {wanted} does not exist")
-    return Reply(_profile(_arn("inference-profile", name), name, "SYSTEM_DEFINED", name))
+    return Reply(profile_of(name, "SYSTEM_DEFINED", name))
 
 
-def _arn(kind: str, name: str) -> str:
-    return f"arn:aws:bedrock:us-east-1:{ACCOUNT}:{kind}/{name}"
+def profile_of(known: str, kind: str, model: str) -> dict[str, Any]:
+    """Return a profile as AWS describes it.
 
-
-def _profile(arn: str, name: str, kind: str, model: str) -> dict[str, Any]:
+    Parameters
+    ----------
+    known : str
+        Its id or ARN.
+    kind : {"SYSTEM_DEFINED", "APPLICATION"}
+    model : str
+        The id or profile that it calls.
+    """
+    name = known.rsplit("/", 1)[-1]
+    path = "inference-profile" if kind == "SYSTEM_DEFINED" else "application-inference-profile"
+    arn = known if known.startswith("arn:") else f"arn:aws:bedrock:us-east-1:{ACCOUNT}:{path}/{name}"
     prefix, model = model_ids.split(model)
-    regions = _REGIONS.get(prefix, ("us-east-1",))
+    regions = REGIONS.get(prefix, ("us-east-1",))
     return {
         "inferenceProfileName": "".join(c if c.isalnum() else " " for c in name)[:64].strip(),
         "inferenceProfileArn": arn, "inferenceProfileId": name, "type": kind, "status": "ACTIVE",

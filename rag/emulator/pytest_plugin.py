@@ -30,16 +30,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from rag.emulator.variables import OTHERS
+
 if TYPE_CHECKING:
     from rag.emulator import Emulator
-
-#: Further variables by which AWS's clients choose credentials and endpoints (AWS SDKs and Tools
-#: Reference Guide, environment variables).
-_OTHERS = (
-    "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN",
-    "AWS_BEARER_TOKEN_BEDROCK", "AWS_ENDPOINT_URL", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
-    "AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT",
-)  # fmt: skip
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -107,7 +101,7 @@ def recording_of(file: Path, nodeid: str) -> Path:
 
 def point_at(monkeypatch: pytest.MonkeyPatch, environment: Mapping[str, str]) -> None:
     """Point AWS clients created in this process at an emulator, and hide the user's AWS settings."""
-    for name in _OTHERS:
+    for name in OTHERS:
         monkeypatch.delenv(name, raising=False)
     no_files = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
     for name, value in {**no_files, **environment}.items():

@@ -1,8 +1,9 @@
 """Recordings of a service's replies, as JSON lines, and their replay without the service.
 
-A line is ``{"request": {"service", "operation", "params"}, "reply": {"s", "status", "headers", "body"}}``;
-a stream has ``events`` instead of ``body``, with the seconds from the request to every event. Secrets
-are removed (`rag.emulator.redacting`). `rag.emulator.forwarding` writes the lines.
+A line is ``{"request": {"service", "operation", "params"}, "reply": {"s", "status", "headers", "names",
+"body"}}``, where ``names`` are those of all headers; a stream has ``events`` instead of ``body``, with the
+seconds from the request to every event. Secrets are removed (`rag.emulator.redacting`).
+`rag.emulator.forwarding` writes the lines.
 """
 
 from __future__ import annotations

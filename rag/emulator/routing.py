@@ -5,15 +5,17 @@ from __future__ import annotations
 import difflib
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 from rag.emulator.wire import Refusal
 
 SERVICES = ("bedrock-runtime", "bedrock-agent-runtime", "bedrock", "bedrock-agent", "s3vectors")
+#: Operations that no path names, with their services.
+_BY_ACTION = {"GetCallerIdentity": "sts", "ListServiceQuotas": "service-quotas"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,35 @@ def find(method: str, path: str) -> Route:
     )
 
 
-@lru_cache(maxsize=len(SERVICES))
+def by_action(path: str, headers: Mapping[str, str], body: bytes) -> Route | None:
+    """Find the operation of a request whose path names none: one of STS or of Service Quotas.
+
+    Parameters
+    ----------
+    path : str
+        Without query.
+    headers : Mapping
+        Names in lower case; Service Quotas names the operation in one.
+    body : bytes
+        STS has the operation in its form.
+
+    Examples
+    --------
+    >>> by_action("/", {}, b"Action=GetCallerIdentity&Version=2011-06-15").operation
+    'GetCallerIdentity'
+    """
+    if path != "/":
+        return None
+    target = headers.get("x-amz-target", "").rpartition(".")[2]
+    form = dict(parse_qsl(body.decode("latin-1"))) if body.startswith(b"Action=") else {}
+    operation = target or form.get("Action", "")
+    service = _BY_ACTION.get(operation)
+    if service is None:
+        return None
+    return next(route for route in _routes(service)["POST", 1] if route.operation == operation)
+
+
+@lru_cache(maxsize=len(SERVICES) + 2)
 def _routes(service: str) -> dict[tuple[str, int], list[Route]]:
     """Return a service's operations by method and number of slashes."""
     by_shape: dict[tuple[str, int], list[Route]] = defaultdict(list)

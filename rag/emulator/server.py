@@ -7,11 +7,15 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any, Protocol
 
 from rag.emulator import (
+    access,
     agents,
+    caller,
+    catalog,
     conversing,
     embedding,
     generating,
@@ -89,7 +93,7 @@ class Emulator:
     problems : list of str
         One line per invalid request.
     counts : Counter
-        Requests by operation; ``refused`` (invalid), ``throttled``, ``failed`` (on demand).
+        Requests by operation; ``refused`` (invalid), ``denied``, ``throttled``, ``failed`` (on demand).
 
     Examples
     --------
@@ -168,6 +172,7 @@ class Emulator:
             "AWS_ENDPOINT_URL_BEDROCK": self.url, "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": self.url,
             "AWS_ENDPOINT_URL_BEDROCK_AGENT_RUNTIME": self.url, "AWS_ENDPOINT_URL_BEDROCK_AGENT": self.url,
             "AWS_ENDPOINT_URL_S3VECTORS": self.url,
+            "AWS_ENDPOINT_URL_STS": self.url, "AWS_ENDPOINT_URL_SERVICE_QUOTAS": self.url,
             **({"AWS_ENDPOINT_URL_S3": self.s3_endpoint} if self.s3_endpoint else {}),
         }  # fmt: skip
 
@@ -211,10 +216,16 @@ class Emulator:
             self.requests.append(request)
             if len(self.requests) > KEPT:
                 del self.requests[: KEPT // 2]
-        headers = {"x-amzn-RequestId": f"00000000-0000-4000-8000-{request.number:012d}"}
+        headers = {
+            "Date": formatdate(usegmt=True),
+            "x-amzn-RequestId": f"00000000-0000-4000-8000-{request.number:012d}",
+        }
         try:
             reply = self._checked(request, refusal)
         except Refusal as refused:
+            other = caller.refused(request.service, refused, request.number)
+            if other is not None:
+                return Reply(other.body, other.status, {**headers, **other.headers})
             error = {"x-amzn-ErrorType": refused.code}
             return Reply({"message": refused.message}, refused.status, {**headers, **error})
         except (Cut, Hang):
@@ -233,7 +244,9 @@ class Emulator:
         params: Mapping[str, Any] = {}
         refusal = None
         try:
-            route = routing.find(incoming.method, path)
+            route = routing.by_action(path, incoming.headers, incoming.body) or routing.find(
+                incoming.method, path
+            )
             service, operation = route.service, route.operation
             params, wrong = validating.read(route, path, query, incoming.headers, incoming.body)
             if not wrong:
@@ -271,6 +284,11 @@ class Emulator:
 
     def _served(self, request: Request) -> Reply:
         behaviour, streams = self.behaviour, request.operation in STREAMS
+        try:
+            access.check(behaviour, request)
+        except Refusal:
+            self._note("denied")
+            raise
         failure = self._next_failure(streams)
         if failure is None:
             try:
@@ -334,7 +352,10 @@ OPERATIONS: Mapping[str, Callable[[Emulator, Request], Reply]] = {
     "DeleteDataSource": knowledge_bases.delete_source,
     "DeleteGuardrail": control.delete,
     "DeleteKnowledgeBase": knowledge_bases.delete_base,
+    "GetCallerIdentity": caller.identity,
     "GetDataSource": knowledge_bases.get_source,
+    "GetFoundationModel": catalog.get_model,
+    "GetFoundationModelAvailability": catalog.availability,
     "GetGuardrail": control.get,
     "GetIndex": vector_buckets.get_index,
     "GetInferenceProfile": profiles.get,
@@ -344,10 +365,13 @@ OPERATIONS: Mapping[str, Callable[[Emulator, Request], Reply]] = {
     "GetVectorBucket": vector_buckets.get_bucket,
     "InvokeModel": embedding.invoke_model,
     "ListDataSources": knowledge_bases.list_sources,
+    "ListFoundationModels": catalog.list_models,
     "ListGuardrails": control.list_guardrails,
+    "ListInferenceProfiles": catalog.list_profiles,
     "ListIngestionJobs": knowledge_bases.list_jobs,
     "ListKnowledgeBases": knowledge_bases.list_bases,
     "ListModelInvocationJobs": jobs.list_jobs,
+    "ListServiceQuotas": caller.quotas,
     "ListTagsForResource": control.list_tags,
     "Rerank": agents.rerank,
     "Retrieve": agents.retrieve,

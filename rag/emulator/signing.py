@@ -18,7 +18,7 @@ from rag.emulator.wire import Refusal, Request
 
 #: The signing name of Bedrock's services (botocore's service models), and of those with another one.
 SERVICE = "bedrock"
-_OTHERS = {"s3vectors": "s3vectors"}
+_OTHERS = {"s3vectors": "s3vectors", "sts": "sts", "service-quotas": "servicequotas"}
 #: Largest difference between the clocks, in seconds (AWS: five minutes).
 SKEW_S = 300
 _SIGNED = re.compile(

@@ -49,7 +49,7 @@ def read(
         One line per violation, naming the parameter and the rule.
     """
     shape = route.model.input_shape
-    if shape is None:
+    if shape is None or not shape.members:  # GetCallerIdentity's form is no JSON, and has no parameters
         return {}, []
     labels = route.label_values(path)
     arguments = dict(parse_qsl(query, keep_blank_values=True))

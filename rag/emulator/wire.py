@@ -15,6 +15,10 @@ Event = tuple[str, Mapping[str, Any]]
 ACCOUNT, REGION = "123456789012", "us-east-1"
 _SCOPE = re.compile(r"Credential=[^/]+/\d+/([a-z0-9-]+)/")
 
+#: The account that an emulator is, and its region where a request is not signed for one.
+ACCOUNT, REGION = "123456789012", "us-east-1"
+_SCOPE = re.compile(r"Credential=[^/]+/\d+/([a-z0-9-]+)/")
+
 
 @dataclass(frozen=True, slots=True)
 class Request:

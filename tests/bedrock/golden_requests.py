@@ -20,7 +20,12 @@ from pydantic import BaseModel, Field
 
 import rag
 from rag.bedrock.chat.claude import MODEL
+from rag.bedrock.control.account import identity
+from rag.bedrock.control.catalog import Catalog
 from rag.bedrock.control.guardrails import GuardrailControl
+from rag.bedrock.control.permissions import Place as Called
+from rag.bedrock.control.probes import probes
+from rag.bedrock.control.quotas import quotas
 from rag.bedrock.embeddings.cohere import CohereEmbeddings
 from rag.bedrock.embeddings.nova import NovaEmbeddings
 from rag.bedrock.embeddings.titan import TitanEmbeddings
@@ -35,6 +40,7 @@ from rag.bedrock.search.knowledge_base import KnowledgeBaseRetriever
 from rag.bedrock.search.knowledge_base_answers import KnowledgeBaseAnswers
 from rag.bedrock.search.rerank import BedrockReranker
 from rag.bedrock.storage.batch_jobs import BatchJobs
+from rag.config.bedrock_uses import uses
 from rag.emulator import Emulator
 from rag.emulator.recording import VOLATILE, request_row
 from rag.emulator.redacting import Redactor
@@ -42,6 +48,7 @@ from rag.generation.fallback import Fallback
 from rag.generation.prompt import Prompt
 from rag.usage.ledger import Ledger
 from rag.usage.meter import Meter
+from rag.usage.prices import BUILT_IN
 
 FOLDER = Path(__file__).with_suffix("")
 GUARDRAIL = Path(__file__).with_name("support_guardrail.toml")
@@ -216,6 +223,16 @@ def makes_guardrails(emulator: Emulator) -> None:
         apply(settings, plan(settings, control), control)
 
 
+def smallest_calls(emulator: Emulator) -> None:
+    """The calls with which `rag doctor --bedrock` tries permissions."""
+    settings = {
+        "embedder": "titan", "generator": {"use": "claude", "guardrail": "gr1a2b3c:2"},
+        "retriever": {"reranker": "bedrock"}, "batch": {"s3": "s3://work/jobs"},
+    }  # fmt: skip
+    for probe in probes(uses(settings), BUILT_IN, lambda use: Called("us-east-1")):
+        probe.call()
+
+
 FEATURES: dict[str, Callable[[Emulator], Any]] = {
     "titan": lambda _: TitanEmbeddings(256).embed_documents(["Annual leave."]),
     "titan_binary": lambda _: TitanEmbeddings(1024, embedding_type="binary").embed_query("leave?"),
@@ -293,6 +310,15 @@ FEATURES: dict[str, Callable[[Emulator], Any]] = {
     "count_tokens": counts_tokens,
     "apply_guardrail": applies_a_guardrail,
     "guardrails": makes_guardrails,
+    "list_models": lambda _: Catalog().models(),
+    "list_profiles": lambda _: Catalog().profiles(),
+    "model_access": lambda _: Catalog().access(MODEL.partition(".")[2]),
+    "get_model": lambda _: boto3.client("bedrock").get_foundation_model(
+        modelIdentifier=MODEL.partition(".")[2]
+    ),
+    "caller_identity": lambda _: identity(),
+    "service_quotas": lambda _: quotas(),
+    "smallest_calls": smallest_calls,
 }
 
 

@@ -110,7 +110,7 @@ _ALIKE = {
     "InvalidConfigError": "NoCredentialsError", "MetadataRetrievalError": "NoCredentialsError",
     "ExpiredToken": "ExpiredTokenException", "TokenRetrievalError": "ExpiredTokenException",
     "SSOTokenLoadError": "ExpiredTokenException", "UnauthorizedSSOTokenError": "ExpiredTokenException",
-    "InvalidClientTokenId": "UnrecognizedClientException",
+    "InvalidClientTokenId": "UnrecognizedClientException", "AccessDenied": "AccessDeniedException",
     "MissingAuthenticationTokenException": "UnrecognizedClientException",
     "SignatureDoesNotMatch": "InvalidSignatureException", "ParamValidationError": "ValidationException",
     "ServiceUnavailable": "ServiceUnavailableException", "TooManyRequestsException": "ThrottlingException",

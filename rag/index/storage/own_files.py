@@ -158,3 +158,34 @@ def _wait(handle: int, folder: Path, timeout_s: float) -> None:
         except OSError as error:
             raise cannot_write(folder, error) from None
         time.sleep(_EVERY_S)
+
+
+def writer_of(folder: Path) -> int | None:
+    """Return the process that writes to an index, 0 where only that there is one is known, or None.
+
+    Takes no lock that a writer would wait for, and makes no file.
+    """
+    try:
+        handle = os.open(folder / "LOCK", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _locking(os.fstat(handle).st_ino)
+    except OSError:
+        return None
+    else:
+        return None
+    finally:
+        os.close(handle)
+
+
+def _locking(inode: int) -> int:
+    """Return the process that Linux lists as holding a lock on a file; 0 where it lists none."""
+    try:
+        lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+    except (OSError, ValueError):
+        return 0
+    held = (line.split() for line in lines if "FLOCK" in line)
+    return next((int(row[4]) for row in held if row[5].rsplit(":", 1)[-1] == str(inode)), 0)

@@ -1,0 +1,1 @@
+"""The checks of ``rag doctor``, a file for each part of what is checked."""
