@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -112,6 +113,7 @@ class Proxy:
         ]  # without it, 40 ms pass between head and body
         self._http = URLLib3Session(timeout=TIMEOUT_S, max_pool_connections=64, socket_options=at_once)
         self._file = RecordingFile(path)
+        self._streams, self._change = 0, threading.Condition()
 
     def handle(self, request: Request) -> Reply:
         """Forward a request and record the reply; a stream is recorded at its end."""
@@ -120,10 +122,23 @@ class Proxy:
         headers = _headers(response)
         call.secrets.add(headers.get(_REQUEST_ID, ""))
         if is_stream(headers):
+            with self._change:
+                self._streams += 1
             return Reply(status=response.status_code, headers=headers, events=self._events(call, response))
         body = self._read(response)
         self._record(call, response, {"body": self._redactor(call).value(json_of(body))})
         return Reply(body, response.status_code, headers)
+
+    def settled(self, timeout_s: float) -> bool:
+        """Wait until no stream is under way: a client may leave at its last event, before it is recorded.
+
+        Returns
+        -------
+        bool
+            Whether all are recorded.
+        """
+        with self._change:
+            return self._change.wait_for(lambda: not self._streams, timeout_s)
 
     def close(self) -> None:
         """Close the recording and the connections."""
@@ -198,7 +213,12 @@ class Proxy:
             raise
         finally:
             response.raw.close()
-            self._record_stream(call, response, events)
+            try:
+                self._record_stream(call, response, events)
+            finally:
+                with self._change:
+                    self._streams -= 1
+                    self._change.notify_all()
         if events and "exception" in events[-1]:
             raise fault_in(events[-1])
 

@@ -26,6 +26,8 @@ from rag.emulator.trial.wrong import WRONG
 from rag.emulator.variables import OTHERS, environment
 
 STEPS: tuple[Step, ...] = (*CALLS, *PIPELINE, *WRONG, BATCH)
+#: Seconds to wait for the end of a stream that its client has left.
+STREAM_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class Trial:
     hide: tuple[str, ...] = ()
     tried: list[Tried] = field(default_factory=list)
     exchanges: list[Exchange] = field(default_factory=list)
+    proxy: Proxy | None = None
 
     def run(self, steps: Sequence[Step] = STEPS) -> Iterator[Tried]:
         """Run the steps one after another, and yield what became of each."""
@@ -90,6 +93,8 @@ class Trial:
             advice = self.world.prices.advice(self.world.model)
             return Tried(step, Finding(step.name, "skip", "not tried: it has no price", advice))
         finding = self._run(step)
+        if self.proxy is not None:
+            self.proxy.settled(STREAM_S)
         return Tried(step, finding, tuple(self._read(step)))
 
     def _run(self, step: Step) -> Finding:
@@ -125,6 +130,7 @@ class Trial:
         """Point every client of this process at a proxy that signs with the user's credentials."""
         upstream = {service: url_of(service, self.world.region) for service in SERVICES}
         proxy = Proxy(self.recording, region=self.world.region, upstream=upstream, hide=self.hide)
+        self.proxy = proxy
         with contextlib.closing(proxy), self.serve(recorder=proxy, check_signatures=False) as server:
             variables = {
                 **server.environment(), "AWS_REGION": self.world.region,
