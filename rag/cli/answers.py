@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rag.cli.options import Command, print_json, replacing, with_options
+from rag.cli.options import Command, names_of, print_json, replacing, with_options
 from rag.cli.terminal import echo, json_text
 
 if TYPE_CHECKING:
@@ -38,15 +38,10 @@ def measure(pipe: Any, options: dict[str, Any]) -> AnswersEvaluation:
     with watch_steps() as step:
         results = evaluate_answers(
             {index: pipe}, options["questions"], where=options["where"], mode=options["mode"],
-            tags=tags_of(options["tags"]), log=options["log"], parallel=options["parallel"],
+            tags=names_of(options["tags"]), log=options["log"], parallel=options["parallel"],
             progress=lambda done, of: step("questions", done, of),
         )  # fmt: skip
     return results[index]
-
-
-def tags_of(text: str | None) -> tuple[str, ...]:
-    """Return the tags of an option."""
-    return tuple(each.strip() for each in (text or "").split(",") if each.strip())
 
 
 def run(pipe: Any, options: dict[str, Any], output: Path | None, worst: int, as_json: bool) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from rag import __version__
-from rag.cli import build, chat, cost, emulator, evaluation, golden, maintenance, prompts, questions
+from rag.cli import build, chat, cost, emulator, evaluation, golden, maintenance, prompts, questions, sweeps
 from rag.cli.terminal import echo
 from rag.core.errors import RagError
 
@@ -64,7 +64,7 @@ def demo(index: str) -> int:
 _SECTIONS: Mapping[str, tuple[click.Command, ...]] = {
     "Build": (*build.COMMANDS, demo),
     "Ask": (*questions.COMMANDS, *chat.COMMANDS),
-    "Measure": (*evaluation.COMMANDS, *golden.COMMANDS, *cost.COMMANDS),
+    "Measure": (*evaluation.COMMANDS, *sweeps.COMMANDS, *golden.COMMANDS, *cost.COMMANDS),
     "Maintain": maintenance.COMMANDS,
     "Develop": (*prompts.COMMANDS, *emulator.COMMANDS),
 }

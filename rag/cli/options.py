@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from rag.cli.terminal import json_text
-from rag.core.errors import RagError, SourceError
+from rag.core.errors import RagError, SourceError, UsageError
 
 #: Exit code of a build that has left files out.
 QUARANTINED = 3
@@ -49,6 +49,43 @@ def with_options(command: Command, options: list[Any]) -> Command:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def measuring_options(command: Command) -> Command:
+    """Add the options of measuring contexts."""
+    return with_options(command, [
+        click.option("--budgets", default="1000,2000,4000,8000", show_default=True, metavar="N,N,…",
+                     help="Sizes of context to measure; `own` for the trimmer's."),
+        click.option("--unit", type=click.Choice(["chars", "tokens"]), default="chars", show_default=True,
+                     metavar="UNIT", help="chars or tokens."),
+        click.option("-k", type=click.IntRange(min=1), default=10, show_default="10", metavar="N",
+                     help="How many documents of a ranking count."),
+        click.option("--copies", is_flag=True, help="Count verbatim copies of evidence elsewhere."),
+        CONFIG, JSON,
+    ])  # fmt: skip
+
+
+def budgets_of(text: str) -> tuple[int, ...]:
+    """Read the sizes of contexts; none for the trimmer's.
+
+    Raises
+    ------
+    UsageError
+        They are no numbers.
+    """
+    if text == "own":
+        return ()
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(
+            f"--budgets is {text!r}: write numbers with commas, e.g. 1000,2000; or own"
+        ) from None
+
+
+def names_of(text: str | None) -> tuple[str, ...]:
+    """Return the names of an option that holds several, with commas."""
+    return tuple(each.strip() for each in (text or "").split(",") if each.strip())
 
 
 def print_json(value: Any) -> None:
