@@ -146,25 +146,28 @@ class AnswersCompared:
         return Table("means and 95 % intervals", ("metric", *self.names), rows)
 
     def changes(self) -> Table:
-        """Return a table of paired differences in quality and cost, with a row for each comparison."""
+        """Return a table of paired differences in quality, dollars and seconds, for each configuration."""
+        first, best = self.names[0], self.best
+        bases = [(first, self.against_first), *([(best, self.against_best)] if best != first else [])]
         rows = []
-        for against, pairs in (("the first", self.against_first), ("the best", self.against_best)):
-            for pair in pairs:
-                if against == "the best" and self.best == self.names[0]:
-                    continue
-                rows += [
-                    (pair.a, f"{against}, {pair.b}", metric.replace("_", " "), _signed(found, metric),
-                     p_text(found.p if found.p_holm is None else found.p_holm), str(found.count))
-                    for metric in (self.metric, "usd", "seconds")
-                    if (found := pair.differences.get(metric)) is not None
-                ]  # fmt: skip
-        head = ("configuration", "minus", "metric", "difference", "p (Holm)", "questions")
-        return Table("paired differences", head, rows)
+        for metric in (self.metric, "usd", "seconds"):
+            for name in self.names:
+                pairs = [next((pair for pair in against if pair.a == name), None) for _, against in bases]
+                found = [None if pair is None else pair.differences.get(metric) for pair in pairs]
+                if any(found):
+                    cells = [text for each in found for text in _change(each, metric)]
+                    rows.append((metric.replace("_", " "), name, *cells))
+        head = [text for base, _ in bases for text in (f"minus {base}", "p (Holm)")]
+        return Table("paired differences", ("metric", "configuration", *head), rows)
 
     def _repr_html_(self) -> str:
         return "".join(table.to_html() for table in self.tables())
 
 
-def _signed(found: Difference, metric: str) -> str:
+def _change(found: Difference | None, metric: str) -> tuple[str, str]:
+    """Return a difference and its p-value for people."""
+    if found is None:
+        return "", ""
     digits = digits_of(METRICS[metric], found.mean)
-    return f"{found.mean:+.{digits}f} [{found.low:+.{digits}f}, {found.high:+.{digits}f}]"
+    text = f"{found.mean:+.{digits}f} [{found.low:+.{digits}f}, {found.high:+.{digits}f}]"
+    return text, p_text(found.p if found.p_holm is None else found.p_holm)

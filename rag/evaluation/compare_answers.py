@@ -160,7 +160,7 @@ def _of(
     if (a, b) in pairs:
         return pairs[a, b]
     return {
-        name: replace(found, mean=-found.mean, low=-found.high, high=-found.low)
+        name: replace(found, mean=0.0 - found.mean, low=0.0 - found.high, high=0.0 - found.low)
         for name, found in pairs[b, a].items()
     }
 
