@@ -117,6 +117,16 @@ _TABLE = (
 )
 #: By id.
 MODELS: Mapping[str, Model] = {model.id: model for model in _TABLE}
+#: Short names, and the current model behind each: profiles that every region can call, and ids of Amazon's
+#: models, which are called in the region itself.
+SHORT_NAMES: Mapping[str, str] = {
+    "haiku": "global.anthropic.claude-haiku-5-5",
+    "sonnet": "global.anthropic.claude-sonnet-5-5",
+    "opus": "global.anthropic.claude-opus-5-5",
+    "nova-micro": "amazon.nova-micro-v1:0",
+    "nova-lite": "amazon.nova-lite-v1:0",
+    "nova-pro": "amazon.nova-pro-v1:0",
+}
 
 
 def find(model_id: str, base: str | None = None) -> Model | None:

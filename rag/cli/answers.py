@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rag.cli.options import Command, print_json, replacing, with_options
+from rag.cli.options import Command, names_of, print_json, replacing, with_options
 from rag.cli.terminal import echo, json_text
 
 if TYPE_CHECKING:
@@ -41,14 +41,9 @@ def measure(pipes: Mapping[str, Any], options: dict[str, Any]) -> dict[str, Answ
     with watch_steps() as step:
         return evaluate_answers(
             pipes, options["questions"], where=options["where"], mode=options["mode"],
-            tags=tags_of(options["tags"]), log=options["log"], parallel=options["parallel"],
+            tags=names_of(options["tags"]), log=options["log"], parallel=options["parallel"],
             progress=lambda done, of: step("questions", done, of),
         )  # fmt: skip
-
-
-def tags_of(text: str | None) -> tuple[str, ...]:
-    """Return the tags of an option."""
-    return tuple(each.strip() for each in (text or "").split(",") if each.strip())
 
 
 def run(
@@ -56,12 +51,12 @@ def run(
 ) -> int:
     """Measure and show answers, and those of a baseline beside them."""
     from rag.cli.output import say, show_table, show_warnings
-    from rag.evaluation.answers import compare_answers
+    from rag.evaluation.answers import against
 
     index = options["index"]
     results = measure({index: pipe} if baseline is None else {index: pipe, "baseline": baseline}, options)
     result, other = results[index], results.get("baseline")
-    comparison = None if other is None else compare_answers(result, other)
+    comparison = None if other is None else against(result, other)
     if output is not None:
         with replacing(output) as sink:
             for scored in result.questions:

@@ -25,6 +25,7 @@ from rag.cli import (
     prompts,
     questions,
     review,
+    sweeps,
 )
 from rag.cli.terminal import echo
 from rag.core.errors import RagError
@@ -82,6 +83,7 @@ _SECTIONS: Mapping[str, tuple[click.Command, ...]] = {
     "Ask": (*questions.COMMANDS, *chat.COMMANDS),
     "Measure": (
         *evaluation.COMMANDS,
+        *sweeps.COMMANDS,
         *golden.COMMANDS,
         *gate.COMMANDS,
         *cost.COMMANDS,

@@ -81,6 +81,43 @@ def reporting(what: str) -> Iterator[None]:
         raise RagError(f"the {what} cannot be used ({reason}): is its server up, its file sound?") from None
 
 
+def measuring_options(command: Command) -> Command:
+    """Add the options of measuring contexts."""
+    return with_options(command, [
+        click.option("--budgets", default="1000,2000,4000,8000", show_default=True, metavar="N,N,…",
+                     help="Sizes of context to measure; `own` for the trimmer's."),
+        click.option("--unit", type=click.Choice(["chars", "tokens"]), default="chars", show_default=True,
+                     metavar="UNIT", help="chars or tokens."),
+        click.option("-k", type=click.IntRange(min=1), default=10, show_default="10", metavar="N",
+                     help="How many documents of a ranking count."),
+        click.option("--copies", is_flag=True, help="Count verbatim copies of evidence elsewhere."),
+        CONFIG, JSON,
+    ])  # fmt: skip
+
+
+def budgets_of(text: str) -> tuple[int, ...]:
+    """Read the sizes of contexts; none for the trimmer's.
+
+    Raises
+    ------
+    UsageError
+        They are no numbers.
+    """
+    if text == "own":
+        return ()
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(
+            f"--budgets is {text!r}: write numbers with commas, e.g. 1000,2000; or own"
+        ) from None
+
+
+def names_of(text: str | None) -> tuple[str, ...]:
+    """Return the names of an option that holds several, with commas."""
+    return tuple(each.strip() for each in (text or "").split(",") if each.strip())
+
+
 def print_json(value: Any) -> None:
     """Print a result for `--json`."""
     click.echo(json_text(value, indent=2))
@@ -141,9 +178,9 @@ def query_settings(
 def measuring_settings(
     index: str, path: Path | None, bedrock: bool = False, embedder: str | None = None
 ) -> dict[str, Any]:
-    """Return the settings of a pipeline whose answers are measured; no person need look at them."""
+    """Return the settings of a pipeline whose answers are measured: none is cached, or queued for a person."""
     settings = query_settings(index, path, bedrock, embedder)
-    return {name: value for name, value in settings.items() if name != "review"}
+    return {name: value for name, value in settings.items() if name not in ("review", "cache")}
 
 
 def hit_rows(hits: Any) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
+from rag.bedrock.models import SHORT_NAMES
 from rag.core.errors import ConfigError, near_miss
 from rag.core.imports import resolve
 
@@ -46,11 +47,7 @@ STAGES: dict[str, dict[str, str]] = {
 }
 #: The tiers of a router that names none: current models on Bedrock, by the profiles that every region can
 #: call.
-TIERS = {
-    "small": "global.anthropic.claude-haiku-5-5",
-    "default": "global.anthropic.claude-sonnet-5-5",
-    "large": "global.anthropic.claude-opus-5-5",
-}
+TIERS = {"small": SHORT_NAMES["haiku"], "default": SHORT_NAMES["sonnet"], "large": SHORT_NAMES["opus"]}
 #: The same stages without LangChain's interface, whose imports take longer than a search: what the command
 #: line uses where nobody else sees them.
 PLAIN: dict[str, dict[str, str]] = {

@@ -7,15 +7,16 @@
 """
 
 # None of these modules imports the pipeline, LangChain or matplotlib before a function needs it.
-from rag.evaluation.answers import AnswersEvaluation, compare_answers, evaluate_answers
-from rag.evaluation.compare import Comparison, Difference, compare
+from rag.evaluation.answers import AnswersEvaluation, evaluate_answers
+from rag.evaluation.answers_compared import AnswersCompared
+from rag.evaluation.compare import compare
+from rag.evaluation.compare_answers import compare_answers, compare_prompts
+from rag.evaluation.differences import Comparison, Difference
 from rag.evaluation.evaluate import Evaluation, evaluate
 from rag.evaluation.golden_set import Question, Span, read
 from rag.evaluation.sweep import Sweep, sweep
-from rag.evaluation.variants import PromptsCompared, PromptScores, compare_prompts
 
 __all__ = [
-    "AnswersEvaluation", "Comparison", "Difference", "Evaluation", "PromptScores", "PromptsCompared",
-    "Question", "Span", "Sweep", "compare", "compare_answers", "compare_prompts", "evaluate",
-    "evaluate_answers", "read", "sweep",
+    "AnswersCompared", "AnswersEvaluation", "Comparison", "Difference", "Evaluation", "Question", "Span",
+    "Sweep", "compare", "compare_answers", "compare_prompts", "evaluate", "evaluate_answers", "read", "sweep",
 ]  # fmt: skip

@@ -9,13 +9,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from rag.core.answers import Answer
 from rag.core.errors import GenerationError, RagError, UsageError
 from rag.core.table import Table
 from rag.evaluation.answer_log import AnswerLog, key_of
 from rag.evaluation.answer_metrics import METRICS
 from rag.evaluation.checks import Check, checks
-from rag.evaluation.compare import Comparison, differences
+from rag.evaluation.differences import Comparison, differences
 from rag.evaluation.golden_set import Question, Questions, read
 from rag.evaluation.statistics import Estimate, estimate
 from rag.usage.prices import ANSWER
@@ -106,6 +108,19 @@ class AnswersEvaluation:
         """Each question's values, by its id."""
         return {each.question.id: each.values for each in self.questions}
 
+    @property
+    def weights(self) -> dict[str, float] | None:
+        """How much each question counts, by its id; None where all count alike."""
+        weights = {each.question.id: each.question.expected.weight for each in self.questions}
+        return weights if len({*weights.values()}) > 1 else None
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """The answers' median seconds, ``"p50"``, and their 95th percentile, ``"p95"``; 0 without any."""
+        taken = [each.values["seconds"] for each in self.questions if "seconds" in each.values] or [0.0]
+        p50, p95 = np.quantile(taken, [0.5, 0.95])
+        return {"p50": float(p50), "p95": float(p95)}
+
     def worst(self, count: int) -> list[AnswerScored]:
         """Return the questions whose answers are not correct, then those that are supported least."""
         low = [each for each in self.questions if not each.correct or each.values.get("supported", 1.0) < 1]
@@ -124,7 +139,8 @@ class AnswersEvaluation:
         rows = {"questions": [each.to_dict() for each in self.questions]} if questions else {}
         return {
             "name": self.name, "metrics": {name: asdict(value) for name, value in self.metrics.items()},
-            "failed": self.failed, "again": self.again, "notes": list(self.notes), **rows,
+            "latency_s": self.seconds, "failed": self.failed, "again": self.again,
+            "notes": list(self.notes), **rows,
         }  # fmt: skip
 
     def table(self) -> Table:
@@ -196,11 +212,9 @@ def evaluate_answers(
     if parallel < 1:
         raise UsageError(f"parallel is {parallel}: set it to 1 or more")
     named: Mapping[str, Any] = pipes if isinstance(pipes, Mapping) else {str(pipes.index.path): pipes}
-    golden = [each for each in read(questions) if not tags or {*tags} & {*each.expected.tags}]
-    if not golden:
-        raise UsageError(f"no question has one of the tags {', '.join(tags)}: see `rag golden check`")
+    golden = selected(questions, tags)
     filters = {
-        (name, each.id): _combined(pipe, where, each) for name, pipe in named.items() for each in golden
+        (name, each.id): combined(pipe, where, each) for name, pipe in named.items() for each in golden
     }
     kept = AnswerLog(log)
     names = list(named)
@@ -225,7 +239,7 @@ def evaluate_answers(
     }
 
 
-def compare_answers(a: AnswersEvaluation, b: AnswersEvaluation) -> Comparison:
+def against(a: AnswersEvaluation, b: AnswersEvaluation) -> Comparison:
     """Compare the answers of two systems question by question; of what is spent, less is better.
 
     Raises
@@ -237,6 +251,22 @@ def compare_answers(a: AnswersEvaluation, b: AnswersEvaluation) -> Comparison:
     if not found:
         raise UsageError(f"{a.name} and {b.name} share no question: ask both the same golden set")
     return Comparison(a.name, b.name, found)
+
+
+def selected(questions: Questions, tags: Sequence[str] = ()) -> list[Question]:
+    """Return the questions of a golden set that have one of some tags, or all.
+
+    Raises
+    ------
+    SourceError
+        The golden set is invalid.
+    UsageError
+        No question has one of the tags.
+    """
+    golden = [each for each in read(questions) if not tags or {*tags} & {*each.expected.tags}]
+    if not golden:
+        raise UsageError(f"no question has one of the tags {', '.join(tags)}: see `rag golden check`")
+    return golden
 
 
 def _in_order(call: Callable[[int], Any], total: int, parallel: int) -> Iterator[Any]:
@@ -257,11 +287,7 @@ def _ask(
     pipe: Any, question: Question, where: Any, mode: str | None, tag: str, kept: AnswerLog
 ) -> tuple[AnswerScored, bool]:
     """Return a question's measured answer, and whether it was in the log."""
-    options = {
-        name: value for name, value in (
-            ("where", where), ("mode", mode), ("schema", question.expected.answer_schema),
-        ) if value is not None
-    }  # fmt: skip
+    options = options_of(question, where, mode)
     text = None if where is None else where.to_string()
     key = key_of(pipe, question, options)
     known = kept.get(key)
@@ -277,6 +303,12 @@ def _ask(
     if answer is not None:  # a failure may pass: it is asked again
         kept.put(key, question.id, answer, seconds)
     return score(question, text, answer, seconds, error), False
+
+
+def options_of(question: Question, where: Any, mode: str | None) -> dict[str, Any]:
+    """Return the options with which a question is asked, its filter in force among them."""
+    options = {"where": where, "mode": mode, "schema": question.expected.answer_schema}
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _answer(pipe: Any, question: Question, options: Mapping[str, Any], tag: str) -> Answer:
@@ -330,11 +362,25 @@ def cell(value: Estimate | None, unit: str) -> str:
     """Return an estimate for people, with as many digits as its unit has use for."""
     if value is None:
         return "-"
-    digits = {"$": 4, "tokens": 0, "s": 2}.get(unit, 3)
+    digits = digits_of(unit, value.mean)
     return f"{value.mean:.{digits}f} [{value.low:.{digits}f}, {value.high:.{digits}f}]"
 
 
-def _combined(pipe: Any, where: Any, question: Question) -> Any:
+def digits_of(unit: str, mean: float) -> int:
+    """Return how many digits a mean has behind the point; a small price has more."""
+    if unit == "$":
+        return 4 if mean == 0 or abs(mean) >= 0.01 else 6
+    return {"tokens": 0, "s": 2}.get(unit, 3)
+
+
+def combined(pipe: Any, where: Any, question: Question) -> Any:
+    """Return a filter and the question's, combined by "and" and bound to the pipeline's index.
+
+    Raises
+    ------
+    WhereError
+        It does not fit the index; the message names the question.
+    """
     try:
         return pipe.index.both(where, question.where)
     except RagError as error:

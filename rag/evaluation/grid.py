@@ -12,10 +12,13 @@ from typing import Any
 from rag.config import registry, stages
 from rag.core import embedders
 from rag.core.errors import ConfigError, near_miss
+from rag.evaluation.configurations import generator_setting, prompt_setting
 
 #: Stages whose settings affect the measurements; those that affect the index come first.
 INDEXING = ("loader", "chunker", "embedder")
 STAGES = (*INDEXING, "retriever", "trimmer")
+#: Stages whose settings affect answers alone.
+ANSWERING = ("prompt", "generator")
 
 #: A setting's name, such as ``"chunker.max_tokens"``, and the values to try.
 Grid = Mapping[str, Sequence[Any]]
@@ -32,7 +35,8 @@ class Setting:
     chosen : mapping
         The value of each setting in the grid.
     stages : mapping
-        The argument of `rag.config.stages.stage`, by stage (`STAGES`).
+        The argument of `rag.config.stages.stage`, by stage (`STAGES`; where answers are measured those of
+        `ANSWERING`, too, None for the default).
     """
 
     name: str
@@ -46,7 +50,7 @@ class Setting:
         return "index-" + hashlib.blake2b(plain.encode(), digest_size=5).hexdigest()
 
 
-def settings(grid: Grid, base: Mapping[str, Any] | None = None) -> list[Setting]:
+def settings(grid: Grid, base: Mapping[str, Any] | None = None, *, answers: bool = False) -> list[Setting]:
     """Return every combination, beginning with the first values.
 
     Parameters
@@ -56,6 +60,9 @@ def settings(grid: Grid, base: Mapping[str, Any] | None = None) -> list[Setting]
         of `base`, the stage's other arguments in `base` are dropped: they belong to another class.
     base : mapping, optional
         The fixed settings, as in ``rag.toml`` (`rag.config.settings.read`).
+    answers : bool
+        Whether answers are measured, so that prompt and generator may vary. ``generator.model`` takes what
+        `rag.evaluation.configurations.generator_setting` does.
 
     Raises
     ------
@@ -68,7 +75,7 @@ def settings(grid: Grid, base: Mapping[str, Any] | None = None) -> list[Setting]
     ['retriever.k=16', 'retriever.k=48']
     """
     for name, values in grid.items():
-        _check(name, values)
+        _check(name, values, answers)
     for kind in base or {}:
         if kind not in registry.STAGES:
             raise ConfigError(f"there is no stage {kind!r}: {near_miss(kind, registry.STAGES)}")
@@ -78,18 +85,22 @@ def settings(grid: Grid, base: Mapping[str, Any] | None = None) -> list[Setting]
         chosen = dict(zip(grid, values, strict=True))
         name = " ".join(f"{key}={_shown(chosen[key])}" for key in varying) or "as given"
         stages = {kind: _stage(kind, (base or {}).get(kind), chosen) for kind in STAGES}
+        if answers:
+            stages |= {kind: _answering(kind, (base or {}).get(kind), chosen) for kind in ANSWERING}
         combinations.append(Setting(name, chosen, stages))
     for kind, value in _distinct(combinations):
         _try(kind, value)
     return combinations
 
 
-def _check(name: str, values: Any) -> None:
+def _check(name: str, values: Any, answers: bool) -> None:
     kind, dot, argument = name.partition(".")
-    if kind in registry.STAGES and kind not in STAGES:
-        raise ConfigError(f"{name}: a sweep does not measure the {kind}: leave it out")
-    if kind not in STAGES:
-        raise ConfigError(f"{name}: there is no stage {kind!r}: {near_miss(kind, STAGES)}")
+    if kind in ANSWERING and not answers:
+        raise ConfigError(
+            f"{name}: a sweep does not measure the {kind}: measure answers, with --answers, or leave it out"
+        )
+    if kind not in registry.STAGES:
+        raise ConfigError(f"{name}: there is no stage {kind!r}: {near_miss(kind, registry.STAGES)}")
     if not dot or not argument:
         raise ConfigError(f"{name} is a stage, not a setting: write {kind}.use, for example")
     if isinstance(values, str) or not isinstance(values, Sequence) or not values:
@@ -113,6 +124,20 @@ def _stage(kind: str, base: Any, chosen: Mapping[str, Any]) -> Any:
     if varied.get("use", fixed["use"]) != fixed["use"]:
         fixed = {}
     return {**fixed, **varied}
+
+
+def _answering(kind: str, base: Any, chosen: Mapping[str, Any]) -> Any:
+    """Return the setting of the prompt or the generator; without a varied one that of the base."""
+    varied = {key.partition(".")[2]: value for key, value in chosen.items() if key.startswith(f"{kind}.")}
+    if not varied:
+        return base
+    if kind == "generator" and "model" in varied and "use" not in varied:
+        made = generator_setting(varied.pop("model"), base)
+    elif kind == "prompt" and "use" in varied:
+        made = prompt_setting(varied.pop("use"), base)
+    else:
+        return _stage(kind, base, chosen)
+    return {**({"use": made} if isinstance(made, str) else made), **varied}
 
 
 def _distinct(combinations: Sequence[Setting]) -> Iterator[tuple[str, Any]]:

@@ -11,9 +11,15 @@ from langchain_core.document_loaders import BaseLoader
 
 from rag.building.report import BuildReport
 from rag.config import stages
-from rag.core.errors import StoreMismatchError
-from rag.evaluation.grid import INDEXING, Setting
+from rag.core.errors import SourceError, StoreMismatchError
+from rag.evaluation.grid import INDEXING, Grid, Setting
+from rag.evaluation.grid import settings as combined
 from rag.evaluation.progress import Progress
+from rag.usage import ledger_settings
+from rag.usage.ledger import NAME as LEDGER
+
+#: Tables of ``rag.toml`` that belong to no stage; a sweep has a cache of its own.
+_NO_STAGES = ("cache", "ledger", "prices", "batch", "review", "gate", "baseline")
 
 
 class Build(Protocol):
@@ -21,6 +27,54 @@ class Build(Protocol):
 
     def __call__(self, source: Any, index: str | Path, **settings: Any) -> BuildReport:
         """Build an index from files, or bring it up to date."""
+
+
+def begin(
+    source: Any,
+    folder: Path,
+    grid: Grid,
+    settings: Mapping[str, Any],
+    build: Build,
+    options: Mapping[str, Any],
+    progress: Progress | None,
+    *,
+    answers: bool = False,
+) -> tuple[list[Setting], Indexes]:
+    """Return every combination of a grid, checked, and what builds the indexes.
+
+    Parameters
+    ----------
+    settings : mapping
+        The fixed ones, as of ``rag.toml``.
+    options : mapping
+        Further arguments of `rag.build`; those that are None are left out.
+    answers : bool
+        Whether prompt and generator may vary.
+
+    Raises
+    ------
+    ConfigError
+        A name or a value is wrong.
+    SourceError
+        The folder is a file.
+    """
+    stages = {kind: value for kind, value in settings.items() if kind not in _NO_STAGES}
+    combinations = combined(grid, stages, answers=answers)
+    if folder.exists() and not folder.is_dir():
+        raise SourceError(f"{folder} is a file: name a folder for the sweep")
+    given = {name: value for name, value in options.items() if value is not None}
+    return combinations, Indexes(source, folder, build, {**given, **paying(settings, folder)}, progress)
+
+
+def paying(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the settings of ledger, budget and prices; the ledger is one file for all of a sweep's indexes.
+
+    With one for each index, a budget would hold for each of them.
+    """
+    ledger, prices = ledger_settings.settings(settings.get("ledger")), settings.get("prices")
+    if ledger.path is None:
+        ledger = ledger.model_copy(update={"path": folder / LEDGER})
+    return {"ledger": ledger, **({} if prices is None else {"prices": prices})}
 
 
 class Indexes:

@@ -60,20 +60,38 @@ def estimate(values: Sequence[float], weights: Sequence[float] | None = None) ->
     >>> estimate([0.0, 1.0], [1.0, 3.0]).mean
     0.75
     """
+    mean, means = _resampled(values, weights)
+    low, high = np.quantile(means, [0.025, 0.975])
+    # Rounding can put the mean of equal values outside their interval, in the last digit.
+    return Estimate(mean, min(float(low), mean), max(float(high), mean), len(values))
+
+
+def standard_error(values: Sequence[float], weights: Sequence[float] | None = None) -> float:
+    """Return the bootstrap standard error of a mean (Efron and Tibshirani, 1993, chapter 6).
+
+    The parameters are those of `estimate`, as are the resamples.
+
+    Examples
+    --------
+    >>> round(standard_error([0.0, 1.0] * 50), 2)    # sqrt(0.25 / 100)
+    0.05
+    """
+    return float(_resampled(values, weights)[1].std())
+
+
+def _resampled(values: Sequence[float], weights: Sequence[float] | None) -> tuple[float, Values]:
+    """Return the mean, and those of `DRAWS` resamples."""
     sample = np.asarray(values, np.float64)
     rng = np.random.default_rng(_SEED)
     count = len(sample)
     draws = (rng.integers(count, size=(size, count)) for size in _blocks(DRAWS, count))
     if weights is None:
-        mean, means = float(sample.mean()), [sample[draw].mean(axis=1) for draw in draws]
-    else:
-        weight = np.asarray(weights, np.float64)
-        weighted = sample * weight
-        mean = float(weighted.sum() / weight.sum())
-        means = [weighted[draw].sum(axis=1) / weight[draw].sum(axis=1) for draw in draws]
-    low, high = np.quantile(np.concatenate(means), [0.025, 0.975])
-    # Rounding can put the mean of equal values outside their interval, in the last digit.
-    return Estimate(mean, min(float(low), mean), max(float(high), mean), count)
+        return float(sample.mean()), np.concatenate([sample[draw].mean(axis=1) for draw in draws])
+    weight = np.asarray(weights, np.float64)
+    weighted = sample * weight
+    mean = float(weighted.sum() / weight.sum())
+    means = [weighted[draw].sum(axis=1) / weight[draw].sum(axis=1) for draw in draws]
+    return mean, np.concatenate(means)
 
 
 def randomization_test(differences: Sequence[float], *, worse: bool = False) -> float:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rag.building.report import BuildReport
-from rag.core.errors import MissingExtraError, SourceError
 from rag.core.files import Quarantined
 from rag.core.table import Table
-from rag.evaluation import plot
-from rag.evaluation.compare import Comparison, compare
+from rag.evaluation import plot, sweep_files
+from rag.evaluation.compare import compare
+from rag.evaluation.differences import Comparison
 from rag.evaluation.evaluate import BUDGETS, Evaluation, evaluate
 from rag.evaluation.golden_set import Questions, read
 from rag.evaluation.progress import Progress
@@ -152,7 +151,7 @@ def sweep(
         combination that the others are compared with.
     settings : mapping, optional
         The fixed settings, as in ``rag.toml`` (`rag.config.settings.read`); prompt, generator and
-        cache have no effect.
+        cache have no effect (`rag.evaluation.answer_sweep` measures answers).
     budgets, unit, k, copies
         As for `evaluate`.
     progress : callable, optional
@@ -173,23 +172,16 @@ def sweep(
     'chunker.max_tokens=64'
     """
     from rag.building.build import build  # these import LangChain
-    from rag.evaluation import grid as grids
-    from rag.evaluation.indexes import Indexes
+    from rag.evaluation.indexes import begin, paying
     from rag.pipeline import Pipeline
 
-    golden = read(questions)
-    fixed = {kind: value for kind, value in (settings or {}).items() if kind not in ("cache", "review")}
-    combinations = grids.settings(grid, fixed)
-    path = Path(folder)
-    if path.exists() and not path.is_dir():
-        raise SourceError(f"{path} is a file: name a folder for the sweep")
+    golden, path = read(questions), Path(folder)
     options = {"metadata": metadata, "metadata_from_path": metadata_from_path}
-    options = {name: value for name, value in options.items() if value is not None}
-    indexes = Indexes(source, path, build, options, progress)
+    combinations, indexes = begin(source, path, grid, settings or {}, build, options, progress)
     trials: list[Trial] = []
     for number, setting in enumerate(combinations, 1):
         step = f"{number} of {len(combinations)}: {setting.name}"
-        pipe = Pipeline(**indexes.arguments(setting, f"{step}: index"))
+        pipe = Pipeline(**indexes.arguments(setting, f"{step}: index"), **paying(settings or {}, path))
         evaluation = evaluate(
             pipe, golden, budgets=budgets, unit=unit, k=k, copies=copies, name=setting.name,
             progress=None if progress is None else _step(progress, f"{step}: questions"),
@@ -235,27 +227,18 @@ def _ranked(folder: Path, trials: list[Trial], reports: Iterable[BuildReport]) -
 
 def _write(folder: Path, result: Sweep) -> Sweep:
     """Write the sweep's files; return it with a note if its picture could not be drawn."""
-    folder.mkdir(parents=True, exist_ok=True)
-    picture = folder / "sweep.png"
-    try:
+
+    def draw(path: Path) -> None:
         plot.draw(
-            picture, [_series(trial, result.headline) for trial in result.trials],
+            path, [_series(trial, result.headline) for trial in result.trials],
             baseline=result.first, metric=result.headline, unit=result.trials[0].evaluation.unit,
         )  # fmt: skip
-        image = f"\n![The settings in a picture]({picture.name})\n"
-    except MissingExtraError as error:  # a picture must not cost the results
-        picture.unlink(missing_ok=True)
-        image = ""
-        result = replace(result, notes=(*result.notes, f"{picture.name} was not drawn: {error}"))
-    text = json.dumps(result.to_dict(questions=True), ensure_ascii=False, indent=1, default=str)
-    (folder / "sweep.json").write_text(text + "\n", encoding="utf-8")
-    notes = "".join(f"\n- {note}" for note in result.notes)
-    markdown = (
-        f"# Sweep\n\n{result.table().to_markdown()}\n`change` and `p` are against the first setting, "
-        f"`{result.first}`.\n{notes}\n{image}"
+
+    body = (
+        f"{result.table().to_markdown()}\n`change` and `p` are against the first setting, `{result.first}`.\n"
     )
-    (folder / "sweep.md").write_text(markdown, encoding="utf-8")
-    return result
+    notes = sweep_files.write(folder, body, result.to_dict(questions=True), result.notes, draw)
+    return replace(result, notes=notes)
 
 
 def _series(trial: Trial, headline: str) -> plot.Series:

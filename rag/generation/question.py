@@ -13,6 +13,7 @@ from typing import Any
 
 from rag.core.answers import Step
 from rag.core.passages import Hit
+from rag.core.text import words
 from rag.generation.quoting import conversation_text, read_prompt
 from rag.generation.reply import texts
 from rag.index.filters.parse import parse
@@ -60,6 +61,11 @@ class Question:
     def fields(self) -> Collection[str]:
         """The fields that its filter names; empty without a filter."""
         return () if self.where is None else parse(self.where).fields()
+
+    @property
+    def word_count(self) -> int:
+        """How many words its text has."""
+        return len(words(self.text))
 
     @property
     def best_score(self) -> float | None:

@@ -24,7 +24,6 @@ from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from rag.core.errors import ConfigError
 from rag.core.imports import resolve
-from rag.core.text import words
 from rag.generation.question import Question
 from rag.usage.settings import Settings, checked
 
@@ -108,7 +107,7 @@ class When(Settings):
         ConfigError
             The function of ``call`` failed.
         """
-        count = len(words(question.text))
+        count = question.word_count
         score, passages = question.best_score, len(question.passages)
         holds: dict[str, Callable[[Any], bool]] = {
             "question_words_below": lambda limit: count < limit,

@@ -17,7 +17,7 @@ from rag.bedrock.search.knowledge_base_answers import KnowledgeBaseAnswers
 from rag.core.answers import Answer, Event
 from rag.core.errors import BudgetError, GenerationError
 from rag.emulator import Emulator
-from rag.evaluation.answers import compare_answers, evaluate_answers
+from rag.evaluation.answers import against, evaluate_answers
 from rag.usage.ledger_settings import settings as ledger_settings
 from rag.usage.meter import Meter
 from tests.bedrock.emulated_bases import BUCKET, ID, QUESTION, ROWS_ID
@@ -254,7 +254,7 @@ def test_it_is_evaluated_beside_a_pipeline(
     assert found.values["sev"]["verified"] == found.values["sev"]["cite_recall"] == 1
     assert "tokens" in results["pipe"].metrics and not {"tokens", "usd"} & set(found.values["sev"])
     assert any("answers are not kept" in note for note in found.notes)
-    assert compare_answers(results["pipe"], found).differences["answered"].count == 2
+    assert against(results["pipe"], found).differences["answered"].count == 2
 
 
 # ---------------------------------------------------------------------- reading replies

@@ -146,4 +146,5 @@ def test_the_command_shows_faults_and_keeps_answers(pipe: Any, tmp_path: Path) -
     ]
     again = json.loads(run(*words, "--json").stdout)
     assert again["again"] == 3 and again["metrics"]["correct"]["count"] == 3
-    assert run(*words, "--prompts", "a,b", code=2).stderr.count("--answers measures one configuration") == 1
+    refused = run(*words, "--against", tmp_path / "ix", code=2).stderr
+    assert "--against compares contexts: compare answers with --models and --prompts" in refused
