@@ -250,6 +250,13 @@ class Pipeline:
             events = each.athrough(self, question, options, collector, tenant, events)
         return collector.athrough(events)
 
+    async def achat(self, history: Any = None, **options: Any) -> Chat:
+        """Return a conversation without blocking the event loop, as reading a stored history may; see `chat`.
+
+        Its questions are asked with `Chat.aask` and `Chat.astream`.
+        """
+        return await asyncio.to_thread(self.chat, history, **options)
+
     async def aretrieve(self, question: str, **options: Any) -> list[Hit]:
         """Return the retriever's passages, best first, without blocking the event loop; see `retrieve`."""
         return await asyncio.to_thread(self.retrieve, question, **options)

@@ -245,3 +245,19 @@ def test_the_command_talks(index: rag.Index, tmp_path: Path) -> None:
     assert "did you mean 'region'?" in out
     assert "2 answers, 2 calls:" in out and "there is no command /nope" in out
     assert out.rstrip().endswith("a new conversation")
+
+
+async def test_a_stored_conversation_is_continued_without_blocking_the_loop(index: rag.Index) -> None:
+    """Reading it may take as long as a table on AWS does."""
+    loop = threading.get_ident()
+
+    class Stored(list):  # type: ignore[type-arg]
+        def __iter__(self) -> Any:
+            assert threading.get_ident() != loop
+            return super().__iter__()
+
+    history = Stored([HumanMessage(LEAVE), AIMessage("It is 28 days.")])
+    chat = await rag.Pipeline(index).achat(history)
+    assert len(chat.messages) == 2
+    answer = await chat.aask("And in America?")
+    assert "22 days" in answer.text
