@@ -102,13 +102,14 @@ def _refuse_too_late(pipes: Mapping[str, Any], options: Mapping[str, Any]) -> No
 def _pipelines(index: str, made: Sequence[Configuration]) -> dict[str, Any]:
     """Return a pipeline for each configuration, over one open index.
 
-    Answers do not come from a response cache, which would cost nothing and take no time.
+    Answers do not come from a response cache, which would cost nothing and take no time, nor do they go to
+    a person.
     """
     from rag.config.open import Index
     from rag.pipeline import Pipeline
 
     opened = Index.open(index, embedder=made[0].settings.get("embedder"))
-    left_out = ("embedder", "cache")
+    left_out = ("embedder", "cache", "review")
     return {
         each.name or index: Pipeline(
             opened, settings={name: value for name, value in each.settings.items() if name not in left_out}

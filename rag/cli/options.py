@@ -178,7 +178,7 @@ def query_settings(
 def measuring_settings(
     index: str, path: Path | None, bedrock: bool = False, embedder: str | None = None
 ) -> dict[str, Any]:
-    """Return the settings of a pipeline whose answers are measured: none is cached, or queued for a person."""
+    """Return the settings of a pipeline whose answers are measured: they are neither cached nor reviewed."""
     settings = query_settings(index, path, bedrock, embedder)
     return {name: value for name, value in settings.items() if name not in ("review", "cache")}
 
