@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rag.config import stages
+from rag.config.around import around
 from rag.config.open import open_index
-from rag.config.responses import response_cache_of
-from rag.config.review import review_queue_of
 from rag.core.answers import Answer, Event, Step
 from rag.core.errors import UsageError
 from rag.core.passages import Context, Hit
@@ -104,9 +103,8 @@ class Pipeline:
         self.prompt, self._generator = stages.generation(chosen.get("prompt"), self.generator)
         self.trimmer = stages.trimmer(chosen.get("trimmer"), model_of(self.generator), plain=plain)
         self.meter = stages.meter(chosen.get("ledger"), chosen.get("prices"), Path(self.index.path))
-        self.responses = response_cache_of(chosen, Path(self.index.path))
-        self.reviews = review_queue_of(chosen, Path(self.index.path))
-        self._around = [each for each in (self.responses, self.reviews) if each is not None]
+        self.around = around(chosen, Path(self.index.path))
+        self.responses, self.reviews = self.around.responses, self.around.reviews
         self.on_unverified = on_unverified
         self._retriever = as_hit_retriever(self.retriever)
 
@@ -159,7 +157,7 @@ class Pipeline:
         """
         collector = self._collector(tag)
         events = self._answer(question, collector, options)
-        for each in self._around:
+        for each in self.around:
             events = each.through(self, question, options, collector, tenant, events)
         return collector.through(events)
 
@@ -246,7 +244,7 @@ class Pipeline:
         """
         collector = self._collector(tag)
         events = self._aanswer(question, collector, options)
-        for each in self._around:
+        for each in self.around:
             events = each.athrough(self, question, options, collector, tenant, events)
         return collector.athrough(events)
 

@@ -102,7 +102,7 @@ def responses_calibrate(
 
 def _store(index: Path | None, config_path: Path | None) -> ResponseStore:
     from rag.config import settings as rag_toml
-    from rag.config.responses import response_cache_of
+    from rag.config.around import response_cache_of
 
     settings = rag_toml.read(config_path)
     cache = response_cache_of(settings, index or Path())

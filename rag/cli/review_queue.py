@@ -58,7 +58,7 @@ def open_queue(index: Path | None, config_path: Path | None) -> Queue:
         There is no index.
     """
     from rag.config import settings as rag_toml
-    from rag.config.review import review_store_of
+    from rag.config.around import review_store_of
     from rag.review.desk import ReviewDesk
     from rag.review.sqlite_store import NAME, SqliteReviews
 

@@ -68,12 +68,15 @@ class Cached:
         What its calls cost then, less what was paid now; None if no price is known.
     question : str
         The question as it was asked then.
+    id : str
+        The id of the answer that was made then; empty where it is not known.
     """
 
     kind: str
     age_s: float
     saved_usd: float | None
     question: str
+    id: str = ""
 
     def __str__(self) -> str:
         """Return ``from the response cache, 2 h old, saved $0.0123``."""
@@ -120,6 +123,8 @@ class Answer:
         Set if the answer is from the response cache; its `usage` then costs nothing.
     review_id : str
         The item of the review queue under which a person finds the answer; empty if it is not queued.
+    id : str
+        Its own, which nobody can guess and which sorts by time (`rag.core.ids`); its records bear it.
     """
 
     question: str
@@ -143,6 +148,7 @@ class Answer:
     cached: Cached | None = None
     prompt_hash: str = ""
     review_id: str = ""
+    id: str = ""
 
     @property
     def field_citations(self) -> dict[str, tuple[Citation, ...]]:
@@ -216,6 +222,7 @@ class Answer:
             ],
             "cached": None if self.cached is None else asdict(self.cached),
             "review_id": self.review_id,
+            "id": self.id,
         }
 
     @classmethod

@@ -131,6 +131,10 @@ class BudgetError(RagError):
     """The call would cost more than is left to spend; it was not made."""
 
 
+class AuthError(RagError):
+    """Who calls is not known, or may not do this; the text holds no credential."""
+
+
 class ReviewConflictError(RagError):
     """An item of a review queue is in a state that does not allow this decision; nothing was changed."""
 

@@ -123,7 +123,7 @@ class Begun:
             yield Event("text", answer.text)
         answer = replace(
             answer, question=self.question, prompt_hash=self.voice.hash, calls=collector.calls,
-            notes=(*collector.notes, *answer.notes),
+            notes=(*collector.notes, *answer.notes), id=collector.id,
         )  # fmt: skip
         if self.end is not None:
             self.end(reading.message, answer)

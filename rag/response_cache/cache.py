@@ -227,13 +227,15 @@ class ResponseCache:
         saved = None if entry.usd is None else max(entry.usd - paid, 0.0)
         if entry.model:
             collector.record(Call(entry.model, CACHED, Usage(cost_usd=0.0), saved))
-        cached = Cached(kind, age_s, saved, entry.answer.question)
+        cached = Cached(kind, age_s, saved, entry.answer.question, entry.answer.id)
         notes = list(collector.notes)
         if kind == "similar":
             notes.append(f"the answer to a similar question: {entry.answer.question!r}")
         step = Step("cache", time.monotonic() - begun, {"kind": kind, "age_s": round(age_s, 3)})
         answer = restored(entry, asked.question, collector.calls, notes, step, cached)
-        return replace(answer, data=asked.data(answer), context=answer.context if sent is None else sent)
+        return replace(
+            answer, data=asked.data(answer), context=answer.context if sent is None else sent, id=collector.id
+        )  # fmt: skip
 
     # ----------------------------------------------------------------------- the store
 

@@ -11,7 +11,8 @@ from rag.core.answers import Answer
 from rag.core.citations import Citation
 from rag.core.errors import UsageError
 from rag.review.citing import kept_citations
-from rag.review.records import Decision, Item, State, unpack
+from rag.review.packing import unpack
+from rag.review.records import Decision, Item, State
 from rag.review.store import ReviewStore, Selection
 
 

@@ -22,10 +22,12 @@ from typing import Any, Protocol, runtime_checkable
 from rag.core.answers import Answer, Event
 from rag.core.errors import ConfigError
 from rag.core.format import shortened
+from rag.core.ids import new_id
 from rag.index.filters.parse import parse
 from rag.review.desk import ReviewDesk
+from rag.review.packing import fingerprint_of, pack
 from rag.review.reasons import reasons_for
-from rag.review.records import Item, fingerprint_of, new_id, pack
+from rag.review.records import Item
 from rag.review.settings import ReviewSettings
 from rag.review.store import ReviewStore
 from rag.usage.collector import Collector

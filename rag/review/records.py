@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import secrets
-import time
-import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
-from rag.core.answers import Answer
 from rag.core.citations import Citation
-from rag.core.errors import RagError, ReviewConflictError
+from rag.core.errors import ReviewConflictError
 from rag.core.format import utc_text
 from rag.core.plain import from_fields
 
@@ -24,12 +18,6 @@ NEXT: Mapping[State, tuple[State, ...]] = {
     "open": ("approved", "corrected", "rejected"),
     "approved": ("open",), "corrected": ("open",), "rejected": ("open",),
 }  # fmt: skip
-#: Crockford's base 32 (https://www.crockford.com/base32.html), in lower case: its order is that of ASCII.
-_DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
-#: Characters of an id that say when it was made: 50 bits of milliseconds since 1970.
-_TIME = 10
-#: The most that an answer may be unpacked to: a store that others write to cannot fill the memory.
-_MOST_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,63 +180,3 @@ class Item:
     def from_dict(cls, values: Mapping[str, Any]) -> Item:
         """Read what `to_dict` returned, also after it was written as JSON."""
         return from_fields(cls, values)
-
-
-def new_id(at: float | None = None) -> str:
-    """Return an id that nobody can guess, and that sorts by time (as a ULID, github.com/ulid/spec)."""
-    number = secrets.randbits(80)
-    return begins_at(time.time() if at is None else at) + _base32(number, 16)
-
-
-def begins_at(at: float) -> str:
-    """Return the beginning of the ids that are made at a moment; those that are made later sort behind it.
-
-    Examples
-    --------
-    >>> begins_at(1.0), begins_at(1.0) < begins_at(1.001)
-    ('00000000z8', True)
-    """
-    return _base32(max(int(at * 1000), 0), _TIME)
-
-
-def _base32(number: int, digits: int) -> str:
-    return "".join(_DIGITS[(number >> (5 * at)) & 31] for at in reversed(range(digits)))
-
-
-def fingerprint_of(answer: Answer, where: str | None, tenant: str) -> str:
-    """Return what is equal for equal answers to equal questions, whether made anew or given again.
-
-    It does not hold the index's version: an answer that outlives a version is queued once.
-    """
-    passages = [(hit.source, hit.start, hit.end, hit.text) for hit in answer.context.hits]
-    values = [
-        " ".join(answer.question.split()), where, tenant, answer.text, answer.generator, answer.prompt,
-        answer.prompt_hash, passages,
-    ]  # fmt: skip
-    return hashlib.sha256(json.dumps(values).encode()).hexdigest()
-
-
-def pack(answer: Answer) -> bytes:
-    """Return an answer for a store: compressed JSON, never a pickle.
-
-    Values that JSON does not have, such as a tool's arguments of a type of its own, are kept as text.
-    """
-    text = json.dumps(answer.to_dict(), ensure_ascii=False, default=str)
-    return zlib.compress(text.encode(errors="surrogatepass"))
-
-
-def unpack(data: bytes) -> Answer:
-    """Read an answer.
-
-    Raises
-    ------
-    RagError
-        It is damaged.
-    """
-    try:
-        text = zlib.decompressobj().decompress(data, _MOST_BYTES).decode(errors="surrogatepass")
-        return Answer.from_dict(json.loads(text))
-    except (ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
-        raise RagError(
-            f"an answer of the review queue is damaged ({type(error).__name__}: {error})"
-        ) from None

@@ -12,8 +12,10 @@ from typing import Any
 
 from rag.core.answers import Answer
 from rag.core.errors import ReviewConflictError, UsageError
+from rag.core.ids import begins_at
 from rag.core.sqlite import Database, Format
-from rag.review.records import Decision, Item, begins_at, unpack
+from rag.review.packing import unpack
+from rag.review.records import Decision, Item
 from rag.review.store import Selection, changed
 
 #: The file's name in an index's folder.

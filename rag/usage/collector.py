@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any, ParamSpec, Protocol, TypeVar, runtime_checkable
 
 from rag.core.calls import Call, Usage
+from rag.core.ids import new_id
 from rag.core.steps import asteps_in, steps_in
 from rag.usage.question_limit import Estimates, QuestionLimit, most_usd
 
@@ -103,6 +104,11 @@ class Collector:
     tag : str
         The question's, as the ledger has it.
 
+    Attributes
+    ----------
+    id : str
+        The question's, which its answer and its records bear (`rag.core.ids`).
+
     Examples
     --------
     >>> collector = Collector()
@@ -112,7 +118,7 @@ class Collector:
     """
 
     def __init__(self, meter: Meter | None = None, *, prompt: str = "", tag: str = "") -> None:
-        self.meter, self.prompt, self.tag = meter, prompt, tag
+        self.meter, self.prompt, self.tag, self.id = meter, prompt, tag, new_id()
         self._limit: QuestionLimit | None = None
         self._calls: list[Call] = []
         self._notes: dict[str, None] = {}

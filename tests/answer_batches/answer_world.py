@@ -85,9 +85,9 @@ class AnswerWorld(World):
 
 
 def told(answer: Answer) -> dict[str, Any]:
-    """What an answer says, without what it cost and how long it took."""
+    """What an answer says, without its id, what it cost and how long it took."""
     values = answer.to_dict()
-    return {name: values[name] for name in values if name not in ("trace", "usage", "calls")}
+    return {name: values[name] for name in values if name not in ("trace", "usage", "calls", "id")}
 
 
 __all__ = ["MODEL", "QUESTIONS", "SENT", "AnswerWorld", "quick", "told"]

@@ -168,7 +168,7 @@ def test_the_policy_needs_no_aws(tmp_path: Path) -> None:
 
 
 def named(name: str) -> list[Finding]:
-    return [finding for finding in machine.findings("0.4.0") if finding.name == name]
+    return [finding for finding in machine.findings("0.6.0") if finding.name == name]
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ LEAVE = "How many days of annual leave do staff in Europe take?"
 
 def kept(answer: Answer) -> Answer:
     """An answer without what is of the question alone."""
-    return replace(answer, question="", usage=None, trace=(), calls=(), notes=(), cached=None)
+    return replace(answer, question="", usage=None, trace=(), calls=(), notes=(), cached=None, id="")
 
 
 def test_an_equal_question_costs_nothing_and_has_the_same_answer(pipe: Any, calls: Any) -> None:

@@ -9,9 +9,11 @@ from rag.core.answers import Answer, Step
 from rag.core.calls import Usage
 from rag.core.citations import Citation
 from rag.core.errors import ReviewConflictError
+from rag.core.ids import new_id
 from rag.core.passages import Context, Hit
 from rag.review.desk import ReviewDesk
-from rag.review.records import Item, Reason, fingerprint_of, new_id, pack
+from rag.review.packing import fingerprint_of, pack
+from rag.review.records import Item, Reason
 from rag.review.sqlite_store import SqliteReviews
 from rag.review.store import ReviewStore
 

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag.core.errors import ReviewConflictError
-from rag.review.records import NEXT, STATES, Decision, Item, begins_at, new_id
+from rag.core.ids import begins_at, new_id
+from rag.review.records import NEXT, STATES, Decision, Item
 from rag.review.sqlite_store import SqliteReviews
 from rag.review.store import Selection
 from tests.review.items import added, answer_of, item_of

@@ -14,7 +14,8 @@ import pytest
 from rag.bedrock.storage.review_table import ReviewTable
 from rag.core.errors import RagError, ReviewConflictError, UsageError
 from rag.response_cache.sqlite_store import SqliteStore
-from rag.review.records import STATES, Decision, Reason, pack, unpack
+from rag.review.packing import pack, unpack
+from rag.review.records import STATES, Decision, Reason
 from rag.review.sqlite_store import SqliteReviews
 from rag.review.store import ReviewStore, Selection
 from tests.review.items import added, answer_of, item_of

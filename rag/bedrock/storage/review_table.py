@@ -11,7 +11,9 @@ from typing import Any
 
 from rag.core.answers import Answer
 from rag.core.errors import RagError, ReviewConflictError, UsageError
-from rag.review.records import Decision, Item, begins_at, unpack
+from rag.core.ids import begins_at
+from rag.review.packing import unpack
+from rag.review.records import Decision, Item
 from rag.review.store import Selection, changed
 
 #: DynamoDB's limit of an item, less its names and keys ("Service, account, and table quotas").

@@ -1,0 +1,76 @@
+"""Who calls the service, and what each caller may see and spend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from rag.index.filters.parse import WhereLike, parse
+from rag.index.filters.where import Where
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a caller may ask for; None is no limit.
+
+    Attributes
+    ----------
+    requests_per_minute : int or None
+    tokens_per_day : int or None
+        Input and output tokens of all models.
+    usd_per_day : float or None
+        US dollars.
+    """
+
+    requests_per_minute: int | None = None
+    tokens_per_day: int | None = None
+    usd_per_day: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls.
+
+    Attributes
+    ----------
+    name : str
+        For records and limits: the key's id, or the token's subject. Never a secret.
+    tenant : str
+        Whose answers the response cache, conversations and receipts keep apart; by default the name.
+    where : Where or None
+        The filter that every query of the caller has besides its own; None lets it see everything.
+    limits : Limits
+    """
+
+    name: str
+    tenant: str = ""
+    where: Where | None = None
+    limits: Limits = Limits()
+
+    def narrowed(self, where: WhereLike | None = None) -> Where | None:
+        """Return the caller's filter and one of a request together: never more than the caller may see.
+
+        Raises
+        ------
+        WhereError
+            The request's filter cannot be read.
+        """
+        asked = None if where is None else parse(where)
+        if self.where is None or asked is None:
+            return self.where if asked is None else asked
+        return self.where & asked
+
+
+class Authenticator(Protocol):
+    """Tells who calls."""
+
+    def caller(self, headers: Mapping[str, str]) -> Caller:
+        """Return who sent a request with these headers (names in lower case).
+
+        Raises
+        ------
+        AuthError
+            The credentials are missing, unknown, expired or revoked; its text says no more than a caller
+            may know.
+        """
