@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rag.cli.judging import Grading, judge_options
 from rag.cli.options import Command, names_of, print_json, replacing, with_options
 from rag.cli.terminal import echo, json_text
 
@@ -21,7 +22,7 @@ _FAULTS = 3
 
 def answer_options(command: Command) -> Command:
     """Add the options of measuring answers."""
-    return with_options(command, [
+    return with_options(judge_options(command), [
         click.option("--answers", is_flag=True, help="Answer the questions, and check the answers."),
         click.option("--log", type=click.Path(path_type=Path), metavar="FILE.jsonl",
                      help="Where answers are kept, so that none is asked for twice."),
@@ -33,7 +34,9 @@ def answer_options(command: Command) -> Command:
     ])  # fmt: skip
 
 
-def measure(pipes: Mapping[str, Any], options: dict[str, Any]) -> dict[str, AnswersEvaluation]:
+def measure(
+    pipes: Mapping[str, Any], options: dict[str, Any], grading: Grading
+) -> dict[str, AnswersEvaluation]:
     """Ask systems the questions of a command's options, and return the measured answers of each."""
     from rag.cli.output import watch_steps
     from rag.evaluation.answers import evaluate_answers
@@ -42,7 +45,7 @@ def measure(pipes: Mapping[str, Any], options: dict[str, Any]) -> dict[str, Answ
         return evaluate_answers(
             pipes, options["questions"], where=options["where"], mode=options["mode"],
             tags=names_of(options["tags"]), log=options["log"], parallel=options["parallel"],
-            progress=lambda done, of: step("questions", done, of),
+            graders=grading.graders, progress=lambda done, of: step("questions", done, of),
         )  # fmt: skip
 
 
@@ -54,7 +57,9 @@ def run(
     from rag.evaluation.answers import against
 
     index = options["index"]
-    results = measure({index: pipe} if baseline is None else {index: pipe, "baseline": baseline}, options)
+    grading = Grading(options, pipe.meter)
+    pipes = {index: pipe} if baseline is None else {index: pipe, "baseline": baseline}
+    results = measure(pipes, options, grading)
     result, other = results[index], results.get("baseline")
     comparison = None if other is None else against(result, other)
     if output is not None:
@@ -82,5 +87,7 @@ def run(
             echo(f"  {scored.question.id}: {text if len(text) <= 70 else text[:69] + '…'}")
             for fault in scored.faults[:_FAULTS]:
                 echo(f"    {fault}")
+        if grading.cost:
+            say(grading.cost, "dim")
     show_warnings(result.notes, ())
     return 0

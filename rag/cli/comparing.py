@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rag.cli.judging import Grading
 from rag.cli.options import Command, names_of, print_json, query_settings, replacing, with_options
 from rag.cli.output import say, show_table, show_warnings, warn, watch_steps
 from rag.cli.terminal import echo, json_text
@@ -49,8 +50,8 @@ def run(options: Mapping[str, Any], output: Path | None, worst: int, as_json: bo
     """Measure and show configurations; with ``--plan`` what they will cost."""
     from rag.evaluation.compare_answers import check
     from rag.evaluation.configurations import configurations, named_models
+    from rag.evaluation.judging.graders import metric_names
 
-    check(options["metric"], options["margin"])
     for path in (output, options["plot"], options["rule"]):
         _refuse_no_folder(path)
     settings = query_settings(
@@ -61,10 +62,12 @@ def run(options: Mapping[str, Any], output: Path | None, worst: int, as_json: bo
     if options["rule"] is not None and len(models) < 2:
         raise UsageError("--rule chooses among models: give two or more, with --models")
     pipes = _pipelines(options["index"], made)
+    grading = Grading(options, next(iter(pipes.values())).meter)
+    check(options["metric"], options["margin"], metric_names(grading.graders))
     if options["plan"]:
-        return _plan(pipes, options, as_json)
+        return _plan(pipes, options, grading, as_json)
     _refuse_too_late(pipes, options)
-    compared = _compare(pipes, options)
+    compared = _compare(pipes, options, grading)
     learned = _learn(compared, made) if options["rule"] is not None else None
     if output is not None:
         _write_questions(output, compared)
@@ -75,6 +78,8 @@ def run(options: Mapping[str, Any], output: Path | None, worst: int, as_json: bo
         print_json({**compared.to_dict(questions=False), **rule})
     else:
         show(compared, worst, log=options["log"])
+        if grading.cost:
+            say(grading.cost, "dim")
     code = 0 if learned is None else _show_rule(learned, made, compared, options["rule"], as_json)
     show_warnings(compared.notes, ())
     return code
@@ -125,13 +130,22 @@ def _asked(options: Mapping[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _plan(pipes: Mapping[str, Any], options: Mapping[str, Any], as_json: bool) -> int:
+def _plan(pipes: Mapping[str, Any], options: Mapping[str, Any], grading: Grading, as_json: bool) -> int:
     from rag.evaluation.answer_plan import plan_answers, table, total
+    from rag.evaluation.answers import selected
+    from rag.evaluation.judging.plan import plan_judge
 
     with watch_steps() as step:
         plans = plan_answers(
             pipes, options["questions"], **_asked(options), progress=lambda done, of: step("plan", done, of)
         )
+    if grading.judge is not None:
+        asked = selected(options["questions"], names_of(options["tags"]))
+        pipe = next(iter(pipes.values()))
+        judging = plan_judge(
+            grading.judge, asked, pipe.meter.prices, trimmer=pipe.trimmer, systems=len(pipes)
+        )
+        plans = (*plans, judging)
     if as_json:
         print_json({"configurations": [each.to_dict() for each in plans], "usd": total(plans),
                     "most_usd": total(plans, most=True)})  # fmt: skip
@@ -145,13 +159,14 @@ def _plan(pipes: Mapping[str, Any], options: Mapping[str, Any], as_json: bool) -
     return 0
 
 
-def _compare(pipes: Mapping[str, Any], options: Mapping[str, Any]) -> AnswersCompared:
+def _compare(pipes: Mapping[str, Any], options: Mapping[str, Any], grading: Grading) -> AnswersCompared:
     from rag.evaluation.compare_answers import compare_answers
 
     with telling_of(options["log"]), watch_steps() as step:
         return compare_answers(
             pipes, options["questions"], **_asked(options), metric=options["metric"],
             margin=options["margin"], parallel=options["parallel"],
+            graders=grading.graders,
             progress=lambda done, of: step("answers", done, of),
         )  # fmt: skip
 

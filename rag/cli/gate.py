@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rag.cli.gate_output import gate_settings, show
+from rag.cli.judging import Grading, judge_options
 from rag.cli.options import BEDROCK, CONFIG, EMBEDDER, JSON, measuring_settings
 from rag.core.errors import SourceError, UsageError
 
@@ -49,6 +50,7 @@ def _bounds(text: str | None, option: str) -> dict[str, float]:
 @click.option("--log", type=_FILE, metavar="FILE.jsonl", help="Keep answers, so that none is asked twice.")
 @click.option("--junit", type=_FILE, metavar="FILE", help="Write the outcome as JUnit's XML.")
 @click.option("--markdown", type=_FILE, metavar="FILE", help="Write it for a pull request.")
+@judge_options
 @EMBEDDER
 @BEDROCK
 @CONFIG
@@ -79,8 +81,13 @@ def gate(
     pipe = rag.Pipeline(rag.Index.open(index, version=version), settings=settings)
     if write_baseline is not None and not (asked.min or asked.max or asked.against or asked.canary):
         asked = asked.model_copy(update={"min": {"recall": 0.0}})  # nothing is demanded of a first baseline
+    grading = Grading({**options, "config_path": config_path}, pipe.meter)
+    if grading.judge is not None and options["min_kappa"] is None:
+        raise UsageError("a judge that decides a gate must be measured: give --labels and --min-kappa")
     with _steps() as progress:
-        result, measured = judge(asked, pipe, baseline=before, log=options["log"], progress=progress)
+        result, measured = judge(
+            asked, pipe, baseline=before, log=options["log"], graders=grading.graders, progress=progress
+        )
     if write_baseline is not None:
         measured.write(write_baseline)
     _write(result, options["junit"], options["markdown"])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -68,3 +70,43 @@ def read_json_lines(path: Path, line: str, what: str = "") -> Iterator[tuple[str
         except (ValueError, RecursionError) as error:
             raise SourceError(f"{place} is not JSON ({error}): write {line}") from None
         yield place, value
+
+
+def append_json_line(path: Path, row: Mapping[str, Any]) -> None:
+    """Add a line to a log that only its owner may read; it is on the disk when this returns.
+
+    It is one write of a whole line, so that threads and processes may share the file.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written.
+    """
+    line = (json.dumps(row, ensure_ascii=False) + "\n").encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        os.write(handle, line)
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def kept_json_lines(path: Path) -> Iterator[Any]:
+    """Yield the values of a log that `append_json_line` wrote; lines that a kill cut are passed over.
+
+    Raises
+    ------
+    SourceError
+        The file cannot be read.
+    """
+    try:
+        data = path.read_bytes()
+        if data and not data.endswith(b"\n"):  # a kill cut the last line: the next one begins anew
+            with path.open("ab") as file:
+                file.write(b"\n")
+    except OSError as error:
+        raise SourceError(f"cannot read {path}: {error.strerror}") from None
+    for line in data.split(b"\n"):
+        with contextlib.suppress(ValueError):
+            yield json.loads(line)

@@ -8,15 +8,13 @@ pipelines, and an answer of another prompt, model or index is never taken for th
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from rag.core.answers import Answer
-from rag.core.errors import SourceError
+from rag.core.json_lines import append_json_line, kept_json_lines
 from rag.evaluation.golden_set import Question
 from rag.response_cache.key import parts_of
 
@@ -91,27 +89,11 @@ class AnswerLog:
             self._unknown = True
             return
         row = {"key": key, "id": name, "seconds": seconds, "answer": answer.to_dict()}
-        line = (json.dumps(row, ensure_ascii=False) + "\n").encode()
         with self._lock:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            # One write of a whole line, for its owner alone: it holds what documents say.
-            handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-            try:
-                os.write(handle, line)
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+            append_json_line(self.path, row)
             self._kept[key] = Kept(answer, seconds)
 
     def _read(self, path: Path) -> None:
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise SourceError(f"cannot read {path}: {error.strerror}") from None
-        if data and not data.endswith(b"\n"):  # a kill cut the last line: the next one begins anew
-            with path.open("ab") as file:
-                file.write(b"\n")
-        for line in data.split(b"\n"):
+        for row in kept_json_lines(path):
             with contextlib.suppress(ValueError, KeyError, TypeError):
-                row = json.loads(line)
                 self._kept[row["key"]] = Kept(Answer.from_dict(row["answer"]), float(row["seconds"]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 #: Checks that an answer must pass entirely to be right; the others are shares, with no such line.
 HARD = ("answered", "must_include", "must_not_include", "regex", "numbers", "schema")
@@ -13,3 +13,21 @@ METRICS: Mapping[str, str] = {
 }  # fmt: skip
 #: Metrics of which less is better.
 COSTS = ("usd", "tokens", "seconds")
+
+
+def graded(metric: str) -> bool:
+    """Tell whether a metric's name is one of a grader's: ``judge:faithfulness``, ``my_metrics:tone``."""
+    return ":" in metric
+
+
+def with_graded(names: Iterable[str]) -> dict[str, str]:
+    """Return `METRICS`, and behind the checks those of graders that occur among names; all with their units.
+
+    Examples
+    --------
+    >>> [*with_graded(["correct", "judge:relevance"])][-4:]
+    ['judge:relevance', 'usd', 'tokens', 'seconds']
+    """
+    found = dict.fromkeys(sorted({name for name in names if graded(name)}), "")
+    costs = {name: unit for name, unit in METRICS.items() if name in COSTS}
+    return {**{name: unit for name, unit in METRICS.items() if name not in COSTS}, **found, **costs}

@@ -36,7 +36,7 @@ from rag.usage.tokens import estimate_all, room_chars
 #: Tokens of a reply where none is in the log: some four sentences with their quotes. An assumption.
 REPLY_TOKENS = 250
 #: Characters of a context whose trimmer has no budget: the default trimmer's.
-_CONTEXT_CHARS = 4000
+CONTEXT_CHARS = 4000
 _WORDS = "Staff may ask their manager about it. "
 
 
@@ -222,7 +222,7 @@ class _Contexts:
         """Return what is retrieved; None where that costs money."""
         parts = parts_of(free, question.question, asked)
         stages = [parts.stages[name] for name in ("retriever", "embedder")]
-        key = json.dumps([parts.index, question.id, stages, parts.options, _size(free.trimmer)])
+        key = json.dumps([parts.index, question.id, stages, parts.options, size_of(free.trimmer)])
         if key not in self._hits:
             try:
                 self._hits[key] = free.retrieve(question.question, **asked)
@@ -237,7 +237,7 @@ class _Contexts:
         )
         if note not in self.notes:
             self.notes.append(note)
-        chars = _size(pipe.trimmer) or _CONTEXT_CHARS
+        chars = size_of(pipe.trimmer) or CONTEXT_CHARS
         text = (_WORDS * (chars // len(_WORDS) + 1))[:chars]
         return [Hit("document", 0, len(text), text, 0.0)]
 
@@ -250,6 +250,6 @@ class _Sized(Protocol):
     unit: str
 
 
-def _size(trimmer: Any) -> int | None:
+def size_of(trimmer: Any) -> int | None:
     """Return how many characters a trimmer's budget has room for."""
     return room_chars(trimmer.budget, trimmer.unit) if isinstance(trimmer, _Sized) else None

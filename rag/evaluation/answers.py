@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,12 +15,35 @@ from rag.core.answers import Answer
 from rag.core.errors import GenerationError, RagError, UsageError
 from rag.core.table import Table
 from rag.evaluation.answer_log import AnswerLog, key_of
-from rag.evaluation.answer_metrics import METRICS
+from rag.evaluation.answer_metrics import METRICS, with_graded
 from rag.evaluation.checks import Check, checks
 from rag.evaluation.differences import Comparison, differences
 from rag.evaluation.golden_set import Question, Questions, read
 from rag.evaluation.statistics import Estimate, estimate
 from rag.usage.prices import ANSWER
+
+
+class Grader(Protocol):
+    """Adds checks to those of `rag.evaluation.checks`: a judge, or a function of the user's.
+
+    Attributes
+    ----------
+    metrics : sequence of str
+        The names of its checks, each with a colon: ``judge:relevance``.
+    notes : tuple of str
+        What the user should know.
+    """
+
+    @property
+    def metrics(self) -> Sequence[str]:
+        """The names of its checks."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know."""
+
+    def __call__(self, question: Question, answer: Answer) -> Sequence[Check]:
+        """Return the checks of an answer; none of what cannot be judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +107,8 @@ class AnswersEvaluation:
     ----------
     name : str
     metrics : mapping of str to Estimate
-        By the names of `METRICS`; means over the questions that have a value, by the questions' weights.
+        By the names of `METRICS` and of graders' metrics; means over the questions that have a value, by the
+        questions' weights.
     questions : tuple of AnswerScored
         In the order of the golden set.
     again : int
@@ -169,6 +193,7 @@ def evaluate_answers(
     tag: str = "eval",
     log: str | Path | None = None,
     parallel: int = 4,
+    graders: Sequence[Grader] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, AnswersEvaluation]:
     """Ask every question of a golden set, and check the answers; of several pipelines each is asked.
@@ -191,6 +216,8 @@ def evaluate_answers(
         where it stopped.
     parallel : int
         Questions that are asked at the same time.
+    graders : sequence of Grader
+        Judges and metrics of one's own (`rag.evaluation.judging`).
     progress : callable, optional
         Called with the number of finished questions and their total, over all pipelines.
 
@@ -223,7 +250,7 @@ def evaluate_answers(
         number, turn = divmod(at, len(names))
         # Each in turn comes first: what a question warms up, or a service slows down, favours none.
         name, question = names[(number + turn) % len(names)], golden[number]
-        return name, *_ask(named[name], question, filters[name, question.id], mode, tag, kept)
+        return name, *_ask(named[name], question, filters[name, question.id], mode, tag, kept, graders)
 
     scored: dict[str, dict[str, AnswerScored]] = {name: {} for name in names}
     again = dict.fromkeys(names, 0)
@@ -233,7 +260,7 @@ def evaluate_answers(
         again[name] += before
         if progress is not None:
             progress(done, total)
-    notes = kept.notes
+    notes = (*kept.notes, *(note for grader in graders for note in grader.notes))
     return {
         name: summary(name, [scored[name][each.id] for each in golden], again[name], notes) for name in names
     }
@@ -247,7 +274,7 @@ def against(a: AnswersEvaluation, b: AnswersEvaluation) -> Comparison:
     UsageError
         They share no question.
     """
-    found = differences(METRICS, a.values, b.values)
+    found = differences(with_graded([*a.metrics, *b.metrics]), a.values, b.values)
     if not found:
         raise UsageError(f"{a.name} and {b.name} share no question: ask both the same golden set")
     return Comparison(a.name, b.name, found)
@@ -284,7 +311,13 @@ def _in_order(call: Callable[[int], Any], total: int, parallel: int) -> Iterator
 
 
 def _ask(
-    pipe: Any, question: Question, where: Any, mode: str | None, tag: str, kept: AnswerLog
+    pipe: Any,
+    question: Question,
+    where: Any,
+    mode: str | None,
+    tag: str,
+    kept: AnswerLog,
+    graders: Sequence[Grader],
 ) -> tuple[AnswerScored, bool]:
     """Return a question's measured answer, and whether it was in the log."""
     options = options_of(question, where, mode)
@@ -292,7 +325,7 @@ def _ask(
     key = key_of(pipe, question, options)
     known = kept.get(key)
     if known is not None:
-        return score(question, text, known.answer, known.seconds, known.error), True
+        return score(question, text, known.answer, known.seconds, known.error, graders), True
     started = time.perf_counter()
     answer, error = None, ""
     try:
@@ -302,7 +335,7 @@ def _ask(
     seconds = time.perf_counter() - started
     if answer is not None:  # a failure may pass: it is asked again
         kept.put(key, question.id, answer, seconds)
-    return score(question, text, answer, seconds, error), False
+    return score(question, text, answer, seconds, error, graders), False
 
 
 def options_of(question: Question, where: Any, mode: str | None) -> dict[str, Any]:
@@ -325,13 +358,18 @@ def _answer(pipe: Any, question: Question, options: Mapping[str, Any], tag: str)
 
 
 def score(
-    question: Question, where: str | None, answer: Answer | None, seconds: float, error: str = ""
+    question: Question,
+    where: str | None,
+    answer: Answer | None,
+    seconds: float,
+    error: str = "",
+    graders: Sequence[Grader] = (),
 ) -> AnswerScored:
     """Return the measurements of an answer; without one, those of a failure."""
     if answer is None:
         failed = (Check("correct", 0.0, error), Check("answered", 0.0, error))
         return AnswerScored(question, where, failed, dict.fromkeys(("correct", "answered"), 0.0), None, error)
-    found = tuple(checks(question, answer))
+    found = (*checks(question, answer), *(each for grader in graders for each in grader(question, answer)))
     values = {check.name: check.value for check in found}
     costs = [call.usage.cost_usd for call in answer.calls]
     if None not in costs:
@@ -349,7 +387,7 @@ def summary(
     weights = [each.question.expected.weight for each in scored]
     even = len({*weights}) < 2
     metrics = {}
-    for metric in METRICS:
+    for metric in with_graded(name for each in scored for name in each.values):
         has = [(each.values[metric], weight) for each, weight in zip(scored, weights, strict=True)
                if metric in each.values]  # fmt: skip
         if has:

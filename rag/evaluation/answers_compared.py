@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rag.core.table import Table
-from rag.evaluation.answer_metrics import METRICS
+from rag.evaluation.answer_metrics import METRICS, with_graded
 from rag.evaluation.answers import AnswersEvaluation, cell, digits_of
 from rag.evaluation.differences import Comparison, Difference
 from rag.evaluation.non_inferiority import Loss, points
@@ -141,7 +141,7 @@ class AnswersCompared:
                 f"{name.replace('_', ' ')}{f' ({unit})' if unit not in ('', name) else ''}",
                 *(cell(each.metrics.get(name), unit) for each in self.evaluations),
             )
-            for name, unit in METRICS.items()
+            for name, unit in with_graded(name for each in self.evaluations for name in each.metrics).items()
             if any(name in each.metrics for each in self.evaluations)
         ]  # fmt: skip
         return Table("means and 95 % intervals", ("metric", *self.names), rows)
@@ -169,6 +169,6 @@ def _change(found: Difference | None, metric: str) -> tuple[str, str]:
     """Return a difference and its p-value for people."""
     if found is None:
         return "", ""
-    digits = digits_of(METRICS[metric], found.mean)
+    digits = digits_of(METRICS.get(metric, ""), found.mean)
     text = f"{found.mean:+.{digits}f} [{found.low:+.{digits}f}, {found.high:+.{digits}f}]"
     return text, p_text(found.p if found.p_holm is None else found.p_holm)

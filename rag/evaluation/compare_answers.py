@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from rag.core.errors import UsageError, near_miss
-from rag.evaluation.answer_metrics import COSTS, METRICS
+from rag.evaluation.answer_metrics import COSTS, METRICS, graded, with_graded
 from rag.evaluation.answer_prices import refuse_unpriced
-from rag.evaluation.answers import AnswersEvaluation, evaluate_answers
+from rag.evaluation.answers import AnswersEvaluation, Grader, evaluate_answers
 from rag.evaluation.answers_compared import AnswersCompared
 from rag.evaluation.differences import Comparison, Difference, differences
 from rag.evaluation.golden_set import Questions
@@ -38,6 +38,7 @@ def compare_answers(
     tag: str = "eval",
     log: str | Path | None = None,
     parallel: int = 4,
+    graders: Sequence[Grader] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> AnswersCompared:
     """Answer a golden set with each of several pipelines, and compare the answers question by question.
@@ -48,10 +49,10 @@ def compare_answers(
     ----------
     pipes : mapping of str to Pipeline
         By name; the first is the baseline.
-    questions, where, mode, tags, tag, log, parallel, progress
+    questions, where, mode, tags, tag, log, parallel, graders, progress
         As for `rag.evaluation.answers.evaluate_answers`.
     metric : str
-        The quality that decides which is best; one of `QUALITIES`.
+        The quality that decides which is best; one of `QUALITIES`, or of a grader.
     margin : float
         How much worse than the best the cheapest may be, as a share, above 0 and below 1.
 
@@ -70,11 +71,11 @@ def compare_answers(
     ...          for name in ("amazon.nova-lite-v1:0", "amazon.nova-pro-v1:0")}        # doctest: +SKIP
     >>> compare_answers(pipes, "data/golden.jsonl", log="answers.jsonl").verdict()     # doctest: +SKIP
     """
-    check(metric, margin)
+    check(metric, margin, [name for grader in graders for name in grader.metrics])
     refuse_unpriced(pipes)
     results = evaluate_answers(
         pipes, questions, where=where, mode=mode, tags=tags, tag=tag, log=log, parallel=parallel,
-        progress=progress,
+        graders=graders, progress=progress,
     )  # fmt: skip
     return compared([*results.values()], metric, margin)
 
@@ -102,15 +103,17 @@ def compare_prompts(pipes: Iterable[Any], questions: Questions, **options: Any) 
     return compare_answers(named, questions, **options)
 
 
-def check(metric: str, margin: float) -> None:
+def check(metric: str, margin: float, more: Sequence[str] = ()) -> None:
     """Refuse a metric that is no quality, and a margin that is no share.
 
     Raises
     ------
     UsageError
     """
-    if metric not in QUALITIES:
-        raise UsageError(f"answers are not compared by {metric!r}: {near_miss(metric, QUALITIES)}")
+    known = (*QUALITIES, *more)
+    if metric not in known:
+        without = " (no judge or metric of that name is asked)" if graded(metric) else ""
+        raise UsageError(f"answers are not compared by {metric!r}{without}: {near_miss(metric, known)}")
     if not 0 < margin < 1:
         raise UsageError(f"the margin is {margin}: write a share above 0 and below 1, e.g. 0.02 for 2 points")
 
@@ -128,11 +131,12 @@ def compared(evaluations: Sequence[AnswersEvaluation], metric: str, margin: floa
             raise UsageError(f"{each.name}: no answer has a value of {metric!r}: compare by another metric")
     first, best = evaluations[0], min(evaluations, key=lambda each: _rank(each, metric))
     weights = first.weights
+    metrics = with_graded(name for each in evaluations for name in each.metrics)
     pairs: dict[tuple[str, str], dict[str, Difference]] = {}
     for base in (first, best):
         for each in evaluations:
             if each is not base and not {(base.name, each.name), (each.name, base.name)} & pairs.keys():
-                pairs[each.name, base.name] = differences(METRICS, each.values, base.values, weights)
+                pairs[each.name, base.name] = differences(metrics, each.values, base.values, weights)
     pairs = _corrected(pairs)
     losses = [loss_of(each.name, metric, best.values, each.values, weights)
               for each in evaluations if each is not best]  # fmt: skip
@@ -171,7 +175,7 @@ def _corrected(
 ) -> dict[tuple[str, str], dict[str, Difference]]:
     """Correct the p-values of each metric for all pairs that were compared."""
     made: dict[tuple[str, str], dict[str, Difference]] = {pair: {} for pair in pairs}
-    for metric in METRICS:
+    for metric in dict.fromkeys(name for found in pairs.values() for name in found):
         of = [pair for pair, found in pairs.items() if metric in found]
         for pair, p in zip(of, holm([pairs[pair][metric].p for pair in of]), strict=True):
             made[pair][metric] = replace(pairs[pair][metric], p_holm=p)

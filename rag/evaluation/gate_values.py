@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rag.evaluation.answers import AnswerScored, evaluate_answers
+from rag.evaluation.answers import AnswerScored, Grader, evaluate_answers
 from rag.evaluation.evaluate import evaluate
 from rag.evaluation.golden_set import Question, Questions, read
 from rag.evaluation.measured import RETRIEVAL, Asked, Measured, budgets_of, of_answers
@@ -24,6 +24,7 @@ def measure(
     runs: int = 1,
     parallel: int = 4,
     log: str | Path | None = None,
+    graders: Sequence[Grader] = (),
     progress: Any = None,
 ) -> Measured:
     """Measure what metrics ask for: retrieval, answers, or both.
@@ -37,7 +38,7 @@ def measure(
         questions without an answer that are refused, ``"responded"`` that of the others that are answered.
     runs : int
         How often each question is asked; the log then serves the first run alone.
-    parallel, log, progress :
+    parallel, log, graders, progress :
         As for `evaluate_answers`.
     """
     questions = read(golden)
@@ -55,7 +56,8 @@ def measure(
             lost[scored.question.id] = scored.lost
     if of_answers(metrics):
         rounds = [
-            _answers(pipe, questions, parallel, log if run == 0 else None, progress) for run in range(runs)
+            _answers(pipe, questions, parallel, log if run == 0 else None, graders, progress)
+            for run in range(runs)
         ]
         for question in questions:
             runs_of = [each[question.id] for each in rounds]
@@ -81,10 +83,15 @@ def measure(
 
 
 def _answers(
-    pipe: Any, questions: Sequence[Question], parallel: int, log: Any, progress: Any
+    pipe: Any,
+    questions: Sequence[Question],
+    parallel: int,
+    log: Any,
+    graders: Sequence[Grader],
+    progress: Any,
 ) -> dict[str, AnswerScored]:
     (result,) = evaluate_answers(
-        pipe, questions, parallel=parallel, log=log, progress=progress, tag="gate"
+        pipe, questions, parallel=parallel, log=log, graders=graders, progress=progress, tag="gate"
     ).values()
     return {each.question.id: each for each in result.questions}
 

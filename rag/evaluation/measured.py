@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from rag.core.errors import SourceError, UsageError, near_miss
-from rag.evaluation.answer_metrics import COSTS, METRICS
+from rag.evaluation.answer_metrics import COSTS, METRICS, graded
 from rag.evaluation.statistics import Estimate, estimate
 
 #: Of a baseline's file; raised when its form changes.
@@ -147,15 +147,15 @@ def check_metrics(metrics: Sequence[str], *, limits: bool = False) -> None:
         right = (
             (quantile in _QUANTILES and limits) if dot
             else base in RETRIEVAL and cut.isdigit() and int(cut) > 0 if at
-            else name in (*METRICS, *PARTS, "recall")
+            else name in (*METRICS, *PARTS, "recall") or graded(name)
         )  # fmt: skip
-        if not right or (dot and base not in METRICS):
+        if not right or (dot and base not in METRICS and not graded(base)):
             raise UsageError(f"a gate knows no metric {metric!r}: {near_miss(metric, known)}")
 
 
 def of_answers(metrics: Sequence[str]) -> bool:
     """Tell whether one of the metrics needs answers."""
-    return any(metric.partition(".")[0] in (*METRICS, *PARTS) for metric in metrics)
+    return any(metric.partition(".")[0] in (*METRICS, *PARTS) or graded(metric) for metric in metrics)
 
 
 def budgets_of(metrics: Sequence[str]) -> tuple[int, ...]:

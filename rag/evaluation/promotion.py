@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from rag.config.gate import GateSettings
 from rag.core.errors import UsageError
+from rag.evaluation.answer_metrics import graded
 from rag.evaluation.gate import Gate, gate
 from rag.evaluation.gate_values import measure
 from rag.evaluation.measured import Measured
@@ -24,6 +25,7 @@ def judge(
     *,
     baseline: Measured | None = None,
     log: str | Path | None = None,
+    graders: Sequence[Any] = (),
     progress: Any = None,
 ) -> tuple[Gate, Measured]:
     """Measure what a gate's settings ask for, and judge it.
@@ -37,7 +39,7 @@ def judge(
         Over the version that is compared with; it is asked the same questions.
     baseline : Measured, optional
         In its place, what was measured earlier.
-    log, progress :
+    log, graders, progress :
         As for `rag.evaluation.answers.evaluate_answers`.
 
     Returns
@@ -57,7 +59,14 @@ def judge(
     if not settings.golden and (bounded or against):
         raise UsageError("the gate has limits, but no golden set: name one")
     metrics = [*dict.fromkeys([*bounded, *against])]
-    named = {"runs": settings.runs, "log": log, "progress": progress}
+    asked = {name for grader in graders for name in grader.metrics}
+    if unasked := [
+        name for name in metrics if graded(name.partition(".")[0]) and name.partition(".")[0] not in asked
+    ]:
+        raise UsageError(
+            f"the gate asks for {unasked[0]}, which no judge or metric gives: add --judge or --grade"
+        )
+    named = {"runs": settings.runs, "log": log, "graders": graders, "progress": progress}
     golden = settings.golden or settings.canary
     measured = measure(after, golden, metrics or ["recall"], **named)
     if before is not None and against and baseline is None:

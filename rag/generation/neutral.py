@@ -11,7 +11,7 @@ from rag.core.lookalikes import INVISIBLE, LATIN, LESS_THAN
 # The prompt's tags, and what a model reads as one, inside a document or a question could end it early or
 # forge another: an opening bracket, one that looks like it, or its HTML entity, however often escaped; behind
 # it white space, slashes, invisible characters, and letters of any width, accent or alphabet.
-_TAGS = {"document", "documents", "question", "cite", "no_answer"}
+TAGS = frozenset(("document", "documents", "question", "cite", "no_answer"))
 _BRACKET = re.compile(
     rf"[{LESS_THAN}]|&(?:amp;)*(?:lt|#0*(?:60|65124|65308)|#x0*(?:3c|fe64|ff1c));?", re.IGNORECASE
 )
@@ -21,11 +21,17 @@ ENTITIES_OF_LOOKALIKES = {bracket: _ENTITIES[bracket] for bracket in LESS_THAN[1
 _INVISIBLE = re.compile(f"[{INVISIBLE}]")
 
 
-def neutral(text: str) -> str:
+def neutral(text: str, tags: frozenset[str] = TAGS) -> str:
     """Return a text in which nothing can be read as one of the prompt's tags.
 
     White space, invisible characters, other forms of letters and brackets, and HTML entities are seen
     through.
+
+    Parameters
+    ----------
+    text : str
+    tags : frozenset of str
+        The tags' names: lower-case letters, digits and ``_``.
 
     Examples
     --------
@@ -37,7 +43,7 @@ def neutral(text: str) -> str:
     In a text with such a tag the ampersands are escaped, too, so that `html.unescape` gives back the text:
     that is how a quote of it is looked up.
     """
-    cuts = [match.start() for match in _BRACKET.finditer(text) if _opens_tag(text, match.end())]
+    cuts = [match.start() for match in _BRACKET.finditer(text) if _opens_tag(text, match.end(), tags)]
     if not cuts:
         return text
     out, at = "", 0
@@ -47,17 +53,17 @@ def neutral(text: str) -> str:
     return out + text[at:].replace("&", "&amp;")
 
 
-def _opens_tag(text: str, at: int) -> bool:
+def _opens_tag(text: str, at: int, tags: frozenset[str]) -> bool:
     """Tell whether the name of one of the prompt's tags follows, behind a slash or not."""
-    name = ""
+    name, longest = "", max(map(len, tags))
     for character in _seen(text, at):
         if character.isalnum() or character == "_":
             name += character
-            if len(name) > len("documents"):
+            if len(name) > longest:
                 return False
         elif name or character not in " /\\!?":
             break
-    return name in _TAGS
+    return name in tags
 
 
 def _seen(text: str, at: int) -> Iterator[str]:
