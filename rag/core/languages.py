@@ -35,8 +35,8 @@ _WORDS = {
 }  # fmt: skip
 _OF = {language: frozenset(text.split()) for language, text in _WORDS.items()}
 #: How a script is named in Unicode's character names, and the language that it is read as.
-_SCRIPTS = (("HIRAGANA", "ja"), ("KATAKANA", "ja"), ("HANGUL", "ko"), ("CJK", "zh"), ("CYRILLIC", "ru"),
-            ("ARABIC", "ar"), ("GREEK", "el"), ("HEBREW", "he"), ("DEVANAGARI", "hi"), ("THAI", "th"))  # fmt: skip
+_SCRIPTS = (("HIRAGANA", "ja"), ("KATAKANA", "ja"), ("HANGUL", "ko"), ("CJK", "zh"),
+            ("CYRILLIC", "ru"), ("ARABIC", "ar"), ("GREEK", "el"), ("HEBREW", "he"), ("DEVANAGARI", "hi"), ("THAI", "th"))  # fmt: skip
 #: The fewest function words of a language, and how many times those of the next one, that make it sure.
 _FEWEST, _CLEAR = 3, 1.5
 #: The share of a text's letters that must be of a script.
