@@ -66,6 +66,11 @@ def run(
         with replacing(output) as sink:
             for scored in result.questions:
                 sink.write(json_text(scored.to_dict()) + "\n")
+    if options["report"] is not None:
+        from rag.evaluation.reports.answers import report
+
+        with replacing(options["report"]) as sink:
+            sink.write(report(result, index=index))
     low = result.worst(worst)
     if as_json:
         more: dict[str, Any] = {}

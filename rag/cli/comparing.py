@@ -52,7 +52,7 @@ def run(options: Mapping[str, Any], output: Path | None, worst: int, as_json: bo
     from rag.evaluation.configurations import configurations, named_models
     from rag.evaluation.judging.graders import metric_names
 
-    for path in (output, options["plot"], options["rule"]):
+    for path in (output, options["plot"], options["rule"], options["report"]):
         _refuse_no_folder(path)
     settings = query_settings(
         options["index"], options["config_path"], options["bedrock"], options["embedder"]
@@ -71,6 +71,11 @@ def run(options: Mapping[str, Any], output: Path | None, worst: int, as_json: bo
     learned = _learn(compared, made) if options["rule"] is not None else None
     if output is not None:
         _write_questions(output, compared)
+    if options["report"] is not None:
+        from rag.evaluation.reports.answers import comparison
+
+        with replacing(options["report"]) as sink:
+            sink.write(comparison(compared))
     if options["plot"] is not None:
         _draw(options["plot"], compared)
     if as_json:

@@ -49,6 +49,8 @@ _EXPLAINED = 3
 @comparing_options
 @click.option("--output", type=click.Path(path_type=Path), metavar="FILE.jsonl",
               help="Where to write each question's values.")  # fmt: skip
+@click.option("--report", type=click.Path(path_type=Path), metavar="FILE.html",
+              help="Write a report: one file, to be read in a browser.")  # fmt: skip
 @click.option("--worst", type=click.IntRange(min=0), default=5, show_default="5", metavar="N",
               help="How many of the worst questions to show.")  # fmt: skip
 def evaluate(
@@ -92,6 +94,11 @@ def evaluate(
         with replacing(output) as sink:
             for scored in result.questions:
                 sink.write(json_text(scored.to_dict()) + "\n")
+    if options["report"] is not None:
+        from rag.evaluation.reports.contexts import report
+
+        with replacing(options["report"]) as sink:
+            sink.write(report(result, comparison, index=options["index"]))
     if as_json:
         low = [scored.to_dict() for scored in result.worst(worst)]
         rest = {} if comparison is None else {"comparison": comparison.to_dict()}

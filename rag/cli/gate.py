@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,7 @@ def _bounds(text: str | None, option: str) -> dict[str, float]:
 @click.option("--log", type=_FILE, metavar="FILE.jsonl", help="Keep answers, so that none is asked twice.")
 @click.option("--junit", type=_FILE, metavar="FILE", help="Write the outcome as JUnit's XML.")
 @click.option("--markdown", type=_FILE, metavar="FILE", help="Write it for a pull request.")
+@click.option("--report", type=_FILE, metavar="FILE.html", help="Write it for a browser.")
 @judge_options
 @EMBEDDER
 @BEDROCK
@@ -90,7 +92,11 @@ def gate(
         )
     if write_baseline is not None:
         measured.write(write_baseline)
-    _write(result, options["junit"], options["markdown"])
+    _write(
+        result,
+        {"junit": options["junit"], "markdown": options["markdown"], "report": options["report"]},
+        index,
+    )
     show(result, index, as_json)
     return 0 if result.passed else REFUSED
 
@@ -108,13 +114,18 @@ def _steps() -> Any:
     return steps()
 
 
-def _write(gate: Gate, junit: Path | None, markdown: Path | None) -> None:
+def _write(gate: Gate, paths: Mapping[str, Path | None], index: str) -> None:
     from rag.evaluation import gate_report
+    from rag.evaluation.reports.contexts import gate_report as page
 
-    for path, text in ((junit, gate_report.junit), (markdown, gate_report.markdown)):
+    forms: dict[str, Callable[[Gate], str]] = {
+        "junit": gate_report.junit, "markdown": gate_report.markdown,
+        "report": lambda each: page(each, index),
+    }  # fmt: skip
+    for name, path in paths.items():
         if path is not None:
             try:
-                path.write_text(text(gate), encoding="utf-8")
+                path.write_text(forms[name](gate), encoding="utf-8")
             except OSError as error:
                 raise SourceError(f"cannot write {path}: {error.strerror}") from None
 

@@ -20,8 +20,9 @@ from rich.progress import (
 from rich.text import Text
 
 from rag.building.report import BuildPlan, BuildReport
-from rag.cli.terminal import drawn, echo, on_one_line
+from rag.cli.terminal import echo, on_one_line
 from rag.core.answers import Answer
+from rag.core.drawn import drawn
 from rag.core.files import Quarantined
 from rag.core.format import dollars, shortened
 from rag.core.passages import Context, Hit

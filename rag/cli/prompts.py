@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rag.cli.options import CONFIG, JSON, print_json
-from rag.cli.terminal import drawn, echo
+from rag.cli.terminal import echo
+from rag.core.drawn import drawn
 from rag.core.errors import UsageError, near_miss
 
 if TYPE_CHECKING:

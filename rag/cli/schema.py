@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rag.cli.terminal import drawn
+from rag.core.drawn import drawn
 from rag.core.errors import ConfigError
 
 if TYPE_CHECKING:

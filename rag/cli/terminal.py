@@ -11,23 +11,7 @@ from typing import Any
 
 import click
 
-#: What a terminal obeys or that makes a text look like another one: control characters but tab and line
-#: feed (Unicode's class Cc), line separators, controls of direction (https://trojansource.codes; the mere
-#: marks of Hebrew and Arabic stay), tags, and halves of pairs, which cannot be written at all.
-_OBEYED = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
-)
-
-
-def drawn(text: str) -> str:
-    r"""Return a text with U+FFFD for each character that a terminal would obey; its length stays.
-
-    Examples
-    --------
-    >>> drawn("a\x1b[2Jb\u202ec")
-    'a�[2Jb�c'
-    """
-    return _OBEYED.sub("\N{REPLACEMENT CHARACTER}", text)
+from rag.core.drawn import OBEYED, drawn
 
 
 def on_one_line(text: str) -> str:
@@ -53,4 +37,4 @@ def json_text(value: Any, indent: int | None = None) -> str:
 
 
 def _escaped(match: re.Match[str]) -> str:
-    return json.dumps(match[0])[1:-1] if _OBEYED.match(match[0]) else match[0]
+    return json.dumps(match[0])[1:-1] if OBEYED.match(match[0]) else match[0]

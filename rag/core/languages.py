@@ -16,8 +16,8 @@ from rag.core.text import words
 _WORDS = {
     "de": "der die das und ist nicht ein eine einen dem den des mit von zu für auf im sich als auch bei nach "
           "aus wird werden sind oder wie aber wenn nur noch über kann muss müssen haben hat dass es sie er",
-    "en": "the and is not a an of to in for on with as by at from that this it are be or but if can must have "
-          "has was were which who when their they you your may will should there than",
+    "en": "the and is not a an of to in for on with as by at from that this it are be or but if can "
+          "must have has was were which who when their they you your may will should there than",
     "es": "el la los las y es no un una de del que en por con para se al como su sus más pero o son está si "
           "lo le ha han ser cuando sobre también hasta hay",
     "fr": "le la les et est pas un une des du de que en pour avec dans sur au aux par ce cette ces il elle "
@@ -36,7 +36,8 @@ _WORDS = {
 _OF = {language: frozenset(text.split()) for language, text in _WORDS.items()}
 #: How a script is named in Unicode's character names, and the language that it is read as.
 _SCRIPTS = (("HIRAGANA", "ja"), ("KATAKANA", "ja"), ("HANGUL", "ko"), ("CJK", "zh"),
-            ("CYRILLIC", "ru"), ("ARABIC", "ar"), ("GREEK", "el"), ("HEBREW", "he"), ("DEVANAGARI", "hi"), ("THAI", "th"))  # fmt: skip
+            ("CYRILLIC", "ru"), ("ARABIC", "ar"), ("GREEK", "el"), ("HEBREW", "he"),
+            ("DEVANAGARI", "hi"), ("THAI", "th"))  # fmt: skip
 #: The fewest function words of a language, and how many times those of the next one, that make it sure.
 _FEWEST, _CLEAR = 3, 1.5
 #: The share of a text's letters that must be of a script.

@@ -64,11 +64,10 @@ def checks(question: Question, answer: Answer) -> list[Check]:
     -------
     list of Check
         ``"answered"`` (it answers, or says that there is no answer, rightly), ``"must_include"``,
-        ``"must_not_include"``, ``"regex"``, ``"numbers"``, ``"schema"``, ``"language"`` (that of the question); of the citations
-        ``"verified"``,
-        ``"cite_precision"`` and ``"cite_recall"`` against what should be cited; ``"supported"``
-        (`Answer.supported`); against the gold answer ``"f1"`` and ``"contains"``. The first one is
-        ``"correct"``: 1 if all of `HARD` are passed.
+        ``"must_not_include"``, ``"regex"``, ``"numbers"``, ``"schema"``, ``"language"`` (it is the
+        question's); of the citations ``"verified"``, ``"cite_precision"`` and ``"cite_recall"`` against what
+        should be cited; ``"supported"`` (`Answer.supported`); against the gold answer ``"f1"`` and
+        ``"contains"``. The first one is ``"correct"``: 1 if all of `HARD` are passed.
 
     Examples
     --------

@@ -1,0 +1,1 @@
+"""Reports of evaluations and gates: one HTML file, which needs no script and asks for nothing outside it."""
