@@ -12,6 +12,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 
+from rag.bedrock.chat.claude import ClaudeBedrock
 from rag.core.errors import ConfigError, GenerationError, UsageError
 from rag.embedding.static import StaticEmbeddings
 from rag.evaluation.judging.judge import Case, Judge
@@ -98,8 +99,8 @@ def test_votes_see_the_passages_in_other_orders_and_the_median_counts() -> None:
 def test_a_wrong_reply_is_asked_for_once_more() -> None:
     model = scripted("It is great!", says(3))
     assert Judge(model, ["relevance"]).verdict(CASE, "relevance").score == 3
-    assert "Write it again" in str(model.sent[1][-1].content) and len(model.sent[1]) == 4
-    with pytest.raises(GenerationError, match="score is 9, not 1, 2, 3, 4 or 5"):
+    assert "Give the whole answer again" in str(model.sent[1][-1].content) and len(model.sent[1]) == 4
+    with pytest.raises(GenerationError, match=r"its reply does not fit: \$.score: 9 is not one of"):
         Judge(scripted(says(9)), ["relevance"]).verdict(CASE, "relevance")
 
 
@@ -114,6 +115,29 @@ def test_what_the_log_holds_is_not_asked_again(tmp_path: Path) -> None:
     other = Judge(model, ["relevance"], log=VerdictLog(path))
     other.verdict(Case(CASE.question, "Other."), "relevance")
     assert len(model.sent) == 4
+
+
+def test_another_effort_of_the_same_model_is_another_judge(tmp_path: Path) -> None:
+    log = VerdictLog(tmp_path / "verdicts.jsonl")
+    keys = {
+        json.dumps([made._described, made.name])
+        for made in (
+            Judge(ClaudeBedrock(), log=log),
+            Judge(ClaudeBedrock(), log=log),
+            Judge(ClaudeBedrock(max_tokens=9000), log=log),
+        )
+    }
+    assert len(keys) == 2
+
+
+def test_a_judge_is_a_plain_function_too() -> None:
+    model = scripted(says(4))
+    judge = Judge(model, ["faithfulness"])
+    assert judge("How long?", "28 days.", ["Staff take 28 days."], "28") == 0.75
+    assert "Staff take 28 days." in model.sent[0][1].content
+    assert judge(question="How long?", answer="28 days.", contexts=["28."]) == 0.75
+    with pytest.raises(UsageError, match="rubric is None: name one of relevance, safety"):
+        Judge(model, ["relevance", "safety"])("Q?", "A.")
 
 
 def test_pairs_count_only_what_both_orders_say() -> None:
