@@ -12,7 +12,8 @@ import pytest
 
 import rag
 from rag.bedrock.chat.claude import ClaudeBedrock
-from rag.core.errors import SourceError, UsageError
+from rag.config.stages import meter
+from rag.core.errors import BudgetError, SourceError, UsageError
 from rag.emulator import Behaviour, Emulator
 from rag.emulator.pytest_plugin import point_at
 from rag.emulator.wire import Request
@@ -21,6 +22,7 @@ from rag.evaluation.judging.calibration import Calibration, calibrate, trusted
 from rag.evaluation.judging.graders import FunctionGrader, JudgeGrader, Spending
 from rag.evaluation.judging.judge import Judge
 from rag.evaluation.judging.labels import read_labels
+from rag.evaluation.judging.verdict_log import VerdictLog
 from tests.command import run
 from tests.evaluation.conftest import docs, write
 
@@ -153,6 +155,22 @@ def test_labels_are_refused_where_they_cannot_mean_anything() -> None:
 def test_labels_of_other_rubrics_alone_are_refused(emulator: Emulator) -> None:
     with pytest.raises(UsageError, match="no label is of the rubrics faithfulness; there are safety"):
         calibrate(judge(emulator, noisy, fair), read_labels([{**LABELS[0], "rubric": "safety"}]))
+
+
+def test_the_same_model_with_other_parameters_is_another_judge(emulator: Emulator, tmp_path: Path) -> None:
+    case, log = read_labels(LABELS)[0].case, tmp_path / "verdicts.jsonl"
+    judge(emulator, quality, fair)
+    for arguments, calls in (({}, 1), ({}, 1), ({"max_tokens": 900}, 2)):
+        made = Judge(ClaudeBedrock(**arguments), ["faithfulness"], log=VerdictLog(log))
+        assert made.verdict(case, "faithfulness").score == 1
+        assert sum(emulator.counts.values()) == calls
+
+
+def test_a_budget_refuses_a_judge(emulator: Emulator, tmp_path: Path) -> None:
+    spent = meter({"path": str(tmp_path / "ledger.sqlite"), "stop_usd": 0.0001}, None, tmp_path)
+    with pytest.raises(BudgetError, match="stop_usd"):
+        calibrate(judge(emulator, noisy, fair), read_labels(LABELS), spending=Spending(spent))
+    assert sum(emulator.counts.values()) == 0
 
 
 GOLDEN = [

@@ -11,8 +11,8 @@ import pytest
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
+from pydantic import PrivateAttr
 
-from rag.bedrock.chat.claude import ClaudeBedrock
 from rag.core.errors import ConfigError, GenerationError, UsageError
 from rag.embedding.static import StaticEmbeddings
 from rag.evaluation.judging.judge import Case, Judge
@@ -30,8 +30,12 @@ class Scripted(BaseChatModel):
     """Replies by a function of the system and the user message, and keeps what it was sent."""
 
     reply: Callable[[str, str], str]
-    sent: list[list[BaseMessage]]
     model_id: str = "scripted-judge"
+    _sent: list[list[BaseMessage]] = PrivateAttr(default_factory=list)
+
+    @property
+    def sent(self) -> list[list[BaseMessage]]:
+        return self._sent
 
     @property
     def _llm_type(self) -> str:
@@ -46,7 +50,7 @@ class Scripted(BaseChatModel):
 def scripted(*replies: str) -> Scripted:
     """Give these replies in turn, the last one again and again."""
     left = list(replies)
-    return Scripted(reply=lambda *_: left.pop(0) if len(left) > 1 else left[0], sent=[])
+    return Scripted(reply=lambda *_: left.pop(0) if len(left) > 1 else left[0])
 
 
 def says(score: object, reason: str = "so") -> str:
@@ -117,19 +121,6 @@ def test_what_the_log_holds_is_not_asked_again(tmp_path: Path) -> None:
     assert len(model.sent) == 4
 
 
-def test_another_effort_of_the_same_model_is_another_judge(tmp_path: Path) -> None:
-    log = VerdictLog(tmp_path / "verdicts.jsonl")
-    keys = {
-        json.dumps([made._described, made.name])
-        for made in (
-            Judge(ClaudeBedrock(), log=log),
-            Judge(ClaudeBedrock(), log=log),
-            Judge(ClaudeBedrock(max_tokens=9000), log=log),
-        )
-    }
-    assert len(keys) == 2
-
-
 def test_a_judge_is_a_plain_function_too() -> None:
     model = scripted(says(4))
     judge = Judge(model, ["faithfulness"])
@@ -154,7 +145,7 @@ def test_pairs_count_only_what_both_orders_say() -> None:
         "1": (Case("Q?", "good"), "bad"), "2": (Case("Q?", "bad"), "good"),
         "3": (Case("Q?", "bad"), "bad"), "4": (Case("Q?", "odd"), "good"), "5": (Case("Q?", "good"), "bad"),
     }  # fmt: skip
-    found = compare(Judge(Scripted(reply=better, sent=[])), cases, names=("new", "old"))
+    found = compare(Judge(Scripted(reply=better)), cases, names=("new", "old"))
     assert [each.winner for each in found.pairs] == ["a", "b", "tie", "inconsistent", "a"]
     assert (found.inconsistent, found.favours) == (0.2, "first")
     share, low, high = found.win_rate
