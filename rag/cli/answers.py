@@ -42,6 +42,7 @@ def measure(
     from rag.evaluation.answers import evaluate_answers
 
     with watch_steps() as step:
+        grading.calibrate(step)
         return evaluate_answers(
             pipes, options["questions"], where=options["where"], mode=options["mode"],
             tags=names_of(options["tags"]), log=options["log"], parallel=options["parallel"],

@@ -143,8 +143,9 @@ def _plan(pipes: Mapping[str, Any], options: Mapping[str, Any], grading: Grading
         asked = selected(options["questions"], names_of(options["tags"]))
         pipe = next(iter(pipes.values()))
         judging = plan_judge(
-            grading.judge, asked, pipe.meter.prices, trimmer=pipe.trimmer, systems=len(pipes)
-        )
+            grading.judge, asked, pipe.meter.prices, trimmer=pipe.trimmer, systems=len(pipes),
+            labels=grading.labels,
+        )  # fmt: skip
         plans = (*plans, judging)
     if as_json:
         print_json({"configurations": [each.to_dict() for each in plans], "usd": total(plans),
@@ -163,6 +164,7 @@ def _compare(pipes: Mapping[str, Any], options: Mapping[str, Any], grading: Grad
     from rag.evaluation.compare_answers import compare_answers
 
     with telling_of(options["log"]), watch_steps() as step:
+        grading.calibrate(step)
         return compare_answers(
             pipes, options["questions"], **_asked(options), metric=options["metric"],
             margin=options["margin"], parallel=options["parallel"],

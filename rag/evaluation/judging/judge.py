@@ -240,11 +240,10 @@ class Judge:
         >>> judge("How long?", "28 days.", ["Staff take 28 days."])                   # doctest: +SKIP
         1.0
         """
-        if rubric is None and len(self.rubrics) == 1:
-            (rubric,) = self.rubrics
-        if rubric not in self.rubrics:
+        name = next(iter(self.rubrics)) if rubric is None and len(self.rubrics) == 1 else rubric
+        if name is None or name not in self.rubrics:
             raise UsageError(f"rubric is {rubric!r}: name one of {', '.join(self.rubrics)}")
-        return self.verdict(Case(question, answer, tuple(contexts), reference), rubric).value
+        return self.verdict(Case(question, answer, tuple(contexts), reference), name).value
 
     def better(self, case: Case, other: str) -> tuple[str, str]:
         """Compare a case's answer with another one in one order: ``"first"``, ``"second"`` or ``"tie"``.
