@@ -74,7 +74,7 @@ class GateSettings(Settings):
     runs: int = Field(default=1, ge=1, le=20, description="a whole number from 1 to 20")
     judge: str = Field(default="", description="a chat model, e.g. sonnet")
     rubrics: tuple[str, ...] = Field(default=(), description="a list of rubrics")
-    votes: int = Field(default=1, ge=1, le=15, description="an odd number from 1 to 15")
+    votes: int | None = Field(default=None, ge=1, le=15, description="an odd number from 1 to 15")
     labels: str = Field(default="", description="the path of a file of labels")
     min_kappa: float | None = Field(default=None, ge=0, le=1, description="a number from 0 to 1")
     grade: tuple[str, ...] = Field(default=(), description="a list of MODULE:FUNCTION")
