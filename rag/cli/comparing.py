@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rag.cli.judging import Grading
+from rag.cli.judging import Grading, show_pairs
 from rag.cli.options import Command, names_of, print_json, query_settings, replacing, with_options
 from rag.cli.output import say, show_table, show_warnings, warn, watch_steps
 from rag.cli.terminal import echo, json_text
@@ -68,6 +68,7 @@ def run(options: Mapping[str, Any], output: Path | None, worst: int, as_json: bo
         return _plan(pipes, options, grading, as_json)
     _refuse_too_late(pipes, options)
     compared = _compare(pipes, options, grading)
+    pairs = grading.compared(compared.evaluations[0], compared.evaluations[1:])
     learned = _learn(compared, made) if options["rule"] is not None else None
     if output is not None:
         _write_questions(output, compared)
@@ -75,9 +76,11 @@ def run(options: Mapping[str, Any], output: Path | None, worst: int, as_json: bo
         _draw(options["plot"], compared)
     if as_json:
         rule = {} if learned is None else {"rule": learned.to_dict()}
-        print_json({**compared.to_dict(questions=False), **rule})
+        beside = {"pairs": [each.to_dict() for each in pairs]} if pairs else {}
+        print_json({**compared.to_dict(questions=False), **beside, **rule})
     else:
         show(compared, worst, log=options["log"])
+        show_pairs(pairs)
         if grading.cost:
             say(grading.cost, "dim")
     code = 0 if learned is None else _show_rule(learned, made, compared, options["rule"], as_json)
@@ -144,7 +147,7 @@ def _plan(pipes: Mapping[str, Any], options: Mapping[str, Any], grading: Grading
         pipe = next(iter(pipes.values()))
         judging = plan_judge(
             grading.judge, asked, pipe.meter.prices, trimmer=pipe.trimmer, systems=len(pipes),
-            labels=grading.labels,
+            labels=grading.labels, pairs=len(pipes) - 1 if grading.pairs else 0,
         )  # fmt: skip
         plans = (*plans, judging)
     if as_json:

@@ -39,7 +39,7 @@ def calibrate(
 ) -> int:  # fmt: skip
     """Let a judge judge LABELS.jsonl, and print its agreement with people and its biases.
 
-    A line is {"rubric", "question", "answer", "passages": […], "reference", "label"}; the label is a score
+    A line is {"rubric", "question", "answer", "context": […], "reference", "label"}; the label is a score
     from 1 to 5, or true and false. Agreement is Cohen's kappa: weighted for scores.
     """
     from rag.cli.output import say, show_table, show_warnings, watch_steps

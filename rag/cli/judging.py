@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +12,11 @@ from rag.cli.options import Command, names_of, settings_of, with_options
 from rag.core.errors import RagError, UsageError
 
 if TYPE_CHECKING:
+    from rag.evaluation.answers import AnswersEvaluation
     from rag.evaluation.judging.graders import JudgeGrader, Spending
     from rag.evaluation.judging.judge import Judge
     from rag.evaluation.judging.labels import Label
+    from rag.evaluation.judging.pairs import Pairs
 
 _FILE = click.Path(path_type=Path)
 _LABELS = "Answers that people judged: how far the judge agrees with them is told."
@@ -60,11 +62,12 @@ class Grading:
         self.spending: Spending | None = None
         self.judge: Judge | None = None
         self.labels: list[Label] = []
+        self.pairs = bool(options.get("pairs"))
         self._judging: JudgeGrader | None = None
         self._least: float | None = options.get("min_kappa")
         name = options.get("judge")
-        for other in ("rubrics", "votes", "labels", "min_kappa"):
-            if not name and options.get(other) not in (None, "", ()):
+        for other in ("rubrics", "votes", "labels", "min_kappa", "pairs"):
+            if not name and options.get(other) not in (None, "", (), False):
                 raise UsageError(
                     f"--{other.replace('_', '-')} is about a judge: name one, with --judge MODEL"
                 )
@@ -117,6 +120,22 @@ class Grading:
             raise RagError(f"{self.judge.name} must not judge here: {'; '.join(lines)}")
         self._judging.kappas = {name: each.kappa for name, each in found.items()}
 
+    def compared(self, first: AnswersEvaluation, others: Iterable[AnswersEvaluation]) -> list[Pairs]:
+        """Let the judge compare a system's answers with each other system's, with ``--pairs``."""
+        if not self.pairs or self.judge is None or self.spending is None:
+            return []
+        from rag.cli.output import watch_steps
+        from rag.evaluation.judging.pairs import cases_of, compare
+
+        found = []
+        with watch_steps() as step:
+            for other in others:
+                found.append(compare(
+                    self.judge, cases_of(first, other), names=(first.name, other.name),
+                    run=self.spending.run, progress=lambda done, of: step("pairs", done, of),
+                ))  # fmt: skip
+        return found
+
     @property
     def cost(self) -> str:
         """What judging cost, for people; empty if nothing was asked."""
@@ -145,3 +164,14 @@ def cost_of(spending: Spending) -> str:
         return ""
     cost = "no known price" if spending.usd is None else dollars(spending.usd)
     return f"judged with {len(spending.calls)} calls: {cost}"
+
+
+def show_pairs(found: Iterable[Pairs]) -> None:
+    """Show comparisons side by side, and what could not be compared."""
+    from rag.cli.output import show_table, show_warnings
+
+    for each in found:
+        show_table(each.table())
+        if each.errors:
+            first = next(iter(each.errors.values()))
+            show_warnings((f"{len(each.errors)} pairs were not judged: {first}",), ())

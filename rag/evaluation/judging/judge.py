@@ -253,12 +253,14 @@ class Judge:
         tuple of str
             The verdict and its reason. See `rag.evaluation.judging.pairs.compare` for one that holds.
         """
-        by = rubric(PAIRWISE)
+        found = self._asked(self.pair_messages(case, other), rubric(PAIRWISE), self._choosing, "better")
+        return str(found[0]), found[1]
+
+    def pair_messages(self, case: Case, other: str) -> list[Any]:
+        """Return what the model is sent to compare a case's answer with another one."""
         needs = [name for name in ("context", "reference", "criteria") if case.has([name])]
         answers = [("first_answer", case.answer), ("second_answer", other)]
-        messages = _messages(by, _material(case, needs, 0, answers))
-        found = self._asked(messages, by, self._choosing, "better")
-        return str(found[0]), found[1]
+        return _messages(rubric(PAIRWISE), _material(case, needs, 0, answers))
 
     def _vote(self, case: Case, by: Rubric, number: int) -> tuple[int, str]:
         found = self._asked(self.messages(case, by, number), by, self._scoring, "score", number)

@@ -13,8 +13,10 @@ from typing import Any
 
 from rag.core.errors import GenerationError, UsageError
 from rag.core.table import Table
+from rag.evaluation.answers import AnswersEvaluation
 from rag.evaluation.in_order import in_order
 from rag.evaluation.judging.agreement import wilson
+from rag.evaluation.judging.graders import case_of
 from rag.evaluation.judging.judge import Case, Judge
 
 _SWAPPED = {"first": "second", "second": "first", "tie": "tie"}
@@ -167,6 +169,21 @@ def compare(
     pairs = tuple(each for each in found if isinstance(each, Pair))
     errors = dict(each for each in found if not isinstance(each, Pair))
     return Pairs(names[0], names[1], judge.name, pairs, errors)
+
+
+def cases_of(a: AnswersEvaluation, b: AnswersEvaluation) -> dict[str, tuple[Case, str]]:
+    """Return the answers of two systems to the same questions as cases to `compare`.
+
+    The judge sees the passages that a was given; questions that the documents do not answer, and those to
+    which a model gave no answer, are left out.
+    """
+    others = {each.question.id: each.answer for each in b.questions}
+    return {
+        each.question.id: (case_of(each.question, each.answer), other.text)
+        for each in a.questions
+        if each.question.answerable and each.answer is not None
+        and (other := others.get(each.question.id)) is not None
+    }  # fmt: skip
 
 
 def _pair(judge: Judge, name: str, case: Case, other: str) -> Pair:

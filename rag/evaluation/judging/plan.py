@@ -10,7 +10,6 @@ from rag.evaluation.answer_prices import id_of, longest
 from rag.evaluation.golden_set import Question
 from rag.evaluation.judging.judge import Case, Judge
 from rag.evaluation.judging.labels import Label
-from rag.evaluation.judging.rubric import Rubric
 from rag.generation.models import priced_as
 from rag.usage.tokens import estimate_all
 
@@ -27,6 +26,7 @@ def plan_judge(
     trimmer: Any,
     systems: int = 1,
     labels: Sequence[Label] = (),
+    pairs: int = 0,
 ) -> AnswersPlan:
     """Price a judge's verdicts on the answers to questions, as if every one were answered.
 
@@ -41,6 +41,8 @@ def plan_judge(
         How many systems answer.
     labels : sequence of Label
         By which it is measured first.
+    pairs : int
+        How many pairs of systems are compared, question by question.
 
     Examples
     --------
@@ -53,18 +55,20 @@ def plan_judge(
     answer = (_WORDS * REPLY_TOKENS)[: 4 * REPLY_TOKENS]
     calls = read = 0
 
-    def add(case: Case, by: Rubric, times: int) -> None:
+    def add(messages: Sequence[Any], times: int) -> None:
         nonlocal calls, read
-        texts = [str(message.content) for message in judge.messages(case, by)]
+        texts = [str(message.content) for message in messages]
         read += times * sum(estimate_all(texts, id_of(judge.model)))
         calls += times
 
     for label in labels:
-        add(label.case, judge.rubrics[label.rubric], judge.votes)
+        add(judge.messages(label.case, judge.rubrics[label.rubric]), judge.votes)
     for each in questions:
         case = Case(each.question, answer, passages, each.expected.answer, each.expected.criteria)
         for by in judge.rubrics_of(case):
-            add(case, by, judge.votes * systems)
+            add(judge.messages(case, by), judge.votes * systems)
+        if pairs and each.answerable:
+            add(judge.pair_messages(case, answer), 2 * pairs)
     model, base = id_of(judge.model), priced_as(judge.model)
 
     def usd(written: int) -> float | None:

@@ -22,7 +22,7 @@ def label(number: int) -> dict[str, Any]:
     quality, words = 1 + number % 5, 3 + 15 * (number // 5 % 2)
     return {
         "id": f"l{number}", "rubric": "faithfulness", "question": f"Question {number}?", "label": quality,
-        "answer": f"quality {quality}: " + " ".join(["word"] * words), "passages": ["The passage."],
+        "answer": f"quality {quality}: " + " ".join(["word"] * words), "context": ["The passage."],
     }  # fmt: skip
 
 
@@ -30,7 +30,7 @@ LABELS = [label(number) for number in range(60)]
 
 
 def text_of(request: Request) -> tuple[str, str]:
-    return str(request.params["system"]), request.params["messages"][-1]["content"][0]["text"]
+    return str(request.params["system"]), request.params["messages"][-1]["content"][0].get("text", "")
 
 
 def part(text: str, tag: str) -> str:
@@ -48,8 +48,10 @@ def noisy(answer: str) -> float:
 
 
 def judge(emulator: Emulator, score: Reads, better: Callable[[str, str], str]) -> Judge:
-    def reply(request: Request) -> str:
-        _, text = text_of(request)
+    def reply(request: Request) -> str | None:
+        system, text = text_of(request)
+        if "You judge" not in system:
+            return None  # the emulator answers
         if "<first_answer>" in text:
             choice = better(part(text, "first_answer"), part(text, "second_answer"))
             return json.dumps({"reason": "so", "better": choice})

@@ -66,7 +66,7 @@ def test_labels_that_pass_or_fail_are_compared_with_scores_from_4_on(emulator: E
 def test_a_judge_may_prefer_its_own_answers(emulator: Emulator) -> None:
     made = judge(emulator, lambda text: min(quality(text) + 2 * ("mine" in text), 5), fair)
     rows = [
-        {**row, "answer": row["answer"] + (" mine" if n % 3 == 0 else ""), "model": made.name if n % 3 == 0 else "other"}
+        {**row, "answer": row["answer"] + (" mine" if n % 3 == 0 else ""), "model": "sonnet" if n % 3 == 0 else "other"}
         for n, row in enumerate(LABELS)
     ]  # fmt: skip
     result = calibrate(made, read_labels(rows), probes=0)["faithfulness"]
@@ -82,6 +82,23 @@ def test_labels_are_refused_where_they_cannot_mean_anything() -> None:
         read_labels([LABELS[0], {**LABELS[1], "label": True}])
     with pytest.raises(SourceError, match="there are no labels"):
         read_labels([])
+
+
+def test_labels_without_what_their_rubric_needs_are_refused_before_any_is_paid(emulator: Emulator) -> None:
+    rows = [*LABELS, {**LABELS[0], "id": "bare", "context": []}]
+    with pytest.raises(UsageError, match="the rubric faithfulness needs context: label bare lacks it"):
+        calibrate(judge(emulator, noisy, fair), read_labels(rows))
+    assert sum(emulator.counts.values()) == 0
+    assert read_labels([{**LABELS[0], "context": "One text."}])[0].case.passages == ("One text.",)
+
+
+def test_a_verdict_that_fails_is_told_and_spoils_no_other(emulator: Emulator) -> None:
+    made = judge(emulator, lambda text: quality(text) if "quality 3" not in text else 9, fair)
+    result = calibrate(made, read_labels(LABELS))["faithfulness"]
+    assert (result.failed, result.kappa.count, result.kappa.value) == (12, 48, 1.0)
+    broken = judge(emulator, lambda text: 9 if text.count("quality") > 1 else quality(text), fair)
+    result = calibrate(broken, read_labels(LABELS))["faithfulness"]
+    assert (result.failed, result.unprobed, result.found) == (0, 20, [])
 
 
 def test_labels_of_other_rubrics_alone_are_refused(emulator: Emulator) -> None:

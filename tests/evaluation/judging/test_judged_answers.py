@@ -131,7 +131,32 @@ def test_a_gate_of_the_settings_has_a_judge_and_metrics_of_ones_own(
     write(tmp_path / "labels.jsonl", [{**row, "rubric": "relevance"} for row in LABELS])
     judge(emulator, lambda text: noisy(text) if "quality" in text else 1, fair)
     held = run(*build, cwd=tmp_path, code=4)
-    assert "judge:relevance is 0.00, at least 0.5 is asked for" in held.stdout
+    assert "judge:relevance is 0.00" in " ".join(held.stdout.split())
     judge(emulator, lambda text: noisy(text) if "quality" in text else 5, fair)
     passed = run("gate", "ix", "--config", "rag.toml", cwd=tmp_path)
     assert "the gate is passed" in passed.stdout and brief in passed.stdout
+
+
+@pytest.mark.slow
+def test_a_judge_compares_the_answers_of_two_models_side_by_side(emulator: Emulator, tmp_path: Path) -> None:
+    docs(tmp_path, eu="# Leave\n\nStaff in Europe take 28 days.\n", us="# Pay\n\nPaid on the 25th.\n")
+    write(tmp_path / "golden.jsonl", GOLDEN)
+    judge(emulator, lambda text: 5, lambda first, second: "first" if "28" in first else "tie")
+    words = ("eval", "ix", "golden.jsonl", "--models", "haiku,opus", "--judge", "sonnet", "--pairs",
+             "--rubrics", "relevance", "--log", "answers.jsonl")  # fmt: skip
+    (planned,) = [
+        row for row in json.loads(run(*words, "--plan", "--json", cwd=tmp_path).stdout)["configurations"]
+        if row["name"].startswith("judge ")
+    ]  # fmt: skip
+    assert planned["calls"] == 3 * 2 + 2 * 2  # three answers of two models, and two pairs in both orders
+    done = run(*words, cwd=tmp_path)
+    assert "on 2 pairs, each in both orders" in done.stdout
+    assert "judge:relevance, not calibrated" in done.stdout
+    (pairs,) = json.loads(run(*words, "--json", cwd=tmp_path).stdout)["pairs"]
+    assert (pairs["a"], pairs["b"], pairs["inconsistent"], pairs["ties"]) == ("haiku", "opus", 1, 1)
+    alone = run(
+        "eval", "ix", "golden.jsonl", "--answers", "--judge", "sonnet", "--pairs", cwd=tmp_path, code=2
+    )
+    assert "--pairs compares two systems: add --baseline, or --models or --prompts" in alone.stderr
+    contexts = run("eval", "ix", "golden.jsonl", "--judge", "sonnet", cwd=tmp_path, code=2)
+    assert "--judge and --grade are about answers: add --answers" in contexts.stderr
