@@ -30,7 +30,7 @@ LABELS = [label(number) for number in range(60)]
 
 
 def text_of(request: Request) -> tuple[str, str]:
-    return str(request.params["system"]), request.params["messages"][-1]["content"][0].get("text", "")
+    return str(request.params["system"]), request.params["messages"][0]["content"][0].get("text", "")
 
 
 def part(text: str, tag: str) -> str:
