@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 SOAK = False
+T = TypeVar("T")
 
 
-def scale(short: int, long: int) -> int:
-    """Return the number for this run (``--soak`` asks for the long one)."""
+def scale(short: T, long: T) -> T:
+    """Return the value for this run (``--soak`` asks for the long one)."""
     return long if SOAK else short

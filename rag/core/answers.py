@@ -76,7 +76,7 @@ class Cached:
     age_s: float
     saved_usd: float | None
     question: str
-    id: str = ""
+    id: str = field(default="", repr=False)
 
     def __str__(self) -> str:
         """Return ``from the response cache, 2 h old, saved $0.0123``."""
@@ -148,7 +148,7 @@ class Answer:
     cached: Cached | None = None
     prompt_hash: str = ""
     review_id: str = ""
-    id: str = ""
+    id: str = field(default="", repr=False)
 
     @property
     def field_citations(self) -> dict[str, tuple[Citation, ...]]:

@@ -17,6 +17,7 @@ from rag.evaluation.golden_check import check
 from rag.evaluation.golden_set import read
 from rag.index.filters.where import field as column
 from tests.conftest import HANDBOOK, ROOT
+from tests.scale import scale
 from tests.scoring import recall
 
 
@@ -41,8 +42,14 @@ def pipe(handbook_index: rag.Index) -> rag.Pipeline:
 
 
 @pytest.fixture(scope="module")
-def answers(pipe: rag.Pipeline, golden: list[dict]) -> dict[str, rag.Answer]:
-    return {row["id"]: pipe.ask(row["question"], where=row.get("where")) for row in golden}
+def asked(golden: list[dict]) -> list[dict]:
+    """Every second question that has an answer, and all others; `make soak` asks all of them."""
+    return [row for n, row in enumerate(golden) if not row["evidence"] or n % scale(2, 1) == 0]
+
+
+@pytest.fixture(scope="module")
+def answers(pipe: rag.Pipeline, asked: list[dict]) -> dict[str, rag.Answer]:
+    return {row["id"]: pipe.ask(row["question"], where=row.get("where")) for row in asked}
 
 
 def test_corpus_size_and_formats(handbook_texts: dict[str, str]) -> None:
@@ -170,31 +177,34 @@ def test_corpus_and_golden_set_equal_their_sources() -> None:
 
 
 def test_evidence_recall_at_4000_characters(
-    answers: dict[str, rag.Answer], pipe: rag.Pipeline, golden: list[dict]
+    answers: dict[str, rag.Answer], pipe: rag.Pipeline, asked: list[dict]
 ) -> None:
-    answerable = [row for row in golden if row["evidence"]]
+    answerable = [row for row in asked if row["evidence"]]
     filtered = [recall(row, answers[row["id"]].context.hits) for row in answerable]
-    plain = [recall(row, pipe.context(row["question"]).hits) for row in answerable]
+    plain = [
+        recall(row, pipe.context(row["question"]).hits) if "where" in row else same
+        for row, same in zip(answerable, filtered, strict=True)
+    ]
     assert all(answer.context.used <= 4000 for answer in answers.values())
     assert sum(plain) / len(plain) >= 0.85
     assert sum(filtered) / len(filtered) >= 0.90
 
 
-def test_local_answerer_answers_and_refuses(answers: dict[str, rag.Answer], golden: list[dict]) -> None:
+def test_local_answerer_answers_and_refuses(answers: dict[str, rag.Answer], asked: list[dict]) -> None:
     def share(rows: list[dict]) -> float:
         return sum(answers[row["id"]].answered for row in rows) / len(rows)
 
-    assert share([row for row in golden if row["evidence"]]) >= 0.85
-    assert 1 - share([row for row in golden if row.get("kind") == "out_of_scope"]) >= 0.80
+    assert share([row for row in asked if row["evidence"]]) >= 0.85
+    assert 1 - share([row for row in asked if row.get("kind") == "out_of_scope"]) >= 0.80
     # Near misses ask for something absent about a subject that is there: see the README.
-    assert 1 - share([row for row in golden if row.get("kind") == "near_miss"]) >= 0.40
+    assert 1 - share([row for row in asked if row.get("kind") == "near_miss"]) >= 0.40
 
 
 def test_citations_are_verbatim_in_their_sources(
     answers: dict[str, rag.Answer], handbook_texts: dict[str, str]
 ) -> None:
     cited = [citation for answer in answers.values() for citation in answer.citations]
-    assert len(cited) > 200
+    assert len(cited) > scale(100, 200)
     for citation in cited:
         assert citation.verified
         assert handbook_texts[citation.source][citation.start : citation.end] == citation.text
