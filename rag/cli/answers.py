@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rag.cli.judging import Grading, judge_options, show_pairs
+from rag.cli.judging import Grading, judge_options
 from rag.cli.options import Command, names_of, print_json, replacing, with_options
 from rag.cli.terminal import echo, json_text
 from rag.core.errors import UsageError
@@ -57,7 +57,7 @@ def run(
     pipe: Any, options: dict[str, Any], output: Path | None, worst: int, as_json: bool, baseline: Any = None
 ) -> int:
     """Measure and show answers, and those of a baseline beside them."""
-    from rag.cli.output import say, show_table, show_warnings
+    from rag.cli.output import say, show_table, show_warnings, watch_steps
     from rag.evaluation.answers import against
 
     index = options["index"]
@@ -67,7 +67,8 @@ def run(
     pipes = {index: pipe} if baseline is None else {index: pipe, "baseline": baseline}
     results = measure(pipes, options, grading)
     result, other = results[index], results.get("baseline")
-    pairs = [] if other is None else grading.compared(result, [other])
+    with watch_steps() as step:
+        pairs = [] if other is None else grading.compared(result, [other], step)
     comparison = None if other is None else against(result, other)
     if output is not None:
         with replacing(output) as sink:
@@ -87,7 +88,8 @@ def run(
             show_table(other.table())
             caption = f"{comparison.a} minus {comparison.b}"
             show_table(replace(comparison.table(), caption=caption))
-        show_pairs(pairs)
+        for each in pairs:
+            show_table(each.table())
         if result.again:
             say(f"{result.again} answers were in {options['log']} already", "dim")
         if low:
@@ -99,5 +101,5 @@ def run(
                 echo(f"    {fault}")
         if grading.cost:
             say(grading.cost, "dim")
-    show_warnings(result.notes, ())
+    show_warnings((*result.notes, *(note for each in pairs for note in each.notes)), ())
     return 0

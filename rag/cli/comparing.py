@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rag.cli.judging import Grading, show_pairs
+from rag.cli.judging import Grading
 from rag.cli.options import Command, names_of, print_json, query_settings, replacing, with_options
 from rag.cli.output import say, show_table, show_warnings, warn, watch_steps
 from rag.cli.terminal import echo, json_text
@@ -68,7 +68,8 @@ def run(options: Mapping[str, Any], output: Path | None, worst: int, as_json: bo
         return _plan(pipes, options, grading, as_json)
     _refuse_too_late(pipes, options)
     compared = _compare(pipes, options, grading)
-    pairs = grading.compared(compared.evaluations[0], compared.evaluations[1:])
+    with watch_steps() as step:
+        pairs = grading.compared(compared.evaluations[0], compared.evaluations[1:], step)
     learned = _learn(compared, made) if options["rule"] is not None else None
     if output is not None:
         _write_questions(output, compared)
@@ -80,11 +81,12 @@ def run(options: Mapping[str, Any], output: Path | None, worst: int, as_json: bo
         print_json({**compared.to_dict(questions=False), **beside, **rule})
     else:
         show(compared, worst, log=options["log"])
-        show_pairs(pairs)
+        for each in pairs:
+            show_table(each.table())
         if grading.cost:
             say(grading.cost, "dim")
     code = 0 if learned is None else _show_rule(learned, made, compared, options["rule"], as_json)
-    show_warnings(compared.notes, ())
+    show_warnings((*compared.notes, *(note for each in pairs for note in each.notes)), ())
     return code
 
 

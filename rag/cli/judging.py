@@ -120,21 +120,24 @@ class Grading:
             raise RagError(f"{self.judge.name} must not judge here: {'; '.join(lines)}")
         self._judging.kappas = {name: each.kappa for name, each in found.items()}
 
-    def compared(self, first: AnswersEvaluation, others: Iterable[AnswersEvaluation]) -> list[Pairs]:
+    def compared(
+        self,
+        first: AnswersEvaluation,
+        others: Iterable[AnswersEvaluation],
+        progress: Callable[[str, int, int], None],
+    ) -> list[Pairs]:
         """Let the judge compare a system's answers with each other system's, with ``--pairs``."""
         if not self.pairs or self.judge is None or self.spending is None:
             return []
-        from rag.cli.output import watch_steps
         from rag.evaluation.judging.pairs import cases_of, compare
 
-        found = []
-        with watch_steps() as step:
-            for other in others:
-                found.append(compare(
-                    self.judge, cases_of(first, other), names=(first.name, other.name),
-                    run=self.spending.run, progress=lambda done, of: step("pairs", done, of),
-                ))  # fmt: skip
-        return found
+        return [
+            compare(
+                self.judge, cases_of(first, other), names=(first.name, other.name),
+                run=self.spending.run, progress=lambda done, of: progress("pairs", done, of),
+            )
+            for other in others
+        ]  # fmt: skip
 
     @property
     def cost(self) -> str:
@@ -164,14 +167,3 @@ def cost_of(spending: Spending) -> str:
         return ""
     cost = "no known price" if spending.usd is None else dollars(spending.usd)
     return f"judged with {len(spending.calls)} calls: {cost}"
-
-
-def show_pairs(found: Iterable[Pairs]) -> None:
-    """Show comparisons side by side, and what could not be compared."""
-    from rag.cli.output import show_table, show_warnings
-
-    for each in found:
-        show_table(each.table())
-        if each.errors:
-            first = next(iter(each.errors.values()))
-            show_warnings((f"{len(each.errors)} pairs were not judged: {first}",), ())

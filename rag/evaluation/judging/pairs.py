@@ -86,6 +86,13 @@ class Pairs:
         second = sum(each.favoured == "second" for each in self.pairs)
         return "" if first == second else "first" if first > second else "second"
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was not compared, and why."""
+        if not self.errors:
+            return ()
+        return (f"{len(self.errors)} pairs were not judged: {next(iter(self.errors.values()))}",)
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
         share, low, high = self.win_rate

@@ -150,6 +150,7 @@ def test_pairs_count_only_what_both_orders_say() -> None:
     assert (found.inconsistent, found.favours) == (0.2, "first")
     share, low, high = found.win_rate
     assert share == pytest.approx(2 / 3) and low < share < high
+    assert found.notes == ()
     assert "changes with the order, mostly for the first answer" in found.table().to_markdown()
 
 
