@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 HARD = ("answered", "must_include", "must_not_include", "regex", "numbers", "schema")
 #: Metrics of answers in the order in which they are shown, with the unit of what is not a share.
 METRICS: Mapping[str, str] = {
-    "correct": "", **dict.fromkeys(HARD, ""), "cite_recall": "", "cite_precision": "", "verified": "",
-    "supported": "", "f1": "", "contains": "", "usd": "$", "tokens": "tokens", "seconds": "s",
+    "correct": "", **dict.fromkeys(HARD, ""), "language": "", "cite_recall": "", "cite_precision": "",
+    "verified": "", "supported": "", "f1": "", "contains": "", "usd": "$", "tokens": "tokens", "seconds": "s",
 }  # fmt: skip
 #: Metrics of which less is better.
 COSTS = ("usd", "tokens", "seconds")

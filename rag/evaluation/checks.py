@@ -16,6 +16,7 @@ from decimal import Decimal
 
 from rag.core.answers import Answer
 from rag.core.citations import Citation
+from rag.core.languages import language_of
 from rag.core.quantities import Figure, figures
 from rag.core.text import words
 from rag.evaluation.answer_metrics import HARD
@@ -63,7 +64,8 @@ def checks(question: Question, answer: Answer) -> list[Check]:
     -------
     list of Check
         ``"answered"`` (it answers, or says that there is no answer, rightly), ``"must_include"``,
-        ``"must_not_include"``, ``"regex"``, ``"numbers"``, ``"schema"``; of the citations ``"verified"``,
+        ``"must_not_include"``, ``"regex"``, ``"numbers"``, ``"schema"``, ``"language"`` (that of the question); of the citations
+        ``"verified"``,
         ``"cite_precision"`` and ``"cite_recall"`` against what should be cited; ``"supported"``
         (`Answer.supported`); against the gold answer ``"f1"`` and ``"contains"``. The first one is
         ``"correct"``: 1 if all of `HARD` are passed.
@@ -90,6 +92,7 @@ def _checks(question: Question, answer: Answer) -> Iterator[Check]:
             yield from (Check(name, 0.0) for name in _stated(question))
         return
     yield from said(expected, text)
+    yield from _language(question.question, text)
     if expected.answer_schema is not None:
         problems = _misfits(answer, expected.answer_schema)
         yield Check("schema", float(not problems), "; ".join(problems))
@@ -102,6 +105,16 @@ def _checks(question: Question, answer: Answer) -> Iterator[Check]:
     if expected.answer:
         yield Check("f1", token_f1(expected.answer, text))
         yield Check("contains", containment(expected.answer, text))
+
+
+def _language(question: str, text: str) -> Iterator[Check]:
+    """Check that an answer is in its question's language, where both are sure."""
+    asked, answered = language_of(question), language_of(text)
+    if asked is not None and answered is not None:
+        right = asked == answered
+        yield Check(
+            "language", float(right), "" if right else f"it is in {answered}, the question in {asked}"
+        )
 
 
 def said(expected: Expected, text: str) -> Iterator[Check]:
