@@ -12,6 +12,7 @@ import click
 from rag.cli.judging import Grading, judge_options
 from rag.cli.options import Command, names_of, print_json, replacing, with_options
 from rag.cli.terminal import echo, json_text
+from rag.core.errors import UsageError
 
 if TYPE_CHECKING:
     from rag.evaluation.answers import AnswersEvaluation
@@ -28,6 +29,8 @@ def answer_options(command: Command) -> Command:
                      help="Where answers are kept, so that none is asked for twice."),
         click.option("--baseline", is_flag=True,
                      help="Let the system of [baseline] answer, too, and compare."),
+        click.option("--pairs", is_flag=True,
+                     help="Let the judge compare two systems' answers side by side, in both orders."),
         click.option("--tags", metavar="A,B,…", help="Only the questions that have one of these tags."),
         click.option("--parallel", type=click.IntRange(min=1), default=4, show_default="4", metavar="N",
                      help="Questions that are asked at the same time."),
@@ -42,6 +45,7 @@ def measure(
     from rag.evaluation.answers import evaluate_answers
 
     with watch_steps() as step:
+        grading.calibrate(step)
         return evaluate_answers(
             pipes, options["questions"], where=options["where"], mode=options["mode"],
             tags=names_of(options["tags"]), log=options["log"], parallel=options["parallel"],
@@ -53,14 +57,18 @@ def run(
     pipe: Any, options: dict[str, Any], output: Path | None, worst: int, as_json: bool, baseline: Any = None
 ) -> int:
     """Measure and show answers, and those of a baseline beside them."""
-    from rag.cli.output import say, show_table, show_warnings
+    from rag.cli.output import say, show_table, show_warnings, watch_steps
     from rag.evaluation.answers import against
 
     index = options["index"]
+    if options["pairs"] and baseline is None:
+        raise UsageError("--pairs compares two systems: add --baseline, or --models or --prompts")
     grading = Grading(options, pipe.meter)
     pipes = {index: pipe} if baseline is None else {index: pipe, "baseline": baseline}
     results = measure(pipes, options, grading)
     result, other = results[index], results.get("baseline")
+    with watch_steps() as step:
+        pairs = [] if other is None else grading.compared(result, [other], step)
     comparison = None if other is None else against(result, other)
     if output is not None:
         with replacing(output) as sink:
@@ -76,6 +84,8 @@ def run(
         more: dict[str, Any] = {}
         if other is not None and comparison is not None:
             more = {"baseline": other.to_dict(questions=False), "comparison": comparison.to_dict()}
+        if pairs:
+            more["pairs"] = [each.to_dict() for each in pairs]
         print_json({**result.to_dict(questions=False), "worst": [each.to_dict() for each in low], **more})
     else:
         show_table(result.table())
@@ -83,6 +93,8 @@ def run(
             show_table(other.table())
             caption = f"{comparison.a} minus {comparison.b}"
             show_table(replace(comparison.table(), caption=caption))
+        for each in pairs:
+            show_table(each.table())
         if result.again:
             say(f"{result.again} answers were in {options['log']} already", "dim")
         if low:
@@ -94,5 +106,5 @@ def run(
                 echo(f"    {fault}")
         if grading.cost:
             say(grading.cost, "dim")
-    show_warnings(result.notes, ())
+    show_warnings((*result.notes, *(note for each in pairs for note in each.notes)), ())
     return 0

@@ -196,9 +196,16 @@ def _built_gated(
 ) -> tuple[BuildReport, Gate | None]:
     """Build; make the new version current only if the gate passes. The gate is None if nothing changed."""
     import rag
-    from rag.evaluation.promotion import promote_if_passed
+    from rag.cli.gate_output import judged_by
+    from rag.cli.judging import Grading
+    from rag.config import stages
+    from rag.evaluation.promotion import check_asked, promote_if_passed
 
     index = arguments["index"]
+    # What the gate cannot take is refused before anything is built.
+    meter = stages.meter(arguments.get("ledger"), arguments.get("prices"), Path(index))
+    grading = Grading(judged_by(asked, {"config_path": config}), meter, strict=True)
+    check_asked(asked, grading.graders)
     report: BuildReport = rag.build(**arguments, hold=True, progress=progress)
     if not report.held:
         return report, None
@@ -209,7 +216,9 @@ def _built_gated(
             return None  # a first version has nothing to be compared with
         return rag.Pipeline(rag.Index.open(index, version=version), settings=settings)
 
-    result = promote_if_passed(rag.Store(index), report.version, asked, open_version)
+    grading.calibrate()
+    graders = grading.graders
+    result = promote_if_passed(rag.Store(index), report.version, asked, open_version, graders=graders)
     return report, result
 
 

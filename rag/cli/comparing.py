@@ -68,6 +68,8 @@ def run(options: Mapping[str, Any], output: Path | None, worst: int, as_json: bo
         return _plan(pipes, options, grading, as_json)
     _refuse_too_late(pipes, options)
     compared = _compare(pipes, options, grading)
+    with watch_steps() as step:
+        pairs = grading.compared(compared.evaluations[0], compared.evaluations[1:], step)
     learned = _learn(compared, made) if options["rule"] is not None else None
     if output is not None:
         _write_questions(output, compared)
@@ -80,13 +82,16 @@ def run(options: Mapping[str, Any], output: Path | None, worst: int, as_json: bo
         _draw(options["plot"], compared)
     if as_json:
         rule = {} if learned is None else {"rule": learned.to_dict()}
-        print_json({**compared.to_dict(questions=False), **rule})
+        beside = {"pairs": [each.to_dict() for each in pairs]} if pairs else {}
+        print_json({**compared.to_dict(questions=False), **beside, **rule})
     else:
         show(compared, worst, log=options["log"])
+        for each in pairs:
+            show_table(each.table())
         if grading.cost:
             say(grading.cost, "dim")
     code = 0 if learned is None else _show_rule(learned, made, compared, options["rule"], as_json)
-    show_warnings(compared.notes, ())
+    show_warnings((*compared.notes, *(note for each in pairs for note in each.notes)), ())
     return code
 
 
@@ -148,8 +153,9 @@ def _plan(pipes: Mapping[str, Any], options: Mapping[str, Any], grading: Grading
         asked = selected(options["questions"], names_of(options["tags"]))
         pipe = next(iter(pipes.values()))
         judging = plan_judge(
-            grading.judge, asked, pipe.meter.prices, trimmer=pipe.trimmer, systems=len(pipes)
-        )
+            grading.judge, asked, pipe.meter.prices, trimmer=pipe.trimmer, systems=len(pipes),
+            labels=grading.labels, pairs=len(pipes) - 1 if grading.pairs else 0,
+        )  # fmt: skip
         plans = (*plans, judging)
     if as_json:
         print_json({"configurations": [each.to_dict() for each in plans], "usd": total(plans),
@@ -168,6 +174,7 @@ def _compare(pipes: Mapping[str, Any], options: Mapping[str, Any], grading: Grad
     from rag.evaluation.compare_answers import compare_answers
 
     with telling_of(options["log"]), watch_steps() as step:
+        grading.calibrate(step)
         return compare_answers(
             pipes, options["questions"], **_asked(options), metric=options["metric"],
             margin=options["margin"], parallel=options["parallel"],

@@ -77,6 +77,8 @@ def evaluate(
         return _answers(options, output, worst, as_json)
     if options["baseline"]:
         raise UsageError("--baseline compares answers: give --answers")
+    if options["judge"] or options["grade"]:
+        raise UsageError("--judge and --grade are about answers: add --answers")
     from rag.cli.output import say, show_table, show_warnings
     from rag.evaluation.compare import compare as compare_contexts
     from rag.evaluation.golden_set import read

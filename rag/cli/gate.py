@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rag.cli.gate_output import gate_settings, show
+from rag.cli.gate_output import gate_settings, judged_by, show
 from rag.cli.judging import Grading, judge_options
 from rag.cli.options import BEDROCK, CONFIG, EMBEDDER, JSON, measuring_settings
 from rag.core.errors import SourceError, UsageError
@@ -69,9 +69,10 @@ def gate(
     rag.toml.
     """
     import rag
+    from rag.cli.output import watch_steps
     from rag.evaluation.gate import REFUSED
     from rag.evaluation.measured import read_baseline
-    from rag.evaluation.promotion import judge
+    from rag.evaluation.promotion import check_asked, judge
 
     asked = gate_settings(
         config_path, golden=golden, canary=options["canary"], alpha=options["alpha"], runs=options["runs"],
@@ -83,35 +84,19 @@ def gate(
     pipe = rag.Pipeline(rag.Index.open(index, version=version), settings=settings)
     if write_baseline is not None and not (asked.min or asked.max or asked.against or asked.canary):
         asked = asked.model_copy(update={"min": {"recall": 0.0}})  # nothing is demanded of a first baseline
-    grading = Grading({**options, "config_path": config_path}, pipe.meter)
-    if grading.judge is not None and options["min_kappa"] is None:
-        raise UsageError("a judge that decides a gate must be measured: give --labels and --min-kappa")
-    with _steps() as progress:
+    grading = Grading(judged_by(asked, {**options, "config_path": config_path}), pipe.meter, strict=True)
+    check_asked(asked, grading.graders)
+    with watch_steps() as step:
+        grading.calibrate(step)
         result, measured = judge(
-            asked, pipe, baseline=before, log=options["log"], graders=grading.graders, progress=progress
-        )
+            asked, pipe, baseline=before, log=options["log"], graders=grading.graders,
+            progress=lambda done, of: step("questions", done, of),
+        )  # fmt: skip
     if write_baseline is not None:
         measured.write(write_baseline)
-    _write(
-        result,
-        {"junit": options["junit"], "markdown": options["markdown"], "report": options["report"]},
-        index,
-    )
-    show(result, index, as_json)
+    _write(result, {name: options[name] for name in ("junit", "markdown", "report")}, index)
+    show(result, index, as_json, grading.cost)
     return 0 if result.passed else REFUSED
-
-
-def _steps() -> Any:
-    import contextlib
-
-    from rag.cli.output import watch_steps
-
-    @contextlib.contextmanager
-    def steps() -> Any:
-        with watch_steps() as step:
-            yield lambda done, of: step("questions", done, of)
-
-    return steps()
 
 
 def _write(gate: Gate, paths: Mapping[str, Path | None], index: str) -> None:

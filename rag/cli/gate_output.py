@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +26,19 @@ def gate_settings(path: Path | None, **options: Any) -> GateSettings:
     return gate.settings({**table, **{name: value for name, value in options.items() if value}})
 
 
-def show(gate: Gate, index: str, as_json: bool) -> None:
-    """Show a gate's outcome."""
+def judged_by(asked: GateSettings, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of judges and metrics of one's own: a command's, and in their absence [gate]'s."""
+    names = ("judge", "rubrics", "votes", "labels", "min_kappa", "grade")
+    given = {name: options.get(name) for name in names}
+    table: dict[str, Any] = {
+        **{name: getattr(asked, name) for name in names},
+        "rubrics": ",".join(asked.rubrics), "grade": ",".join(asked.grade),
+    }  # fmt: skip
+    return {**options, **{name: table[name] if value is None else value for name, value in given.items()}}
+
+
+def show(gate: Gate, index: str, as_json: bool, cost: str = "") -> None:
+    """Show a gate's outcome, and what judging cost."""
     from rag.cli.output import say, show_table, show_warnings
     from rag.evaluation.gate_report import explain_command
 
@@ -48,4 +60,6 @@ def show(gate: Gate, index: str, as_json: bool) -> None:
     if gate.flaky:
         say(f"flaky, as runs differ: {', '.join(gate.flaky)}", "yellow")
     say("the gate is passed" if gate.passed else "the gate is NOT passed", "green" if gate.passed else "red")
+    if cost:
+        say(cost, "dim")
     show_warnings(gate.notes, ())

@@ -39,7 +39,7 @@ def calibrate(
 ) -> int:  # fmt: skip
     """Let a judge judge LABELS.jsonl, and print its agreement with people and its biases.
 
-    A line is {"rubric", "question", "answer", "passages": […], "reference", "label"}; the label is a score
+    A line is {"rubric", "question", "answer", "context": […], "reference", "label"}; the label is a score
     from 1 to 5, or true and false. Agreement is Cohen's kappa: weighted for scores.
     """
     from rag.cli.output import say, show_table, show_warnings, watch_steps
@@ -49,14 +49,15 @@ def calibrate(
     from rag.evaluation.judging.graders import Spending
     from rag.evaluation.judging.labels import read_labels
 
-    names = names_of(rubrics) or tuple(dict.fromkeys(each.rubric for each in read_labels(labels)))
+    rows = read_labels(labels)
+    names = names_of(rubrics) or tuple(dict.fromkeys(each.rubric for each in rows))
     settings = settings_of(config_path, False, None)
     where = Path(index) if index else labels.absolute().parent
     spending = Spending(stages.meter(settings.get("ledger"), settings.get("prices"), where))
     judged = made_judge(model, names, votes, log, config_path)
     with watch_steps() as step:
         found = compare(
-            judged, read_labels(labels), spending=spending, probes=probes,
+            judged, rows, spending=spending, probes=probes,
             progress=lambda done, of: step("labels", done, of),
         )  # fmt: skip
     problems = [] if min_kappa is None else trusted(found, list(found), min_kappa)
@@ -65,6 +66,8 @@ def calibrate(
         for name, each in found.items() if each.kappa.count < FEW
     ]  # fmt: skip
     notes += [f"{name}: {each.failed} answers got no verdict" for name, each in found.items() if each.failed]
+    notes += [f"{name}: {each.unprobed} verdicts that look for biases failed"
+              for name, each in found.items() if each.unprobed]  # fmt: skip
     if as_json:
         print_json({"rubrics": {name: each.to_dict() for name, each in found.items()},
                     "calls": len(spending.calls), "usd": spending.usd, "problems": problems})  # fmt: skip

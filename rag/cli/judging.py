@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +12,11 @@ from rag.cli.options import Command, names_of, settings_of, with_options
 from rag.core.errors import RagError, UsageError
 
 if TYPE_CHECKING:
-    from rag.evaluation.judging.calibration import Calibration
-    from rag.evaluation.judging.graders import Spending
+    from rag.evaluation.answers import AnswersEvaluation
+    from rag.evaluation.judging.graders import JudgeGrader, Spending
     from rag.evaluation.judging.judge import Judge
+    from rag.evaluation.judging.labels import Label
+    from rag.evaluation.judging.pairs import Pairs
 
 _FILE = click.Path(path_type=Path)
 _LABELS = "Answers that people judged: how far the judge agrees with them is told."
@@ -44,36 +46,47 @@ class Grading:
         With those of `judge_options`, ``log`` and ``config_path``.
     meter : Meter or None
         Asked before each call of the judge.
+    strict : bool
+        Whether they decide a gate: the judge must be measured (`calibrate`), and what it fails on is worst.
 
     Raises
     ------
     UsageError
         Options do not go together.
     RagError
-        The judge agrees with people less than is asked for.
+        A judge that decides a gate is not measured.
     """
 
-    def __init__(self, options: Mapping[str, Any], meter: Any) -> None:
+    def __init__(self, options: Mapping[str, Any], meter: Any, *, strict: bool = False) -> None:
         self.graders: list[Any] = []
         self.spending: Spending | None = None
         self.judge: Judge | None = None
+        self.labels: list[Label] = []
+        self.pairs = bool(options.get("pairs"))
+        self._judging: JudgeGrader | None = None
+        self._least: float | None = options.get("min_kappa")
         name = options.get("judge")
-        for other in ("rubrics", "votes", "labels", "min_kappa"):
-            if not name and options.get(other):
+        for other in ("rubrics", "votes", "labels", "min_kappa", "pairs"):
+            if not name and options.get(other) not in (None, "", (), False):
                 raise UsageError(
                     f"--{other.replace('_', '-')} is about a judge: name one, with --judge MODEL"
                 )
-        if options.get("min_kappa") is not None and not options.get("labels"):
+        if name and strict and (self._least is None or not options.get("labels")):
+            raise RagError(
+                f"{name} must not judge here, as it is not measured: give --labels FILE.jsonl, answers that "
+                "people judged, and --min-kappa (in [gate] labels and min_kappa)"
+            )
+        if self._least is not None and not options.get("labels"):
             raise UsageError("--min-kappa needs --labels FILE.jsonl, by which the judge is measured")
         if options.get("grade"):
             from rag.evaluation.judging.graders import FunctionGrader
 
-            self.graders += [FunctionGrader(each) for each in names_of(options["grade"])]
+            self.graders += [FunctionGrader(each, strict=strict) for each in names_of(options["grade"])]
         if name:
-            self._add_judge(name, options, meter)
+            self._add_judge(name, options, meter, strict)
 
-    def _add_judge(self, name: str, options: Mapping[str, Any], meter: Any) -> None:
-        from rag.evaluation.judging.calibration import calibrate, trusted
+    def _add_judge(self, name: str, options: Mapping[str, Any], meter: Any, strict: bool) -> None:
+        from rag.evaluation.judging.calibration import labels_of
         from rag.evaluation.judging.graders import JudgeGrader, Spending
         from rag.evaluation.judging.labels import read_labels
 
@@ -82,14 +95,49 @@ class Grading:
         self.judge = made_judge(
             name, rubrics, options.get("votes") or 1, options.get("log"), options.get("config_path")
         )
-        found: dict[str, Calibration] = {}
+        self._judging = JudgeGrader(self.judge, self.spending, strict=strict)
+        self.graders.append(self._judging)
         if options.get("labels"):
-            found = calibrate(self.judge, read_labels(options["labels"]), spending=self.spending, probes=0)
-        least = options.get("min_kappa")
-        if least is not None and (lines := trusted(found, list(self.judge.rubrics), least)):
+            self.labels = labels_of(self.judge, read_labels(options["labels"]))
+
+    def calibrate(self, progress: Callable[[str, int, int], None] | None = None) -> None:
+        """Measure the judge by its labels, if there are any; it is paid for.
+
+        Raises
+        ------
+        RagError
+            It agrees with people less than is asked for.
+        """
+        if self.judge is None or self._judging is None or not self.labels:
+            return
+        from rag.evaluation.judging.calibration import calibrate, trusted
+
+        found = calibrate(
+            self.judge, self.labels, spending=self.spending, probes=0,
+            progress=None if progress is None else lambda done, of: progress("labels", done, of),
+        )  # fmt: skip
+        if self._least is not None and (lines := trusted(found, list(self.judge.rubrics), self._least)):
             raise RagError(f"{self.judge.name} must not judge here: {'; '.join(lines)}")
-        kappas = {name: each.kappa for name, each in found.items()}
-        self.graders.append(JudgeGrader(self.judge, self.spending, kappas))
+        self._judging.kappas = {name: each.kappa for name, each in found.items()}
+
+    def compared(
+        self,
+        first: AnswersEvaluation,
+        others: Iterable[AnswersEvaluation],
+        progress: Callable[[str, int, int], None],
+    ) -> list[Pairs]:
+        """Let the judge compare a system's answers with each other system's, with ``--pairs``."""
+        if not self.pairs or self.judge is None or self.spending is None:
+            return []
+        from rag.evaluation.judging.pairs import cases_of, compare
+
+        return [
+            compare(
+                self.judge, cases_of(first, other), names=(first.name, other.name),
+                run=self.spending.run, progress=lambda done, of: progress("pairs", done, of),
+            )
+            for other in others
+        ]  # fmt: skip
 
     @property
     def cost(self) -> str:

@@ -8,6 +8,11 @@
     max = {"seconds.p95" = 2}
     against = ["recall", "correct"]   # tested question by question against the version that is current
     canary = "canaries.jsonl"         # every one of these must be right
+
+    judge = "sonnet"                  # a chat model gives judge:RUBRIC (`rag.evaluation.judging`)
+    rubrics = ["faithfulness"]
+    labels = "labels.jsonl"           # answers that people judged: the judge is measured on them,
+    min_kappa = 0.6                   # and refused below this agreement
 """
 
 from __future__ import annotations
@@ -46,6 +51,18 @@ class GateSettings(Settings):
         The most probability, over all tests of a gate, that it fails though nothing is worse.
     runs : int
         How often each question is asked.
+    judge : str
+        The chat model whose verdicts are metrics; `labels` and `min_kappa` must be there, too.
+    rubrics : tuple of str
+        By default faithfulness and correctness.
+    votes : int
+        Of the judge, for each verdict.
+    labels : str
+        The file of answers that people judged.
+    min_kappa : float
+        The least agreement with them.
+    grade : tuple of str
+        Metrics that are functions, ``"module:function"``.
     """
 
     golden: str = Field(default="", description="the path of a golden set")
@@ -55,6 +72,12 @@ class GateSettings(Settings):
     canary: str = Field(default="", description="the path of a golden set")
     alpha: float = Field(default=0.05, gt=0, lt=0.5, description="a number between 0 and 0.5")
     runs: int = Field(default=1, ge=1, le=20, description="a whole number from 1 to 20")
+    judge: str = Field(default="", description="a chat model, e.g. sonnet")
+    rubrics: tuple[str, ...] = Field(default=(), description="a list of rubrics")
+    votes: int | None = Field(default=None, ge=1, le=15, description="an odd number from 1 to 15")
+    labels: str = Field(default="", description="the path of a file of labels")
+    min_kappa: float | None = Field(default=None, ge=0, le=1, description="a number from 0 to 1")
+    grade: tuple[str, ...] = Field(default=(), description="a list of MODULE:FUNCTION")
 
 
 def settings(value: Any) -> GateSettings:

@@ -13,11 +13,30 @@ METRICS: Mapping[str, str] = {
 }  # fmt: skip
 #: Metrics of which less is better.
 COSTS = ("usd", "tokens", "seconds")
+#: Quantiles of a metric that may have limits: ``seconds.p95``.
+QUANTILES = ("p50", "p95", "p99")
 
 
 def graded(metric: str) -> bool:
     """Tell whether a metric's name is one of a grader's: ``judge:faithfulness``, ``my_metrics:tone``."""
     return ":" in metric
+
+
+def shown(metric: str) -> str:
+    """Return a metric's name for people; a function's stays as it is."""
+    return metric if graded(metric) else metric.replace("_", " ")
+
+
+def parted(metric: str) -> tuple[str, str]:
+    """Return a metric's name, and the quantile that is meant of it; else an empty text.
+
+    Examples
+    --------
+    >>> parted("seconds.p95"), parted("my.metrics:tone")
+    (('seconds', 'p95'), ('my.metrics:tone', ''))
+    """
+    name, _, quantile = metric.rpartition(".")
+    return (name, quantile) if quantile in QUANTILES else (metric, "")
 
 
 def with_graded(names: Iterable[str]) -> dict[str, str]:

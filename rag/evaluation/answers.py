@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,10 +14,11 @@ from rag.core.answers import Answer
 from rag.core.errors import GenerationError, RagError, UsageError
 from rag.core.table import Table
 from rag.evaluation.answer_log import AnswerLog, key_of
-from rag.evaluation.answer_metrics import METRICS, with_graded
+from rag.evaluation.answer_metrics import METRICS, shown, with_graded
 from rag.evaluation.checks import Check, checks
 from rag.evaluation.differences import Comparison, differences
 from rag.evaluation.golden_set import Question, Questions, read
+from rag.evaluation.in_order import in_order
 from rag.evaluation.statistics import Estimate, estimate
 from rag.usage.prices import ANSWER
 
@@ -30,9 +30,15 @@ class Grader(Protocol):
     ----------
     metrics : sequence of str
         The names of its checks, each with a colon: ``judge:relevance``.
+    trust : mapping of str to str
+        What is known of how right a check is, by its name: a judge's kappa; shown beside each figure.
     notes : tuple of str
         What the user should know.
     """
+
+    @property
+    def trust(self) -> Mapping[str, str]:
+        """What is known of how right a check is."""
 
     @property
     def metrics(self) -> Sequence[str]:
@@ -114,6 +120,8 @@ class AnswersEvaluation:
     again : int
         Questions whose answers were in the log already, and were not asked for.
     notes : tuple of str
+    trust : mapping of str to str
+        What is known of how right graders' metrics are.
     """
 
     name: str
@@ -121,6 +129,7 @@ class AnswersEvaluation:
     questions: tuple[AnswerScored, ...] = field(repr=False)
     again: int = 0
     notes: tuple[str, ...] = ()
+    trust: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def failed(self) -> int:
@@ -156,7 +165,7 @@ class AnswersEvaluation:
         for each in self.questions:
             for tag in each.question.expected.tags:
                 of.setdefault(tag, []).append(each)
-        return {tag: summary(f"{self.name}, {tag}", scored) for tag, scored in of.items()}
+        return {tag: summary(f"{self.name}, {tag}", scored, trust=self.trust) for tag, scored in of.items()}
 
     def to_dict(self, *, questions: bool = True) -> dict[str, Any]:
         """Return plain values, with or without those of every question."""
@@ -164,19 +173,21 @@ class AnswersEvaluation:
         return {
             "name": self.name, "metrics": {name: asdict(value) for name, value in self.metrics.items()},
             "latency_s": self.seconds, "failed": self.failed, "again": self.again,
-            "notes": list(self.notes), **rows,
+            "trust": dict(self.trust), "notes": list(self.notes), **rows,
         }  # fmt: skip
 
     def table(self) -> Table:
         """Return a table with a row for each metric."""
         rows = [
-            (name.replace("_", " "), cell(value, METRICS.get(name, "")), str(value.count))
+            (shown(name), cell(value, METRICS.get(name, "")), str(value.count), self.trust.get(name, ""))
             for name, value in self.metrics.items()
         ]
+        head = ("metric", "mean and 95 % interval", "questions", "the judge beside people")
+        columns = 4 if self.trust else 3
         failed = f"; to {self.failed} no answer came" if self.failed else ""
         return Table(
             f"{self.name}: answers to {len(self.questions)} questions{failed}",
-            ("metric", "mean and 95 % interval", "questions"), rows,
+            head[:columns], [row[:columns] for row in rows],
         )  # fmt: skip
 
     def _repr_html_(self) -> str:
@@ -255,14 +266,16 @@ def evaluate_answers(
     scored: dict[str, dict[str, AnswerScored]] = {name: {} for name in names}
     again = dict.fromkeys(names, 0)
     total = len(golden) * len(names)
-    for done, (name, one, before) in enumerate(_in_order(measured, total, parallel), 1):
+    for done, (name, one, before) in enumerate(in_order(measured, total, parallel), 1):
         scored[name][one.question.id] = one
         again[name] += before
         if progress is not None:
             progress(done, total)
     notes = (*kept.notes, *(note for grader in graders for note in grader.notes))
+    trust = {name: text for grader in graders for name, text in grader.trust.items()}
     return {
-        name: summary(name, [scored[name][each.id] for each in golden], again[name], notes) for name in names
+        name: summary(name, [scored[name][each.id] for each in golden], again[name], notes, trust)
+        for name in names
     }
 
 
@@ -294,20 +307,6 @@ def selected(questions: Questions, tags: Sequence[str] = ()) -> list[Question]:
     if not golden:
         raise UsageError(f"no question has one of the tags {', '.join(tags)}: see `rag golden check`")
     return golden
-
-
-def _in_order(call: Callable[[int], Any], total: int, parallel: int) -> Iterator[Any]:
-    """Yield the results of calls, several at a time; after a failure no further call begins."""
-    if parallel == 1:
-        yield from map(call, range(total))
-        return
-    with ThreadPoolExecutor(parallel, thread_name_prefix="rag-eval") as pool:
-        futures = [pool.submit(call, at) for at in range(total)]
-        try:
-            for future in futures:
-                yield future.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _ask(
@@ -381,7 +380,11 @@ def score(
 
 
 def summary(
-    name: str, scored: Sequence[AnswerScored], again: int = 0, notes: Sequence[str] = ()
+    name: str,
+    scored: Sequence[AnswerScored],
+    again: int = 0,
+    notes: Sequence[str] = (),
+    trust: Mapping[str, str] | None = None,
 ) -> AnswersEvaluation:
     """Return the means over questions, by their weights."""
     weights = [each.question.expected.weight for each in scored]
@@ -393,7 +396,7 @@ def summary(
         if has:
             values, of = zip(*has, strict=True)
             metrics[metric] = estimate(values, None if even else of)
-    return AnswersEvaluation(name, metrics, tuple(scored), again, tuple(notes))
+    return AnswersEvaluation(name, metrics, tuple(scored), again, tuple(notes), trust or {})
 
 
 def cell(value: Estimate | None, unit: str) -> str:

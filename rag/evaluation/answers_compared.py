@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rag.core.table import Table
-from rag.evaluation.answer_metrics import METRICS, with_graded
+from rag.evaluation.answer_metrics import METRICS, shown, with_graded
 from rag.evaluation.answers import AnswersEvaluation, cell, digits_of
 from rag.evaluation.differences import Comparison, Difference
 from rag.evaluation.non_inferiority import Loss, points
@@ -74,7 +74,7 @@ class AnswersCompared:
 
     def verdict(self) -> list[str]:
         """Return the choice in sentences: the cheapest within the margin, and what the set cannot tell."""
-        margin, metric = f"{points(self.margin)} points", self.metric.replace("_", " ")
+        margin, metric = f"{points(self.margin)} points", shown(self.metric)
         lines = [f"best by {metric}: {self.best}, {self[self.best].metrics[self.metric]}"]
         what = f"the cheapest configuration that is not worse than the best by more than {margin}"
         if self.cheapest is None:
@@ -131,14 +131,14 @@ class AnswersCompared:
             for each in self.evaluations
         ]  # fmt: skip
         count = len(self.evaluations[0].questions)
-        head = ("configuration", self.metric.replace("_", " "), "$ a question", "p50 s", "p95 s", "failed")
+        head = ("configuration", self._named(self.metric), "$ a question", "p50 s", "p95 s", "failed")
         return Table(f"{count} questions answered with each of {len(rows)} configurations", head, rows)
 
     def every_metric(self) -> Table:
         """Return a table with a row for each metric, and a column for each configuration."""
         rows = [
             (
-                f"{name.replace('_', ' ')}{f' ({unit})' if unit not in ('', name) else ''}",
+                f"{self._named(name)}{f' ({unit})' if unit not in ('', name) else ''}",
                 *(cell(each.metrics.get(name), unit) for each in self.evaluations),
             )
             for name, unit in with_graded(name for each in self.evaluations for name in each.metrics).items()
@@ -157,9 +157,14 @@ class AnswersCompared:
                 found = [None if pair is None else pair.differences.get(metric) for pair in pairs]
                 if any(found):
                     cells = [text for each in found for text in _change(each, metric)]
-                    rows.append((metric.replace("_", " "), name, *cells))
+                    rows.append((self._named(metric), name, *cells))
         head = [text for base, _ in bases for text in (f"minus {base}", "p (Holm)")]
         return Table("paired differences", ("metric", "configuration", *head), rows)
+
+    def _named(self, metric: str) -> str:
+        """Return a metric's name for people, with how right a judge is."""
+        trust = self.evaluations[0].trust.get(metric)
+        return f"{shown(metric)}, {trust}" if trust else shown(metric)
 
     def _repr_html_(self) -> str:
         return "".join(table.to_html() for table in self.tables())

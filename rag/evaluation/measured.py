@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from rag.core.errors import SourceError, UsageError, near_miss
-from rag.evaluation.answer_metrics import COSTS, METRICS, graded
+from rag.evaluation.answer_metrics import COSTS, METRICS, graded, parted
 from rag.evaluation.statistics import Estimate, estimate
 
 #: Of a baseline's file; raised when its form changes.
@@ -18,7 +18,6 @@ FORMAT = 1
 #: Means over some of the questions: those that the documents do not answer, and those that they do.
 PARTS = {"refused": False, "responded": True}
 RETRIEVAL = ("recall", "precision", "iou", "ndcg", "source_recall", "mrr")
-_QUANTILES = ("p50", "p95", "p99")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +75,11 @@ class Measured:
 
     def mean(self, metric: str) -> Estimate | None:
         """Return a metric's mean, by the questions' weights, or its quantile; None if nothing has it."""
-        name, dot, quantile = metric.partition(".")
-        values = self.values(name if dot else metric)
+        name, quantile = parted(metric)
+        values = self.values(name)
         if not values:
             return None
-        if dot:
+        if quantile:
             value = float(np.quantile([*values.values()], int(quantile[1:]) / 100))
             return Estimate(value, value, value, len(values))
         weights = [self.questions[key].weight for key in values]
@@ -126,7 +125,7 @@ def read_baseline(path: str | Path) -> Measured:
         ) from None
 
 
-def check_metrics(metrics: Sequence[str], *, limits: bool = False) -> None:
+def check_metrics(metrics: Sequence[str], *, limits: bool = False, more: Sequence[str] = ()) -> None:
     """Refuse metrics that a gate does not know.
 
     Parameters
@@ -134,6 +133,8 @@ def check_metrics(metrics: Sequence[str], *, limits: bool = False) -> None:
     metrics : sequence of str
     limits : bool
         Whether they are limits, which may be quantiles, too (``seconds.p95``).
+    more : sequence of str
+        Those of graders, to suggest.
 
     Raises
     ------
@@ -142,20 +143,20 @@ def check_metrics(metrics: Sequence[str], *, limits: bool = False) -> None:
     known = [*METRICS, *PARTS, *(f"{name}@4000" for name in RETRIEVAL[:3]), "recall",
              *(f"{name}@10" for name in RETRIEVAL[3:])]  # fmt: skip
     for metric in metrics:
-        name, dot, quantile = metric.partition(".")
+        name, quantile = parted(metric)
         base, at, cut = name.partition("@")
         right = (
-            (quantile in _QUANTILES and limits) if dot
-            else base in RETRIEVAL and cut.isdigit() and int(cut) > 0 if at
+            limits and (name in METRICS or graded(name)) if quantile
+            else base in RETRIEVAL and cut.isdigit() and int(cut) > 0 if at and not graded(name)
             else name in (*METRICS, *PARTS, "recall") or graded(name)
         )  # fmt: skip
-        if not right or (dot and base not in METRICS and not graded(base)):
-            raise UsageError(f"a gate knows no metric {metric!r}: {near_miss(metric, known)}")
+        if not right:
+            raise UsageError(f"a gate knows no metric {metric!r}: {near_miss(metric, [*known, *more])}")
 
 
 def of_answers(metrics: Sequence[str]) -> bool:
     """Tell whether one of the metrics needs answers."""
-    return any(metric.partition(".")[0] in (*METRICS, *PARTS) or graded(metric) for metric in metrics)
+    return any(parted(metric)[0] in (*METRICS, *PARTS) or graded(metric) for metric in metrics)
 
 
 def budgets_of(metrics: Sequence[str]) -> tuple[int, ...]:
@@ -167,4 +168,4 @@ def budgets_of(metrics: Sequence[str]) -> tuple[int, ...]:
 
 def is_cost(metric: str) -> bool:
     """Tell whether less of a metric is better."""
-    return metric.partition(".")[0] in COSTS
+    return parted(metric)[0] in COSTS

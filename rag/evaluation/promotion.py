@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rag.config.gate import GateSettings
-from rag.core.errors import UsageError
-from rag.evaluation.answer_metrics import graded
+from rag.core.errors import UsageError, near_miss
+from rag.evaluation.answer_metrics import graded, parted
 from rag.evaluation.gate import Gate, gate
 from rag.evaluation.gate_values import measure
-from rag.evaluation.measured import Measured
+from rag.evaluation.measured import Measured, check_metrics
 from rag.index.maintenance import Store
 
 #: Metrics that are tested against the current version where the settings ask for nothing.
@@ -59,13 +60,7 @@ def judge(
     if not settings.golden and (bounded or against):
         raise UsageError("the gate has limits, but no golden set: name one")
     metrics = [*dict.fromkeys([*bounded, *against])]
-    asked = {name for grader in graders for name in grader.metrics}
-    if unasked := [
-        name for name in metrics if graded(name.partition(".")[0]) and name.partition(".")[0] not in asked
-    ]:
-        raise UsageError(
-            f"the gate asks for {unasked[0]}, which no judge or metric gives: add --judge or --grade"
-        )
+    check_asked(settings, graders)
     named = {"runs": settings.runs, "log": log, "graders": graders, "progress": progress}
     golden = settings.golden or settings.canary
     measured = measure(after, golden, metrics or ["recall"], **named)
@@ -79,7 +74,27 @@ def judge(
         measured, least=settings.min, most=settings.max, baseline=baseline if against else None,
         against=against, canary=canary, alpha=settings.alpha,
     )  # fmt: skip
-    return result, measured
+    trust = [note for grader in graders for note in grader.notes]
+    return replace(result, notes=(*result.notes, *trust)), measured
+
+
+def check_asked(settings: GateSettings, graders: Sequence[Any] = ()) -> None:
+    """Refuse settings that name a metric which is not known, or which no grader gives.
+
+    Raises
+    ------
+    UsageError
+    """
+    given = [name for grader in graders for name in grader.metrics]
+    check_metrics([*settings.min, *settings.max], limits=True, more=given)
+    check_metrics(settings.against, more=given)
+    for metric in (*settings.min, *settings.max, *settings.against):
+        name, _ = parted(metric)
+        if graded(name) and name not in given:
+            what = (
+                near_miss(name, given) if given else "name a judge, or a metric of yours (--judge, --grade)"
+            )
+            raise UsageError(f"the gate asks for {metric}, which no judge or metric gives: {what}")
 
 
 def promote_if_passed(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
+from rag.bedrock.models import SHORT_NAMES, find
 from rag.evaluation.judging.agreement import spearman, wilson
-from rag.evaluation.judging.judge import Case, Judge, length
+from rag.evaluation.judging.judge import Case, length
 from rag.evaluation.judging.labels import Label
 from rag.evaluation.statistics import estimate, p_text, randomization_test
 
@@ -68,11 +69,18 @@ def of_scores(labels: Sequence[Label], scores: Sequence[float], judge: str) -> l
     often = f"{share:.0%} of its verdicts are {top:g}; of people's at most {of_people:.0%} are the same"
     found.append(Bias("one verdict", same, often))
     found.append(_length(labels, people, scores))
-    own = [error for each, error in zip(labels, errors, strict=True) if each.model == judge]
-    others = [error for each, error in zip(labels, errors, strict=True) if each.model not in ("", judge)]
+    wrote = [(_model(each.model) == _model(judge), error)
+             for each, error in zip(labels, errors, strict=True) if each.model]  # fmt: skip
+    own, others = [error for mine, error in wrote if mine], [error for mine, error in wrote if not mine]
     if len(own) >= _FEWEST and len(others) >= _FEWEST:
         found.append(_own_model(own, others))
     return found
+
+
+def _model(name: str) -> str:
+    """Return a model's id, whichever name or inference profile stands for it."""
+    known = find(SHORT_NAMES.get(name, name))
+    return name if known is None else known.id
 
 
 def _length(labels: Sequence[Label], people: Sequence[float], scores: Sequence[float]) -> Bias:
@@ -108,22 +116,22 @@ def _own_model(own: Sequence[float], others: Sequence[float]) -> Bias:
     return Bias("own model", biased, f"its errors are {difference:+.2f} higher on its own answers{prefers}")
 
 
-def verbosity(judge: Judge, labels: Sequence[Label], run: Callable[..., float]) -> Bias:
-    """Judge answers again that say everything twice: a longer answer that says no more deserves no more.
+def padded(case: Case) -> Case:
+    """Return an answer that says everything twice: it is longer, says no more and deserves no more."""
+    text = case.answer
+    return replace(case, answer=f"{text}\n\nTo say the same once more, in full and with all due care: {text}")
+
+
+def verbosity(rises: Sequence[float]) -> Bias:
+    """Return what repetition (`padded`) does to scores.
 
     Parameters
     ----------
-    judge : Judge
-    labels : sequence of Label
-        Of one rubric.
-    run : callable
-        ``run(judge, case, rubric)`` returns a score.
+    rises : sequence of float
+        How much each score changed.
     """
-    rises = [
-        run(judge, replace(each.case, answer=_padded(each.case.answer)), each.rubric)
-        - run(judge, each.case, each.rubric)
-        for each in labels
-    ]
+    if not rises:
+        return Bias("verbosity", False, "no answer was judged again")
     mean, p = fmean(rises), randomization_test(rises, worse=True)
     biased = len(rises) >= _FEWEST and mean >= _SCORE and p <= _ALPHA
     rewards = ": it rewards repetition" if biased else ""
@@ -133,17 +141,13 @@ def verbosity(judge: Judge, labels: Sequence[Label], run: Callable[..., float]) 
     )  # fmt: skip
 
 
-def position(judge: Judge, cases: Sequence[Case], run: Callable[..., str]) -> Bias:
-    """Compare answers with themselves: whichever side then wins, wins by its place.
+def position(verdicts: Sequence[str]) -> Bias:
+    """Return whether a side wins where answers are compared with themselves: it wins by its place alone.
 
     Parameters
     ----------
-    judge : Judge
-    cases : sequence of Case
-    run : callable
-        ``run(judge, case, answer)`` returns ``"first"``, ``"second"`` or ``"tie"``.
+    verdicts : sequence of {"first", "second", "tie"}
     """
-    verdicts = [run(judge, each, each.answer) for each in cases]
     first, second = verdicts.count("first"), verdicts.count("second")
     total = first + second
     low, high = wilson(first, total)
@@ -154,10 +158,6 @@ def position(judge: Judge, cases: Sequence[Case], run: Callable[..., str]) -> Bi
         f"beside itself, an answer wins {first} of {len(verdicts)} times as the first, {second} as the "
         f"second{side}",
     )  # fmt: skip
-
-
-def _padded(text: str) -> str:
-    return f"{text}\n\nTo say the same once more, in full and with all due care: {text}"
 
 
 def _score(label: int | bool) -> float:

@@ -8,12 +8,12 @@ as passes passes an answer from `PASSES` on.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rag.core.errors import GenerationError, UsageError
 from rag.core.table import Table
+from rag.evaluation.in_order import in_order
 from rag.evaluation.judging import biases
 from rag.evaluation.judging.agreement import Kappa, cohen_kappa, confusion
 from rag.evaluation.judging.biases import Bias
@@ -47,6 +47,8 @@ class Calibration:
     biases : tuple of Bias
     failed : int
         Answers that the judge gave no verdict on.
+    unprobed : int
+        Verdicts that failed when answers were judged again in other forms.
     """
 
     judge: str
@@ -57,6 +59,7 @@ class Calibration:
     table_of: tuple[tuple[int, ...], ...] = field(repr=False)
     biases: tuple[Bias, ...] = ()
     failed: int = 0
+    unprobed: int = 0
 
     @property
     def found(self) -> list[Bias]:
@@ -70,6 +73,7 @@ class Calibration:
             "plain_kappa": self.plain.to_dict(), "categories": list(self.categories),
             "table": [list(row) for row in self.table_of],
             "biases": [asdict(each) for each in self.biases], "failed": self.failed,
+            "unprobed": self.unprobed,
         }  # fmt: skip
 
     def tables(self) -> list[Table]:
@@ -139,21 +143,40 @@ def calibrate(
     0.71 [0.58, 0.84]
     """
     spending = spending or Spending()
-    of: dict[str, list[Label]] = {name: [] for name in judge.rubrics}
-    for label in labels:
-        if label.rubric in of:
-            of[label.rubric].append(label)
-    wanted = [label for each in of.values() for label in each]
+    wanted = labels_of(judge, labels)
+    tasks = _Tasks(spending, parallel, progress)
+    scores = tasks.run([(judge.verdict, label.case, label.rubric) for label in wanted])
+    if not any(scores):
+        raise GenerationError(tasks.failures[0])
+    rated = [(label, each.score) for label, each in zip(wanted, scores, strict=True) if each is not None]
+    return {
+        name: _calibration(judge, name, sum(each.rubric == name for each in wanted),
+                           [each for each in rated if each[0].rubric == name],
+                           _Tasks(spending, parallel, None), probes)
+        for name in dict.fromkeys(each.rubric for each in wanted)
+    }  # fmt: skip
+
+
+def labels_of(judge: Judge, labels: Sequence[Label]) -> list[Label]:
+    """Return the labels of a judge's rubrics, rubric by rubric.
+
+    Raises
+    ------
+    UsageError
+        There is none, or one lacks what its rubric needs.
+    """
+    wanted = [each for name in judge.rubrics for each in labels if each.rubric == name]
     if not wanted:
         others = sorted({each.rubric for each in labels})
         raise UsageError(
             f"no label is of the rubrics {', '.join(judge.rubrics)}; there are {', '.join(others)}"
         )
-    scores = dict(zip(map(id, wanted), _scores(judge, wanted, spending, parallel, progress), strict=True))
-    return {
-        name: _calibration(judge, name, group, [scores[id(each)] for each in group], spending, probes)
-        for name, group in of.items() if group
-    }  # fmt: skip
+    for each in wanted:
+        if not each.case.has(needs := judge.rubrics[each.rubric].needs):
+            raise UsageError(
+                f"the rubric {each.rubric} needs {' and '.join(needs)}: label {each.id} lacks it"
+            )
+    return wanted
 
 
 def trusted(found: Mapping[str, Calibration | Kappa], rubrics: Sequence[str], least: float) -> list[str]:
@@ -180,49 +203,44 @@ def trusted(found: Mapping[str, Calibration | Kappa], rubrics: Sequence[str], le
     return lines
 
 
-def _scores(
-    judge: Judge,
-    labels: Sequence[Label],
-    spending: Spending,
-    parallel: int,
-    progress: Callable[[int, int], None] | None,
-) -> list[float | None]:
-    def one(label: Label) -> float | None:
-        try:
-            return spending.run(judge.verdict, label.case, label.rubric).score
-        except GenerationError as error:
-            failures.append(str(error))
-            return None
+class _Tasks:
+    """Runs calls of a judge, several at a time; those that fail give None."""
 
-    failures: list[str] = []
-    found: list[float | None] = []
-    with ThreadPoolExecutor(parallel, thread_name_prefix="rag-judge") as pool:
-        futures = [pool.submit(one, label) for label in labels]
+    def __init__(
+        self, spending: Spending, parallel: int, progress: Callable[[int, int], None] | None
+    ) -> None:
+        self._spending, self._parallel, self._progress = spending, parallel, progress
+        self.failures: list[str] = []
+
+    def run(self, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Return the results of calls, each a function with its arguments, in their order."""
+        found = []
+        for done, each in enumerate(in_order(lambda at: self._one(calls[at]), len(calls), self._parallel), 1):
+            found.append(each)
+            if self._progress is not None:
+                self._progress(done, len(calls))
+        return found
+
+    def _one(self, call: tuple[Any, ...]) -> Any:
         try:
-            for done, future in enumerate(futures, 1):
-                found.append(future.result())
-                if progress is not None:
-                    progress(done, len(labels))
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-    if len(failures) == len(labels):
-        raise GenerationError(failures[0])
-    return found
+            return self._spending.run(*call)
+        except GenerationError as error:
+            self.failures.append(str(error))
+            return None
 
 
 def _calibration(
     judge: Judge,
     name: str,
-    labels: Sequence[Label],
-    scores: Sequence[float | None],
-    spending: Spending,
+    count: int,
+    rated: Sequence[tuple[Label, float]],
+    tasks: _Tasks,
     probes: int,
 ) -> Calibration:
-    judged = [(label, score) for label, score in zip(labels, scores, strict=True) if score is not None]
-    if not judged:
+    if not rated:
         raise GenerationError(f"{judge.name} gave no verdict by the rubric {name}: see what it replies")
-    kept, values = [label for label, _ in judged], [score for _, score in judged]
-    passes = isinstance(labels[0].label, bool)
+    kept, values = [label for label, _ in rated], [score for _, score in rated]
+    passes = isinstance(kept[0].label, bool)
     categories: tuple[Any, ...] = (False, True) if passes else SCORES
     people = [label.label for label in kept]
     ratings = [score >= PASSES for score in values] if passes else [round(score) for score in values]
@@ -231,25 +249,24 @@ def _calibration(
     shown = [5.0 if each else 1.0 for each in ratings] if passes else values
     found = biases.of_scores(kept, shown, judge.name)
     if probes:
-        some = _spread(kept, probes)
-        found.append(biases.verbosity(judge, some, lambda *args: _score_of(spending, *args)))
-        found.append(biases.position(
-            judge, [each.case for each in some],
-            lambda judge, case, other: spending.run(judge.better, case, other)[0],
-        ))  # fmt: skip
+        some = _spread(rated, probes)
+        cases = [label.case for label, _ in some]
+        again = tasks.run([(judge.verdict, biases.padded(case), name) for case in cases])
+        found.append(biases.verbosity([
+            each.score - before for each, (_, before) in zip(again, some, strict=True) if each is not None
+        ]))  # fmt: skip
+        beside = tasks.run([(judge.better, case, case.answer) for case in cases])
+        found.append(biases.position([each[0] for each in beside if each is not None]))
     table = tuple(tuple(int(each) for each in row) for row in confusion(people, ratings, categories))
     return Calibration(
-        judge.name, name, kappa, plain, categories, table, tuple(found), len(labels) - len(kept)
+        judge.name, name, kappa, plain, categories, table, tuple(found), count - len(kept),
+        len(tasks.failures),
     )  # fmt: skip
 
 
-def _score_of(spending: Spending, judge: Judge, case: Any, rubric: str) -> float:
-    return spending.run(judge.verdict, case, rubric).score
-
-
-def _spread(labels: Sequence[Label], count: int) -> list[Label]:
+def _spread(rated: Sequence[tuple[Label, float]], count: int) -> list[tuple[Label, float]]:
     """Return at most so many labels, of every rating alike: the best cannot score more."""
-    by_rating = sorted(labels, key=lambda each: (each.label, each.id))
-    low = [each for each in by_rating if each.label not in (True, SCORES[-1])] or by_rating
+    by_rating = sorted(rated, key=lambda each: (each[0].label, each[0].id))
+    low = [each for each in by_rating if each[0].label not in (True, SCORES[-1])] or by_rating
     step = max(len(low) / count, 1.0)
     return [low[int(at * step)] for at in range(min(count, len(low)))]

@@ -6,12 +6,12 @@ import inspect
 import math
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from rag.core.answers import Answer
 from rag.core.calls import Call
-from rag.core.errors import ConfigError, GenerationError
+from rag.core.errors import ConfigError, GenerationError, RagError
 from rag.core.imports import resolve
 from rag.evaluation.checks import Check
 from rag.evaluation.golden_set import Question
@@ -71,6 +71,9 @@ class JudgeGrader:
     spending : Spending, optional
     kappas : dict of str to Kappa
         How far the judge agrees with people, by rubric (`rag.evaluation.judging.calibration`).
+    strict : bool
+        An answer that could not be judged counts as the worst, so that a gate cannot pass for want of
+        verdicts; else it has no score.
 
     Examples
     --------
@@ -79,11 +82,16 @@ class JudgeGrader:
     """
 
     def __init__(
-        self, judge: Judge, spending: Spending | None = None, kappas: dict[str, Kappa] | None = None
+        self,
+        judge: Judge,
+        spending: Spending | None = None,
+        kappas: Mapping[str, Kappa] | None = None,
+        *,
+        strict: bool = False,
     ) -> None:
-        self.judge, self.spending = judge, spending or Spending()
-        self.kappas = kappas or {}
-        self._failed: Counter[str] = Counter()
+        self.judge, self.spending, self.strict = judge, spending or Spending(), strict
+        self.kappas = dict(kappas or {})
+        self._failures = _Failures()
         self._torn = 0
         self._lock = threading.Lock()
 
@@ -91,6 +99,14 @@ class JudgeGrader:
     def metrics(self) -> tuple[str, ...]:
         """``judge:RUBRIC`` of each rubric."""
         return tuple(PREFIX + name for name in self.judge.rubrics)
+
+    @property
+    def trust(self) -> dict[str, str]:
+        """How far the judge agrees with people, by metric."""
+        return {
+            PREFIX + name: f"kappa {self.kappas[name]}" if name in self.kappas else "not calibrated"
+            for name in self.judge.rubrics
+        }
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -103,16 +119,14 @@ class JudgeGrader:
             for name in self.judge.rubrics
         ]  # fmt: skip
         with self._lock:
-            failed = [f"{count} answers were not judged: {why}" for why, count in self._failed.most_common(3)]
             torn = [f"of {self._torn} verdicts the votes are 2 or more apart"] if self._torn else []
-        return (*trust, *failed, *torn)
+        return (*trust, *self._failures.notes("verdicts failed", self.strict), *torn)
 
     def __call__(self, question: Question, answer: Answer) -> list[Check]:
         """Return a check for each rubric that fits."""
-        if not question.answerable:
-            return []  # whether it refuses rightly needs no judge
         if not answer.answered:
-            failed = [name for name in self.judge.rubrics if name in _OF_CONTENT]
+            # Whether it refuses rightly needs no judge.
+            failed = [name for name in self.judge.rubrics if question.answerable and name in _OF_CONTENT]
             return [Check(PREFIX + name, 0.0, "it refuses") for name in failed]
         case = case_of(question, answer)
         found = []
@@ -120,13 +134,33 @@ class JudgeGrader:
             try:
                 verdict = self.spending.run(self.judge.verdict, case, by.name)
             except GenerationError as error:
-                with self._lock:
-                    self._failed[str(error)] += 1
+                self._failures.add(str(error))
+                if self.strict:
+                    found.append(Check(PREFIX + by.name, 0.0, f"it was not judged: {error}"))
                 continue
             with self._lock:
                 self._torn += verdict.spread >= 2
             found.append(Check(PREFIX + by.name, verdict.value, str(verdict) if verdict.value < 1 else ""))
         return found
+
+
+class _Failures:
+    """Counts why answers have no score; threads may share it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._of: Counter[str] = Counter()
+
+    def add(self, why: str) -> None:
+        """Count a failure."""
+        with self._lock:
+            self._of[why] += 1
+
+    def notes(self, what: str, strict: bool) -> list[str]:
+        """Return a line for each of the most frequent reasons."""
+        so = "count as the worst" if strict else "have no score"
+        with self._lock:
+            return [f"{count} {what}, so those answers {so}: {why}" for why, count in self._of.most_common(3)]
 
 
 def case_of(question: Question, answer: Answer) -> Case:
@@ -143,6 +177,8 @@ class FunctionGrader:
     ----------
     name : str
         ``"module:function"``.
+    strict : bool
+        As for `JudgeGrader`.
     function : callable, optional
         In place of what the name names. It takes those of the parameters ``question``, ``answer``,
         ``contexts`` (list of str) and ``reference`` that it has, and returns a number in [0, 1], or None
@@ -162,10 +198,13 @@ class FunctionGrader:
 
     _TAKES = ("question", "answer", "contexts", "reference")
 
-    def __init__(self, name: str, function: Callable[..., Any] | None = None) -> None:
+    def __init__(
+        self, name: str, function: Callable[..., Any] | None = None, *, strict: bool = False
+    ) -> None:
         self._function = resolve(name, "the metric") if function is None else function
         self.metrics: tuple[str, ...] = (name,)
-        self.notes: tuple[str, ...] = ()
+        self.trust: Mapping[str, str] = {}
+        self.strict, self._failures = strict, _Failures()
         parameters = inspect.signature(self._function).parameters.values()
         self._all = any(each.kind is each.VAR_KEYWORD for each in parameters)
         named = [each for each in parameters if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)]
@@ -178,6 +217,11 @@ class FunctionGrader:
                 f"the metric {name} needs {needed[0]!r}: it may take {', '.join(self._TAKES)}, by name"
             )
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Where the function failed, and why."""
+        return tuple(self._failures.notes(f"calls of {self.metrics[0]} failed", self.strict))
+
     def __call__(self, question: Question, answer: Answer) -> list[Check]:
         """Return the metric's check; none where it returns None."""
         values = {
@@ -186,7 +230,14 @@ class FunctionGrader:
         }  # fmt: skip
         name = self.metrics[0]
         taken = {key: each for key, each in values.items() if self._all or key in self._names}
-        value = self._function(**taken)
+        try:
+            value = self._function(**taken)
+        except RagError as error:
+            if not isinstance(error, GenerationError):
+                raise  # a budget, a setting: the next answer would fail, too
+            return self._failed(name, str(error))
+        except Exception as error:  # a function of the user's may raise anything
+            return self._failed(name, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
         if value is None:
             return []
         number = _number(value)
@@ -195,6 +246,10 @@ class FunctionGrader:
                 f"the metric {name} returned {value!r}: it must be a number from 0 to 1, or None"
             )
         return [Check(name, number, f"{number:.2f}" if number < 1 else "")]
+
+    def _failed(self, name: str, why: str) -> list[Check]:
+        self._failures.add(why)
+        return [Check(name, 0.0, f"it failed: {why}")] if self.strict else []
 
 
 def _number(value: Any) -> float | None:

@@ -12,8 +12,8 @@ from rag.core.json_lines import read_json_lines
 from rag.evaluation.judging.judge import Case
 from rag.evaluation.judging.rubric import SCORES
 
-_LINE = '{"rubric": "faithfulness", "question": "…", "answer": "…", "passages": ["…"], "label": 4}'
-_KEYS = ("id", "rubric", "question", "answer", "passages", "reference", "criteria", "label", "model")
+_LINE = '{"rubric": "faithfulness", "question": "…", "answer": "…", "context": ["…"], "label": 4}'
+_KEYS = ("id", "rubric", "question", "answer", "context", "reference", "criteria", "label", "model")
 _REQUIRED = ("rubric", "question", "answer", "label")
 
 
@@ -82,9 +82,10 @@ def _label(place: str, row: Any) -> Label:
     for key, value in texts.items():
         if not isinstance(value, str):
             raise SourceError(f"{place}: {key} is a text, not {value!r}")
-    passages, label = row.get("passages", []), row["label"]
+    context, label = row.get("context", []), row["label"]
+    passages = [context] if isinstance(context, str) else context
     if not isinstance(passages, list) or not all(isinstance(each, str) for each in passages):
-        raise SourceError(f"{place}: passages is a list of texts")
+        raise SourceError(f"{place}: context is a text, or a list of texts: the passages")
     if not isinstance(label, bool) and label not in SCORES:
         raise SourceError(f"{place}: label is {label!r}: write a score from 1 to 5, true or false")
     case = Case(texts["question"], texts["answer"], tuple(passages), texts["reference"], texts["criteria"])

@@ -7,14 +7,16 @@ and the share of such verdicts is told, as is the side that they favour.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from rag.core.errors import GenerationError, UsageError
 from rag.core.table import Table
+from rag.evaluation.answers import AnswersEvaluation
+from rag.evaluation.in_order import in_order
 from rag.evaluation.judging.agreement import wilson
+from rag.evaluation.judging.graders import case_of
 from rag.evaluation.judging.judge import Case, Judge
 
 _SWAPPED = {"first": "second", "second": "first", "tie": "tie"}
@@ -84,6 +86,13 @@ class Pairs:
         second = sum(each.favoured == "second" for each in self.pairs)
         return "" if first == second else "first" if first > second else "second"
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was not compared, and why."""
+        if not self.errors:
+            return ()
+        return (f"{len(self.errors)} pairs were not judged: {next(iter(self.errors.values()))}",)
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
         share, low, high = self.win_rate
@@ -117,6 +126,7 @@ def compare(
     names: Sequence[str] = ("a", "b"),
     parallel: int = 4,
     run: Callable[..., Any] = lambda function, *args: function(*args),
+    progress: Callable[[int, int], None] | None = None,
 ) -> Pairs:
     """Judge pairs of answers in both orders.
 
@@ -130,7 +140,9 @@ def compare(
     parallel : int
         Pairs that are judged at the same time.
     run : callable
-        Calls a function so that what it spends is collected (`rag.usage.collector.Collector.run`).
+        Calls a function so that what it spends is collected (`rag.evaluation.judging.graders.Spending.run`).
+    progress : callable, optional
+        Called with the number of judged pairs and their total.
 
     Raises
     ------
@@ -155,11 +167,30 @@ def compare(
         except GenerationError as error:
             return name, str(error)
 
-    with ThreadPoolExecutor(parallel, thread_name_prefix="rag-judge") as pool:
-        found: Iterable[Pair | tuple[str, str]] = list(pool.map(one, cases.items()))
+    items = [*cases.items()]
+    found: list[Pair | tuple[str, str]] = []
+    for done, each in enumerate(in_order(lambda at: one(items[at]), len(items), parallel), 1):
+        found.append(each)
+        if progress is not None:
+            progress(done, len(items))
     pairs = tuple(each for each in found if isinstance(each, Pair))
     errors = dict(each for each in found if not isinstance(each, Pair))
     return Pairs(names[0], names[1], judge.name, pairs, errors)
+
+
+def cases_of(a: AnswersEvaluation, b: AnswersEvaluation) -> dict[str, tuple[Case, str]]:
+    """Return the answers of two systems to the same questions as cases to `compare`.
+
+    The judge sees the passages that a was given; questions that the documents do not answer, and those to
+    which a model gave no answer, are left out.
+    """
+    others = {each.question.id: each.answer for each in b.questions}
+    return {
+        each.question.id: (case_of(each.question, each.answer), other.text)
+        for each in a.questions
+        if each.question.answerable and each.answer is not None
+        and (other := others.get(each.question.id)) is not None
+    }  # fmt: skip
 
 
 def _pair(judge: Judge, name: str, case: Case, other: str) -> Pair:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rag.evaluation.answer_plan import CONTEXT_CHARS, REPLY_TOKENS, AnswersPlan, size_of
 from rag.evaluation.answer_prices import id_of, longest
 from rag.evaluation.golden_set import Question
 from rag.evaluation.judging.judge import Case, Judge
+from rag.evaluation.judging.labels import Label
 from rag.generation.models import priced_as
 from rag.usage.tokens import estimate_all
 
@@ -18,7 +19,14 @@ _WORDS = "Staff may ask their manager about it. "
 
 
 def plan_judge(
-    judge: Judge, questions: Iterable[Question], prices: Any, *, trimmer: Any, systems: int = 1
+    judge: Judge,
+    questions: Iterable[Question],
+    prices: Any,
+    *,
+    trimmer: Any,
+    systems: int = 1,
+    labels: Sequence[Label] = (),
+    pairs: int = 0,
 ) -> AnswersPlan:
     """Price a judge's verdicts on the answers to questions, as if every one were answered.
 
@@ -31,6 +39,10 @@ def plan_judge(
         Contexts are taken to fill its budget.
     systems : int
         How many systems answer.
+    labels : sequence of Label
+        By which it is measured first.
+    pairs : int
+        How many pairs of systems are compared, question by question.
 
     Examples
     --------
@@ -42,14 +54,21 @@ def plan_judge(
     passages = ((_WORDS * (context_chars // len(_WORDS) + 1))[:context_chars],)
     answer = (_WORDS * REPLY_TOKENS)[: 4 * REPLY_TOKENS]
     calls = read = 0
+
+    def add(messages: Sequence[Any], times: int) -> None:
+        nonlocal calls, read
+        texts = [str(message.content) for message in messages]
+        read += times * sum(estimate_all(texts, id_of(judge.model)))
+        calls += times
+
+    for label in labels:
+        add(judge.messages(label.case, judge.rubrics[label.rubric]), judge.votes)
     for each in questions:
-        if not each.answerable:
-            continue
         case = Case(each.question, answer, passages, each.expected.answer, each.expected.criteria)
         for by in judge.rubrics_of(case):
-            texts = [str(message.content) for message in judge.messages(case, by)]
-            read += judge.votes * systems * sum(estimate_all(texts, id_of(judge.model)))
-            calls += judge.votes * systems
+            add(judge.messages(case, by), judge.votes * systems)
+        if pairs and each.answerable:
+            add(judge.pair_messages(case, answer), 2 * pairs)
     model, base = id_of(judge.model), priced_as(judge.model)
 
     def usd(written: int) -> float | None:

@@ -54,6 +54,27 @@ def test_intervals_of_shares_are_those_of_scipy(total: int, data: st.DataObject)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
+def test_the_interval_of_kappa_is_that_of_the_delta_method(weighted: bool) -> None:
+    counts = np.array([[9, 2, 1], [3, 14, 4], [0, 2, 11]])
+    first, second = np.repeat(np.indices((3, 3)).reshape(2, -1), counts.ravel(), axis=1)
+    weights = 1 - (np.subtract.outer(np.arange(3), np.arange(3)) / 2) ** 2 if weighted else np.eye(3)
+
+    def kappa(shares: np.ndarray) -> float:
+        expected = shares.sum(axis=1) @ weights @ shares.sum(axis=0)
+        return float(((weights * shares).sum() - expected) / (1 - expected))
+
+    shares, step = counts / counts.sum(), 1e-6
+    slopes = np.array([
+        (kappa(shares + step * unit) - kappa(shares - step * unit)) / (2 * step)
+        for unit in np.eye(9).reshape(9, 3, 3)
+    ]).reshape(3, 3)  # fmt: skip
+    variance = ((shares * slopes**2).sum() - (shares * slopes).sum() ** 2) / counts.sum()
+    low, high = stats.norm.interval(0.95, kappa(shares), np.sqrt(variance))
+    found = cohen_kappa(first, second, [0, 1, 2], weighted=weighted)
+    assert (found.low, found.value, found.high) == pytest.approx((low, kappa(shares), high), abs=1e-8)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
 def test_the_interval_of_kappa_holds_the_true_value_95_times_of_100(weighted: bool) -> None:
     rng = np.random.default_rng(3)
     joint = np.array([[0.3, 0.06, 0.02], [0.05, 0.2, 0.05], [0.01, 0.05, 0.26]])

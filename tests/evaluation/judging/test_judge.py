@@ -11,6 +11,7 @@ import pytest
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
+from pydantic import PrivateAttr
 
 from rag.core.errors import ConfigError, GenerationError, UsageError
 from rag.embedding.static import StaticEmbeddings
@@ -29,8 +30,12 @@ class Scripted(BaseChatModel):
     """Replies by a function of the system and the user message, and keeps what it was sent."""
 
     reply: Callable[[str, str], str]
-    sent: list[list[BaseMessage]]
     model_id: str = "scripted-judge"
+    _sent: list[list[BaseMessage]] = PrivateAttr(default_factory=list)
+
+    @property
+    def sent(self) -> list[list[BaseMessage]]:
+        return self._sent
 
     @property
     def _llm_type(self) -> str:
@@ -45,7 +50,7 @@ class Scripted(BaseChatModel):
 def scripted(*replies: str) -> Scripted:
     """Give these replies in turn, the last one again and again."""
     left = list(replies)
-    return Scripted(reply=lambda *_: left.pop(0) if len(left) > 1 else left[0], sent=[])
+    return Scripted(reply=lambda *_: left.pop(0) if len(left) > 1 else left[0])
 
 
 def says(score: object, reason: str = "so") -> str:
@@ -98,8 +103,8 @@ def test_votes_see_the_passages_in_other_orders_and_the_median_counts() -> None:
 def test_a_wrong_reply_is_asked_for_once_more() -> None:
     model = scripted("It is great!", says(3))
     assert Judge(model, ["relevance"]).verdict(CASE, "relevance").score == 3
-    assert "Write it again" in str(model.sent[1][-1].content) and len(model.sent[1]) == 4
-    with pytest.raises(GenerationError, match="score is 9, not 1, 2, 3, 4 or 5"):
+    assert "Give the whole answer again" in str(model.sent[1][-1].content) and len(model.sent[1]) == 4
+    with pytest.raises(GenerationError, match=r"its reply does not fit: \$.score: 9 is not one of"):
         Judge(scripted(says(9)), ["relevance"]).verdict(CASE, "relevance")
 
 
@@ -116,6 +121,16 @@ def test_what_the_log_holds_is_not_asked_again(tmp_path: Path) -> None:
     assert len(model.sent) == 4
 
 
+def test_a_judge_is_a_plain_function_too() -> None:
+    model = scripted(says(4))
+    judge = Judge(model, ["faithfulness"])
+    assert judge("How long?", "28 days.", ["Staff take 28 days."], "28") == 0.75
+    assert "Staff take 28 days." in model.sent[0][1].content
+    assert judge(question="How long?", answer="28 days.", contexts=["28."]) == 0.75
+    with pytest.raises(UsageError, match="rubric is None: name one of relevance, safety"):
+        Judge(model, ["relevance", "safety"])("Q?", "A.")
+
+
 def test_pairs_count_only_what_both_orders_say() -> None:
     def better(_: str, material: str) -> str:
         first = material.partition("<first_answer>\n")[2].partition("\n")[0]
@@ -130,11 +145,12 @@ def test_pairs_count_only_what_both_orders_say() -> None:
         "1": (Case("Q?", "good"), "bad"), "2": (Case("Q?", "bad"), "good"),
         "3": (Case("Q?", "bad"), "bad"), "4": (Case("Q?", "odd"), "good"), "5": (Case("Q?", "good"), "bad"),
     }  # fmt: skip
-    found = compare(Judge(Scripted(reply=better, sent=[])), cases, names=("new", "old"))
+    found = compare(Judge(Scripted(reply=better)), cases, names=("new", "old"))
     assert [each.winner for each in found.pairs] == ["a", "b", "tie", "inconsistent", "a"]
     assert (found.inconsistent, found.favours) == (0.2, "first")
     share, low, high = found.win_rate
     assert share == pytest.approx(2 / 3) and low < share < high
+    assert found.notes == ()
     assert "changes with the order, mostly for the first answer" in found.table().to_markdown()
 
 
