@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from rag.evaluation.statistics import Estimate
+
 #: Checks that an answer must pass entirely to be right; the others are shares, with no such line.
 HARD = ("answered", "must_include", "must_not_include", "regex", "numbers", "schema")
 #: Metrics of answers in the order in which they are shown, with the unit of what is not a share.
@@ -50,3 +52,18 @@ def with_graded(names: Iterable[str]) -> dict[str, str]:
     found = dict.fromkeys(sorted({name for name in names if graded(name)}), "")
     costs = {name: unit for name, unit in METRICS.items() if name in COSTS}
     return {**{name: unit for name, unit in METRICS.items() if name not in COSTS}, **found, **costs}
+
+
+def cell(value: Estimate | None, unit: str) -> str:
+    """Return an estimate for people, with as many digits as its unit has use for."""
+    if value is None:
+        return "-"
+    digits = digits_of(unit, value.mean)
+    return f"{value.mean:.{digits}f} [{value.low:.{digits}f}, {value.high:.{digits}f}]"
+
+
+def digits_of(unit: str, mean: float) -> int:
+    """Return how many digits a mean has behind the point; a small price has more."""
+    if unit == "$":
+        return 4 if mean == 0 or abs(mean) >= 0.01 else 6
+    return {"tokens": 0, "s": 2}.get(unit, 3)

@@ -23,7 +23,8 @@ from rag.core.passages import Hit
 from rag.core.table import Table
 from rag.evaluation.answer_log import AnswerLog, key_of
 from rag.evaluation.answer_prices import id_of, longest, paid_models, refuse_unpriced, unpriced
-from rag.evaluation.answers import combined, options_of, selected
+from rag.evaluation.answers import options_of, selected
+from rag.evaluation.golden_filters import combined
 from rag.evaluation.golden_set import Question, Questions
 from rag.generation.models import priced_as
 from rag.generation.reply import texts

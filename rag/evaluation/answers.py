@@ -11,12 +11,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from rag.core.answers import Answer
-from rag.core.errors import GenerationError, RagError, UsageError
+from rag.core.errors import GenerationError, UsageError
 from rag.core.table import Table
 from rag.evaluation.answer_log import AnswerLog, key_of
-from rag.evaluation.answer_metrics import METRICS, shown, with_graded
+from rag.evaluation.answer_metrics import METRICS, cell, shown, with_graded
 from rag.evaluation.checks import Check, checks
 from rag.evaluation.differences import Comparison, differences
+from rag.evaluation.golden_filters import combined
 from rag.evaluation.golden_set import Question, Questions, read
 from rag.evaluation.in_order import in_order
 from rag.evaluation.statistics import Estimate, estimate
@@ -397,32 +398,3 @@ def summary(
             values, of = zip(*has, strict=True)
             metrics[metric] = estimate(values, None if even else of)
     return AnswersEvaluation(name, metrics, tuple(scored), again, tuple(notes), trust or {})
-
-
-def cell(value: Estimate | None, unit: str) -> str:
-    """Return an estimate for people, with as many digits as its unit has use for."""
-    if value is None:
-        return "-"
-    digits = digits_of(unit, value.mean)
-    return f"{value.mean:.{digits}f} [{value.low:.{digits}f}, {value.high:.{digits}f}]"
-
-
-def digits_of(unit: str, mean: float) -> int:
-    """Return how many digits a mean has behind the point; a small price has more."""
-    if unit == "$":
-        return 4 if mean == 0 or abs(mean) >= 0.01 else 6
-    return {"tokens": 0, "s": 2}.get(unit, 3)
-
-
-def combined(pipe: Any, where: Any, question: Question) -> Any:
-    """Return a filter and the question's, combined by "and" and bound to the pipeline's index.
-
-    Raises
-    ------
-    WhereError
-        It does not fit the index; the message names the question.
-    """
-    try:
-        return pipe.index.both(where, question.where)
-    except RagError as error:
-        raise type(error)(f"question {question.id!r}: {error}") from None

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rag.core.table import Table
-from rag.evaluation.answer_metrics import METRICS, shown, with_graded
-from rag.evaluation.answers import AnswersEvaluation, cell, digits_of
+from rag.evaluation.answer_metrics import METRICS, cell, digits_of, shown, with_graded
+from rag.evaluation.answers import AnswersEvaluation
 from rag.evaluation.differences import Comparison, Difference
 from rag.evaluation.non_inferiority import Loss, points
 from rag.evaluation.statistics import p_text

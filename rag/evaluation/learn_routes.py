@@ -12,7 +12,8 @@ import numpy as np
 from rag.core.errors import UsageError
 from rag.core.table import Table
 from rag.core.toml_text import toml_text
-from rag.evaluation.answers import AnswersEvaluation, cell
+from rag.evaluation.answer_metrics import cell
+from rag.evaluation.answers import AnswersEvaluation
 from rag.evaluation.non_inferiority import Loss, loss_of, points
 from rag.evaluation.routes import Floats, Results, Routed, results_of, search
 from rag.evaluation.statistics import Estimate, estimate

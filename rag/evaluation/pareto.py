@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rag.core.extras import require
 from rag.core.format import shortened
-from rag.evaluation.answers import digits_of
+from rag.evaluation.answer_metrics import digits_of
 from rag.evaluation.statistics import Estimate
 
 if TYPE_CHECKING:
