@@ -20,6 +20,7 @@ from rag.cli import (
     golden,
     guardrail,
     judge,
+    keys,
     knowledge_base,
     maintenance,
     models,
@@ -91,6 +92,7 @@ _SECTIONS: Mapping[str, tuple[click.Command, ...]] = {
         *cost.COMMANDS,
         *review.COMMANDS,
     ),
+    "Serve": (*keys.COMMANDS,),
     "Maintain": (
         *maintenance.COMMANDS,
         *knowledge_base.COMMANDS,
