@@ -62,10 +62,9 @@ def signed(key: Any = RSA, kid: str = "r", algorithm: str = "RS256", **more: Any
     return {"authorization": f"Bearer {token}"}
 
 
-def made(jwks: Path, **more: Any) -> TokenAuthenticator:
-    return TokenAuthenticator(
-        ISSUER, AUDIENCE, **{"jwks": str(jwks), "where": "department in {groups}", **more}
-    )
+def made(place: Path | str, **more: Any) -> TokenAuthenticator:
+    options = {"jwks": str(place), "where": "department in {groups}", **more}
+    return TokenAuthenticator(ISSUER, AUDIENCE, **options)
 
 
 def test_claims_are_the_callers_filter_and_tenant(jwks: Path) -> None:
