@@ -28,6 +28,7 @@ from rag.cli import (
     prompts,
     questions,
     review,
+    serve,
     sweeps,
 )
 from rag.cli.terminal import echo
@@ -94,7 +95,7 @@ _SECTIONS: Mapping[str, tuple[click.Command, ...]] = {
         *dashboard.COMMANDS,
         *review.COMMANDS,
     ),
-    "Serve": (*keys.COMMANDS,),
+    "Serve": (*serve.COMMANDS, *keys.COMMANDS),
     "Maintain": (
         *maintenance.COMMANDS,
         *knowledge_base.COMMANDS,
