@@ -43,6 +43,8 @@ class Scored:
     unplaced : int
         Passages of a context whose position in the index is unknown: they count as context and never
         as evidence.
+    context : Context or None
+        The largest one; None for a question without evidence.
     """
 
     question: Question
@@ -53,6 +55,7 @@ class Scored:
     sources: int
     lost: tuple[str, ...]
     unplaced: int = 0
+    context: Context | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as ``rag eval --output`` writes them."""
@@ -259,7 +262,7 @@ def _score(pipe: Any, question: Question, where: Any, mode: str | None, cuts: _C
     tokens: list[int] = []
     lost: list[str] = []
     sources: list[str] = []
-    seconds, unplaced = 0.0, 0
+    seconds, unplaced, context = 0.0, 0, None
     if question.evidence:
         for budget in cuts.budgets or (None,):
             started = time.perf_counter()
@@ -289,7 +292,9 @@ def _score(pipe: Any, question: Question, where: Any, mode: str | None, cuts: _C
         }  # fmt: skip
         lost += [source for source in question.gold if source not in sources[: cuts.k]]
     text = None if where is None else where.to_string()
-    return Scored(question, text, values, tuple(tokens), seconds, len(sources), tuple(lost), unplaced)
+    return Scored(
+        question, text, values, tuple(tokens), seconds, len(sources), tuple(lost), unplaced, context
+    )
 
 
 def retrieved(pipe: Any, question: str, **options: Any) -> list[Hit]:
