@@ -88,24 +88,24 @@ class AnswerScored:
         return self.values["correct"] == 1
 
     @property
+    def failing(self) -> dict[str, str]:
+        """What is not as expected, by the check's name."""
+        return {
+            each.name: each.detail for each in self.checks
+            if each.detail and each.value < 1 and each.name != "correct"
+        }  # fmt: skip
+
+    @property
     def faults(self) -> tuple[str, ...]:
         """What is not as expected, a line for each check."""
-        if self.error:
-            return (self.error,)
-        return tuple(
-            f"{each.name}: {each.detail}" for each in self.checks
-            if each.detail and each.value < 1 and each.name != "correct"
-        )  # fmt: skip
+        return (self.error,) if self.error else tuple(": ".join(each) for each in self.failing.items())
 
     def _repr_html_(self) -> str:
         """Return the question, the gold answer, the answer and what is not as expected, as HTML."""
-        gold = self.question.expected.answer
-        return (
-            html.paragraph(html.bold(self.question.question))
-            + (html.paragraph(html.small("gold: ") + html.escape(gold)) if gold else "")
-            + ("" if self.answer is None else self.answer._repr_html_())
-            + "".join(map(html.note, self.faults))
-        )
+        gold = html.paragraph(html.small("gold: ") + html.escape(self.question.expected.answer))
+        said = "" if self.answer is None else self.answer._repr_html_()
+        question = html.paragraph(html.bold(self.question.question))
+        return question + gold + said + "".join(map(html.note, self.faults))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, with the answer's text and citations."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from rag.core import html
 from rag.core.errors import RagError, UsageError, near_miss
 from rag.core.passages import Context, Hit
 from rag.core.table import Table
@@ -19,6 +20,8 @@ from rag.index.filters.where import field as column
 from rag.usage.tokens import estimate_tokens
 
 BUDGETS = (1000, 2000, 4000, 8000)
+#: Questions that a notebook shows below the tables.
+_WORST = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +159,15 @@ class Evaluation:
         return Table(caption, (self.unit, "recall", "precision", "IoU", "mean tokens"), rows)
 
     def _repr_html_(self) -> str:
-        return "".join(table.to_html() for table in self.tables())
+        """Return the tables, and below them the worst questions, folded."""
+        name = self.headline
+        rows = [
+            (f"{each.values[name]:.2f}", each.question.id, each.question.question, ", ".join(each.lost))
+            for each in self.worst(_WORST) if each.values[name] < 1
+        ]  # fmt: skip
+        worst = Table("", (name, "id", "question", "lost"), rows).to_html()
+        tables = "".join(table.to_html() for table in self.tables())
+        return tables + (html.folded("the worst questions", worst) if rows else "")
 
 
 def evaluate(

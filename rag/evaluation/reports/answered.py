@@ -55,7 +55,7 @@ def expected(question: Question) -> str:
     """Return the gold answer, and what was asked before."""
     gold = question.expected.answer or ("" if question.answerable else "none: the right answer is to refuse")
     return page.listed("Asked before", question.expected.turns) + (
-        f"<h4>Gold answer</h4>{page.paragraphs([gold])}" if gold else ""
+        f"<h3>Gold answer</h3>{page.paragraphs([gold])}" if gold else ""
     )
 
 
@@ -70,7 +70,7 @@ def answered(each: AnswerScored, key: str, sources: Sources, title: str = "Answe
     sources : Sources
     title : str
     """
-    return f"<h4>{page.shown(title)}</h4>" + "".join(_parts(each, key, sources))
+    return f"<h3>{page.shown(title)}</h3>" + "".join(_parts(each, key, sources))
 
 
 def _parts(each: AnswerScored, key: str, sources: Sources) -> Iterator[str]:
@@ -85,7 +85,7 @@ def _parts(each: AnswerScored, key: str, sources: Sources) -> Iterator[str]:
         yield _citations(answer.citations, key)
         yield evidence.evidence(each.question, answer.context.hits, sources.texts)
     if each.where:
-        yield f"<h4>Filter</h4><p><code>{page.shown(each.where)}</code></p>"
+        yield f"<h3>Filter</h3><p><code>{page.shown(each.where)}</code></p>"
     if answer is not None:
         yield evidence.passages(answer.context, each.question, answer.citations)
         lost = [] if each.correct else evidence.lost(each.question, answer.context.hits)
@@ -117,7 +117,7 @@ def _citations(citations: Collection[Citation], key: str) -> str:
         + (f' <strong class="bad">{page.shown(each.verdict)}</strong>' if each.verdict else "") + "</li>"
         for each in citations
     )  # fmt: skip
-    return f"<h4>Citations</h4><ol>{items}</ol>" if items else ""
+    return f"<h3>Citations</h3><ol>{items}</ol>" if items else ""
 
 
 def _facts(each: AnswerScored, answer: Answer) -> list[str]:

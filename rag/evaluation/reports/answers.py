@@ -72,7 +72,7 @@ def report(
     tags = result.by_tag()
     if tags:
         body += f"<details><summary>By tag</summary>{page.table(_tags(tags))}</details>"
-    checks = sorted({name for each in scored for name in _failed(each)})
+    checks = sorted({name for each in scored for name in each.failing})
     filters = [
         page.Filter("Verdict", {page.kind("is", name): name for name in _VERDICTS}),
         page.Filter("Beside the other", {"better": "better", "worse": "worse"}),
@@ -94,13 +94,9 @@ def badness(each: AnswerScored) -> tuple[float, ...]:
     return (each.correct, not each.error, sum(hard) / len(hard), *soft)
 
 
-def _failed(each: AnswerScored) -> list[str]:
-    return [check.name for check in each.checks if check.value < 1 and check.name != "correct"]
-
-
 def _kinds(each: AnswerScored) -> list[str]:
     return [
-        page.kind("is", verdict(each)), *(page.kind("check", name) for name in _failed(each)),
+        page.kind("is", verdict(each)), *(page.kind("check", name) for name in each.failing),
         *tag_kinds(each.question),
     ]  # fmt: skip
 

@@ -64,8 +64,8 @@ def _row(scored: Mapping[str, tuple[AnswerScored, float]], key: str, sources: So
     question = next(iter(scored.values()))[0].question
     values = [value for _, value in scored.values()]
     parts = "".join(
-        f'<h3>{page.shown(name)} <span class="chip {"good" if value == max(values) else "bad"}">'
-        f"{value:.2f}</span></h3>{answered(one, f'{key}-{number}', sources)}"
+        f'<h3 class="system">{page.shown(name)} {page.chip(f"{value:.2f}", value == max(values))}</h3>'
+        + answered(one, f"{key}-{number}", sources)
         for number, (name, (one, value)) in enumerate(scored.items())
     )
     best = [page.kind("best", name) for name, (_, value) in scored.items() if value == max(values)]

@@ -93,7 +93,7 @@ def _details(
     if theirs is not None:
         body += page.paragraphs([f"{result.headline} is {theirs:.2f} with the other"])
     if each.where:
-        body += f"<h4>Filter</h4><p><code>{page.shown(each.where)}</code></p>"
+        body += f"<h3>Filter</h3><p><code>{page.shown(each.where)}</code></p>"
     if each.context is not None:
         body += evidence.evidence(each.question, each.context.hits, texts)
         body += evidence.passages(each.context, each.question)

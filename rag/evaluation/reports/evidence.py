@@ -69,7 +69,7 @@ def evidence(question: Question, hits: Sequence[Hit], texts: Mapping[Span, str])
         _item(("good", "in the context") if source in sources else ("bad", "not in the context"), source, "")
         for source in question.gold if source not in named
     ]  # fmt: skip
-    return f'<h4>Evidence</h4><ul class="evidence-list">{"".join(items)}</ul>' if items else ""
+    return f'<h3>Evidence</h3><ul class="evidence-list">{"".join(items)}</ul>' if items else ""
 
 
 def _state(share: float) -> tuple[str, str]:
@@ -95,7 +95,7 @@ def passages(sent: Context, question: Question, citations: Collection[Citation] 
         Quotes that are marked, if they are verified.
     """
     if not sent.hits:
-        return "<h4>Context</h4><p>No passage was sent.</p>"
+        return "<h3>Context</h3><p>No passage was sent.</p>"
     spans = spans_of(question)
     items = "".join(
         f'<section class="passage" aria-label="passage {number}"><p class="dim">{number}. '

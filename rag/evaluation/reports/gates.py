@@ -18,7 +18,12 @@ def report(result: Gate, index: str) -> str:
     """
     verdict, look = ("passed", "good") if result.passed else ("not passed", "bad")
     body = f'<p class="banner {look}"><strong>The gate is {verdict}.</strong></p>'
-    body += page.listed("Why", result.reasons) + "".join(map(page.table, result.tables()))
+    body = (
+        "<h2>Summary</h2>"
+        + body
+        + page.listed("Why", result.reasons)
+        + "".join(map(page.table, result.tables()))
+    )
     body += page.paragraphs(result.notes, "warn")
     if result.flaky:
         body += page.paragraphs([f"flaky, as runs differ: {', '.join(result.flaky)}"], "warn")
@@ -32,7 +37,7 @@ def report(result: Gate, index: str) -> str:
 def _question(each: Lost, result: Gate, index: str) -> page.Question:
     body = page.paragraphs([each.why], "bad")
     if each.where:
-        body += f"<h4>Filter</h4><p><code>{page.shown(each.where)}</code></p>"
+        body += f"<h3>Filter</h3><p><code>{page.shown(each.where)}</code></p>"
     if each.expect:
         body += page.listed("Evidence that is lost", each.expect)
         body += page.commands("Where it was lost", [explain_command(index, result.version, each)])

@@ -104,13 +104,13 @@ def paragraphs(lines: Iterable[str], kind: str = "") -> str:
 def listed(title: str, lines: Sequence[str]) -> str:
     """Return texts as a list below a title; nothing if there are none."""
     items = "".join(f"<li>{shown(line)}</li>" for line in lines)
-    return f"<h4>{shown(title)}</h4><ul>{items}</ul>" if lines else ""
+    return f"<h3>{shown(title)}</h3><ul>{items}</ul>" if lines else ""
 
 
 def commands(title: str, lines: Sequence[str]) -> str:
     """Return commands to copy below a title; nothing if there are none."""
     items = "".join(f'<pre tabindex="0"><code>{shown(line)}</code></pre>' for line in lines)
-    return f"<h4>{shown(title)}</h4>{items}" if lines else ""
+    return f"<h3>{shown(title)}</h3>{items}" if lines else ""
 
 
 def table(made: Table) -> str:
