@@ -17,13 +17,8 @@ def report(result: Gate, index: str) -> str:
         The index's path, for the commands that explain what was lost.
     """
     verdict, look = ("passed", "good") if result.passed else ("not passed", "bad")
-    body = f'<p class="banner {look}"><strong>The gate is {verdict}.</strong></p>'
-    body = (
-        "<h2>Summary</h2>"
-        + body
-        + page.listed("Why", result.reasons)
-        + "".join(map(page.table, result.tables()))
-    )
+    body = f'<h2>Summary</h2><p class="banner {look}"><strong>The gate is {verdict}.</strong></p>'
+    body += page.listed("Why", result.reasons) + "".join(map(page.table, result.tables()))
     body += page.paragraphs(result.notes, "warn")
     if result.flaky:
         body += page.paragraphs([f"flaky, as runs differ: {', '.join(result.flaky)}"], "warn")

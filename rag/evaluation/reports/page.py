@@ -121,6 +121,11 @@ def table(made: Table) -> str:
     return f'<div class="scroll" tabindex="0" role="region" aria-label="{name}">{body}</div>'
 
 
+def chip(text: str, good: bool) -> str:
+    """Return a short text on a coloured ground."""
+    return f'<span class="chip {"good" if good else "bad"}">{shown(text)}</span>'
+
+
 class Question(NamedTuple):
     """A question that unfolds.
 
@@ -146,9 +151,8 @@ class Question(NamedTuple):
 
     def to_html(self) -> str:
         """Return it as HTML."""
-        chip = f'<span class="chip {"good" if self.good else "bad"}">{shown(self.verdict)}</span>'
         return (
-            f'<details class="{" ".join(["question", *self.kinds])}"><summary>{chip}'
+            f'<details class="{" ".join(["question", *self.kinds])}"><summary>{chip(self.verdict, self.good)}'
             f'<span class="ask">{shown(self.text)} <span class="id">{shown(self.id)}</span></span></summary>'
             f"<div>{self.body}</div></details>"
         )
