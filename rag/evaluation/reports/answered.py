@@ -40,8 +40,15 @@ class Sources:
     texts: Mapping[Span, str] = field(default_factory=dict)
 
 
+#: What is said of answers, in the order of a report's buttons, and how it looks.
+VERDICTS = {
+    "failed": "bad", "wrong": "bad", "refused": "bad", "not refused": "bad", "unsupported": "warn",
+    "correct": "good",
+}  # fmt: skip
+
+
 def verdict(each: AnswerScored) -> str:
-    """Return what is to be said of an answer in a word or two."""
+    """Return what is to be said of an answer: one of `VERDICTS`."""
     if each.answer is None:
         return "failed"
     if each.correct:
@@ -81,7 +88,8 @@ def _parts(each: AnswerScored, key: str, sources: Sources) -> Iterator[str]:
         yield _text(answer, key) + page.paragraphs(answer.remarks, "warn")
         yield page.listed("Doubts", answer.support_lines[1:])
     if answer is not None:
-        yield page.listed("Checks that fail", each.faults)
+        named = {name: why for name, why in each.failing.items() if name != "supported"}  # these are doubts
+        yield page.listed("Checks that fail", [f"{name}: {why}" for name, why in named.items()])
         yield _citations(answer.citations, key)
         yield evidence.evidence(each.question, answer.context.hits, sources.texts)
     if each.where:

@@ -10,11 +10,8 @@ from rag.evaluation.answers import AnswerScored, AnswersEvaluation
 from rag.evaluation.differences import Comparison
 from rag.evaluation.golden_set import Span
 from rag.evaluation.reports import page
-from rag.evaluation.reports.answered import Sources, answered, expected, verdict
+from rag.evaluation.reports.answered import VERDICTS, Sources, answered, expected, verdict
 from rag.evaluation.reports.tags import tag_filter, tag_kinds
-
-#: What is said of answers, as `answered.verdict` does, in the order of the buttons.
-_VERDICTS = ("failed", "wrong", "refused", "not refused", "unsupported", "correct")
 
 
 def report(
@@ -58,7 +55,7 @@ def report(
     theirs = {} if other is None else {each.question.id: each for each in other.questions}
     rows = [
         page.Question(
-            verdict(each), each.correct, each.question.id, each.question.question,
+            verdict(each), VERDICTS[verdict(each)], each.question.id, each.question.question,
             expected(each.question) + answered(each, f"q{at}", sources)
             + _beside(theirs.get(each.question.id), f"o{at}", other, sources),
             [*_kinds(each), *_change(each, theirs.get(each.question.id))],
@@ -74,7 +71,7 @@ def report(
         body += f"<details><summary>By tag</summary>{page.table(_tags(tags))}</details>"
     checks = sorted({name for each in scored for name in each.failing})
     filters = [
-        page.Filter("Verdict", {page.kind("is", name): name for name in _VERDICTS}),
+        page.Filter("Verdict", {page.kind("is", name): name for name in VERDICTS}),
         page.Filter("Beside the other", {"better": "better", "worse": "worse"}),
         page.Filter("Failed check", {page.kind("check", name): name.replace("_", " ") for name in checks}),
         tag_filter(each.question for each in scored),

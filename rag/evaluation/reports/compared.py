@@ -63,13 +63,13 @@ def report(
 def _row(scored: Mapping[str, tuple[AnswerScored, float]], key: str, sources: Sources) -> page.Question:
     question = next(iter(scored.values()))[0].question
     values = [value for _, value in scored.values()]
-    parts = "".join(
-        f'<h3 class="system">{page.shown(name)} {page.chip(f"{value:.2f}", value == max(values))}</h3>'
-        + answered(one, f"{key}-{number}", sources)
-        for number, (name, (one, value)) in enumerate(scored.items())
-    )
+    parts = ""
+    for number, (name, (one, value)) in enumerate(scored.items()):
+        mark = page.chip(f"{value:.2f}", "good" if value == max(values) else "bad")
+        parts += f'<h3 class="system">{page.shown(name)} {mark}</h3>'
+        parts += answered(one, f"{key}-{number}", sources)
     best = [page.kind("best", name) for name, (_, value) in scored.items() if value == max(values)]
     return page.Question(
-        f"{max(values) - min(values):.2f} apart", False, question.id, question.question,
+        f"{max(values) - min(values):.2f} apart", "warn", question.id, question.question,
         expected(question) + parts, [*best, *tag_kinds(question)],
     )  # fmt: skip

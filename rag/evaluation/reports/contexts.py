@@ -48,7 +48,7 @@ def report(
     theirs = {} if other is None else {each.question.id: each.values.get(name) for each in other.questions}
     rows = [
         page.Question(
-            f"{each.values[name]:.2f}", each.values[name] == 1, each.question.id, each.question.question,
+            f"{each.values[name]:.2f}", _look(each.values[name]), each.question.id, each.question.question,
             _details(each, result, index, options, texts or {}, theirs.get(each.question.id)),
             [*_kinds(each, name), *_change(each.values[name], theirs.get(each.question.id))],
         )
@@ -70,6 +70,10 @@ def report(
     seconds = f"{1000 * result.seconds['p50']:.0f} ms a question (median)"
     subtitle = f"{len(result.questions)} questions, {seconds}"
     return page.page(f"Contexts of {result.name}", subtitle, body + listed, rules)
+
+
+def _look(value: float) -> str:
+    return "good" if value == 1 else "warn" if value > 0 else "bad"
 
 
 def _kinds(each: Scored, name: str) -> list[str]:

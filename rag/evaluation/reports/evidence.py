@@ -80,7 +80,7 @@ def _state(share: float) -> tuple[str, str]:
 
 def _item(state: tuple[str, str], place: str, text: str) -> str:
     quote = f"<blockquote>{page.shown(shortened(text, _MOST_CHARS))}</blockquote>" if text else ""
-    return f'<li><span class="chip {state[0]}">{state[1]}</span> <code>{page.shown(place)}</code>{quote}</li>'
+    return f"<li>{page.chip(state[1], state[0])} <code>{page.shown(place)}</code>{quote}</li>"
 
 
 def passages(sent: Context, question: Question, citations: Collection[Citation] = ()) -> str:

@@ -36,4 +36,4 @@ def _question(each: Lost, result: Gate, index: str) -> page.Question:
     if each.expect:
         body += page.listed("Evidence that is lost", each.expect)
         body += page.commands("Where it was lost", [explain_command(index, result.version, each)])
-    return page.Question("lost", False, each.id, each.question, body)
+    return page.Question("lost", "bad", each.id, each.question, body)

@@ -121,9 +121,9 @@ def table(made: Table) -> str:
     return f'<div class="scroll" tabindex="0" role="region" aria-label="{name}">{body}</div>'
 
 
-def chip(text: str, good: bool) -> str:
-    """Return a short text on a coloured ground."""
-    return f'<span class="chip {"good" if good else "bad"}">{shown(text)}</span>'
+def chip(text: str, look: str) -> str:
+    """Return a short text on a coloured ground: ``good``, ``warn`` or ``bad``."""
+    return f'<span class="chip {look}">{shown(text)}</span>'
 
 
 class Question(NamedTuple):
@@ -133,7 +133,7 @@ class Question(NamedTuple):
     ----------
     verdict : str
         In a word or two.
-    good : bool
+    look : {"good", "warn", "bad"}
     id, text : str
         Its name in the golden set, and its words.
     body : str
@@ -143,7 +143,7 @@ class Question(NamedTuple):
     """
 
     verdict: str
-    good: bool
+    look: str
     id: str
     text: str
     body: str
@@ -152,7 +152,7 @@ class Question(NamedTuple):
     def to_html(self) -> str:
         """Return it as HTML."""
         return (
-            f'<details class="{" ".join(["question", *self.kinds])}"><summary>{chip(self.verdict, self.good)}'
+            f'<details class="{" ".join(["question", *self.kinds])}"><summary>{chip(self.verdict, self.look)}'
             f'<span class="ask">{shown(self.text)} <span class="id">{shown(self.id)}</span></span></summary>'
             f"<div>{self.body}</div></details>"
         )
