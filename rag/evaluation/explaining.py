@@ -28,5 +28,7 @@ def explain_command(
     >>> explain_command("ix", "How long?", "leave.md:0-60", "year == 2025", ["--budget", "8000"])
     "rag explain ix 'How long?' --expect leave.md:0-60 --where 'year == 2025' --budget 8000"
     """
-    filtered = ["--where", where] if where else []
-    return shlex.join(["rag", "explain", index, question, "--expect", expect, *filtered, *options])
+    words = ["--expect", expect, *(["--where", where] if where else []), *options]
+    if question.startswith("-"):  # else the question would be read as an option
+        return shlex.join(["rag", "explain", *words, "--", index, question])
+    return shlex.join(["rag", "explain", index, question, *words])

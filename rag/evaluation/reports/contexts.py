@@ -101,6 +101,11 @@ def _details(
     if each.context is not None:
         body += evidence.evidence(each.question, each.context.hits, texts)
         body += evidence.passages(each.context, each.question)
+    if each.question.gold:
+        body += page.listed("Gold documents", [
+            f"{source}: {'not ' if source in each.lost else ''}among the first {result.k}"
+            for source in each.question.gold
+        ])  # fmt: skip
     return body + page.commands("Where evidence was lost", [
         explain_command(index, each.question.question, place, each.where, options)
         for place in each.lost[:_EXPLAINED]
