@@ -13,6 +13,7 @@ from rag.cli import (
     build,
     chat,
     cost,
+    dashboard,
     doctor,
     emulator,
     evaluation,
@@ -20,12 +21,14 @@ from rag.cli import (
     golden,
     guardrail,
     judge,
+    keys,
     knowledge_base,
     maintenance,
     models,
     prompts,
     questions,
     review,
+    serve,
     sweeps,
 )
 from rag.cli.terminal import echo
@@ -89,8 +92,10 @@ _SECTIONS: Mapping[str, tuple[click.Command, ...]] = {
         *gate.COMMANDS,
         *judge.COMMANDS,
         *cost.COMMANDS,
+        *dashboard.COMMANDS,
         *review.COMMANDS,
     ),
+    "Serve": (*serve.COMMANDS, *keys.COMMANDS),
     "Maintain": (
         *maintenance.COMMANDS,
         *knowledge_base.COMMANDS,

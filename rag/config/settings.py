@@ -63,6 +63,15 @@ A stage is given as an object, as a name, or as a mapping of ``use`` and its arg
     [gate]                    # what a new version must reach before readers see it, with --gate
     golden = "golden.jsonl"
     min = {"recall@4000" = 0.9}
+
+    [telemetry]               # a record of each question
+    path = "calls.jsonl"
+
+    [serving.auth]            # who may call `rag serve` and `rag mcp`; by default who has a key
+    use = "tokens"
+    issuer = "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_AbCdEfGhI"
+    audience = "1example23456789"
+    where = "department in {cognito:groups}"
 """
 
 from __future__ import annotations
@@ -73,12 +82,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from rag.config import gate
+from rag.config import gate, serving
 from rag.config.registry import STAGES, check, factory_of, refuse_unknown
 from rag.core.errors import ConfigError, near_miss
 from rag.embedding import cache_settings
 from rag.response_cache import settings as responses
 from rag.review import settings as review
+from rag.telemetry import settings as telemetry
 from rag.usage import ledger_settings
 from rag.usage.prices import PriceTable
 from rag.usage.settings import Settings
@@ -167,6 +177,8 @@ TABLES: Mapping[str, Callable[[Any], object]] = {
     "prices": PriceTable.from_settings,
     "batch": _check_batch,
     "gate": gate.settings,
+    "serving": serving.settings,
+    "telemetry": telemetry.settings,
     "baseline": baseline_parts,
 }
 

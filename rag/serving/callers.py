@@ -28,6 +28,10 @@ class Limits:
     usd_per_day: float | None = None
 
 
+#: Of a caller that may ask for anything.
+NO_LIMITS = Limits()
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who calls.
@@ -46,7 +50,7 @@ class Caller:
     name: str
     tenant: str = ""
     where: Where | None = None
-    limits: Limits = Limits()
+    limits: Limits = NO_LIMITS
 
     def narrowed(self, where: WhereLike | None = None) -> Where | None:
         """Return the caller's filter and one of a request together: never more than the caller may see.

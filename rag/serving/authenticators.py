@@ -1,0 +1,43 @@
+"""Settings to who may call."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rag.config.serving import AuthSettings
+from rag.serving.callers import Authenticator, Limits
+from rag.serving.keys import NAME, KeyAuthenticator, KeyStore
+from rag.serving.limits import Limiter
+
+
+def key_store(settings: AuthSettings, folder: Path) -> KeyStore:
+    """Return the file of the keys, and of what callers have spent; by default in an index's folder."""
+    return KeyStore(settings.path or folder / NAME)
+
+
+def authenticator(settings: AuthSettings, folder: Path) -> tuple[Authenticator, Limiter]:
+    """Return who may call by ``[serving.auth]``, and what holds their limits.
+
+    Parameters
+    ----------
+    settings : AuthSettings
+    folder : Path
+        The index's, which holds the keys where the settings name no file.
+
+    Raises
+    ------
+    ConfigError
+        A setting cannot be used.
+    """
+    store = key_store(settings, folder)
+    limiter = Limiter(store.database)
+    if settings.use == "keys":
+        return KeyAuthenticator(store), limiter
+    from rag.serving.tokens import TokenAuthenticator
+
+    limits = Limits(settings.requests_per_minute, settings.tokens_per_day, settings.usd_per_day)
+    made = TokenAuthenticator(
+        settings.issuer, settings.audience, jwks=settings.jwks, where=settings.where, tenant=settings.tenant,
+        algorithms=settings.algorithms, leeway_s=settings.leeway_s, limits=limits,
+    )  # fmt: skip
+    return made, limiter
