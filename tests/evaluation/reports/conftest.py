@@ -52,9 +52,9 @@ def hostile(
     return summary(name, scored, notes=[HOSTILE])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """A headless Chromium."""
+    """A headless Chromium. While it is open an event loop runs, in which no asynchronous test can."""
     program = shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:
         pytest.skip("there is no Chromium here")
