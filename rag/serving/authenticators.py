@@ -39,5 +39,6 @@ def authenticator(settings: AuthSettings, folder: Path) -> tuple[Authenticator, 
     made = TokenAuthenticator(
         settings.issuer, settings.audience, jwks=settings.jwks, where=settings.where, tenant=settings.tenant,
         algorithms=settings.algorithms, leeway_s=settings.leeway_s, limits=limits,
+        token_use=settings.token_use,
     )  # fmt: skip
     return made, limiter
