@@ -30,7 +30,7 @@ def authenticator(settings: AuthSettings, folder: Path) -> tuple[Authenticator, 
         A setting cannot be used.
     """
     store = key_store(settings, folder)
-    limiter = Limiter(store.database)
+    limiter = Limiter(store.path.parent)
     if settings.use == "keys":
         return KeyAuthenticator(store), limiter
     from rag.serving.tokens import TokenAuthenticator

@@ -1,7 +1,7 @@
 """A caller's filter from a token's claims: a template such as ``department in {cognito:groups}``.
 
-The template is parsed once, with a mark where each claim stands, and each claim then takes its mark's place
-as a value in the parsed filter. No claim's text is ever parsed, so none can end a literal and go on as a filter.
+The template is parsed once, with a mark where each claim stands; each claim then takes its mark's place as a
+value in the parsed filter. No claim's text is ever parsed, so none can end a literal and go on as a filter.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ from rag.core.extras import require
 #: Bytes of a key set, and seconds to fetch it, at most; seconds that a request waits for a key that the set
 #: did not have before.
 _MOST_BYTES, _FETCH_S, _WAIT_S = 1 << 20, 5.0, 1.0
-#: Seconds for which keys are not fetched again; between two fetches that unknown keys cause; and for which keys
-#: hold while the provider cannot be reached, as it may have withdrawn one.
+#: Seconds for which keys are not fetched again; between two fetches that unknown keys cause; and for which
+#: keys hold while the provider cannot be reached, as it may have withdrawn one.
 _KEEP_S, _BETWEEN_S, _MOST_AGE_S = 3600.0, 30.0, 86_400.0
 #: The kinds of asymmetric keys (RFC 7518 and 8037), and the fewest bits of RSA (RFC 7518, 3.3).
 _KINDS, _FEWEST_BITS = ("RSA", "EC", "OKP"), 2048

@@ -40,7 +40,7 @@ class TokenAuthenticator:
     jwks : str, optional
         The key set's URL or file; by default ``ISSUER/.well-known/jwks.json``, as Cognito's.
     where : str
-        A filter with claims in braces, without quotes (`rag.serving.claims`); without one every caller sees all.
+        With claims in braces, without quotes (`rag.serving.claims`); without a filter every caller sees all.
     tenant : str
         A claim's name, in braces or not.
     algorithms : sequence of str
