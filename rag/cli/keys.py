@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -128,18 +129,19 @@ def show(index: Path, key: str, config_path: Path | None, as_json: bool) -> int:
     import rag
     from rag.cli.output import say
     from rag.serving.limits import Limiter
+    from rag.serving.view import view
 
     store = _store(index, config_path)
     found = store.get(key)
     opened = rag.Index.open(index)
-    chunks = opened.count(found.caller.where)
+    seen = view(opened, found.caller.where)
     spent = Limiter(store.path.parent).spent(found.caller)
     if as_json:
-        print_json({**found.to_dict(), "chunks": chunks, "of": opened.count(),
+        print_json({**found.to_dict(), "sees": asdict(seen),
                     "spent_today": {"tokens": spent.tokens, "usd": spent.usd}})  # fmt: skip
         return 0
     say(f"{found.id}  {found.name}: {found.state()}")
-    say(f"it {_sees(found)}: {chunks:,} of {opened.count():,} chunks")
+    say(f"it {_sees(found)}: {seen}")
     say(f"limits: {_limits(found)}; today {spent.tokens:,} tokens, ${spent.usd:.4f}")
     return 0
 

@@ -375,15 +375,13 @@ def calls() -> tuple[Call, ...]:
 
 def note(text: str) -> None:
     """Tell the user of the question under way something."""
-    collector = _COLLECTOR.get()
-    if collector is not None:
+    if (collector := _COLLECTOR.get()) is not None:
         collector.note(text)
 
 
 def prompted(prompt: str) -> None:
     """Name the prompt of the question under way, for the ledger."""
-    collector = _COLLECTOR.get()
-    if collector is not None:
+    if (collector := _COLLECTOR.get()) is not None:
         collector.prompt = prompt
 
 

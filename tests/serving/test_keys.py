@@ -152,7 +152,7 @@ def test_the_command_prints_the_key_alone(tmp_path: Path) -> None:
     assert "did you mean 'department'" in wrong.stderr
     assert "60 requests/min" in run("keys", "list", "ix", cwd=tmp_path).stdout
     shown = run("keys", "show", "ix", "crm", cwd=tmp_path).stdout
-    assert "sees what matches department == 'sales': 1 of 2 chunks" in shown
+    assert "sees what matches department == 'sales': 1 of 2 documents, 1 of 2 chunks" in shown
     assert "is revoked" in run("keys", "revoke", "ix", "crm", cwd=tmp_path).stdout
     assert KeyStore(tmp_path / "ix" / "keys.sqlite").find(text) is None
     assert "there is no index at nowhere" in run("keys", "list", "nowhere", cwd=tmp_path, code=2).stderr
