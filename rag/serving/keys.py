@@ -17,12 +17,12 @@ import secrets
 import sqlite3
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from rag.core.errors import AuthError, UsageError
+from rag.core.errors import AuthError, RagError, UsageError
 from rag.core.sqlite import Database, Format
 from rag.index.filters.parse import parse
 from rag.serving.callers import NO_LIMITS, Caller, Limits
@@ -31,6 +31,8 @@ from rag.serving.callers import NO_LIMITS, Caller, Limits
 NAME = "keys.sqlite"
 _LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, in lower case
 _KEY = re.compile(r"rag_([0-9a-z]{10})_([0-9a-z]{32})([0-9a-z]{7})")
+#: Most characters of a name.
+_MOST_NAME = 100
 #: When a key was used is written at most so often, in seconds.
 _USED_EVERY_S = 60.0
 #: What every refusal says: which keys exist, expired or were revoked is nobody's business.
@@ -168,15 +170,20 @@ class KeyStore:
         WhereError
             The filter cannot be read.
         UsageError
-            The name is empty or taken by a key that is valid.
+            The name is empty, no line, or taken by a key that is valid.
+        RagError
+            The file cannot be read or written.
         """
         if not name.strip():
             raise UsageError("the key's name is empty: say who it is for")
+        for what, text in (("name", name), ("tenant", tenant)):
+            if len(text) > _MOST_NAME or not text.isprintable():
+                raise UsageError(f"the key's {what} is one line of at most {_MOST_NAME} characters")
         if where:
             parse(where)
         id, text = new_key()
         key = Key(id, name, tenant, where, limits, time.time(), expires, digest=_digest(text))
-        with self.database.writing() as file:
+        with self._writing() as file:
             if any(each.state() == "valid" for each in self._rows("name = ?", name)):
                 raise UsageError(f"there is a valid key {name!r}: revoke it, or give this one another name")
             file.execute(
@@ -215,7 +222,7 @@ class KeyStore:
         """
         key = self.get(id)
         now = time.time() if key.revoked is None else key.revoked
-        with self.database.writing() as file:
+        with self._writing() as file:
             file.execute("UPDATE keys SET revoked = ? WHERE id = ?", (now, key.id))
         return replace(key, revoked=now)
 
@@ -233,7 +240,7 @@ class KeyStore:
         if key.state() != "valid":
             raise UsageError(f"the key {key.id} is {key.state()}: add a new one")
         _, text = new_key(key.id)
-        with self.database.writing() as file:
+        with self._writing() as file:
             changed = file.execute(
                 "UPDATE keys SET digest = ? WHERE id = ? AND revoked IS NULL", (_digest(text), key.id)
             ).rowcount
@@ -261,10 +268,30 @@ class KeyStore:
             with contextlib.suppress(sqlite3.Error, OSError), self._used.writing() as file:
                 file.execute("UPDATE keys SET used = ? WHERE id = ?", (now, key.id))
 
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._reporting(), self.database.reading() as file:
+            yield file
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._reporting(), self.database.writing() as file:
+            yield file
+
+    @contextlib.contextmanager
+    def _reporting(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            cause = " ".join(str(error).split())
+            raise RagError(
+                f"cannot use the keys in {self.path} ({cause}): put back a copy, or move it away and add keys"
+            ) from None
+
     def _rows(self, condition: str, *values: Any) -> list[Key]:
         if not self.path.exists():
             return []
-        with self.database.reading() as file:
+        with self._reading() as file:
             rows = file.execute(f"SELECT * FROM keys WHERE {condition}", values).fetchall()
         return [
             Key(id, name, tenant, where, Limits(**json.loads(limits)), *rest)

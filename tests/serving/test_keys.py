@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rag
-from rag.core.errors import AuthError, UsageError, WhereError
+from rag.core.errors import AuthError, RagError, UsageError, WhereError
 from rag.serving.callers import Limits
 from rag.serving.keys import KeyAuthenticator, KeyStore, credential, id_of, new_key
 from tests.command import run
@@ -132,6 +132,9 @@ def test_names_and_filters_are_checked(store: KeyStore) -> None:
         store.add("crm")
     with pytest.raises(WhereError):
         store.add("other", where="department ==")
+    for name, tenant in (("a\nb", ""), ("a", "\x1b[2J"), ("a" * 101, "")):
+        with pytest.raises(UsageError, match="is one line of at most 100 characters"):
+            store.add(name, tenant=tenant)
     with pytest.raises(UsageError, match="'nobody' is no key"):
         store.revoke("nobody")
     assert [each.name for each in store.all()] == ["crm"]
@@ -158,8 +161,13 @@ def test_the_command_prints_the_key_alone(tmp_path: Path) -> None:
     assert "there is no index at nowhere" in run("keys", "list", "nowhere", cwd=tmp_path, code=2).stderr
 
 
-def test_another_programs_file_is_left_alone(tmp_path: Path) -> None:
+def test_what_is_no_file_of_keys_is_named_in_one_line(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "keys.sqlite") as file:
         file.execute("CREATE TABLE mine (a)")
-    with pytest.raises(Exception, match="keys"):
+    with pytest.raises(RagError, match=r"keys\.sqlite is no keys"):
         KeyStore(tmp_path / "keys.sqlite").add("crm")
+    (tmp_path / "other.sqlite").write_text("no database" * 1000)
+    with pytest.raises(
+        RagError, match=r"cannot use the keys in .*other\.sqlite \(file is not a database\): put"
+    ):
+        KeyStore(tmp_path / "other.sqlite").all()
