@@ -59,6 +59,8 @@ class Pipeline:
         in the index's folder. By default none.
     review : mapping, str, bool, Path or ReviewQueue, optional
         Which answers go to a person (`rag.review`), as ``[review]`` in ``rag.toml``. By default none.
+    telemetry : mapping, str, bool, Path or Recorder, optional
+        Where a record of each question goes (`rag.telemetry`), as ``[telemetry]`` in ``rag.toml``.
     on_unverified : {"flag", "drop"}
         How to treat a citation whose quote is missing from the context or lacks a number that its
         sentence states.
@@ -86,12 +88,13 @@ class Pipeline:
         settings: Mapping[str, Any] | None = None,
         responses: Any = None,
         review: Any = None,
+        telemetry: Any = None,
         on_unverified: OnFail = "flag",
         plain: bool = False,
     ) -> None:
         keywords = {"embedder": embedder, "retriever": retriever, "trimmer": trimmer, "prompt": prompt,
                     "generator": generator, "ledger": ledger, "prices": prices,
-                    "responses": responses, "review": review}  # fmt: skip
+                    "responses": responses, "review": review, "telemetry": telemetry}  # fmt: skip
         chosen = {
             **(settings or {}),
             **{name: value for name, value in keywords.items() if value is not None},

@@ -13,6 +13,7 @@ from rag.cli import (
     build,
     chat,
     cost,
+    dashboard,
     doctor,
     emulator,
     evaluation,
@@ -27,6 +28,7 @@ from rag.cli import (
     prompts,
     questions,
     review,
+    serve,
     sweeps,
 )
 from rag.cli.terminal import echo
@@ -90,9 +92,10 @@ _SECTIONS: Mapping[str, tuple[click.Command, ...]] = {
         *gate.COMMANDS,
         *judge.COMMANDS,
         *cost.COMMANDS,
+        *dashboard.COMMANDS,
         *review.COMMANDS,
     ),
-    "Serve": (*keys.COMMANDS,),
+    "Serve": (*serve.COMMANDS, *keys.COMMANDS),
     "Maintain": (
         *maintenance.COMMANDS,
         *knowledge_base.COMMANDS,

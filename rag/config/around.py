@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rag.response_cache.cache import ResponseCache
     from rag.review.queue import ReviewQueue
     from rag.review.store import ReviewStore
+    from rag.telemetry.recorder import Recorder
 
 
 class Around(Protocol):
@@ -53,9 +54,10 @@ class Surroundings:
 
     responses: ResponseCache | None = None
     reviews: ReviewQueue | None = None
+    telemetry: Recorder | None = None
 
     def __iter__(self) -> Iterator[Around]:
-        yield from (each for each in (self.responses, self.reviews) if each is not None)
+        yield from (each for each in (self.responses, self.reviews, self.telemetry) if each is not None)
 
 
 def around(settings: Mapping[str, Any], folder: Path) -> Surroundings:
@@ -73,7 +75,31 @@ def around(settings: Mapping[str, Any], folder: Path) -> Surroundings:
     ConfigError
         A setting is unknown or refused, or a store cannot be made.
     """
-    return Surroundings(response_cache_of(settings, folder), review_queue_of(settings, folder))
+    return Surroundings(
+        response_cache_of(settings, folder), review_queue_of(settings, folder), recorder_of(settings)
+    )
+
+
+def recorder_of(settings: Mapping[str, Any]) -> Recorder | None:
+    """Return what records questions by a pipeline's settings; None where they name nothing.
+
+    Parameters
+    ----------
+    settings : mapping
+        With ``telemetry``, as passed to the pipeline or in rag.toml.
+
+    Raises
+    ------
+    ConfigError
+        A setting is unknown or refused.
+    """
+    value = settings.get("telemetry")
+    if value is None or value is False:
+        return None
+    from rag.telemetry.recorder import Recorder
+    from rag.telemetry.settings import settings as read
+
+    return value if isinstance(value, Recorder) else Recorder(read(value))
 
 
 def response_cache_of(settings: Mapping[str, Any], folder: Path) -> ResponseCache | None:

@@ -64,6 +64,9 @@ A stage is given as an object, as a name, or as a mapping of ``use`` and its arg
     golden = "golden.jsonl"
     min = {"recall@4000" = 0.9}
 
+    [telemetry]               # a record of each question
+    path = "calls.jsonl"
+
     [serving.auth]            # who may call `rag serve` and `rag mcp`; by default who has a key
     use = "tokens"
     issuer = "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_AbCdEfGhI"
@@ -85,6 +88,7 @@ from rag.core.errors import ConfigError, near_miss
 from rag.embedding import cache_settings
 from rag.response_cache import settings as responses
 from rag.review import settings as review
+from rag.telemetry import settings as telemetry
 from rag.usage import ledger_settings
 from rag.usage.prices import PriceTable
 from rag.usage.settings import Settings
@@ -174,6 +178,7 @@ TABLES: Mapping[str, Callable[[Any], object]] = {
     "batch": _check_batch,
     "gate": gate.settings,
     "serving": serving.settings,
+    "telemetry": telemetry.settings,
     "baseline": baseline_parts,
 }
 

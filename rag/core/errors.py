@@ -73,6 +73,10 @@ class SourceError(UsageError):
     """The documents' path, or a metadata file beside it, cannot be used."""
 
 
+class MissingSourceError(UsageError):
+    """There is no such source, or the caller may not see it: it is not said which."""
+
+
 class LoadError(RagError):
     """One file cannot be read; a build quarantines it and goes on.
 

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rag.bedrock.guardrails.units import Source
-from rag.emulator.guardrails import checksums, names
+from rag.core import checksums
+from rag.emulator.guardrails import names
 from rag.emulator.guardrails.verdict import Action, Span, evaluated
 
 Place = tuple[int, int]

@@ -14,9 +14,9 @@ import numpy as np
 from rag.core.answers import Answer
 from rag.core.errors import SourceError
 from rag.core.json_lines import read_json_lines
+from rag.core.personal_data import masked
 from rag.evaluation.drafting.clusters import clusters
 from rag.evaluation.drafting.draft import Draft
-from rag.evaluation.drafting.personal_data import masked
 from rag.evaluation.drafting.suggest import Suggestions, known_questions
 from rag.evaluation.golden_set import Questions, Span
 from rag.evaluation.likeness import Texts, plain, unit_vectors
@@ -113,7 +113,7 @@ def suggest_from_log(
     pipe : Pipeline
         Its calls are paid for, and within its budget.
     log : str or Path
-        JSON lines with ``"question"``. Personal data is masked (`rag.evaluation.drafting.personal_data`).
+        JSON lines with ``"question"``. Personal data is masked (`rag.core.personal_data`).
     count : int
         The most drafts.
     against, tag, progress : optional

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 import rag
+from rag.core import personal_data
 from rag.core.errors import SourceError
-from rag.evaluation.drafting import personal_data
+from rag.core.personal_data import masked
 from rag.evaluation.drafting.clusters import clusters
 from rag.evaluation.drafting.from_log import grouped, read_log, suggest_from_log
-from rag.evaluation.drafting.personal_data import masked
 from rag.evaluation.golden_check import check
 from tests.evaluation.conftest import docs, write
 

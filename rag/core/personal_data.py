@@ -1,4 +1,4 @@
-"""Mask personal data in questions of a log before they become part of a golden set."""
+"""Mask personal data in texts that are kept: questions of a log, records of calls."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
+from rag.core.checksums import iban, luhn
 from rag.core.extras import installed
 
 _EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]+@(?:[\w-]+\.)+[A-Za-z]{2,}\b")
@@ -39,24 +40,12 @@ def masked(text: str) -> str:
     return _without_names(text)
 
 
-def _iban(text: str) -> bool:
-    plain = text.replace(" ", "")
-    moved = plain[4:] + plain[:4]
-    return 15 <= len(plain) <= 34 and int("".join(str(int(char, 36)) for char in moved)) % 97 == 1
-
-
-def _luhn(text: str) -> bool:
-    digits = [int(char) for char in text if char.isdecimal()][::-1]
-    doubled = (2 * digit - 9 * (digit > 4) for digit in digits[1::2])
-    return len({*digits}) > 1 and (sum(digits[::2]) + sum(doubled)) % 10 == 0
-
-
 def _always(text: str) -> bool:
     return True
 
 
 _PATTERNS: Mapping[str, tuple[re.Pattern[str], Callable[[str], bool]]] = {
-    "[e-mail]": (_EMAIL, _always), "[IBAN]": (_IBAN, _iban), "[card]": (_CARD, _luhn),
+    "[e-mail]": (_EMAIL, _always), "[IBAN]": (_IBAN, iban), "[card]": (_CARD, luhn),
     "[phone]": (_PHONE, _always),
 }  # fmt: skip
 

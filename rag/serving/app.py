@@ -1,0 +1,238 @@
+"""The web service: routes over a `Service`, behind a guard and bounds.
+
+Replies are the records of the library as JSON (`Answer.to_dict`, `Hit.to_dict`). A stream is server-sent
+events, named as those of `Pipeline.stream`; an error in it is an event ``error``. Retrieval runs in a pool of
+threads, waiting for a model does not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from starlette.middleware.cors import CORSMiddleware
+
+from rag.core.ids import new_id
+from rag.serving import forms
+from rag.serving.bounds import Bounds
+from rag.serving.callers import Authenticator, Caller
+from rag.serving.guard import App, Guard
+from rag.serving.limits import Limiter, TooManyError
+from rag.serving.openai import completion, models
+from rag.serving.replies import RETRY_S, status_of
+from rag.serving.service import Service
+from rag.serving.streams import sent_events, whole
+
+_LOG = logging.getLogger("rag.serving")
+#: Paths that need no caller.
+OPEN = frozenset(("/healthz", "/readyz"))
+Metrics = Callable[[], bytes]
+
+
+def create_app(
+    service: Service,
+    authenticator: Authenticator,
+    limiter: Limiter | None = None,
+    *,
+    metrics: Metrics | None = None,
+    origins: tuple[str, ...] = (),
+    most_bytes: int = 1 << 20,
+    most_requests: int = 1000,
+    threads: int = 4,
+    poll_s: float = 2.0,
+    open_paths: frozenset[str] = OPEN,
+    version: str = "1",
+) -> App:
+    """Return the service as an ASGI application.
+
+    Parameters
+    ----------
+    service : Service
+    authenticator : Authenticator
+    limiter : Limiter, optional
+    metrics : callable, optional
+        Returns metrics in Prometheus' text form, for ``/metrics``.
+    origins : tuple of str
+        Other sites whose pages may call (CORS); none by default.
+    most_bytes, most_requests : int
+        See `rag.serving.bounds.Bounds`.
+    threads : int
+        Of retrieval.
+    poll_s : float
+        Seconds between looks for a new version.
+    open_paths : frozenset of str
+        Paths that need no caller.
+    version : str
+        For the description of the interface (OpenAPI).
+
+    Examples
+    --------
+    >>> app = create_app(Service(path, lambda: rag.Pipeline(path)), OpenAuthenticator())  # doctest: +SKIP
+    """
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="rag-serving")
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        watching = asyncio.create_task(_watch(service, poll_s))
+        yield
+        watching.cancel()
+        pool.shutdown(wait=False, cancel_futures=True)
+
+    app = FastAPI(title="rag", version=version, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.state.service, app.state.pool = service, pool
+    _add_routes(app, service, pool)
+    _add_state(app, service, metrics)
+    app.add_exception_handler(Exception, _failed)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    guarded: App = Guard(_Caught(app), authenticator, limiter, open_paths)
+    if origins:
+        guarded = CORSMiddleware(
+            guarded, allow_origins=origins, allow_methods=["GET", "POST"],
+            allow_headers=["authorization", "content-type", "x-api-key"],
+        )  # fmt: skip
+    return Bounds(guarded, most_bytes=most_bytes, most_requests=most_requests)
+
+
+async def _watch(service: Service, poll_s: float) -> None:
+    while True:
+        await asyncio.sleep(poll_s)
+        await asyncio.to_thread(service.refresh)
+
+
+class _Caught:
+    """Keeps Starlette from raising an error again that was answered already."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except Exception as error:
+            if scope["type"] != "http":
+                raise
+            _LOG.debug("answered with an error: %s", type(error).__name__)
+
+
+def _caller(request: Request) -> Caller:
+    caller = request.scope["state"]["caller"]
+    assert isinstance(caller, Caller)
+    return caller
+
+
+def error_reply(error: BaseException, request: Request) -> JSONResponse:
+    """Return the reply for an error; one that nobody foresaw goes to the log with the request's id."""
+    status, kind, text = status_of(error)
+    id = new_id()
+    if status >= 500:
+        _LOG.error("request %s to %s failed", id, request.url.path, exc_info=error)
+    headers = {}
+    if isinstance(error, TooManyError):
+        headers["Retry-After"] = str(error.retry_after_s)
+    elif status in (429, 502, 503):
+        headers["Retry-After"] = str(RETRY_S)
+    return JSONResponse({"error": {"message": text, "type": kind, "id": id}}, status, headers)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    return error_reply(error, request)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"] if part != "body")
+    text = f"{place}: {first['msg']}" if place else str(first["msg"])
+    return JSONResponse({"error": {"message": text, "type": "invalid_request_error", "id": new_id()}}, 400)
+
+
+def _add_routes(app: FastAPI, service: Service, pool: ThreadPoolExecutor) -> None:
+    async def ran(function: Callable[..., Any], *args: Any, **named: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(pool, partial(function, *args, **named))
+
+    @app.post("/v1/search", summary="The best passages")
+    async def search(query: forms.Query, request: Request) -> dict[str, Any]:
+        options = query.options()
+        hits = await ran(service.search, _caller(request), query.question, **{"k": 10, **options})
+        return {"version": service.version, "hits": [hit.to_dict() for hit in hits[: query.k or 10]]}
+
+    @app.post("/v1/context", summary="What would be sent to the model")
+    async def context(query: forms.Budgeted, request: Request) -> Any:
+        found = await ran(service.context, _caller(request), query.question, **query.options())
+        return found.to_dict()
+
+    @app.post("/v1/explain", summary="What became of a passage")
+    async def explain(query: forms.Explain, request: Request) -> Any:
+        found = await ran(service.explain, _caller(request), query.question, query.expect, **query.options())
+        return found.to_dict()
+
+    @app.get("/v1/source", summary="A passage in its surroundings")
+    async def source(
+        request: Request, source: str, start: int = 0, end: int | None = None, around: int = 500
+    ) -> dict[str, Any]:
+        around = max(0, min(around, 5_000))
+        hits = await ran(service.source, _caller(request), source, start, end, around)
+        return {"source": source, "chunks": [hit.to_dict() for hit in hits]}
+
+    @app.get("/v1/schema", summary="Fields to filter by")
+    async def schema(request: Request) -> dict[str, Any]:
+        return {"fields": await ran(service.schema, _caller(request))}
+
+    @app.post("/v1/ask", summary="An answer with citations", response_model=None)
+    async def ask(query: forms.Ask, request: Request) -> Response:
+        options = {**query.options(), **({"tag": query.tag} if query.tag else {})}
+        return await _answer(service, query.question, options, query.stream, request)
+
+    @app.post("/v1/chat", summary="An answer to a follow-up", response_model=None)
+    async def chat(query: forms.ChatAsk, request: Request) -> Response:
+        history = [_message(turn.role, turn.content) for turn in query.messages]
+        options = {**query.options(), "history": history, **({"tag": query.tag} if query.tag else {})}
+        return await _answer(service, query.question, options, query.stream, request)
+
+    @app.post("/v1/chat/completions", summary="The same in OpenAI's form", response_model=None)
+    async def completions(query: forms.Completion, request: Request) -> Response:
+        return await completion(service, query, _caller(request), request)
+
+    @app.get("/v1/models", summary="The models in OpenAI's form")
+    async def listed() -> dict[str, Any]:
+        return models(service)
+
+
+def _message(role: str, content: str) -> BaseMessage:
+    return HumanMessage(content) if role == "user" else AIMessage(content)
+
+
+async def _answer(
+    service: Service, question: str, options: dict[str, Any], stream: bool, request: Request
+) -> Response:
+    events = service.events(_caller(request), question, **options)
+    if stream or "text/event-stream" in request.headers.get("accept", ""):
+        return StreamingResponse(sent_events(events), media_type="text/event-stream")
+    answer = await whole(events, request)
+    return JSONResponse(answer.to_dict()) if answer is not None else Response(status_code=499)
+
+
+def _add_state(app: FastAPI, service: Service, metrics: Metrics | None) -> None:
+    @app.get("/healthz", include_in_schema=False)
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/readyz", include_in_schema=False)
+    async def readyz() -> JSONResponse:
+        ready = {"status": "ok" if not service.problem else "stale", "version": service.version}
+        return JSONResponse(ready)
+
+    @app.get("/metrics", include_in_schema=False)
+    async def counted() -> Response:
+        if metrics is None:
+            return PlainTextResponse("", 404)
+        return PlainTextResponse(metrics(), media_type="text/plain; version=0.0.4")

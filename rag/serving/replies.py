@@ -1,0 +1,44 @@
+"""Errors as replies: a status, and a text that says what to do and nothing of others, paths or code."""
+
+from __future__ import annotations
+
+from rag.core.errors import (
+    AuthError,
+    BudgetError,
+    GenerationError,
+    MissingSourceError,
+    RagError,
+    UsageError,
+    WhereError,
+)
+from rag.serving.limits import TooManyError
+
+#: Seconds after which a request that failed for a passing reason may be sent again.
+RETRY_S = 5
+
+
+def status_of(error: BaseException) -> tuple[int, str, str]:
+    """Return the status, the type and the text of a reply for an error.
+
+    Examples
+    --------
+    >>> status_of(UsageError("the question is empty: write one"))
+    (400, 'invalid_request_error', 'the question is empty: write one')
+    >>> status_of(ValueError("/home/ana/secret"))
+    (500, 'server_error', 'the request failed: its id is in the log')
+    """
+    if isinstance(error, MissingSourceError):
+        return 404, "not_found_error", str(error)
+    if isinstance(error, AuthError):
+        return 401, "authentication_error", str(error)
+    if isinstance(error, TooManyError):
+        return 429, "rate_limit_error", str(error)
+    if isinstance(error, BudgetError):
+        return 429, "budget_error", "the budget of this service is reached"
+    if isinstance(error, WhereError | UsageError):
+        return 400, "invalid_request_error", str(error)
+    if isinstance(error, GenerationError):
+        return 502, "model_error", "the model failed: try again"
+    if isinstance(error, RagError):
+        return 503, "unavailable_error", "the index cannot be used at present"
+    return 500, "server_error", "the request failed: its id is in the log"

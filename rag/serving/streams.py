@@ -1,0 +1,60 @@
+"""Events of a question as a whole answer, or as server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from fastapi import Request
+
+from rag.core.answers import Answer, Event
+from rag.core.citations import Citation
+from rag.core.passages import Context
+from rag.serving.replies import status_of
+
+_LOG = logging.getLogger("rag.serving")
+
+
+async def whole(events: AsyncGenerator[Event, None], request: Request) -> Answer | None:
+    """Return the answer of events; None if the client goes away meanwhile, which ends the model's reply."""
+    answering = asyncio.create_task(_last(events))
+    while not answering.done():
+        await asyncio.wait([answering], timeout=0.5)
+        if not answering.done() and await request.is_disconnected():
+            answering.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await answering
+            return None
+    return answering.result()
+
+
+async def _last(events: AsyncGenerator[Event, None]) -> Answer:
+    answer = None
+    async with contextlib.aclosing(events):
+        async for event in events:
+            answer = event.value
+    assert isinstance(answer, Answer)
+    return answer
+
+
+async def sent_events(events: AsyncGenerator[Event, None]) -> AsyncGenerator[str, None]:
+    """Yield events as server-sent ones; a client that goes away closes them, and the model's reply."""
+    try:
+        async with contextlib.aclosing(events):
+            async for event in events:
+                yield f"event: {event.kind}\ndata: {json.dumps(_plain(event.value), default=str)}\n\n"
+    except Exception as error:
+        status, kind, text = status_of(error)
+        if status == 500:
+            _LOG.error("a stream failed", exc_info=error)
+        yield f"event: error\ndata: {json.dumps({'message': text, 'type': kind, 'status': status})}\n\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Answer | Citation | Context):
+        return value.to_dict()
+    return value if isinstance(value, str | int | float | list | dict | None) else str(value)

@@ -1,0 +1,1 @@
+"""Records of every question: what it did, took and cost, for whoever is on call."""

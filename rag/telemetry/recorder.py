@@ -1,0 +1,165 @@
+"""Records every question of a pipeline when it ends: answered, refused, failed, or left by whoever asked.
+
+It stands around all else, so that a record has the answer as the user has it, and the time that the user
+waited. A sink that fails costs a line in the log, never an answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from rag.core.answers import Answer, Event
+from rag.telemetry.emf import embedded
+from rag.telemetry.records import record
+from rag.telemetry.settings import TelemetrySettings
+from rag.telemetry.sinks import FileSink, Sink, StdoutSink
+from rag.usage.collector import Collector
+
+_LOG = logging.getLogger("rag.telemetry")
+#: Failures of one sink are logged at most so often, in seconds.
+_TELL_EVERY_S = 60.0
+
+
+@runtime_checkable
+class _Closeable(Protocol):
+    def close(self) -> Any: ...
+
+
+class Recorder:
+    """Writes a record of each question to sinks; threads, tasks and pipelines may share it.
+
+    Parameters
+    ----------
+    settings : TelemetrySettings
+    sinks : sequence of Sink, optional
+        More than the settings name, such as `rag.telemetry.sinks.PrometheusSink`.
+
+    Examples
+    --------
+    >>> pipe = rag.Pipeline("indexes/handbook", telemetry={"path": "calls.jsonl"})      # doctest: +SKIP
+    """
+
+    def __init__(self, settings: TelemetrySettings, sinks: Sequence[Sink] = ()) -> None:
+        self.settings = settings
+        made: list[Sink] = [StdoutSink()] if settings.stdout else []
+        if settings.path:
+            made.append(FileSink(Path(settings.path), int(settings.max_mb * 1e6), settings.keep))
+        self.sinks: list[Sink] = [*made, *sinks]
+        self._told = float("-inf")
+        self._lost = 0
+        self._lock = threading.Lock()
+
+    def through(
+        self,
+        pipeline: Any,
+        question: str,
+        options: Mapping[str, Any],
+        collector: Collector,
+        tenant: str | None,
+        events: Iterator[Event],
+    ) -> Iterator[Event]:
+        """Yield the events of a question, and record it at its end."""
+        watch = _Watch()
+        try:
+            for event in events:
+                watch.see(event)
+                yield event
+        except Exception as error:
+            watch.error = error
+            raise
+        finally:
+            if isinstance(events, _Closeable):
+                events.close()
+            self._write(watch, pipeline, question, options, collector, tenant)
+
+    async def athrough(
+        self,
+        pipeline: Any,
+        question: str,
+        options: Mapping[str, Any],
+        collector: Collector,
+        tenant: str | None,
+        events: AsyncGenerator[Event, None],
+    ) -> AsyncGenerator[Event, None]:
+        """Yield the events of a question without blocking the event loop; see `through`."""
+        watch = _Watch()
+        try:
+            async with contextlib.aclosing(events):
+                async for event in events:
+                    watch.see(event)
+                    yield event
+        except Exception as error:
+            watch.error = error
+            raise
+        finally:
+            # A line of some 2 kB: written at once, also where the task is cancelled.
+            self._write(watch, pipeline, question, options, collector, tenant)
+
+    def _write(
+        self,
+        watch: _Watch,
+        pipeline: Any,
+        question: str,
+        options: Mapping[str, Any],
+        collector: Collector,
+        tenant: str | None,
+    ) -> None:
+        try:
+            row = record(
+                self.settings, id=collector.id, at=watch.at, question=question, options=options,
+                index=pipeline.index, tag=collector.tag, tenant=tenant or "", calls=collector.calls,
+                answer=watch.answer, error=watch.error, whole_s=time.perf_counter() - watch.started,
+                first_s=watch.first_s, trace_id=_trace_id(),
+            )  # fmt: skip
+            if self.settings.format == "emf":
+                row = embedded(row, self.settings.namespace)
+        except Exception as error:
+            self._tell(error)
+            return
+        for sink in self.sinks:
+            try:
+                sink.write(row)
+            except Exception as error:
+                self._tell(error)
+
+    def _tell(self, error: Exception) -> None:
+        with self._lock:
+            self._lost += 1
+            now = time.monotonic()
+            if now - self._told < _TELL_EVERY_S:
+                return
+            self._told, lost, self._lost = now, self._lost, 0
+        _LOG.warning("%d records of questions were not written: %s: %s", lost, type(error).__name__, error)
+
+
+class _Watch:
+    """What is seen of a question while it goes by."""
+
+    def __init__(self) -> None:
+        self.at, self.started = time.time(), time.perf_counter()
+        self.first_s: float | None = None
+        self.answer: Answer | None = None
+        self.error: BaseException | None = None
+
+    def see(self, event: Event) -> None:
+        if event.kind in ("text", "data") and self.first_s is None:
+            self.first_s = time.perf_counter() - self.started
+        elif event.kind == "answer":
+            self.answer = event.value
+
+
+def _trace_id() -> str | None:
+    """Return the id of the trace that the caller is in; None without OpenTelemetry, or outside of one."""
+    import sys
+
+    trace = sys.modules.get("opentelemetry.trace")  # whoever traces has imported it
+    if trace is None:
+        return None
+    context = trace.get_current_span().get_span_context()
+    return format(context.trace_id, "032x") if context.is_valid else None
