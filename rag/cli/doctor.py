@@ -90,7 +90,7 @@ def doctor(index: str | None, config_path: Path | None, as_json: bool, **options
 
     Nothing is sent anywhere without --bedrock. Calls that cost money are priced first, and asked for.
     """
-    from rag.cli.diagnosis import files, machine, settings
+    from rag.cli.diagnosis import callers, files, machine, settings
 
     _refuse_loose(options)
     values, read = settings.read(config_path)
@@ -101,6 +101,8 @@ def doctor(index: str | None, config_path: Path | None, as_json: bool, **options
     run.section("This machine", machine.findings(__version__))
     run.section("Settings", (*read, *settings.findings(values)))
     run.section("Files", files.findings(folder, values))
+    if found := list(callers.findings(folder, values)):
+        run.section("Callers", found)
     if options["bedrock"]:
         _bedrock(run, values, folder, options)
     return run.end()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -128,18 +129,19 @@ def show(index: Path, key: str, config_path: Path | None, as_json: bool) -> int:
     import rag
     from rag.cli.output import say
     from rag.serving.limits import Limiter
+    from rag.serving.view import view
 
     store = _store(index, config_path)
     found = store.get(key)
     opened = rag.Index.open(index)
-    chunks = opened.count(found.caller.where)
-    spent = Limiter(store.database).spent(found.caller)
+    seen = view(opened, found.caller.where)
+    spent = Limiter(store.path.parent).spent(found.caller)
     if as_json:
-        print_json({**found.to_dict(), "chunks": chunks, "of": opened.count(),
+        print_json({**found.to_dict(), "sees": asdict(seen),
                     "spent_today": {"tokens": spent.tokens, "usd": spent.usd}})  # fmt: skip
         return 0
     say(f"{found.id}  {found.name}: {found.state()}")
-    say(f"it {_sees(found)}: {chunks:,} of {opened.count():,} chunks")
+    say(f"it {_sees(found)}: {seen}")
     say(f"limits: {_limits(found)}; today {spent.tokens:,} tokens, ${spent.usd:.4f}")
     return 0
 
@@ -157,17 +159,17 @@ def revoke(index: Path, key: str, config_path: Path | None) -> int:
     return 0
 
 
-@keys.command(short_help="Replace a key by a new one.")
+@keys.command(short_help="Give a key a new secret.")
 @_INDEX
 @click.argument("key", metavar="ID|NAME")
 @CONFIG
 def rotate(index: Path, key: str, config_path: Path | None) -> int:
-    """Revoke a key of INDEX, and print a new one with its name, tenant, filter and limits."""
+    """Give a key of INDEX a new secret and print the key; the old one is refused from now on."""
     from rag.cli.output import warn
 
     found, text = _store(index, config_path).rotate(key)
     click.echo(text)
-    warn(f"key {found.id} of {found.name} takes its place: keep it now, it is shown this once")
+    warn(f"key {found.id} of {found.name} has a new secret: keep it now, it is shown this once")
     return 0
 
 

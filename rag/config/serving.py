@@ -31,8 +31,10 @@ class AuthSettings(Settings):
         API keys (`rag.serving.keys`), or signed tokens of an OpenID Connect provider (`rag.serving.tokens`).
     path : str
         The file of the keys; by default ``keys.sqlite`` in the index's folder.
-    issuer, audience, jwks, where, tenant, algorithms, leeway_s
+    issuer, audience, jwks, where, tenant, algorithms, leeway_s, token_use
         See `rag.serving.tokens.TokenAuthenticator`.
+    failures_per_minute : int
+        After so many failures of a client's address it is refused for a while; 0 refuses none.
     requests_per_minute, tokens_per_day, usd_per_day
         Limits of each caller with a token; those of a key are its own.
     """
@@ -46,6 +48,8 @@ class AuthSettings(Settings):
     tenant: str = Field(default="sub", description="the name of a claim")
     algorithms: tuple[str, ...] = Field(default=("RS256", "ES256"), description="a list of algorithms")
     leeway_s: float = Field(default=30.0, ge=0, le=300, description="a number of seconds from 0 to 300")
+    token_use: Literal["", "access", "id"] = Field(default="", description='"access" or "id"')
+    failures_per_minute: int = Field(default=30, ge=0, description="a whole number from 0")
     requests_per_minute: int | None = _Count
     tokens_per_day: int | None = _Count
     usd_per_day: Dollars | None = Field(default=None, description="a number of dollars from 0")

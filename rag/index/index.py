@@ -349,6 +349,12 @@ class Index:
         """Return how many chunks match a filter."""
         return sum(self._matching(where)[2])
 
+    def count_documents(self, where: WhereLike | None = None) -> int:
+        """Return how many documents have chunks that match a filter."""
+        masks = self._matching(where)[1]
+        pairs = zip(self._segments, masks, strict=True)
+        return sum(len(np.unique(segment.document_of_row[mask])) for segment, mask in pairs)
+
     def check(self, where: WhereLike) -> Bound:
         """Return a filter bound to this index's schema: fields and types checked, dates parsed.
 

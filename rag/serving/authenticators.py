@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rag.config.serving import AuthSettings
 from rag.serving.callers import Authenticator, Limits
 from rag.serving.keys import NAME, KeyAuthenticator, KeyStore
 from rag.serving.limits import Limiter
+
+if TYPE_CHECKING:
+    from rag.serving.tokens import TokenAuthenticator
 
 
 def key_store(settings: AuthSettings, folder: Path) -> KeyStore:
@@ -30,14 +34,25 @@ def authenticator(settings: AuthSettings, folder: Path) -> tuple[Authenticator, 
         A setting cannot be used.
     """
     store = key_store(settings, folder)
-    limiter = Limiter(store.database)
+    limiter = Limiter(store.path.parent)
     if settings.use == "keys":
         return KeyAuthenticator(store), limiter
+    return token_authenticator(settings), limiter
+
+
+def token_authenticator(settings: AuthSettings) -> TokenAuthenticator:
+    """Return who may call by tokens.
+
+    Raises
+    ------
+    ConfigError
+        A setting cannot be used.
+    """
     from rag.serving.tokens import TokenAuthenticator
 
     limits = Limits(settings.requests_per_minute, settings.tokens_per_day, settings.usd_per_day)
-    made = TokenAuthenticator(
+    return TokenAuthenticator(
         settings.issuer, settings.audience, jwks=settings.jwks, where=settings.where, tenant=settings.tenant,
         algorithms=settings.algorithms, leeway_s=settings.leeway_s, limits=limits,
+        token_use=settings.token_use,
     )  # fmt: skip
-    return made, limiter

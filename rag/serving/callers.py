@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from rag.core.errors import UsageError
 from rag.index.filters.parse import WhereLike, parse
 from rag.index.filters.where import Where
 
@@ -21,11 +23,24 @@ class Limits:
         Input and output tokens of all models.
     usd_per_day : float or None
         US dollars.
+
+    Raises
+    ------
+    UsageError
+        A limit is no number from 1, or of dollars from 0: a comparison with it would let everything pass.
     """
 
     requests_per_minute: int | None = None
     tokens_per_day: int | None = None
     usd_per_day: float | None = None
+
+    def __post_init__(self) -> None:
+        counts = (self.requests_per_minute, self.tokens_per_day)
+        usd = self.usd_per_day
+        if any(each is not None and each < 1 for each in counts):
+            raise UsageError("a limit of requests or tokens is a whole number from 1")
+        if usd is not None and not 0 <= usd < math.inf:
+            raise UsageError(f"a limit of dollars is a number from 0, not {usd}")
 
 
 #: Of a caller that may ask for anything.

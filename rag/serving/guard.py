@@ -2,36 +2,49 @@
 
 Plain ASGI, so that the web service and an MCP server over HTTP have the same. A request that passes has
 its `Caller` in ``scope["state"]["caller"]``. Of one client's address only so many failures a minute are
-looked at: keys cannot be tried out.
+looked at: keys cannot be tried out. Behind a proxy every client has the proxy's address, unless the server
+takes the one that the proxy names (uvicorn's ``--forwarded-allow-ips``).
 """
 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import json
+import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
-from rag.core.errors import AuthError, RagError
-from rag.serving.callers import Authenticator
+from rag.core.errors import AuthError
+from rag.serving.callers import Authenticator, Caller
 from rag.serving.limits import Limiter, TooManyError
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
-#: Failures of one address in a minute, and addresses that are remembered.
-_MOST_FAILURES, _MOST_ADDRESSES = 30, 10_000
+#: Failures of one address in a minute, by default, and addresses that are remembered.
+MOST_FAILURES, _MOST_ADDRESSES = 30, 10_000
+#: Bits by which addresses of IPv6 are told apart: whoever has one usually has all below (RFC 6177).
+_PREFIX = 64
 _MINUTE_S = 60.0
+_LOG = logging.getLogger(__name__)
 
 
 class Failures:
-    """Counts the failures of addresses over the last minute."""
+    """Counts the failures of addresses over the last minute.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    most : int
+        After so many an address is refused; 0 refuses none.
+    """
+
+    def __init__(self, most: int = MOST_FAILURES) -> None:
+        self._most = most
         self._lock = threading.Lock()
         self._of: OrderedDict[str, list[float]] = OrderedDict()
 
@@ -39,13 +52,14 @@ class Failures:
         """Return the seconds for which an address is refused; 0 for none."""
         with self._lock:
             times = self._recent(address)
-            return times[0] + _MINUTE_S - time.monotonic() if len(times) >= _MOST_FAILURES else 0.0
+            full = 0 < self._most <= len(times)
+            return times[0] + _MINUTE_S - time.monotonic() if full else 0.0
 
     def add(self, address: str) -> None:
         """Count a failure."""
         with self._lock:
             times = [*self._recent(address), time.monotonic()]
-            self._of[address] = times[-_MOST_FAILURES:]
+            self._of[address] = times[-max(self._most, 1) :]
             self._of.move_to_end(address)
             while len(self._of) > _MOST_ADDRESSES:
                 self._of.popitem(last=False)
@@ -66,6 +80,8 @@ class Guard:
         Without one, callers have no limits.
     open_paths : frozenset of str
         Paths that need no caller, such as ``/healthz``.
+    most_failures : int
+        Of an address in a minute; 0 for no limit, where a proxy hides all addresses and limits them itself.
 
     Examples
     --------
@@ -78,9 +94,10 @@ class Guard:
         authenticator: Authenticator,
         limiter: Limiter | None = None,
         open_paths: frozenset[str] = frozenset(("/healthz", "/readyz")),
+        most_failures: int = MOST_FAILURES,
     ) -> None:
         self._app, self._authenticator, self._limiter = app, authenticator, limiter
-        self._open, self._failures = open_paths, Failures()
+        self._open, self._failures = open_paths, Failures(most_failures)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
@@ -90,30 +107,60 @@ class Guard:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
             return
-        address = (scope.get("client") or ("",))[0]
+        address = block((scope.get("client") or ("",))[0])
         if (wait_s := self._failures.wait_s(address)) > 0:
             await refuse(send, 429, "too many failed attempts", retry_after_s=int(wait_s) + 1)
             return
-        headers = {
-            name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
-        }
         try:
-            caller = await asyncio.to_thread(self._authenticator.caller, headers)
+            caller = await asyncio.to_thread(self._admitted, _headers(scope))
         except AuthError as error:
             self._failures.add(address)
             await refuse(send, 401, str(error))
             return
-        try:
-            if self._limiter is not None:
-                await asyncio.to_thread(self._limiter.admit, caller)
         except TooManyError as error:
             await refuse(send, 429, str(error), retry_after_s=error.retry_after_s)
             return
-        except RagError:
-            await refuse(send, 503, "limits cannot be read at present", retry_after_s=5)
+        except Exception:  # whatever it is, nobody gets in by it, and nobody reads a path of this machine
+            _LOG.exception("a caller could not be checked")
+            await refuse(send, 503, "callers cannot be checked at present", retry_after_s=5)
             return
         scope.setdefault("state", {})["caller"] = caller
         await self._app(scope, receive, send)
+
+    def _admitted(self, headers: Mapping[str, str]) -> Caller:
+        caller = self._authenticator.caller(headers)
+        if self._limiter is not None:
+            self._limiter.admit(caller)
+        return caller
+
+
+def block(address: str) -> str:
+    """Return the block of addresses that one client may have.
+
+    Examples
+    --------
+    >>> block("203.0.113.9"), block("2001:db8:1:2:3:4:5:6"), block("::ffff:203.0.113.9")
+    ('203.0.113.9', '2001:db8:1:2::/64', '203.0.113.9')
+    """
+    try:
+        number = ipaddress.IPv6Address(address)
+    except ValueError:
+        return address
+    if number.ipv4_mapped is not None:
+        return str(number.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(number), _PREFIX), strict=False))
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    """Return a request's headers; of one that is there twice both values, as RFC 9110 (5.3) joins them.
+
+    Two credentials are so none: which of them another program on the way has looked at is not known here.
+    """
+    headers: dict[str, str] = {}
+    for raw, value in scope["headers"]:
+        name, text = raw.decode("latin-1").lower(), value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {text}" if name in headers else text
+    return headers
 
 
 async def refuse(send: Send, status: int, text: str, *, retry_after_s: int | None = None) -> None:

@@ -8,6 +8,7 @@ as passwords need, would add nothing but time to every request (OWASP, Cryptogra
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import json
@@ -16,12 +17,12 @@ import secrets
 import sqlite3
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from rag.core.errors import AuthError, UsageError
+from rag.core.errors import AuthError, RagError, UsageError
 from rag.core.sqlite import Database, Format
 from rag.index.filters.parse import parse
 from rag.serving.callers import NO_LIMITS, Caller, Limits
@@ -30,6 +31,8 @@ from rag.serving.callers import NO_LIMITS, Caller, Limits
 NAME = "keys.sqlite"
 _LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, in lower case
 _KEY = re.compile(r"rag_([0-9a-z]{10})_([0-9a-z]{32})([0-9a-z]{7})")
+#: Most characters of a name.
+_MOST_NAME = 100
 #: When a key was used is written at most so often, in seconds.
 _USED_EVERY_S = 60.0
 #: What every refusal says: which keys exist, expired or were revoked is nobody's business.
@@ -83,8 +86,8 @@ def _base32(data: bytes, length: int) -> str:
     return "".join(_LETTERS[(number >> (5 * at)) & 31] for at in reversed(range(length)))
 
 
-def new_key() -> tuple[str, str]:
-    """Return a new key's id, and the key.
+def new_key(id: str | None = None) -> tuple[str, str]:
+    """Return a key's id, by default a new one, and a new key.
 
     Examples
     --------
@@ -92,7 +95,7 @@ def new_key() -> tuple[str, str]:
     >>> key.startswith(f"rag_{id}_"), len(key), id_of(key) == id
     (True, 54, True)
     """
-    id = _base32(secrets.token_bytes(7), 10)
+    id = id or _base32(secrets.token_bytes(7), 10)
     body = f"rag_{id}_{_base32(secrets.token_bytes(20), 32)}"
     return id, body + _base32(zlib.crc32(body.encode()).to_bytes(4, "big"), 7)
 
@@ -122,11 +125,6 @@ def _create(file: sqlite3.Connection) -> None:
         "filter TEXT NOT NULL, limits TEXT NOT NULL, created REAL NOT NULL, expires REAL, revoked REAL, "
         "used REAL, digest BLOB NOT NULL)"
     )
-    file.execute(
-        "CREATE TABLE spent (caller TEXT NOT NULL, day INTEGER NOT NULL, tokens INTEGER NOT NULL, "
-        "usd REAL NOT NULL, PRIMARY KEY (caller, day))"
-    )
-    file.execute("CREATE TABLE buckets (caller TEXT PRIMARY KEY, level REAL NOT NULL, at REAL NOT NULL)")
 
 
 def _upgrade(file: sqlite3.Connection, version: int) -> None:
@@ -154,6 +152,7 @@ class KeyStore:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.database = Database(self.path, FORMAT, synchronous="FULL")
+        self._used = Database(self.path, FORMAT, timeout_s=0.05)
 
     def add(
         self,
@@ -171,17 +170,22 @@ class KeyStore:
         WhereError
             The filter cannot be read.
         UsageError
-            The name is empty or taken by a key that is valid.
+            The name is empty, no line, or taken by a key that is valid.
+        RagError
+            The file cannot be read or written.
         """
         if not name.strip():
             raise UsageError("the key's name is empty: say who it is for")
-        if any(each.name == name and each.state() == "valid" for each in self.all()):
-            raise UsageError(f"there is a valid key {name!r}: revoke it, or give this one another name")
+        for what, text in (("name", name), ("tenant", tenant)):
+            if len(text) > _MOST_NAME or not text.isprintable():
+                raise UsageError(f"the key's {what} is one line of at most {_MOST_NAME} characters")
         if where:
             parse(where)
         id, text = new_key()
         key = Key(id, name, tenant, where, limits, time.time(), expires, digest=_digest(text))
-        with self.database.writing() as file:
+        with self._writing() as file:
+            if any(each.state() == "valid" for each in self._rows("name = ?", name)):
+                raise UsageError(f"there is a valid key {name!r}: revoke it, or give this one another name")
             file.execute(
                 "INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?, ?, NULL, NULL, ?)",
                 (id, name, tenant, where, json.dumps(asdict(limits)), key.created, expires, key.digest),
@@ -218,19 +222,31 @@ class KeyStore:
         """
         key = self.get(id)
         now = time.time() if key.revoked is None else key.revoked
-        with self.database.writing() as file:
+        with self._writing() as file:
             file.execute("UPDATE keys SET revoked = ? WHERE id = ?", (now, key.id))
         return replace(key, revoked=now)
 
     def rotate(self, id: str) -> tuple[Key, str]:
-        """Replace a key by a new one with the same name, tenant, filter and limits; return that one.
+        """Give a key a new secret; the old one is refused from now on.
 
-        The tenant of a key that has none is its id, so the new key keeps the old one's id as its tenant.
+        Its id stays, so what it has spent today still counts.
+
+        Raises
+        ------
+        UsageError
+            There is no such key, or it is not valid.
         """
-        old = self.revoke(id)
-        return self.add(
-            old.name, tenant=old.tenant or old.id, where=old.where, limits=old.limits, expires=old.expires
-        )
+        key = self.get(id)
+        if key.state() != "valid":
+            raise UsageError(f"the key {key.id} is {key.state()}: add a new one")
+        _, text = new_key(key.id)
+        with self._writing() as file:
+            changed = file.execute(
+                "UPDATE keys SET digest = ? WHERE id = ? AND revoked IS NULL", (_digest(text), key.id)
+            ).rowcount
+        if not changed:
+            raise UsageError(f"the key {key.id} is revoked: add a new one")
+        return replace(key, digest=_digest(text)), text
 
     def find(self, text: str) -> Key | None:
         """Return the valid key that a text is; None for anything else."""
@@ -248,13 +264,34 @@ class KeyStore:
     def _touch(self, key: Key) -> None:
         now = time.time()
         if key.used is None or now - key.used > _USED_EVERY_S:
-            with self.database.writing() as file:
+            # A file that another process holds, or that can only be read, still says who calls.
+            with contextlib.suppress(sqlite3.Error, OSError), self._used.writing() as file:
                 file.execute("UPDATE keys SET used = ? WHERE id = ?", (now, key.id))
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._reporting(), self.database.reading() as file:
+            yield file
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._reporting(), self.database.writing() as file:
+            yield file
+
+    @contextlib.contextmanager
+    def _reporting(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            cause = " ".join(str(error).split())
+            raise RagError(
+                f"cannot use the keys in {self.path} ({cause}): put back a copy, or move it away and add keys"
+            ) from None
 
     def _rows(self, condition: str, *values: Any) -> list[Key]:
         if not self.path.exists():
             return []
-        with self.database.reading() as file:
+        with self._reading() as file:
             rows = file.execute(f"SELECT * FROM keys WHERE {condition}", values).fetchall()
         return [
             Key(id, name, tenant, where, Limits(**json.loads(limits)), *rest)

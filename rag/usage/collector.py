@@ -16,14 +16,14 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec, Protocol, TypeVar, runtime_checkable
 
 from rag.core.calls import Call, Usage
 from rag.core.ids import new_id
 from rag.core.steps import asteps_in, steps_in
-from rag.usage.question_limit import Estimates, QuestionLimit, most_usd
+from rag.usage.question_limit import CallLimit, Estimates, QuestionLimit, most_usd
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -103,6 +103,8 @@ class Collector:
         Written to the ledger with each call.
     tag : str
         The question's, as the ledger has it.
+    limits : sequence of CallLimit
+        Asked before each call, too, here and in the questions that are asked inside.
 
     Attributes
     ----------
@@ -117,7 +119,10 @@ class Collector:
     ('the index is two days old',)
     """
 
-    def __init__(self, meter: Meter | None = None, *, prompt: str = "", tag: str = "") -> None:
+    def __init__(
+        self, meter: Meter | None = None, *, prompt: str = "", tag: str = "", limits: Sequence[CallLimit] = ()
+    ) -> None:
+        self._more = tuple(limits)
         self.meter, self.prompt, self.tag, self.id = meter, prompt, tag, new_id()
         self._limit: QuestionLimit | None = None
         self._calls: list[Call] = []
@@ -157,10 +162,10 @@ class Collector:
                 self._limit = QuestionLimit(usd, spent)
             self._limit.usd = min(usd, self._limit.usd)
 
-    def _limits(self) -> list[QuestionLimit]:
+    def _limits(self) -> list[CallLimit]:
         """Return the limits that hold here: this question's, and those of the questions around it."""
-        around = [] if self._outer is None else self._outer._limits()
-        return around if self._limit is None else [self._limit, *around]
+        own = [] if self._limit is None else [self._limit]
+        return [*own, *self._more, *([] if self._outer is None else self._outer._limits())]
 
     def note(self, text: str) -> None:
         """Add something that the user should know."""
@@ -236,11 +241,8 @@ class Collector:
         """Add a call that was made, write it to the ledger, and return it with its price."""
         if self.meter is not None:
             call = self.meter.price(call, base)
-            if held is not None:
-                remark = held.settle(call, prompt=self.prompt)
-            else:
-                remark = self.meter.record(call, prompt=self.prompt)
-            if remark:
+            keep = self.meter.record if held is None else held.settle
+            if remark := keep(call, prompt=self.prompt):
                 self.note(remark)
         self._add(call)
         return call
@@ -261,7 +263,7 @@ class PaidCall:
     purpose: str
     base: str | None = None
     held: Held | None = None
-    limits: list[QuestionLimit] = field(default_factory=list)
+    limits: list[CallLimit] = field(default_factory=list)
     held_usd: float = 0.0
     usage: Usage | None = None
 
@@ -373,15 +375,13 @@ def calls() -> tuple[Call, ...]:
 
 def note(text: str) -> None:
     """Tell the user of the question under way something."""
-    collector = _COLLECTOR.get()
-    if collector is not None:
+    if (collector := _COLLECTOR.get()) is not None:
         collector.note(text)
 
 
 def prompted(prompt: str) -> None:
     """Name the prompt of the question under way, for the ledger."""
-    collector = _COLLECTOR.get()
-    if collector is not None:
+    if (collector := _COLLECTOR.get()) is not None:
         collector.prompt = prompt
 
 

@@ -12,6 +12,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -50,6 +51,8 @@ class Ledger:
     ----------
     path : Path
         Made with the first call that is recorded or reserved.
+    private : bool
+        Let only the owner read and write a new file.
 
     Examples
     --------
@@ -59,9 +62,9 @@ class Ledger:
     0.0314
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, private: bool = False) -> None:
         self.path = Path(path)
-        self._database = Database(self.path, LEDGER)
+        self._database = Database(self.path, replace(LEDGER, private=private))
         self._lock = threading.RLock()
         self._process = os.getpid()
         self._failing = False

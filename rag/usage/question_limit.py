@@ -31,6 +31,16 @@ class Estimates(Protocol):
         """Return what to do where a model has no price."""
 
 
+class CallLimit(Protocol):
+    """A limit of dollars that is asked before each call."""
+
+    def hold(self, usd: float) -> None:
+        """Set aside what a call may cost, or raise a `BudgetError`."""
+
+    def settle(self, held: float, usd: float | None) -> None:
+        """Replace what was set aside by what the call cost; None leaves it, as the cost is not known."""
+
+
 class QuestionLimit:
     """Dollars that one question may cost; threads may share it.
 

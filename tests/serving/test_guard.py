@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import httpx
 import pytest
 
 from rag.serving.callers import Limits
-from rag.serving.guard import Guard
+from rag.serving.guard import Failures, Guard, block
 from rag.serving.keys import KeyAuthenticator, KeyStore
 from rag.serving.limits import Limiter
 
@@ -27,7 +28,7 @@ def store(tmp_path: Path) -> KeyStore:
 
 
 def client(store: KeyStore) -> httpx.AsyncClient:
-    guarded = Guard(app, KeyAuthenticator(store), Limiter(store.database))
+    guarded = Guard(app, KeyAuthenticator(store), Limiter(store.path.parent))
     return httpx.AsyncClient(transport=httpx.ASGITransport(app=guarded), base_url="http://t")
 
 
@@ -51,6 +52,42 @@ async def test_keys_cannot_be_tried_out(store: KeyStore) -> None:
         assert codes.count(401) == 30 and set(codes[30:]) == {429}
         # Also the right key, until the minute is over: nobody learns which one it is.
         assert (await http.get("/x", headers={"x-api-key": text})).status_code == 429
+
+
+async def test_two_credentials_are_none(store: KeyStore) -> None:
+    _, text = store.add("crm")
+    async with client(store) as http:
+        headers = [("authorization", f"Bearer {text}"), ("authorization", "Bearer other")]
+        assert (await http.get("/x", headers=headers)).status_code == 401
+        assert (await http.get("/x", headers=headers[:1])).status_code == 200
+
+
+async def test_a_damaged_file_lets_nobody_in_and_tells_nothing(store: KeyStore) -> None:
+    _, text = store.add("crm")
+    store.database.close()
+    for path in store.path.parent.glob("keys.sqlite-*"):
+        path.unlink()
+    store.path.write_bytes(b"no database" * 1000)
+    async with client(KeyStore(store.path)) as http:
+        refused = await http.get("/x", headers={"x-api-key": text})
+    assert refused.status_code == 503 and refused.headers["retry-after"] == "5"
+    assert refused.json()["error"]["message"] == "callers cannot be checked at present"
+
+
+def test_an_address_is_forgiven_after_a_minute_and_is_not_its_neighbour(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    failures = Failures(most=2)
+    for _ in range(3):
+        failures.add(block("2001:db8::1"))
+    assert 59 < failures.wait_s(block("2001:db8::ffff")) <= 60  # the same network
+    assert failures.wait_s(block("2001:db8:0:1::1")) == failures.wait_s("203.0.113.9") == 0
+    late = time.monotonic() + 61
+    monkeypatch.setattr(time, "monotonic", lambda: late)
+    assert failures.wait_s(block("2001:db8::1")) == 0
+    never = Failures(most=0)
+    never.add("a")
+    assert never.wait_s("a") == 0
 
 
 async def test_what_is_no_request_of_http_is_closed(store: KeyStore) -> None:
