@@ -11,13 +11,12 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from pathlib import Path
 from typing import Any
 
 from rag.core.answers import Event
-from rag.core.calls import Call
 from rag.core.errors import MissingSourceError, RagError
 from rag.core.passages import Context, Hit
 from rag.index.filters.where import field as column
@@ -100,12 +99,16 @@ class Service:
 
     def search(self, caller: Caller, question: str, *, where: Any = None, **options: Any) -> list[Hit]:
         """Return the best passages that a caller may see."""
-        hits: list[Hit] = self._pipe.retrieve(question, where=caller.narrowed(where), **options)
+        with self._spending(caller) as spending:
+            where = caller.narrowed(where)
+            hits: list[Hit] = spending.run(self._pipe.retrieve, question, where=where, **options)
         return hits
 
     def context(self, caller: Caller, question: str, *, where: Any = None, **options: Any) -> Context:
         """Return what would be sent to the model."""
-        found: Context = self._pipe.context(question, where=caller.narrowed(where), **options)
+        with self._spending(caller) as spending:
+            where = caller.narrowed(where)
+            found: Context = spending.run(self._pipe.context, question, where=where, **options)
         return found
 
     async def events(
@@ -115,21 +118,15 @@ class Service:
 
         If the caller goes away, so does the model's reply.
         """
-        spent = Collector()  # around the question: it has its calls, also of a reply that is cut
         options |= {"where": caller.narrowed(where), "tenant": caller.tenant or caller.name}
-        events = spent.run(lambda: self._pipe.astream(question, **options))
-        try:
+        with self._spending(caller) as spending:
+            events = spending.run(lambda: self._pipe.astream(question, **options))
             async with aclosing(events):
                 async for event in events:
                     yield event
-        finally:
-            self._settle(caller, spent.calls)
 
-    def _settle(self, caller: Caller, calls: Sequence[Call]) -> None:
-        if self._limiter is not None and calls:
-            costs = [call.usage.cost_usd for call in calls]
-            usd = None if None in costs else sum(cost or 0.0 for cost in costs)
-            self._limiter.settle(caller, sum(sum(call.usage.counts) for call in calls), usd)
+    def _spending(self, caller: Caller) -> AbstractContextManager[Collector]:
+        return nullcontext(Collector()) if self._limiter is None else self._limiter.spending(caller)
 
     def explain(
         self, caller: Caller, question: str, expect: str, *, where: Any = None, **options: Any
