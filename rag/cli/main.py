@@ -25,6 +25,7 @@ from rag.cli import (
     keys,
     knowledge_base,
     maintenance,
+    mcp,
     models,
     prompts,
     questions,
@@ -97,7 +98,7 @@ _SECTIONS: Mapping[str, tuple[click.Command, ...]] = {
         *review.COMMANDS,
         *answer.COMMANDS,
     ),
-    "Serve": (*serve.COMMANDS, *keys.COMMANDS),
+    "Serve": (*serve.COMMANDS, *mcp.COMMANDS, *keys.COMMANDS),
     "Maintain": (
         *maintenance.COMMANDS,
         *knowledge_base.COMMANDS,

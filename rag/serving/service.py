@@ -191,6 +191,11 @@ class Service:
             kept.append(hit)
         return kept
 
+    def follows(self, caller: Caller, source: str, at: int) -> bool:
+        """Tell whether a source goes on behind a character, for this caller."""
+        where = caller.narrowed(column("source") == source)
+        return any(hit.end > at for hit in self._pipe.index.scan(where))
+
     def sources(self, caller: Caller) -> list[str]:
         """Return the names of the sources that a caller may see, in order."""
         index = self._pipe.index
