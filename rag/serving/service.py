@@ -11,13 +11,12 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from pathlib import Path
 from typing import Any
 
 from rag.core.answers import Event
-from rag.core.calls import Call
 from rag.core.errors import MissingSourceError, RagError
 from rag.core.passages import Context, Hit
 from rag.index.filters.where import field as column
@@ -43,7 +42,7 @@ class Service:
     pipeline : callable
         Opens a pipeline over the current version of the index.
     limiter : Limiter, optional
-        Told what each caller spends.
+        Holds what is asked for a caller to the caller's limits.
 
     Examples
     --------
@@ -100,12 +99,18 @@ class Service:
 
     def search(self, caller: Caller, question: str, *, where: Any = None, **options: Any) -> list[Hit]:
         """Return the best passages that a caller may see."""
-        hits: list[Hit] = self._pipe.retrieve(question, where=caller.narrowed(where), **options)
+        with self._spending(caller) as spending:
+            hits: list[Hit] = spending.run(
+                self._pipe.retrieve, question, where=caller.narrowed(where), **options
+            )
         return hits
 
     def context(self, caller: Caller, question: str, *, where: Any = None, **options: Any) -> Context:
         """Return what would be sent to the model."""
-        found: Context = self._pipe.context(question, where=caller.narrowed(where), **options)
+        with self._spending(caller) as spending:
+            found: Context = spending.run(
+                self._pipe.context, question, where=caller.narrowed(where), **options
+            )
         return found
 
     async def events(
@@ -115,21 +120,15 @@ class Service:
 
         If the caller goes away, so does the model's reply.
         """
-        spent = Collector()  # around the question: it has its calls, also of a reply that is cut
         options |= {"where": caller.narrowed(where), "tenant": caller.tenant or caller.name}
-        events = spent.run(lambda: self._pipe.astream(question, **options))
-        try:
-            async with aclosing(events):
+        with self._spending(caller) as spending:  # also what a reply cost that is cut
+            async with aclosing(spending.run(self._pipe.astream, question, **options)) as events:
                 async for event in events:
                     yield event
-        finally:
-            self._settle(caller, spent.calls)
 
-    def _settle(self, caller: Caller, calls: Sequence[Call]) -> None:
-        if self._limiter is not None and calls:
-            costs = [call.usage.cost_usd for call in calls]
-            usd = None if None in costs else sum(cost or 0.0 for cost in costs)
-            self._limiter.settle(caller, sum(sum(call.usage.counts) for call in calls), usd)
+    def _spending(self, caller: Caller) -> AbstractContextManager[Collector]:
+        """Give the collector in which a caller's questions are asked."""
+        return nullcontext(Collector()) if self._limiter is None else self._limiter.spending(caller)
 
     def explain(
         self, caller: Caller, question: str, expect: str, *, where: Any = None, **options: Any
@@ -142,7 +141,10 @@ class Service:
             The caller may see no such passage.
         """
         place = self._place(caller, expect)
-        found: Explanation = self._pipe.explain(question, place, where=caller.narrowed(where), **options)
+        with self._spending(caller) as spending:
+            found: Explanation = spending.run(
+                self._pipe.explain, question, place, where=caller.narrowed(where), **options
+            )
         return found
 
     def _place(self, caller: Caller, expect: str) -> str:

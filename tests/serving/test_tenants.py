@@ -39,8 +39,8 @@ def world(
     }  # fmt: skip
     store.revoke("gone")
     settings = {"responses": str(folder / "responses.sqlite"), "telemetry": str(folder / "calls.jsonl")}
-    service = Service(path, lambda: rag.Pipeline(path, settings=settings), Limiter(store.database))
-    with running(create_app(service, KeyAuthenticator(store), Limiter(store.database))) as address:
+    service = Service(path, lambda: rag.Pipeline(path, settings=settings), Limiter(folder))
+    with running(create_app(service, KeyAuthenticator(store), Limiter(folder))) as address:
         yield address, keys, spoilt, folder
 
 
