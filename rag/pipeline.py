@@ -48,8 +48,7 @@ class Pipeline:
         ``"openai:gpt-..."``, ``"module:Class"``), or a mapping of ``use`` and arguments, as in
         ``rag.toml``.
     ledger : mapping, str or Path, optional
-        Where calls are recorded, and the budget, as in ``rag.toml``; by default in the index's folder,
-        without a limit.
+        Where calls are recorded, and the budget, as in ``rag.toml``; by default beside the index.
     prices : mapping, optional
         Prices of models, as in ``rag.toml``.
     settings : mapping, optional
@@ -58,9 +57,9 @@ class Pipeline:
         A cache of answers (`rag.response_cache`), as ``[cache.responses]`` in ``rag.toml``; True keeps them
         in the index's folder. By default none.
     review : mapping, str, bool, Path or ReviewQueue, optional
-        Which answers go to a person (`rag.review`), as ``[review]`` in ``rag.toml``. By default none.
-    telemetry : mapping, str, bool, Path or Recorder, optional
-        Where a record of each question goes (`rag.telemetry`), as ``[telemetry]`` in ``rag.toml``.
+        Which answers go to a person (`rag.review`), as ``[review]`` in ``rag.toml``.
+    receipts, telemetry : mapping, str, bool or Path, optional
+        What keeps receipts of answers, and records of questions; tables of ``rag.toml``, too.
     on_unverified : {"flag", "drop"}
         How to treat a citation whose quote is missing from the context or lacks a number that its
         sentence states.
@@ -88,13 +87,15 @@ class Pipeline:
         settings: Mapping[str, Any] | None = None,
         responses: Any = None,
         review: Any = None,
+        receipts: Any = None,
         telemetry: Any = None,
         on_unverified: OnFail = "flag",
         plain: bool = False,
     ) -> None:
         keywords = {"embedder": embedder, "retriever": retriever, "trimmer": trimmer, "prompt": prompt,
                     "generator": generator, "ledger": ledger, "prices": prices,
-                    "responses": responses, "review": review, "telemetry": telemetry}  # fmt: skip
+                    "responses": responses, "review": review, "receipts": receipts,
+                    "telemetry": telemetry}  # fmt: skip
         chosen = {
             **(settings or {}),
             **{name: value for name, value in keywords.items() if value is not None},

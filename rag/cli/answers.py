@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import click
 
 from rag.cli.judging import Grading, judge_options
 from rag.cli.options import Command, names_of, print_json, replacing, with_options
+from rag.cli.reporting import explain_words, refuse_no_folder, write_report
 from rag.cli.terminal import echo, json_text
 from rag.core.errors import UsageError
 
@@ -58,8 +60,10 @@ def run(
 ) -> int:
     """Measure and show answers, and those of a baseline beside them."""
     from rag.cli.output import say, show_table, show_warnings, watch_steps
-    from rag.evaluation.answers import against
+    from rag.evaluation.compare_answers import against
+    from rag.evaluation.reports.answers import report
 
+    refuse_no_folder(output, options["report"])
     index = options["index"]
     if options["pairs"] and baseline is None:
         raise UsageError("--pairs compares two systems: add --baseline, or --models or --prompts")
@@ -74,11 +78,11 @@ def run(
         with replacing(output) as sink:
             for scored in result.questions:
                 sink.write(json_text(scored.to_dict()) + "\n")
-    if options["report"] is not None:
-        from rag.evaluation.reports.answers import report
-
-        with replacing(options["report"]) as sink:
-            sink.write(report(result, index=index))
+    write_report(
+        options["report"], pipe.index, [each.question for each in result.questions],
+        partial(report, result, other=other, comparison=comparison, index=index,
+                options=explain_words(options), tables=[each.table() for each in pairs]),
+    )  # fmt: skip
     low = result.worst(worst)
     if as_json:
         more: dict[str, Any] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,9 @@ import click
 from rag.cli.judging import Grading
 from rag.cli.options import Command, names_of, print_json, query_settings, replacing, with_options
 from rag.cli.output import say, show_table, show_warnings, warn, watch_steps
+from rag.cli.reporting import explain_words, refuse_no_folder, write_report
 from rag.cli.terminal import echo, json_text
-from rag.core.errors import SourceError, UsageError
+from rag.core.errors import UsageError
 from rag.core.format import shortened
 
 if TYPE_CHECKING:
@@ -51,9 +53,9 @@ def run(options: Mapping[str, Any], output: Path | None, worst: int, as_json: bo
     from rag.evaluation.compare_answers import check
     from rag.evaluation.configurations import configurations, named_models
     from rag.evaluation.judging.graders import metric_names
+    from rag.evaluation.reports.compared import report
 
-    for path in (output, options["plot"], options["rule"], options["report"]):
-        _refuse_no_folder(path)
+    refuse_no_folder(output, options["plot"], options["rule"], options["report"])
     settings = query_settings(
         options["index"], options["config_path"], options["bedrock"], options["embedder"]
     )
@@ -65,6 +67,8 @@ def run(options: Mapping[str, Any], output: Path | None, worst: int, as_json: bo
     grading = Grading(options, next(iter(pipes.values())).meter)
     check(options["metric"], options["margin"], metric_names(grading.graders))
     if options["plan"]:
+        if options["report"] is not None:
+            raise UsageError("--plan asks for no answer, of which --report could tell: leave out one of them")
         return _plan(pipes, options, grading, as_json)
     _refuse_too_late(pipes, options)
     compared = _compare(pipes, options, grading)
@@ -73,11 +77,12 @@ def run(options: Mapping[str, Any], output: Path | None, worst: int, as_json: bo
     learned = _learn(compared, made) if options["rule"] is not None else None
     if output is not None:
         _write_questions(output, compared)
-    if options["report"] is not None:
-        from rag.evaluation.reports.answers import comparison
-
-        with replacing(options["report"]) as sink:
-            sink.write(comparison(compared))
+    first = compared.evaluations[0]
+    write_report(
+        options["report"], next(iter(pipes.values())).index, [each.question for each in first.questions],
+        partial(report, compared, index=options["index"], options=explain_words(options),
+                tables=[each.table() for each in pairs]),
+    )  # fmt: skip
     if options["plot"] is not None:
         _draw(options["plot"], compared)
     if as_json:
@@ -93,12 +98,6 @@ def run(options: Mapping[str, Any], output: Path | None, worst: int, as_json: bo
     code = 0 if learned is None else _show_rule(learned, made, compared, options["rule"], as_json)
     show_warnings((*compared.notes, *(note for each in pairs for note in each.notes)), ())
     return code
-
-
-def _refuse_no_folder(path: Path | None) -> None:
-    """Refuse a file that could not be written in the end, before anything is paid for."""
-    if path is not None and not path.absolute().parent.is_dir():
-        raise SourceError(f"cannot write {path}: there is no folder {path.parent}: make it first")
 
 
 def _refuse_too_late(pipes: Mapping[str, Any], options: Mapping[str, Any]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from rag.cli.options import (
     query_settings,
     replacing,
 )
+from rag.cli.reporting import explain_words, refuse_no_folder, write_report
 from rag.cli.terminal import echo, json_text
 from rag.core.errors import UsageError
 
@@ -79,15 +80,18 @@ def evaluate(
         raise UsageError("--baseline compares answers: give --answers")
     if options["judge"] or options["grade"]:
         raise UsageError("--judge and --grade are about answers: add --answers")
+    import rag
     from rag.cli.output import say, show_table, show_warnings
     from rag.evaluation.compare import compare as compare_contexts
     from rag.evaluation.golden_set import read
+    from rag.evaluation.reports.contexts import report
 
+    refuse_no_folder(output, options["report"])
     if options["against"] and options["against_config"]:
         raise UsageError("give either --against or --against-config")
     questions = read(options["questions"])
     result = _measure(questions, options, options["index"], options["config_path"])
-    comparison = None
+    other, comparison = None, None
     if options["against"] or options["against_config"]:
         index, config = options["against"] or options["index"], options["config_path"]
         other = _measure(questions, options, index, options["against_config"] or config)
@@ -97,10 +101,11 @@ def evaluate(
             for scored in result.questions:
                 sink.write(json_text(scored.to_dict()) + "\n")
     if options["report"] is not None:
-        from rag.evaluation.reports.contexts import report
-
-        with replacing(options["report"]) as sink:
-            sink.write(report(result, comparison, index=options["index"]))
+        write_report(
+            options["report"], rag.Index.open(options["index"]), questions,
+            partial(report, result, other=other, comparison=comparison, index=options["index"],
+                    options=_words(result, options)),
+        )  # fmt: skip
     if as_json:
         low = [scored.to_dict() for scored in result.worst(worst)]
         rest = {} if comparison is None else {"comparison": comparison.to_dict()}
@@ -168,6 +173,7 @@ def _for_other_index(index: str, settings: dict[str, Any]) -> dict[str, Any]:
 
 def _show_worst(result: Evaluation, count: int, options: dict[str, Any]) -> None:
     from rag.cli.output import say
+    from rag.evaluation.explaining import explain_command
 
     low = [scored for scored in result.worst(count) if scored.values[result.headline] < 1]
     if not low:
@@ -180,21 +186,16 @@ def _show_worst(result: Evaluation, count: int, options: dict[str, Any]) -> None
     lost = [scored for scored in low if scored.lost][:_EXPLAINED]
     if lost:
         say("\nwhere they are lost:")
-        for scored in lost:
-            echo("  " + shlex.join(_explaining(result, scored, options)))  # to copy: not wrapped
+        for scored in lost:  # to copy: not wrapped
+            asked, words = scored.question.question, _words(result, options)
+            echo("  " + explain_command(options["index"], asked, scored.lost[0], scored.where, words))
 
 
-def _explaining(result: Evaluation, scored: Any, options: dict[str, Any]) -> list[str]:
-    """Return the command that shows where a question's first lost passage was lost."""
-    words = ["rag", "explain", options["index"], scored.question.question, "--expect", scored.lost[0]]
-    if scored.tokens and result.budgets:
-        words += ["--budget", str(result.budgets[-1])]
-        words += ["--unit", "tokens"] if result.unit == "tokens" else []
-    values = {"where": scored.where, "mode": options["mode"], "embedder": options["embedder"],
-             "config": options["config_path"]}  # fmt: skip
-    for name, value in values.items():
-        words += [f"--{name}", str(value)] if value else []
-    return words + (["--bedrock"] if options["bedrock"] else [])
+def _words(result: Evaluation, options: dict[str, Any]) -> list[str]:
+    """Return the options of ``rag explain``: the largest budget, and the way that was measured."""
+    budget = ["--budget", str(result.budgets[-1])] if result.budgets else []
+    unit = ["--unit", "tokens"] if budget and result.unit == "tokens" else []
+    return [*budget, *unit, *explain_words(options)]
 
 
 COMMANDS: tuple[click.Command, ...] = (evaluate,)

@@ -11,6 +11,7 @@ import click
 from rag.cli.gate_output import gate_settings, judged_by, show
 from rag.cli.judging import Grading, judge_options
 from rag.cli.options import BEDROCK, CONFIG, EMBEDDER, JSON, measuring_settings
+from rag.cli.reporting import refuse_no_folder
 from rag.core.errors import SourceError, UsageError
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ def gate(
     from rag.evaluation.measured import read_baseline
     from rag.evaluation.promotion import check_asked, judge
 
+    paths = {name: options[name] for name in ("junit", "markdown", "report")}
+    refuse_no_folder(write_baseline, *paths.values())
     asked = gate_settings(
         config_path, golden=golden, canary=options["canary"], alpha=options["alpha"], runs=options["runs"],
         min=_bounds(least, "--min"), max=_bounds(most, "--max"),
@@ -94,18 +97,18 @@ def gate(
         )  # fmt: skip
     if write_baseline is not None:
         measured.write(write_baseline)
-    _write(result, {name: options[name] for name in ("junit", "markdown", "report")}, index)
+    _write(result, paths, index)
     show(result, index, as_json, grading.cost)
     return 0 if result.passed else REFUSED
 
 
 def _write(gate: Gate, paths: Mapping[str, Path | None], index: str) -> None:
     from rag.evaluation import gate_report
-    from rag.evaluation.reports.contexts import gate_report as page
+    from rag.evaluation.reports import gates
 
     forms: dict[str, Callable[[Gate], str]] = {
         "junit": gate_report.junit, "markdown": gate_report.markdown,
-        "report": lambda each: page(each, index),
+        "report": lambda each: gates.report(each, index),
     }  # fmt: skip
     for name, path in paths.items():
         if path is not None:

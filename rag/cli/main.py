@@ -10,6 +10,7 @@ import click
 
 from rag import __version__
 from rag.cli import (
+    answer,
     build,
     chat,
     cost,
@@ -94,6 +95,7 @@ _SECTIONS: Mapping[str, tuple[click.Command, ...]] = {
         *cost.COMMANDS,
         *dashboard.COMMANDS,
         *review.COMMANDS,
+        *answer.COMMANDS,
     ),
     "Serve": (*serve.COMMANDS, *keys.COMMANDS),
     "Maintain": (

@@ -16,6 +16,7 @@ from rag.core.values import shown
 from rag.usage.collector import Collector
 
 if TYPE_CHECKING:
+    from rag.receipts.recorder import Receipts
     from rag.response_cache.cache import ResponseCache
     from rag.review.queue import ReviewQueue
     from rag.review.store import ReviewStore
@@ -54,10 +55,13 @@ class Surroundings:
 
     responses: ResponseCache | None = None
     reviews: ReviewQueue | None = None
+    receipts: Receipts | None = None
     telemetry: Recorder | None = None
 
     def __iter__(self) -> Iterator[Around]:
-        yield from (each for each in (self.responses, self.reviews, self.telemetry) if each is not None)
+        yield from (
+            each for each in (self.responses, self.reviews, self.receipts, self.telemetry) if each is not None
+        )
 
 
 def around(settings: Mapping[str, Any], folder: Path) -> Surroundings:
@@ -76,8 +80,39 @@ def around(settings: Mapping[str, Any], folder: Path) -> Surroundings:
         A setting is unknown or refused, or a store cannot be made.
     """
     return Surroundings(
-        response_cache_of(settings, folder), review_queue_of(settings, folder), recorder_of(settings)
+        response_cache_of(settings, folder),
+        review_queue_of(settings, folder),
+        receipts_of(settings, folder),
+        recorder_of(settings),
     )
+
+
+def receipts_of(settings: Mapping[str, Any], folder: Path) -> Receipts | None:
+    """Return what keeps receipts by a pipeline's settings; None where they name nothing.
+
+    Parameters
+    ----------
+    settings : mapping
+        With ``receipts``, as passed to the pipeline or in rag.toml.
+    folder : Path
+        The index's, which holds the file that has no path of its own.
+
+    Raises
+    ------
+    ConfigError
+        A setting is unknown or refused.
+    """
+    value = settings.get("receipts")
+    if value is None or value is False:
+        return None
+    from rag.receipts.recorder import Receipts
+    from rag.receipts.settings import settings as read
+    from rag.receipts.store import NAME, ReceiptStore
+
+    if isinstance(value, Receipts):
+        return value
+    made = read(value)
+    return Receipts(ReceiptStore(made.path or folder / NAME), made)
 
 
 def recorder_of(settings: Mapping[str, Any]) -> Recorder | None:

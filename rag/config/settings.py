@@ -64,6 +64,9 @@ A stage is given as an object, as a name, or as a mapping of ``use`` and its arg
     golden = "golden.jsonl"
     min = {"recall@4000" = 0.9}
 
+    [receipts]                # what each answer was made from, to make it again
+    days = 90
+
     [telemetry]               # a record of each question
     path = "calls.jsonl"
 
@@ -86,6 +89,7 @@ from rag.config import gate, serving
 from rag.config.registry import STAGES, check, factory_of, refuse_unknown
 from rag.core.errors import ConfigError, near_miss
 from rag.embedding import cache_settings
+from rag.receipts import settings as receipts
 from rag.response_cache import settings as responses
 from rag.review import settings as review
 from rag.telemetry import settings as telemetry
@@ -177,6 +181,7 @@ TABLES: Mapping[str, Callable[[Any], object]] = {
     "prices": PriceTable.from_settings,
     "batch": _check_batch,
     "gate": gate.settings,
+    "receipts": receipts.settings,
     "serving": serving.settings,
     "telemetry": telemetry.settings,
     "baseline": baseline_parts,

@@ -24,6 +24,10 @@ _CUT = {
 }  # fmt: skip
 
 
+#: The head of a table of `Answer.field_rows`.
+FIELD_HEAD = ("field", "value", "citations", "doubt")
+
+
 @dataclass(frozen=True, slots=True)
 class ToolUse:
     """A tool that the model called while it answered.
@@ -255,7 +259,7 @@ class Answer:
         )  # fmt: skip
         text = html.paragraph(html.marked(self.text, [(each.start, each.end, each.why) for each in doubts]))
         return (
-            (self._table() if self.fields else text)
+            (html.table("", FIELD_HEAD, self.field_rows) if self.fields else text)
             + "".join(map(html.note, self.remarks))
             + html.numbered(
                 [each._repr_html_() for each in self.citations], [each.number for each in self.citations]
@@ -263,12 +267,13 @@ class Answer:
             + html.footer(" · ".join(filter(None, parts)))
         )
 
-    def _table(self) -> str:
-        rows = [
+    @property
+    def field_rows(self) -> list[tuple[str, str, str, str]]:
+        """Of data, a row for each field: its path, its value, its citations' marks, and why it is doubted."""
+        return [
             (each.path, str(each.value), " ".join(map(_mark, each.citations)), each.why)
             for each in self.fields
         ]  # fmt: skip
-        return html.table("", ("field", "value", "citations", "doubt"), rows)
 
 
 def _mark(citation: Citation) -> str:

@@ -1,22 +1,26 @@
-"""HTML primitives for notebooks; each escapes its texts, and none knows a record.
+"""HTML primitives for notebooks and pages; each escapes its texts, and none knows a record.
 
 An argument named `body` is HTML already; every other text is escaped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
+from itertools import pairwise
+from typing import TypeVar
 
 __all__ = [
     "BREAK",
     "bold",
     "escape",
+    "folded",
     "footer",
     "marked",
     "note",
     "numbered",
     "paragraph",
+    "pieces",
     "quote",
     "small",
     "table",
@@ -24,19 +28,26 @@ __all__ = [
 
 BREAK = "<br>"
 _CELL = "text-align:left;vertical-align:top;padding:.3em .8em .3em 0"
+_TABLE = ' style="border-collapse:collapse"'
+_CAPTION = ' style="text-align:left"'
 _DOUBT = "text-decoration:underline dotted #b58900"
 _NOTE = "color:#946c00;margin:.3em 0"
 
 
-def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table of texts below its caption."""
-    heads = "".join(f'<th style="{_CELL}">{escape(name)}</th>' for name in head)
+_T = TypeVar("_T")
+
+
+def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], *, styled: bool = True) -> str:
+    """Return a table of texts below its caption; unless `styled`, a page's style sheet says how it looks."""
+    of_cell = f' style="{_CELL}"' if styled else ""
+    of_table, of_caption = (_TABLE, _CAPTION) if styled else ("", "")
+    heads = "".join(f'<th scope="col"{of_cell}>{escape(name)}</th>' for name in head)
     body = "".join(
-        "<tr>" + "".join(f'<td style="{_CELL}">{escape(text)}</td>' for text in row) + "</tr>" for row in rows
+        "<tr>" + "".join(f"<td{of_cell}>{escape(text)}</td>" for text in row) + "</tr>" for row in rows
     )
     return (
-        f'<table style="border-collapse:collapse"><caption style="text-align:left">'
-        f"<i>{escape(caption)}</i></caption><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
+        f"<table{of_table}><caption{of_caption}><i>{escape(caption)}</i></caption>"
+        f"<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
     )
 
 
@@ -49,6 +60,26 @@ def numbered(bodies: Iterable[str], numbers: Sequence[int] | None = None) -> str
     return f"<ol>{''.join(items)}</ol>"
 
 
+def pieces(text: str, spans: Iterable[tuple[int, int, _T]]) -> Iterator[tuple[str, list[_T]]]:
+    """Cut a text where spans begin and end, and yield each piece with the values of the spans over it.
+
+    Parameters
+    ----------
+    text : str
+    spans : iterable of (int, int, T)
+        Start and end in the text, and a value; in any order. They may overlap, and run beyond the text.
+
+    Examples
+    --------
+    >>> [*pieces("abcde", [(1, 3, "x"), (2, 9, "y")])]
+    [('a', []), ('b', ['x']), ('c', ['x', 'y']), ('de', ['y'])]
+    """
+    kept = [(max(start, 0), min(end, len(text)), value) for start, end, value in spans]
+    cuts = sorted({0, len(text), *(at for start, end, _ in kept if start < end for at in (start, end))})
+    for start, end in pairwise(cuts):
+        yield text[start:end], [value for a, b, value in kept if a <= start and end <= b]
+
+
 def marked(text: str, spans: Iterable[tuple[int, int, str]] = ()) -> str:
     """Return a text with spans underlined.
 
@@ -56,14 +87,19 @@ def marked(text: str, spans: Iterable[tuple[int, int, str]] = ()) -> str:
     ----------
     text : str
     spans : iterable of (int, int, str)
-        Start and end in the text, and what is shown when the span is pointed at; in order and disjoint.
+        Start and end in the text, and what is shown when the span is pointed at.
     """
-    out, at = "", 0
-    for start, end, why in spans:
-        out += escape(text[at:start])
-        out += f'<span style="{_DOUBT}" title="{escape(why)}">{escape(text[start:end])}</span>'
-        at = end
-    return (out + escape(text[at:])).replace("\n", BREAK)
+    out = "".join(
+        f'<span style="{_DOUBT}" title="{escape("; ".join(whys))}">{escape(piece)}</span>' if whys
+        else escape(piece)
+        for piece, whys in pieces(text, spans)
+    )  # fmt: skip
+    return out.replace("\n", BREAK)
+
+
+def folded(summary: str, body: str) -> str:
+    """Return HTML that unfolds below its summary."""
+    return f"<details><summary>{escape(summary)}</summary>{body}</details>"
 
 
 def note(text: str) -> str:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
-_CELL = "text-align:left;vertical-align:top;padding:.3em .8em .3em 0"
+from rag.core import html
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +51,7 @@ class Table:
 
     def to_html(self) -> str:
         """Return an HTML table; the caption and every cell are escaped."""
-        head = "".join(f'<th style="{_CELL}">{escape(name)}</th>' for name in self.head)
-        rows = "".join(
-            "<tr>" + "".join(f'<td style="{_CELL}">{escape(cell)}</td>' for cell in row) + "</tr>"
-            for row in self.rows
-        )
-        return (
-            f'<table style="border-collapse:collapse"><caption style="text-align:left">'
-            f"<i>{escape(self.caption)}</i></caption><thead><tr>{head}</tr></thead>"
-            f"<tbody>{rows}</tbody></table>"
-        )
+        return html.table(self.caption, self.head, self.rows)
 
     def to_markdown(self) -> str:
         """Return the caption and a Markdown table (GitHub's form); pipes are escaped, lines are joined."""

@@ -10,18 +10,21 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from rag.core import html
 from rag.core.answers import Answer
 from rag.core.errors import GenerationError, UsageError
 from rag.core.table import Table
 from rag.evaluation.answer_log import AnswerLog, key_of
 from rag.evaluation.answer_metrics import METRICS, cell, shown, with_graded
 from rag.evaluation.checks import Check, checks
-from rag.evaluation.differences import Comparison, differences
 from rag.evaluation.golden_filters import combined
 from rag.evaluation.golden_set import Question, Questions, read
 from rag.evaluation.in_order import in_order
 from rag.evaluation.statistics import Estimate, estimate
 from rag.usage.prices import ANSWER
+
+#: Answers that a notebook shows below the table.
+_WORST = 5
 
 
 class Grader(Protocol):
@@ -85,14 +88,24 @@ class AnswerScored:
         return self.values["correct"] == 1
 
     @property
+    def failing(self) -> dict[str, str]:
+        """What is not as expected, by the check's name."""
+        return {
+            each.name: each.detail for each in self.checks
+            if each.detail and each.value < 1 and each.name != "correct"
+        }  # fmt: skip
+
+    @property
     def faults(self) -> tuple[str, ...]:
         """What is not as expected, a line for each check."""
-        if self.error:
-            return (self.error,)
-        return tuple(
-            f"{each.name}: {each.detail}" for each in self.checks
-            if each.detail and each.value < 1 and each.name != "correct"
-        )  # fmt: skip
+        return (self.error,) if self.error else tuple(": ".join(each) for each in self.failing.items())
+
+    def _repr_html_(self) -> str:
+        """Return the question, the gold answer, the answer and what is not as expected, as HTML."""
+        gold = html.paragraph(html.small("gold: ") + html.escape(self.question.expected.answer))
+        said = "" if self.answer is None else self.answer._repr_html_()
+        question = html.paragraph(html.bold(self.question.question))
+        return question + gold + said + "".join(map(html.note, self.faults))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, with the answer's text and citations."""
@@ -192,7 +205,9 @@ class AnswersEvaluation:
         )  # fmt: skip
 
     def _repr_html_(self) -> str:
-        return self.table().to_html()
+        """Return the table, and below it the worst answers, folded."""
+        low = html.numbered(each._repr_html_() for each in self.worst(_WORST))
+        return self.table().to_html() + (html.folded("the worst answers", low) if self.worst(1) else "")
 
 
 def evaluate_answers(
@@ -278,20 +293,6 @@ def evaluate_answers(
         name: summary(name, [scored[name][each.id] for each in golden], again[name], notes, trust)
         for name in names
     }
-
-
-def against(a: AnswersEvaluation, b: AnswersEvaluation) -> Comparison:
-    """Compare the answers of two systems question by question; of what is spent, less is better.
-
-    Raises
-    ------
-    UsageError
-        They share no question.
-    """
-    found = differences(with_graded([*a.metrics, *b.metrics]), a.values, b.values)
-    if not found:
-        raise UsageError(f"{a.name} and {b.name} share no question: ask both the same golden set")
-    return Comparison(a.name, b.name, found)
 
 
 def selected(questions: Questions, tags: Sequence[str] = ()) -> list[Question]:

@@ -203,3 +203,17 @@ def _notes(evaluations: Sequence[AnswersEvaluation], metric: str) -> tuple[str, 
             "none"
         )
     return tuple(dict.fromkeys(notes))
+
+
+def against(a: AnswersEvaluation, b: AnswersEvaluation) -> Comparison:
+    """Compare the answers of two systems question by question; of what is spent, less is better.
+
+    Raises
+    ------
+    UsageError
+        They share no question.
+    """
+    found = differences(with_graded([*a.metrics, *b.metrics]), a.values, b.values)
+    if not found:
+        raise UsageError(f"{a.name} and {b.name} share no question: ask both the same golden set")
+    return Comparison(a.name, b.name, found)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from rag.core import html
 from rag.core.errors import RagError, UsageError, near_miss
 from rag.core.passages import Context, Hit
 from rag.core.table import Table
@@ -19,6 +20,8 @@ from rag.index.filters.where import field as column
 from rag.usage.tokens import estimate_tokens
 
 BUDGETS = (1000, 2000, 4000, 8000)
+#: Questions that a notebook shows below the tables.
+_WORST = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,8 @@ class Scored:
     unplaced : int
         Passages of a context whose position in the index is unknown: they count as context and never
         as evidence.
+    context : Context or None
+        The largest one; None for a question without evidence.
     """
 
     question: Question
@@ -53,6 +58,7 @@ class Scored:
     sources: int
     lost: tuple[str, ...]
     unplaced: int = 0
+    context: Context | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as ``rag eval --output`` writes them."""
@@ -153,7 +159,15 @@ class Evaluation:
         return Table(caption, (self.unit, "recall", "precision", "IoU", "mean tokens"), rows)
 
     def _repr_html_(self) -> str:
-        return "".join(table.to_html() for table in self.tables())
+        """Return the tables, and below them the worst questions, folded."""
+        name = self.headline
+        rows = [
+            (f"{each.values[name]:.2f}", each.question.id, each.question.question, ", ".join(each.lost))
+            for each in self.worst(_WORST) if each.values[name] < 1
+        ]  # fmt: skip
+        worst = Table("", (name, "id", "question", "lost"), rows).to_html()
+        tables = "".join(table.to_html() for table in self.tables())
+        return tables + (html.folded("the worst questions", worst) if rows else "")
 
 
 def evaluate(
@@ -259,7 +273,7 @@ def _score(pipe: Any, question: Question, where: Any, mode: str | None, cuts: _C
     tokens: list[int] = []
     lost: list[str] = []
     sources: list[str] = []
-    seconds, unplaced = 0.0, 0
+    seconds, unplaced, context = 0.0, 0, None
     if question.evidence:
         for budget in cuts.budgets or (None,):
             started = time.perf_counter()
@@ -289,7 +303,9 @@ def _score(pipe: Any, question: Question, where: Any, mode: str | None, cuts: _C
         }  # fmt: skip
         lost += [source for source in question.gold if source not in sources[: cuts.k]]
     text = None if where is None else where.to_string()
-    return Scored(question, text, values, tuple(tokens), seconds, len(sources), tuple(lost), unplaced)
+    return Scored(
+        question, text, values, tuple(tokens), seconds, len(sources), tuple(lost), unplaced, context
+    )
 
 
 def retrieved(pipe: Any, question: str, **options: Any) -> list[Hit]:

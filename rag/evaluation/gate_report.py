@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from xml.etree import ElementTree
 
+from rag.evaluation import explaining
 from rag.evaluation.gate import Gate, Lost
 
 #: Most questions that are listed.
@@ -16,9 +16,9 @@ def explain_command(index: str, version: int, lost: Lost) -> str:
     """Return the command that shows where a question's evidence was lost; empty where none was."""
     if not lost.expect:
         return ""
-    where = ["--where", lost.where] if lost.where else []
-    return shlex.join(["rag", "explain", index, lost.question, "--expect", lost.expect[0], *where,
-                       "--version", str(version)])  # fmt: skip
+    return explaining.explain_command(
+        index, lost.question, lost.expect[0], lost.where, ["--version", str(version)]
+    )
 
 
 def markdown(gate: Gate) -> str:

@@ -16,10 +16,10 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from rag.core.answers import Answer, Event
+from rag.core.asked import index_of, search_of
 from rag.core.errors import ConfigError
 from rag.core.format import shortened
 from rag.core.ids import new_id
@@ -40,27 +40,8 @@ _ANSWERING = ("generate", "repair", "cached")
 
 
 @runtime_checkable
-class _Versioned(Protocol):
-    """An index that names its version (`rag.Index`)."""
-
-    path: Any
-
-    @property
-    def version(self) -> int:
-        """The number of the open version."""
-
-
-@runtime_checkable
 class _Closeable(Protocol):
     def close(self) -> Any: ...
-
-
-@runtime_checkable
-class _RemembersTurns(Protocol):
-    """A conversation's turns (`rag.conversation.transcript.Transcript`)."""
-
-    def last_turn(self) -> tuple[str, str]:
-        """Return the last question as it was searched, and the model's reply."""
 
 
 class ReviewQueue:
@@ -159,11 +140,11 @@ class ReviewQueue:
         note: Callable[[str], None],
     ) -> Item | None:
         """Return the item of an answer; None if nobody has to look at it."""
-        search, where = _search(answer, options), _text(options.get("where"))
+        search, where = search_of(answer, options), _text(options.get("where"))
         reasons = reasons_for(answer, search, self.settings, where=where, tenant=tenant, note=note)
         if not reasons:
             return None
-        index = pipeline.index
+        index, version = index_of(pipeline.index)
         steps = [step.detail for step in answer.trace if step.name in ("route", "escalate")]
         models = [call.model for call in answer.calls if call.purpose in _ANSWERING]
         costs = [call.usage.cost_usd for call in answer.calls]
@@ -171,8 +152,7 @@ class ReviewQueue:
         return Item(
             id=new_id(now), at=now, question=answer.question, search=search, where=where, tenant=tenant,
             tag=tag, user=str(options.get("user") or ""), reasons=reasons,
-            index=Path(index.path).resolve().name if isinstance(index, _Versioned) else "",
-            version=index.version if isinstance(index, _Versioned) else None,
+            index="" if version is None else index, version=version,
             model=models[-1] if models else answer.generator,
             tier=str(steps[-1].get("to") or steps[-1].get("tier") or "") if steps else "",
             prompt=answer.prompt, prompt_hash=answer.prompt_hash, answered=answer.answered,
@@ -218,15 +198,6 @@ class ReviewQueue:
             self._late -= 1
         if (error := added.exception()) is not None:
             _LOG.warning("an answer was not queued for review: %s: %s", type(error).__name__, error)
-
-
-def _search(answer: Answer, options: Mapping[str, Any]) -> str:
-    """Return the question as it stands on its own."""
-    for step in answer.trace:
-        if step.name == "follow-up":
-            return str(step.detail.get("search") or answer.question)
-    history = options.get("history")
-    return history.last_turn()[0] if isinstance(history, _RemembersTurns) else answer.question
 
 
 def _text(where: Any) -> str | None:

@@ -42,7 +42,7 @@ class Service:
     pipeline : callable
         Opens a pipeline over the current version of the index.
     limiter : Limiter, optional
-        Holds what is asked for a caller to the caller's limits.
+        Told what each caller spends.
 
     Examples
     --------
@@ -100,17 +100,15 @@ class Service:
     def search(self, caller: Caller, question: str, *, where: Any = None, **options: Any) -> list[Hit]:
         """Return the best passages that a caller may see."""
         with self._spending(caller) as spending:
-            hits: list[Hit] = spending.run(
-                self._pipe.retrieve, question, where=caller.narrowed(where), **options
-            )
+            where = caller.narrowed(where)
+            hits: list[Hit] = spending.run(self._pipe.retrieve, question, where=where, **options)
         return hits
 
     def context(self, caller: Caller, question: str, *, where: Any = None, **options: Any) -> Context:
         """Return what would be sent to the model."""
         with self._spending(caller) as spending:
-            found: Context = spending.run(
-                self._pipe.context, question, where=caller.narrowed(where), **options
-            )
+            where = caller.narrowed(where)
+            found: Context = spending.run(self._pipe.context, question, where=where, **options)
         return found
 
     async def events(
@@ -121,13 +119,13 @@ class Service:
         If the caller goes away, so does the model's reply.
         """
         options |= {"where": caller.narrowed(where), "tenant": caller.tenant or caller.name}
-        with self._spending(caller) as spending:  # also what a reply cost that is cut
-            async with aclosing(spending.run(self._pipe.astream, question, **options)) as events:
+        with self._spending(caller) as spending:
+            events = spending.run(lambda: self._pipe.astream(question, **options))
+            async with aclosing(events):
                 async for event in events:
                     yield event
 
     def _spending(self, caller: Caller) -> AbstractContextManager[Collector]:
-        """Give the collector in which a caller's questions are asked."""
         return nullcontext(Collector()) if self._limiter is None else self._limiter.spending(caller)
 
     def explain(
@@ -142,9 +140,8 @@ class Service:
         """
         place = self._place(caller, expect)
         with self._spending(caller) as spending:
-            found: Explanation = spending.run(
-                self._pipe.explain, question, place, where=caller.narrowed(where), **options
-            )
+            where = caller.narrowed(where)
+            found: Explanation = spending.run(self._pipe.explain, question, place, where=where, **options)
         return found
 
     def _place(self, caller: Caller, expect: str) -> str:

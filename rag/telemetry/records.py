@@ -7,10 +7,10 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from rag.core.answers import Answer
+from rag.core.asked import index_of
 from rag.core.calls import Call
 from rag.core.personal_data import masked
 from rag.generation.models import STANDS_IN
@@ -21,17 +21,6 @@ SCHEMA = "rag.call/1"
 _KEY = secrets.token_bytes(32)
 #: Purposes of calls that make an answer's text, or made it before it was cached.
 _ANSWERING = ("generate", "repair", "cached")
-
-
-@runtime_checkable
-class _Versioned(Protocol):
-    """An index that names its version (`rag.Index`)."""
-
-    path: Any
-
-    @property
-    def version(self) -> int:
-        """The number of the open version."""
 
 
 def record(
@@ -80,12 +69,11 @@ def record(
     costs = [call.usage.cost_usd for call in calls]
     saved = [call.saved_usd for call in calls if call.saved_usd is not None]
     purposes = [call.purpose for call in calls]
-    versioned = isinstance(index, _Versioned)
+    name, version = index_of(index)
     row: dict[str, Any] = {
         "schema": SCHEMA, "time": _time(at), "id": id, "trace_id": trace_id, "task": kind,
         "outcome": _outcome(answer, error), "error": None if error is None else type(error).__name__,
-        "index": Path(index.path).resolve().name if versioned else type(index).__name__,
-        "version": index.version if versioned else None, "filter": _hashed(options.get("where")),
+        "index": name, "version": version, "filter": _hashed(options.get("where")),
         "prompt": "", "prompt_hash": "", "tag": tag, "tenant": tenant,
         "model": next((call.model for call in reversed(calls) if call.purpose in _ANSWERING), ""), "tier": "",
         "seconds": {"whole": _rounded(whole_s), "first_token": _rounded(first_s)},

@@ -17,7 +17,8 @@ from rag.bedrock.search.knowledge_base_answers import KnowledgeBaseAnswers
 from rag.core.answers import Answer, Event
 from rag.core.errors import BudgetError, GenerationError
 from rag.emulator import Emulator
-from rag.evaluation.answers import against, evaluate_answers
+from rag.evaluation.answers import evaluate_answers
+from rag.evaluation.compare_answers import against
 from rag.usage.ledger_settings import settings as ledger_settings
 from rag.usage.meter import Meter
 from tests.bedrock.emulated_bases import BUCKET, ID, QUESTION, ROWS_ID
