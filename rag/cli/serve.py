@@ -72,14 +72,15 @@ def _app(
     from rag.telemetry.sinks import PrometheusSink
 
     settings = settings_of(config_path, bedrock, None, generator)
-    made = serving.settings(settings.pop("serving", {}))
+    table = settings.pop("serving", {})
+    made = serving.settings(table)
     sink = PrometheusSink() if installed("prometheus_client") else None
     if sink is not None:
-        table = settings.get("telemetry")
-        kept = TelemetrySettings() if table is None else telemetry_settings(table)
+        recorded = settings.get("telemetry")
+        kept = TelemetrySettings() if recorded is None else telemetry_settings(recorded)
         settings["telemetry"] = Recorder(kept, [sink])
-    has_keys = any(each.state() == "valid" for each in key_store(made.auth, index).all())
-    guarded = not is_open and (made.auth.use == "tokens" or has_keys)
+    # Once there was a key, keys are needed: that the last one expired or was revoked opens no door.
+    guarded = not is_open and ("auth" in table or bool(key_store(made.auth, index).all()))
     if not guarded and not is_open and host not in _LOCAL:
         raise UsageError(
             f"without keys the service does not start on {host}: add one (rag keys add {index} NAME), set "
@@ -89,6 +90,7 @@ def _app(
     service = Service(index, lambda: Pipeline(index, settings=settings), limiter)
     app = create_app(
         service, who, limiter, origins=origins, most_requests=most_requests,
+        most_failures=made.auth.failures_per_minute,
         metrics=None if sink is None else sink.text, version=__version__,
     )  # fmt: skip
     return app, guarded

@@ -25,7 +25,7 @@ from rag.core.ids import new_id
 from rag.serving import forms
 from rag.serving.bounds import Bounds
 from rag.serving.callers import Authenticator, Caller
-from rag.serving.guard import App, Guard
+from rag.serving.guard import MOST_FAILURES, App, Guard
 from rag.serving.limits import Limiter, TooManyError
 from rag.serving.openai import completion, models
 from rag.serving.replies import RETRY_S, status_of
@@ -47,6 +47,7 @@ def create_app(
     origins: tuple[str, ...] = (),
     most_bytes: int = 1 << 20,
     most_requests: int = 1000,
+    most_failures: int = MOST_FAILURES,
     threads: int = 4,
     poll_s: float = 2.0,
     open_paths: frozenset[str] = OPEN,
@@ -65,6 +66,8 @@ def create_app(
         Other sites whose pages may call (CORS); none by default.
     most_bytes, most_requests : int
         See `rag.serving.bounds.Bounds`.
+    most_failures : int
+        See `rag.serving.guard.Guard`.
     threads : int
         Of retrieval.
     poll_s : float
@@ -93,7 +96,7 @@ def create_app(
     _add_state(app, service, metrics)
     app.add_exception_handler(Exception, _failed)
     app.add_exception_handler(RequestValidationError, _invalid)
-    guarded: App = Guard(_Caught(app), authenticator, limiter, open_paths)
+    guarded: App = Guard(_Caught(app), authenticator, limiter, open_paths, most_failures)
     if origins:
         guarded = CORSMiddleware(
             guarded, allow_origins=origins, allow_methods=["GET", "POST"],

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from rag.core.calls import Call, Usage
 from rag.core.errors import BudgetError, RagError
+from rag.core.format import dollars
 from rag.core.sqlite import Database, Format
 from rag.serving.callers import NO_LIMITS, Caller
 from rag.usage.budget import Budget, Request
@@ -113,7 +114,7 @@ class Limiter:
             return
         over = f"a day is reached by {caller.name}"
         if limits.usd_per_day is not None and self.spent(caller).usd >= limits.usd_per_day:
-            raise OverBudgetError(f"the limit of ${limits.usd_per_day:g} {over}", _rest_of_day_s(now))
+            raise OverBudgetError(f"the limit of {dollars(limits.usd_per_day)} {over}", _rest_of_day_s(now))
         with _reporting(), self._database.writing() as file:
             if limits.tokens_per_day is not None and _tokens(file, caller, now) >= limits.tokens_per_day:
                 raise TooManyError(
@@ -200,7 +201,7 @@ class CallerLimit:
         if outcome.id is None:
             full = outcome.spent + usd > (limit or 0.0)
             raise OverBudgetError(
-                f"this call could bring {self._caller.name} above its limit of ${limit or 0.0:g} a day",
+                f"this call could bring {self._caller.name} above its limit of {dollars(limit or 0.0)} a day",
                 _rest_of_day_s(now) if full else _SOON_S,
             )
         with self._lock:

@@ -139,7 +139,9 @@ class Service:
             The caller may see no such passage.
         """
         place = self._place(caller, expect)
-        found: Explanation = self._pipe.explain(question, place, where=caller.narrowed(where), **options)
+        with self._spending(caller) as spending:
+            where = caller.narrowed(where)
+            found: Explanation = spending.run(self._pipe.explain, question, place, where=where, **options)
         return found
 
     def _place(self, caller: Caller, expect: str) -> str:

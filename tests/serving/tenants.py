@@ -188,7 +188,7 @@ def completion(path: str) -> Route:
         return Ask(
             "POST",
             path,
-            {"model": "rag", "messages": messages, "stream": rng.random() < 0.5, "user": other.name},
+            {"model": "ix", "messages": messages, "stream": rng.random() < 0.5, "user": other.name},
         )
 
     return make
@@ -248,7 +248,13 @@ async def attack(
         report.statuses[name, reply.status_code] += 1
         report.own[name] += bool(whose)
 
-    await asyncio.gather(*map(one, range(count)))
+    tasks = [asyncio.create_task(one(number)) for number in range(count)]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
     return report
 
 

@@ -19,7 +19,7 @@ import rag
 from rag.emulator import Behaviour, Emulator
 from rag.emulator.pytest_plugin import point_at
 from rag.serving.app import create_app
-from rag.serving.keys import OpenAuthenticator
+from rag.serving.keys import KeyStore, OpenAuthenticator
 from rag.serving.replies import status_of
 from rag.serving.service import Service
 from tests.command import run
@@ -183,6 +183,25 @@ def test_the_command_refuses_to_serve_the_world_without_keys(ix: Path) -> None:
     refused = run("serve", ix, "--host", "0.0.0.0", code=2)
     assert "without keys the service does not start on 0.0.0.0" in refused.stderr
     assert "there is no index" in run("serve", ix.parent / "nothing", code=2).stderr
+
+
+def test_once_there_was_a_key_keys_are_needed(ix: Path, tmp_path: Path) -> None:
+    """That the last one was revoked, or has expired, opens no door to everyone."""
+    from rag.cli.serve import _app
+
+    index = tmp_path / "ix"
+    shutil.copytree(ix, index)
+
+    def guarded(is_open: bool = False, config: Path | None = None) -> bool:
+        return _app(index, "127.0.0.1", is_open, (), 10, None, False, config)[1]
+
+    (tmp_path / "rag.toml").write_text('[serving.auth]\nuse = "keys"\n')
+    assert not guarded() and guarded(config=tmp_path / "rag.toml")
+    store = KeyStore(index / "keys.sqlite")
+    store.add("crm")
+    assert guarded()
+    store.revoke("crm")
+    assert guarded() and not guarded(is_open=True)
 
 
 def test_the_command_serves_and_drains(ix: Path) -> None:

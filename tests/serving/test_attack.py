@@ -12,11 +12,14 @@ import pytest
 
 import rag
 from rag.core.errors import BudgetError, WhereError
+from rag.serving.app import create_app
 from rag.serving.callers import Caller
 from rag.serving.guard import Guard
 from rag.serving.keys import KeyAuthenticator, KeyStore
 from rag.serving.limits import Limiter
+from rag.serving.service import Service
 from tests import scale
+from tests.serving.tenants import ROUTES as ALL
 from tests.serving.tenants import Ask, Corpus, attack, cannot_be_told_apart, keys_of, posted, source
 
 ROUTES = {
@@ -115,3 +118,25 @@ async def test_the_attack_finds_a_fault(corpus: Corpus, tmp_path: Path, fault: s
         keys = keys_of(corpus, store)
         with pytest.raises(AssertionError, match=r"got secrets of \['t\d\d'"):
             await attack(http, corpus, keys, routes=ROUTES, count=300)
+
+
+@pytest.mark.soak
+@pytest.mark.slow
+async def test_no_tenant_gets_anothers_secrets_of_the_web_service(corpus: Corpus, tmp_path: Path) -> None:
+    store, limiter = KeyStore(tmp_path / "keys.sqlite"), Limiter(tmp_path)
+    keys = keys_of(corpus, store)
+    settings = {"responses": {"path": str(tmp_path / "responses.sqlite")}}
+    served = Service(corpus.index, lambda: rag.Pipeline(corpus.index, settings=settings), limiter)
+    app: Any = create_app(served, KeyAuthenticator(store), limiter)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://t") as http:
+        report = await attack(http, corpus, keys, count=scale.scale(120, 4000))
+        by_name = {
+            "source": lambda name: Ask("GET", "/v1/source", params={"source": name}),
+            "explain": lambda name: Ask("POST", "/v1/explain", {"question": "the budget", "expect": name}),
+        }
+        await cannot_be_told_apart(http, corpus, keys, by_name)
+    answered = {name for name, status in report.statuses if status == 200}
+    assert answered >= set(ALL) - {"explain"}, report  # of others' sources it explains nothing
+    assert all(report.own[name] for name in ("search", "context", "ask", "stream", "source", "schema")), (
+        report
+    )

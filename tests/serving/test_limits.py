@@ -100,7 +100,7 @@ def test_dollars_are_set_aside_before_a_call(limiter: Limiter, ask: Callable[...
         spending.run(ask, 400_000, 100_000)  # at most $0.40, in the end $0.10
         spending.run(ask, 400_000, 400_000)
         assert limiter.spent(caller).usd == pytest.approx(0.5)
-        with pytest.raises(OverBudgetError, match=r"above its limit of \$0\.5 a day") as refused:
+        with pytest.raises(OverBudgetError, match=r"above its limit of \$0\.5000 a day") as refused:
             spending.run(ask, 1_000)
     assert 5 < refused.value.retry_after_s <= 86_400
     with pytest.raises(OverBudgetError):
