@@ -37,7 +37,7 @@ def mcp(
     from rag.core.extras import require
     from rag.index.filters.parse import parse
     from rag.pipeline import Pipeline
-    from rag.serving.authenticators import authenticator, key_store
+    from rag.serving.authenticators import authenticator, key_store, needs_callers
     from rag.serving.callers import Caller
     from rag.serving.keys import OpenAuthenticator
     from rag.serving.service import Service
@@ -47,7 +47,8 @@ def mcp(
 
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING)  # standard output is the protocol's
     settings = settings_of(config_path, bedrock, None, generator)
-    auth = serving.settings(settings.pop("serving", {})).auth
+    table = settings.pop("serving", {})
+    auth = serving.settings(table).auth
     if http is None:
         if is_open:
             raise UsageError("--open is about callers over HTTP: give --http HOST:PORT")
@@ -66,8 +67,7 @@ def mcp(
     host, colon, port = http.rpartition(":")
     if not colon or not port.isdigit():
         raise UsageError(f"--http is {http!r}: write HOST:PORT, e.g. 127.0.0.1:8001")
-    has_keys = any(each.state() == "valid" for each in key_store(auth, index).all())
-    guarded = not is_open and (auth.use == "tokens" or has_keys)
+    guarded = not is_open and needs_callers(table, key_store(auth, index))
     if not guarded and not is_open and host not in _LOCAL:
         raise UsageError(
             f"without keys it does not start on {host}: add one (rag keys add {index} NAME), or give --open"

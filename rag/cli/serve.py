@@ -63,7 +63,7 @@ def _app(
     from rag.core.extras import installed
     from rag.pipeline import Pipeline
     from rag.serving.app import create_app
-    from rag.serving.authenticators import authenticator, key_store
+    from rag.serving.authenticators import authenticator, key_store, needs_callers
     from rag.serving.keys import OpenAuthenticator
     from rag.serving.service import Service
     from rag.telemetry.recorder import Recorder
@@ -79,8 +79,7 @@ def _app(
         recorded = settings.get("telemetry")
         kept = TelemetrySettings() if recorded is None else telemetry_settings(recorded)
         settings["telemetry"] = Recorder(kept, [sink])
-    # Once there was a key, keys are needed: that the last one expired or was revoked opens no door.
-    guarded = not is_open and ("auth" in table or bool(key_store(made.auth, index).all()))
+    guarded = not is_open and needs_callers(table, key_store(made.auth, index))
     if not guarded and not is_open and host not in _LOCAL:
         raise UsageError(
             f"without keys the service does not start on {host}: add one (rag keys add {index} NAME), set "

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rag.config.serving import AuthSettings
 from rag.serving.callers import Authenticator, Limits
@@ -17,6 +18,20 @@ if TYPE_CHECKING:
 def key_store(settings: AuthSettings, folder: Path) -> KeyStore:
     """Return the file of the keys, and of what callers have spent; by default in an index's folder."""
     return KeyStore(settings.path or folder / NAME)
+
+
+def needs_callers(settings: Mapping[str, Any], store: KeyStore) -> bool:
+    """Tell whether callers must say who they are: if [serving.auth] is set, or there ever was a key.
+
+    That the last key expired or was revoked opens no door.
+
+    Parameters
+    ----------
+    settings : mapping
+        The table [serving] of rag.toml.
+    store : KeyStore
+    """
+    return "auth" in settings or bool(store.all())
 
 
 def authenticator(settings: AuthSettings, folder: Path) -> tuple[Authenticator, Limiter]:
