@@ -219,7 +219,9 @@ def test_every_module_that_the_code_requires_comes_with_the_extra_that_it_names(
         (match[1].split(".")[0], match[2])
         for path in (ROOT / "rag").rglob("*.py") for match in call.finditer(path.read_text(encoding="utf-8"))
     }  # fmt: skip
-    assert {extra for _, extra in found} == {"office", "ocr", "plots", "redis", "unstructured"}
+    assert {extra for _, extra in found} == {
+        "mcp", "ocr", "office", "plots", "redis", "serve", "telemetry", "unstructured",
+    }  # fmt: skip
     for module, extra in found:
         distributions = {name.lower() for name in packages_distributions()[module]}
         assert distributions & extras[extra], (module, extra)
