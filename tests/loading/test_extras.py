@@ -210,7 +210,7 @@ def test_every_module_that_the_code_requires_comes_with_the_extra_that_it_names(
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
     def packages(rows: list[str]) -> set[str]:
-        return {Requirement(row).name.lower() for row in rows}
+        return {Requirement(row).name.lower().replace("_", "-") for row in rows}
 
     extras = {name: packages(rows) for name, rows in project["optional-dependencies"].items()}
     extras["unstructured"] |= {"spacy", "python-oxmsg"}  # dependencies of unstructured itself
@@ -223,7 +223,7 @@ def test_every_module_that_the_code_requires_comes_with_the_extra_that_it_names(
         "mcp", "ocr", "office", "plots", "redis", "serve", "telemetry", "unstructured",
     }  # fmt: skip
     for module, extra in found:
-        distributions = {name.lower() for name in packages_distributions()[module]}
+        distributions = {name.lower().replace("_", "-") for name in packages_distributions()[module]}
         assert distributions & extras[extra], (module, extra)
         assert not distributions & packages(project["dependencies"]), module
     [everything] = map(Requirement, project["optional-dependencies"]["all"])
