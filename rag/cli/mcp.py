@@ -74,7 +74,8 @@ def mcp(
         )
     who, limiter = authenticator(auth, index) if guarded else (OpenAuthenticator(), None)
     service = Service(index, lambda: Pipeline(index, settings=settings), limiter)
-    _serve(create_server(service, _caller, __version__), who, limiter, host, int(port))
+    server = create_server(service, _caller, __version__)
+    _serve(server, who, limiter, host, int(port), auth.failures_per_minute)
     return 0
 
 
@@ -82,14 +83,15 @@ def _caller(request: Any) -> Any:
     return request.scope["state"]["caller"]
 
 
-def _serve(server: Any, who: Any, limiter: Any, host: str, port: int) -> None:
+def _serve(server: Any, who: Any, limiter: Any, host: str, port: int, most_failures: int) -> None:
     from rag.cli.output import warn
     from rag.core.extras import require
-    from rag.serving.bounds import Bounds
+    from rag.serving.bounds import BoundedBody, Bounds
     from rag.serving.guard import Guard
 
     uvicorn: Any = require("uvicorn", extra="serve")
-    app = Bounds(Guard(server.streamable_http_app(host=host), who, limiter))
+    inner = BoundedBody(server.streamable_http_app(host=host))
+    app = Bounds(Guard(inner, who, limiter, most_failures=most_failures))
     warn(f"tools are served at http://{host}:{port}/mcp")
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.run(app, host=host, port=port, log_level="warning", server_header=False)

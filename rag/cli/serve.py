@@ -91,6 +91,7 @@ def _app(
         service, who, limiter, origins=origins, most_requests=most_requests,
         most_failures=made.auth.failures_per_minute,
         metrics=None if sink is None else sink.text, version=__version__,
+        hosts=frozenset() if guarded or is_open else frozenset((*_LOCAL, "[::1]")),
     )  # fmt: skip
     return app, guarded
 

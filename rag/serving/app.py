@@ -13,17 +13,18 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from starlette.middleware.cors import CORSMiddleware
 
 from rag.core.ids import new_id
 from rag.serving import forms
-from rag.serving.bounds import Bounds
+from rag.serving.bounds import BoundedBody, Bounds
 from rag.serving.callers import Authenticator, Caller
 from rag.serving.guard import MOST_FAILURES, App, Guard
 from rag.serving.limits import Limiter, TooManyError
@@ -34,7 +35,10 @@ from rag.serving.streams import sent_events, whole
 
 _LOG = logging.getLogger("rag.serving")
 #: Paths that need no caller.
-OPEN = frozenset(("/healthz", "/readyz"))
+#: The page is a frame without data: it asks for a key where the service needs one.
+_PAGE = {"/": "index.html", "/page.js": "page.js", "/page.css": "page.css", "/favicon.svg": "favicon.svg"}
+_FOLDER = Path(__file__).with_name("page")
+OPEN = frozenset(("/healthz", "/readyz", *_PAGE))
 Metrics = Callable[[], bytes]
 
 
@@ -52,6 +56,7 @@ def create_app(
     poll_s: float = 2.0,
     open_paths: frozenset[str] = OPEN,
     version: str = "1",
+    hosts: frozenset[str] = frozenset(),
 ) -> App:
     """Return the service as an ASGI application.
 
@@ -76,6 +81,9 @@ def create_app(
         Paths that need no caller.
     version : str
         For the description of the interface (OpenAPI).
+    hosts : frozenset of str
+        Names of this server, without port, that a request may be for; empty for any. A service without
+        keys names its own: else a web site whose name points here could read it (DNS rebinding).
 
     Examples
     --------
@@ -93,16 +101,19 @@ def create_app(
     app = FastAPI(title="rag", version=version, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.service, app.state.pool = service, pool
     _add_routes(app, service, pool)
+    _add_page(app)
     _add_state(app, service, metrics)
     app.add_exception_handler(Exception, _failed)
     app.add_exception_handler(RequestValidationError, _invalid)
-    guarded: App = Guard(_Caught(app), authenticator, limiter, open_paths, most_failures)
+    guarded: App = Guard(
+        BoundedBody(_Caught(app), most_bytes), authenticator, limiter, open_paths, most_failures
+    )
     if origins:
         guarded = CORSMiddleware(
             guarded, allow_origins=origins, allow_methods=["GET", "POST"],
             allow_headers=["authorization", "content-type", "x-api-key"],
         )  # fmt: skip
-    return Bounds(guarded, most_bytes=most_bytes, most_requests=most_requests)
+    return Bounds(guarded, most_requests=most_requests, hosts=hosts)
 
 
 async def _watch(service: Service, poll_s: float) -> None:
@@ -222,6 +233,16 @@ async def _answer(
         return StreamingResponse(sent_events(events), media_type="text/event-stream")
     answer = await whole(events, request)
     return JSONResponse(answer.to_dict()) if answer is not None else Response(status_code=499)
+
+
+def _add_page(app: FastAPI) -> None:
+    """Add the page and its parts."""
+
+    async def part(request: Request) -> Response:
+        return FileResponse(_FOLDER / _PAGE[request.url.path])
+
+    for path in _PAGE:
+        app.add_route(path, part, include_in_schema=False)
 
 
 def _add_state(app: FastAPI, service: Service, metrics: Metrics | None) -> None:

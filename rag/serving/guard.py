@@ -3,7 +3,7 @@
 Plain ASGI, so that the web service and an MCP server over HTTP have the same. A request that passes has
 its `Caller` in ``scope["state"]["caller"]``. Of one client's address only so many failures a minute are
 looked at: keys cannot be tried out. Behind a proxy every client has the proxy's address, unless the server
-takes the one that the proxy names (uvicorn's ``--forwarded-allow-ips``).
+takes the one that the proxy names (the variable ``FORWARDED_ALLOW_IPS`` of uvicorn).
 """
 
 from __future__ import annotations
