@@ -40,6 +40,8 @@ _PAGE = {"/": "index.html", "/page.js": "page.js", "/page.css": "page.css", "/fa
 _FOLDER = Path(__file__).with_name("page")
 OPEN = frozenset(("/healthz", "/readyz", *_PAGE))
 Metrics = Callable[[], bytes]
+#: Threads that may wait at once.
+_WAITING = 64
 
 
 def create_app(
@@ -93,6 +95,10 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        # Waiting for models and limits takes threads, not CPUs: Python's default is some six.
+        asyncio.get_running_loop().set_default_executor(
+            ThreadPoolExecutor(_WAITING, thread_name_prefix="rag-waiting")
+        )
         watching = asyncio.create_task(_watch(service, poll_s))
         yield
         watching.cancel()
