@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rag.core.text import terms
-from rag.index.storage.bm25 import idf, saturated
+from rag.index.storage.bm25 import idf, length_norm, saturated
 from rag.index.storage.layout import Vectors
 from rag.index.storage.segment import Segment
 
@@ -88,7 +88,7 @@ def _bm25(texts: Sequence[str]) -> npt.NDArray[np.float32]:
     lengths = tf.sum(1, keepdims=True)
     present = tf > 0
     weights = idf(present.sum(0), len(texts)).astype(np.float32)
-    weighted = weights * saturated(tf, lengths, float(lengths.mean()))
+    weighted = weights * saturated(tf, length_norm(lengths, float(lengths.mean())))
     scores: npt.NDArray[np.float32] = present[::2].astype(np.float32) @ weighted.T
     return scores
 

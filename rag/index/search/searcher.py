@@ -10,6 +10,7 @@ import numpy as np
 from rag.index.filters.mask import Mask
 from rag.index.search import hybrid_score, lexical_balance
 from rag.index.search.ordering import Scored, highest, highest_rows
+from rag.index.search.surroundings import NEAR, Surroundings
 from rag.index.storage.bm25 import Statistics
 from rag.index.storage.layout import Rows, Vectors
 from rag.index.storage.segment import Segment
@@ -83,19 +84,19 @@ class Searcher:
         """
         width = max(FEWEST, PER_HIT * k)
         terms = self._statistics.look_up(query)
-        context, bm25 = self._surroundings.lexical(terms), self._statistics.score(terms)
+        surroundings = self._surroundings.lexical(terms)
         nearest, compared = self._nearest(unit, masks, matches, width)
-        matching = [mask & (scores > 0) for mask, scores in zip(masks, context, strict=True)]
-        lexical = highest_rows(context, matching, width)
+        lexical = surroundings.best(masks, width)
         mean, deviation = self._cosine_moments(unit)
         weight *= self.lexical_balance
         candidates, scores = [], []
         for number, segment in enumerate(self._segments):
             rows = np.concatenate([nearest[number], lexical[number]])
-            first, end = segment.around(rows, hybrid_score.NEAR)
+            first, end = segment.around(rows, NEAR)
             rows = np.unique(np.concatenate([rows, first, end - 1]))
             rows = rows[masks[number][rows]]
-            score = hybrid_score.dense(segment, unit, rows, mean) / deviation + weight * context[number][rows]
+            score = hybrid_score.dense(segment, unit, rows, mean) / deviation
+            score += weight * surroundings.of(number, rows)
             candidates.append(rows)
             # Single precision: sums that differ only by their order of addition become equal.
             scores.append(score.astype(np.float32))
@@ -104,7 +105,8 @@ class Searcher:
         for number, segment in enumerate(self._segments):
             rows = candidates[number][best[number]]
             cosines = np.clip(segment.cosines(unit, rows), -1, 1)
-            columns = (rows, scores[number][best[number]], cosines, bm25[number][rows])
+            bm25 = self._statistics.score_rows(terms, number, rows)
+            columns = (rows, scores[number][best[number]], cosines, bm25)
             for row, *values in zip(*(column.tolist() for column in columns), strict=True):
                 scored[number, row] = (values[0], values[1], values[2])
         return scored, compared
@@ -138,8 +140,8 @@ class Searcher:
         return hybrid_score.BALANCE / lexical_balance.dense_trust(self._segments) ** 2
 
     @cached_property
-    def _surroundings(self) -> hybrid_score.Surroundings:
-        return hybrid_score.Surroundings(self._segments, self._statistics)
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(self._segments, self._statistics)
 
     @cached_property
     def _statistics(self) -> Statistics:

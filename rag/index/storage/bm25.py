@@ -254,14 +254,33 @@ class Statistics:
                 continue
             weight = term.repeats * float(idf(term.df, self.count))
             for (rows, frequency), out, segment in zip(term.postings, scores, self._postings, strict=True):
-                lengths = segment.lengths[rows]
-                out[rows] += weight * saturated(frequency.astype(np.float64), lengths, self.mean)
+                norm = length_norm(segment.lengths[rows], self.mean)
+                out[rows] += weight * saturated(frequency.astype(np.float64), norm)
         return [out.astype(np.float32) for out in scores]
 
+    def score_rows(
+        self, query: Sequence[QueryTerm], number: int, wanted: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float32]:
+        """Return the scores of some rows of a segment, equal to those of `score`."""
+        norm = length_norm(self._postings[number].lengths[wanted], self.mean)
+        scores = np.zeros(len(wanted))
+        for term in query:
+            rows, frequency = term.postings[number]
+            if not term.df or not len(rows):
+                continue
+            at = np.minimum(np.searchsorted(rows, wanted.astype(rows.dtype)), len(rows) - 1)
+            tf = np.where(rows[at] == wanted, frequency[at], 0).astype(np.float64)
+            scores += term.repeats * float(idf(term.df, self.count)) * saturated(tf, norm)
+        return scores.astype(np.float32)
 
-def saturated(tf: npt.NDArray[Any], lengths: npt.NDArray[Any], mean: float) -> npt.NDArray[Any]:
-    """Return BM25's saturated term frequencies, each below ``K1 + 1``, for texts of some lengths."""
-    norm = K1 * (1 - B + B * lengths / max(mean, 1e-9))
+
+def length_norm(lengths: npt.NDArray[Any], mean: float) -> npt.NDArray[np.float64]:
+    """Return what BM25 adds to the term frequencies of texts of some lengths, in its denominator."""
+    return np.asarray(K1 * (1 - B + B * lengths / max(mean, 1e-9)))
+
+
+def saturated(tf: npt.NDArray[Any], norm: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return BM25's saturated term frequencies, each below ``K1 + 1``; `norm` is that of `length_norm`."""
     out: npt.NDArray[Any] = tf * (K1 + 1) / (tf + norm)
     return out
 

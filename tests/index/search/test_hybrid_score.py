@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import rag
 from rag.core.text import terms
-from rag.index.search import hybrid_score
+from rag.index.search import hybrid_score, surroundings
 from rag.index.storage import compaction
 from rag.index.storage.bm25 import K1, B
 from rag.index.storage.manifest import EmbedderEntry
@@ -74,7 +74,7 @@ def lexical(live: list[list[str]], every: list[list[str]], question: str) -> lis
     near, wide = (
         sum(sum(own[n] for n in around(row, len(own), reach)) for own in lengths for row in range(len(own)))
         / count
-        for reach in (hybrid_score.NEAR, hybrid_score.WIDE)
+        for reach in (surroundings.NEAR, surroundings.WIDE)
     )
     whole = sum(map(sum, lengths)) / len(bags)
 
@@ -94,8 +94,8 @@ def lexical(live: list[list[str]], every: list[list[str]], question: str) -> lis
         for row in range(len(own)):
             total = 0.0
             for share, reach, mean in (
-                (hybrid_score.LEXICAL[0], hybrid_score.NEAR, near),
-                (hybrid_score.LEXICAL[1], hybrid_score.WIDE, wide),
+                (surroundings.LEXICAL[0], surroundings.NEAR, near),
+                (surroundings.LEXICAL[1], surroundings.WIDE, wide),
             ):
                 window = [own[n] for n in around(row, len(own), reach)]
                 for t, n in asked.items():
@@ -104,47 +104,85 @@ def lexical(live: list[list[str]], every: list[list[str]], question: str) -> lis
             for t, n in asked.items():
                 tf, length = sum(bag[t] for bag in own), sum(bag.total() for bag in own)
                 total += (
-                    hybrid_score.LEXICAL[2]
+                    surroundings.LEXICAL[2]
                     * n
                     * rare_whole[t]
                     * saturated(tf, length, whole)
                     / max(most_whole, 1e-9)
                 )
-            scores.append(total / ((K1 + 1) * sum(hybrid_score.LEXICAL)))
+            scores.append(total / ((K1 + 1) * sum(surroundings.LEXICAL)))
         out.append(scores)
     return out
 
 
 @pytest.mark.parametrize("at_once", [1, 20, 1 << 16])
-@pytest.mark.parametrize("common", [0, 50, 1 << 40])
-@settings(max_examples=12, deadline=None)
+@pytest.mark.parametrize("few", [0, 6, 1 << 13])
+@settings(max_examples=16, deadline=None)
 @given(
     st.lists(documents, min_size=1, max_size=3),
     st.sets(st.integers(0, 8)),
     st.lists(st.sampled_from([*WORDS, "unheard"]), min_size=1, max_size=6),
-    st.integers(0, 99),
+    st.data(),
 )
 def test_lexical_equals_a_sum_by_row(
-    tmp_path_factory: pytest.TempPathFactory, at_once: int, common: int,
-    groups: list[list[list[str]]], gone: set[int], question: list[str], seed: int,
+    tmp_path_factory: pytest.TempPathFactory, at_once: int, few: int,
+    groups: list[list[list[str]]], gone: set[int], question: list[str], data: st.DataObject,
 ) -> None:  # fmt: skip
-    index = make(tmp_path_factory.mktemp("ix") / "ix", groups, gone, seed)
+    """The scores, and which rows are best, are those of a sum over every row; however few are computed."""
+    index = make(tmp_path_factory.mktemp("ix") / "ix", groups, gone, data.draw(st.integers(0, 99)))
     every = dict(enumerate(document for group in groups for document in group))
     gone = gone & set(range(len(every) - 1))
     live = [document for number, document in every.items() if number not in gone]
+    masks = [
+        segment.live & data.draw(st.lists(st.booleans(), min_size=segment.rows, max_size=segment.rows).map(np.array))
+        for segment in index._segments
+    ]  # fmt: skip
+    k = data.draw(st.integers(1, 12))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hybrid_score, "_AT_ONCE", at_once)
-        patch.setattr(hybrid_score, "_COMMON", common)
+        patch.setattr(surroundings, "AT_ONCE", at_once)
+        patch.setattr(surroundings, "FEW", few)
         asked = index._searcher._statistics.look_up(" ".join(question))
-        found = index._searcher._surroundings.lexical(asked)
+        whole = index._searcher._surroundings.lexical(asked)
+        before = [whole.of(n, np.arange(segment.rows)) for n, segment in enumerate(index._segments)]
+        best = whole.best(masks, k)
+        after = [whole.of(n, np.flatnonzero(mask)) for n, mask in enumerate(masks)]
     scores = lexical(live, list(every.values()), " ".join(question))
     expected = {id_of(number, row): score for number in every if number not in gone
                 for row, score in enumerate(scores[number])}  # fmt: skip
-    got = {
-        name: score for segment, scores in zip(index._segments, found, strict=True)
-        for name, score, alive in zip(segment.ids(range(segment.rows)), scores, segment.live, strict=True) if alive
-    }  # fmt: skip
-    assert got == pytest.approx(expected, abs=1e-12)
+    names = [segment.ids(range(segment.rows)) for segment in index._segments]
+    alive = [segment.live for segment in index._segments]
+    assert by_name(names, before, alive) == pytest.approx(expected, abs=1e-12)
+    searched = [
+        {name for name, found in zip(own, mask, strict=True) if found}
+        for own, mask in zip(names, masks, strict=True)
+    ]
+    assert {n: s for found in searched for n, s in expected.items() if n in found} == pytest.approx(
+        by_name(
+            [[own[row] for row in np.flatnonzero(mask)] for own, mask in zip(names, masks, strict=True)],
+            after,
+        ),
+        abs=1e-12,
+    )
+    positive = sorted(
+        (expected[name] for found in searched for name in found if expected[name] > 0), reverse=True
+    )
+    least = positive[k - 1] if len(positive) >= k else 0.0
+    got = {own[row] for own, rows in zip(names, best, strict=True) for row in rows}
+    assert {n for found in searched for n in found if expected[n] > least + 1e-9} <= got
+    assert all(expected[name] > 0 and expected[name] >= least - 1e-9 for name in got)
+    assert len(got) >= min(k, len(positive))
+
+
+def by_name(
+    names: list[list[str]], scores: list[np.ndarray], alive: list[np.ndarray] | None = None
+) -> dict[str, float]:
+    """Scores by chunk id, of the rows that are alive."""
+    return {
+        name: score
+        for number, (own, values) in enumerate(zip(names, scores, strict=True))
+        for row, (name, score) in enumerate(zip(own, values, strict=True))
+        if alive is None or alive[number][row]
+    }
 
 
 @settings(max_examples=40, deadline=None)
@@ -165,7 +203,7 @@ def test_dense_equals_a_sum_by_row(
         own, place = cosines[starts[at] : starts[at + 1]].astype(np.float64), int(row - starts[at])
         near, wide = (
             [own[n] for n in around(place, len(own), reach)]
-            for reach in (hybrid_score.NEAR, hybrid_score.WIDE)
+            for reach in (surroundings.NEAR, surroundings.WIDE)
         )
         parts = (own[place], np.mean(near), np.mean(wide), max(wide), 0.0)
         expected.append(
