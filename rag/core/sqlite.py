@@ -207,6 +207,18 @@ class Database:
         self._lock, self._file, self._process = threading.RLock(), None, os.getpid()
 
 
+def give_back(file: sqlite3.Connection) -> bool:
+    """Rewrite a file without its free pages and what they held, and empty the WAL file beside it.
+
+    Returns
+    -------
+    bool
+        False while another connection reads from an older state, which the WAL file then still holds.
+    """
+    file.execute("VACUUM")
+    return bool(file.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0)
+
+
 def _identity(path: Path) -> tuple[int, int] | None:
     """Return what tells a file from another of the same name; never by opening it.
 

@@ -23,7 +23,7 @@ import numpy.typing as npt
 #: Bytes of a run, of the windows by which it is found, and of the shortest text that is searched as a whole.
 RUN, _WINDOW, SHORTEST = 48, 24, 12
 #: Bytes of texts that are searched at once, and of other texts that are hashed at once.
-_PART, _BLOCK = 16 << 20, 8 << 20
+_PART, _BLOCK = 16 << 20, _WINDOW * 350_000
 #: Odd numbers with the bits of the golden ratio, pi and e, for multiplicative hashing (Knuth, TAOCP 3, 6.4).
 _MIX = tuple(np.uint64(each) for each in (0x9E3779B97F4A7C15, 0xC90FDAA22168C235, 0xADF85458A2BB4A9B))
 
@@ -55,19 +55,20 @@ class Runs:
         pieces = sorted(form for form in forms if len(form) >= RUN)
         short = sorted(form for form in forms if SHORTEST <= len(form) < RUN)
         self.unsearched = sum(len(form) < SHORTEST for form in forms)
-        parts, held = [_Part(each) for each in _grouped(pieces, _PART)], set[bytes]()
+        parts, whole = [_Part(each) for each in _grouped(pieces, _PART)], _Short(short)
+        held: set[bytes] = set()
         for block in _grouped((form for text in others for form in _forms(text)), _BLOCK):
             joined = _BETWEEN.join(block)
             for part in parts:
                 part.leave_out(joined)
-            held |= {piece for piece in short if piece not in held and piece in joined}
+            held |= {piece for _, piece in whole.among(joined)}
         for part in parts:
             part.finish()
         self._parts = [part for part in parts if len(part)]
-        self._short = [piece for piece in short if piece not in held]
+        self._short = _Short([piece for piece in short if piece not in held])
 
     def __bool__(self) -> bool:
-        return bool(self._parts or self._short)
+        return bool(self._parts or len(self._short))
 
     def find(self, data: Data) -> int | None:
         """Return where the first run that was found stands in some bytes; None if there is none."""
@@ -75,11 +76,7 @@ class Runs:
             at = part.find(data)
             if at is not None:
                 return at
-        if self._short:
-            whole = bytes(data)
-            places = [at for piece in self._short if (at := whole.find(piece)) >= 0]
-            return min(places, default=None)
-        return None
+        return next((at for at, _ in self._short.among(data)), None)
 
     def in_text(self, text: str) -> bool:
         """Whether a text holds a run."""
@@ -87,11 +84,17 @@ class Runs:
 
     def in_value(self, value: Any) -> bool:
         """Whether a text inside of a value, such as JSON gives, holds a run."""
-        if isinstance(value, str):
-            return len(value) >= SHORTEST // 4 and self.in_text(value)
-        if isinstance(value, dict):
-            return any(self.in_value(key) or self.in_value(each) for key, each in value.items())
-        return isinstance(value, list | tuple) and any(map(self.in_value, value))
+        texts = (text.encode(errors="surrogatepass") for text in _texts_in(value))
+        return bool(self) and self.find(_BETWEEN.join(texts)) is not None
+
+    def in_stream(self, pieces: Iterable[bytes]) -> bool:
+        """Whether bytes that come in pieces hold a run."""
+        kept = b""
+        for piece in pieces:
+            if self.find(kept + piece) is not None:
+                return True
+            kept = (kept + piece)[1 - RUN :]
+        return False
 
 
 #: Between texts that are joined, so that no run crosses their border; it is in no UTF-8.
@@ -185,6 +188,32 @@ class _Part:
         return None
 
 
+class _Short:
+    """Texts shorter than a run, searched as a whole: by their first eight bytes, at every offset."""
+
+    def __init__(self, pieces: Sequence[bytes]) -> None:
+        self._pieces: dict[int, list[bytes]] = {}
+        for piece in pieces:
+            self._pieces.setdefault(int.from_bytes(piece[:8], "little"), []).append(piece)
+        firsts = np.array([*self._pieces], np.uint64)
+        self._known = _Hashes(np.sort(_mixed(firsts)))
+
+    def __len__(self) -> int:
+        return len(self._pieces)
+
+    def among(self, data: Data) -> Iterator[tuple[int, bytes]]:
+        """Yield the pieces that stand in some bytes, each with its place."""
+        for at in range(0, len(data), _BLOCK) if self._pieces else ():
+            block = data[at : at + _BLOCK + RUN]
+            for start in range(min(8, max(len(block) - 7, 0))):
+                words = np.frombuffer(block, "<u8", (len(block) - start) // 8, start)
+                for number in self._known.among(_mixed(words)).tolist():
+                    place = start + 8 * number
+                    for piece in self._pieces.get(int(words[number]), ()):
+                        if bytes(block[place : place + len(piece)]) == piece:
+                            yield at + place, piece
+
+
 class _Hashes:
     """Sorted hashes, and a table of their first bits, which rules out most others without a search."""
 
@@ -201,7 +230,21 @@ class _Hashes:
         if not len(maybe):
             return maybe
         place = np.searchsorted(self.sorted, hashes[maybe])
-        return maybe[self.sorted[np.minimum(place, len(self.sorted) - 1)] == hashes[maybe]]
+        same = self.sorted[np.minimum(place, len(self.sorted) - 1)] == hashes[maybe]
+        found: npt.NDArray[np.int64] = maybe[same]
+        return found
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            yield from _texts_in(key)
+            yield from _texts_in(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _texts_in(each)
 
 
 def _forms(text: str) -> Iterator[bytes]:
@@ -246,7 +289,7 @@ def _joined(windows: Hashes) -> Hashes:
 
 
 def _mixed(*words: Hashes) -> Hashes:
-    """Return one hash of two or three words; multiplications wrap around."""
+    """Return one hash of up to three words; multiplications wrap around."""
     total = words[0] * _MIX[0]
     for word, factor in zip(words[1:], _MIX[1:], strict=False):
         np.bitwise_xor(total, word, out=total)

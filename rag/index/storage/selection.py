@@ -204,4 +204,6 @@ def texts_of(
 def _strings(document: Mapping[str, object]) -> Iterable[str]:
     for name, value in document.items():
         if name not in ("doc_id", "source"):
-            yield from (each for each in (value if isinstance(value, list) else [value]) if isinstance(each, str))
+            yield from (
+                each for each in (value if isinstance(value, list) else [value]) if isinstance(each, str)
+            )
