@@ -122,14 +122,15 @@ def _show(report: Forgotten, *, as_json: bool) -> None:
         echo(f"  {name}")
     if count > _MOST:
         echo(f"  and {count - _MOST} more")
-    say(f"index: {report.chunks} chunks of the current version, {report.rows} rows in all; versions "
-        f"{', '.join(map(str, report.versions)) or 'none'} {'were' if report.done else 'would be'} rewritten"
+    say(f"index: {report.chunks} chunks of the current version, {report.rows} rows in all; "
+        f"{'rewritten' if report.done else 'to rewrite'}: {_versions(report.versions)}"
         + (f"; version {report.version} is current" if report.done else ""))  # fmt: skip
     for number, why in report.dropped.items():
         say(f"version {number} {'was' if report.done else 'would be'} dropped: {why}", "yellow")
     for store in report.stores:
         if store.count:
-            echo(f"{store.count} {store.kind}: {store.place}")
+            kind = store.kind if store.count > 1 else store.kind.removesuffix("s")
+            echo(f"{store.count} {kind}: {store.place}")
     if report.copies:
         say(f"other sources with the same bytes, which stay: {', '.join(report.copies)}", "yellow")
     for note in report.notes:
@@ -144,6 +145,10 @@ def _show(report: Forgotten, *, as_json: bool) -> None:
             f"no piece of their texts is left in {report.index} and its stores ({report.seconds:.1f} s)",
             "green",
         )
+
+
+def _versions(numbers: tuple[int, ...]) -> str:
+    return f"version{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}" if numbers else "no version"
 
 
 COMMANDS: tuple[click.Command, ...] = (forget,)

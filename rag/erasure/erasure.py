@@ -71,7 +71,7 @@ class Erasure:
         known = names_of(self._folder, versions) | {record.source for _, record in self._records}
         for name in sorted(sources - known - self._pending.sources):
             if not self._known.has(name):
-                raise UsageError(f"{name} is no source of {self._folder}: {near_miss(name, known)}")
+                raise UsageError(f"{name} is no source of {self._folder}: {_near(name, known)}")
         ids = frozenset[str]() if where is None else matching(self._folder, versions, where)
         if where is not None and not ids and not sources:
             raise UsageError(f"no document of {self._folder} matches the filter: nothing to forget")
@@ -193,3 +193,8 @@ class Erasure:
             not_reached(self._versions.current.root, self._documents, version), tuple(notes),
             time.monotonic() - self._started, done,
         )  # fmt: skip
+
+
+def _near(name: str, known: set[str]) -> str:
+    hint = near_miss(name, known)
+    return hint if hint.startswith("did you mean") else f"it has {len(known)}, named as citations name them"

@@ -121,7 +121,7 @@ def _in_sqlite(path: Path, runs: Runs) -> Iterator[str]:
     wal = Path(f"{path}-wal")
     if wal.exists() and runs.find(wal.read_bytes()) is not None:
         yield "a piece of a text is in the WAL file beside it: another process reads from before"
-    with contextlib.closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as file:
+    with contextlib.closing(sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True)) as file:
         if any(_unpacked(value, runs) for value in _blobs(file)):
             yield "a piece of a text is in a compressed value"
 
