@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rag.core.errors import LoadError, SourceError
 from rag.erasure import proof
 from rag.erasure.forget import stores_of
 from rag.erasure.places import Place
 from rag.erasure.report import Remnant
 from rag.erasure.runs import RUN, Runs
+from rag.erasure.source_text import read, source_file
 from rag.erasure.trace import Trace
 from rag.index.storage.selection import Selection, texts_of, versions_of
-from rag.loading.loader import Loader
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +73,15 @@ def check(
     versions = versions_of(folder)
     names = frozenset([source] if isinstance(source, str) else source)
     selection, notes = Selection(names), list[str]()
-    texts = [] if text is None else [*_read(text)]
+    texts = [] if text is None else [text] if isinstance(text, str) else read(text)
     for name in sorted(names) if text is None else ():
-        path = _source_file(versions.current.root, name)
+        path = source_file(versions.current.root, name)
         if path is None:
             notes.append(
                 f"{name}: its file is not there, so only its name was looked for; --check FILE has a text"
             )
         else:
-            texts += _read(path)
+            texts += read(path)
     others = (each for row, _ in texts_of(folder, versions, selection, selected=False) for each in row)
     runs = Runs(texts, others if names else ())
     if texts and not runs:
@@ -100,26 +99,3 @@ def _in_stores(places: Iterable[Place], trace: Trace) -> Iterator[Remnant]:
     for place in places:
         if place.kind != "vectors" and (count := place.sweep(trace, True).count):
             yield Remnant(place.name, f"{count} {place.kind} hold something")
-
-
-def _source_file(root: str, name: str) -> Path | None:
-    """Return the file of a source, if it is on this machine."""
-    if not root or "://" in root:
-        return None
-    paths = (Path(root) / name, Path(root))
-    return next((path for path in paths if path.is_file() and path.name == Path(name).name), None)
-
-
-def _read(text: str | Path) -> Iterator[str]:
-    """Yield a text, or those of a file."""
-    if isinstance(text, str):
-        yield text
-        return
-    try:
-        documents = Loader(text).load()
-    except LoadError as error:
-        raise SourceError(f"{text}: {error}") from None
-    found = [document.page_content for document in documents if document.page_content.strip()]
-    if not found:
-        raise SourceError(f"{text} holds no text that can be read: name another file")
-    yield from found

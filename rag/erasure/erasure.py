@@ -14,6 +14,7 @@ from rag.erasure.places import Place
 from rag.erasure.reach import not_reached
 from rag.erasure.report import Forgotten, Kept, Remnant
 from rag.erasure.runs import Runs
+from rag.erasure.source_text import still_there
 from rag.erasure.trace import Trace
 from rag.index.filters.parse import WhereLike
 from rag.index.storage import erasing, forgotten
@@ -53,10 +54,12 @@ class Erasure:
         self._count()
         going = [*texts_of(folder, self._versions, self._selection, selected=True)]
         staying = [*texts_of(folder, self._versions, self._selection, selected=False)]
+        # Of what was forgotten before, the index knows no text any more, but its file may still be there.
+        texts = [*still_there(self._versions.current.root, sources - self._in_index)]
+        texts += [text for row, _ in going for text in row]
         self._pending = self._pending.joined(
-            self._selection.sources, self._selection.ids, (text for row, _ in going for text in row),
-            (heading for _, heading in going),
-        )  # fmt: skip
+            self._selection.sources, self._selection.ids, texts, (heading for _, heading in going)
+        )
         kept = [text for row, _ in staying for text in row]
         self._trace = Trace(
             self._selection, Runs(self._pending.texts, kept), set(self._pending.answers),
@@ -68,7 +71,8 @@ class Erasure:
         """Return what is to go: what is named now, and what an erasure that was killed left."""
         if not sources and where is None and not self._pending:
             raise UsageError("say what to forget: a source (--source NAME) or a filter (--where FILTER)")
-        known = names_of(self._folder, versions) | {record.source for _, record in self._records}
+        self._in_index = names_of(self._folder, versions)
+        known = self._in_index | {record.source for _, record in self._records}
         for name in sorted(sources - known - self._pending.sources):
             if not self._known.has(name):
                 raise UsageError(f"{name} is no source of {self._folder}: {_near(name, known)}")

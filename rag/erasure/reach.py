@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+
+from rag.erasure.source_text import source_file
 
 #: Files that are listed by name.
 _MOST = 3
@@ -24,10 +25,7 @@ def not_reached(root: str, documents: Iterable[str], version: int) -> tuple[str,
 
 
 def _lines(root: str, documents: Iterable[str], version: int) -> Iterator[str]:
-    there = [
-        path for name in documents
-        for path in (Path(root) / name, Path(root)) if path.is_file() and path.name == Path(name).name
-    ] if root and "://" not in root else []  # fmt: skip
+    there = [path for name in documents if (path := source_file(root, name)) is not None]
     if there:
         more = f" and {len(there) - _MOST} more" if len(there) > _MOST else ""
         yield f"source files, which are still there: {', '.join(map(str, there[:_MOST]))}{more}"

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import datetime as dt
 import secrets
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +21,7 @@ import pyarrow as pa
 from rag.core.errors import RagError, StoreError
 from rag.index.storage import compaction
 from rag.index.storage.columns import Columns, open_array
+from rag.index.storage.layout import DOCUMENTS_FILE
 from rag.index.storage.manifest import (
     HELD,
     FileEntry,
@@ -36,7 +36,7 @@ from rag.index.storage.manifest import (
 from rag.index.storage.orphans import clear_orphans, find_orphans
 from rag.index.storage.own_files import FOLDERS
 from rag.index.storage.segment import open_segment
-from rag.index.storage.segment_writer import SegmentWriter, some_documents, write_table
+from rag.index.storage.segment_writer import SegmentWriter, fields_of, some_documents, write_table
 from rag.index.storage.selection import Selection, Versions, whole
 from rag.index.storage.sources import open_sources, read_sources, write_sources
 from rag.index.storage.writer import publish
@@ -250,6 +250,6 @@ class _Rewriting:
         assert made is not None
         return made, sum(not record.reason for record in kept)
 
-    def _fields(self, segment: SegmentEntry) -> Iterable[str]:
-        path = segment.documents.path if segment.documents else f"segments/{segment.id}/documents.arrow"
-        return Columns(self._folder / path).names
+    def _fields(self, segment: SegmentEntry) -> set[str]:
+        edited = segment.documents.path if segment.documents else f"segments/{segment.id}/{DOCUMENTS_FILE}"
+        return fields_of(Columns(self._folder / edited).table())

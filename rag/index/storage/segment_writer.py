@@ -105,7 +105,7 @@ class SegmentWriter:
     def copy(self, segment: Segment, schema: Schema | None) -> None:
         """Add the live rows of another segment, as they are.
 
-        Metadata get the schema's types; without a schema they keep theirs, and columns without a value go.
+        Metadata get the schema's types; without a schema they keep theirs. Columns without a value go.
         """
         live = segment.live
         doc = segment.chunks.numbers("doc")
@@ -208,12 +208,10 @@ class _DocumentsWriter:
         self._flush()
         first = len(self._names)
         self._names += [""] * len(kept)  # only new rows index the name; copied rows have their postings
-        if schema is None:
-            self._tables.append(some_documents(table, kept))
-            return first
-        table = table.take(pa.array(kept))
-        for name in table.column_names:
+        table = some_documents(table, kept)
+        for name in table.column_names if schema is not None else ():
             if name not in OF_DOCUMENT:
+                assert schema is not None
                 now = recast(_whole(table[name]), schema[name])
                 table = table.set_column(table.column_names.index(name), name, now)
         self._tables.append(table)
@@ -259,12 +257,18 @@ def _whole(values: pa.ChunkedArray) -> pa.Array:
 def some_documents(table: pa.Table, kept: npt.NDArray[np.integer[Any]]) -> pa.Table:
     """Return some of a segment's documents, without the fields that none of them has."""
     table = table.take(pa.array(kept))
-    empty = [
-        name for name in table.column_names
-        if name not in ("doc_id", "source")
-        and all(part.null_count == len(part) for part in parts(_whole(table[name])))
-    ]  # fmt: skip
-    return table.drop_columns(empty)
+    names = table.column_names
+    return table.select([name for name in names if name in ("doc_id", "source") or _any(table[name])])
+
+
+def fields_of(table: pa.Table) -> set[str]:
+    """Return the metadata fields that any document has."""
+    return {name for name in table.column_names if name not in OF_DOCUMENT and _any(table[name])}
+
+
+def _any(values: pa.ChunkedArray) -> bool:
+    """Whether a column has a value."""
+    return any(part.null_count < len(part) for part in parts(_whole(values)))
 
 
 def write_table(path: Path, table: pa.Table) -> None:
