@@ -116,8 +116,7 @@ def compare(
     left = Counter(record.sha256 for record in gone if record.sha256)
     renamed = (new & left).total()
     change.any |= bool(change.todo or gone)
-    if skipped:
-        change.notes.append(forgotten.note(skipped, str(folder)))
+    change.notes += forgotten.notes(skipped, folder)
     change.counts = {
         "added": len(added) - renamed, "changed": changed, "removed": len(gone) - renamed,
         "renamed": renamed, "unchanged": unchanged,

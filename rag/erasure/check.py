@@ -10,9 +10,10 @@ from typing import Any
 from rag.erasure import proof
 from rag.erasure.forget import stores_of
 from rag.erasure.places import Place
+from rag.erasure.reach import source_file
 from rag.erasure.report import Remnant
 from rag.erasure.runs import RUN, Runs
-from rag.erasure.source_text import read, source_file
+from rag.erasure.source_text import read
 from rag.erasure.trace import Trace
 from rag.index.storage.selection import Selection, texts_of, versions_of
 

@@ -109,7 +109,7 @@ class Erasure:
             )
         # The sources of which nothing stays: a store of Documents may have several of one source.
         whole = frozenset(sources) - staying - {""}
-        self._documents = tuple(sorted(chosen | self._asked))
+        self._documents = tuple(sorted(chosen | self._asked | self._pending.sources))
         self._selection = replace(self._selection, sources=whole | self._selection.sources)
 
     def _contents(self) -> dict[str, set[str]]:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rag.core.errors import StoreCorruptError
+from rag.index.storage.forgotten import UNDER_WAY as NAME
 from rag.index.storage.manifest import fsync_folder, read_plain, write_durably
 
-NAME = "forgetting.json"
 _LARGEST = 4 << 30
 
 

@@ -12,7 +12,6 @@ import contextlib
 import gzip
 import itertools
 import lzma
-import mmap
 import sqlite3
 import subprocess
 import sys
@@ -23,11 +22,11 @@ from typing import IO, Any
 from urllib.parse import quote
 
 from rag.core.errors import RagError
-from rag.erasure.pending import NAME as PENDING
+from rag.core.sqlite_files import odd_file
 from rag.erasure.report import Remnant
 from rag.erasure.runs import Runs
 from rag.index.storage.columns import without_advice
-from rag.index.storage.own_files import FOLDERS
+from rag.index.storage.forgotten import UNDER_WAY
 from rag.index.storage.segment import open_segment
 from rag.index.storage.selection import Selection, Versions
 from rag.index.storage.sources import open_sources, read_sources
@@ -44,14 +43,17 @@ _READ = "import shutil, sys; shutil.copyfileobj(open(sys.argv[1], 'rb'), sys.std
 
 def in_files(folder: Path, others: Iterable[Path], runs: Runs) -> list[Remnant]:
     """Look for runs in every file of a folder, and in files elsewhere."""
+    if not runs:
+        return []
     files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.is_symlink()]
-    files += [path for path in dict.fromkeys(others) if path.is_file() and path not in files]
+    stores = dict.fromkeys(others)
+    files += [path for path in stores if path.is_file() and path not in files]
     found = []
     for path in files:
-        if path.name in (PENDING, f"{PENDING}.new") or path.name.endswith(_BESIDE):
+        if path.name in (UNDER_WAY, f"{UNDER_WAY}.new") or path.name.endswith(_BESIDE):
             continue
         try:
-            found += [Remnant(str(path), what) for what in _in_file(path, runs, folder)]
+            found += [Remnant(str(path), what) for what in _in_file(path, runs, path in stores)]
         except (OSError, EOFError, sqlite3.Error, lzma.LZMAError, zlib.error, RagError) as error:
             found.append(Remnant(str(path), f"it cannot be read ({error}), so that nothing is known of it"))
     return found
@@ -79,18 +81,17 @@ def in_names(folder: Path, versions: Versions, selection: Selection) -> list[Rem
     return found
 
 
-def _in_file(path: Path, runs: Runs, folder: Path) -> Iterator[str]:
-    if folder in path.parents and path.relative_to(folder).parts[0] in FOLDERS:
-        with path.open("rb") as file:
-            if path.stat().st_size and runs.find(_mapped(file)) is not None:
-                yield "a piece of a text is in it"
-        return
-    with _elsewhere(path) as stream:
-        head = stream.read(_PIECE)
-        if runs.in_stream(itertools.chain([head], _pieces(stream))):
-            yield "a piece of a text is in it"
-    if head.startswith(_SQLITE):
-        yield from _in_sqlite(path, runs)
+def _in_file(path: Path, runs: Runs, is_store: bool) -> Iterator[str]:
+    if is_store or path.suffix == ".sqlite":
+        with _elsewhere(path) as stream:
+            head, found = _searched(stream, runs)
+        if head.startswith(_SQLITE):
+            yield from _in_sqlite(path, runs)
+    else:
+        with path.open("rb") as stream:
+            head, found = _searched(stream, runs)
+    if found:
+        yield "a piece of a text is in it"
     for begin, unpack in _PACKED.items():
         if head.startswith(begin):
             with unpack(path, "rb") as unpacked:
@@ -98,8 +99,10 @@ def _in_file(path: Path, runs: Runs, folder: Path) -> Iterator[str]:
                     yield "a piece of a text is in it, packed"
 
 
-def _mapped(file: IO[bytes]) -> memoryview:
-    return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+def _searched(stream: IO[bytes], runs: Runs) -> tuple[bytes, bool]:
+    """Return the beginning of a file, and whether a run is in it."""
+    head = stream.read(_PIECE)
+    return head, runs.in_stream(itertools.chain([head], _pieces(stream)))
 
 
 @contextlib.contextmanager
@@ -113,7 +116,10 @@ def _elsewhere(path: Path) -> Iterator[IO[bytes]]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as reading:
         assert reading.stdout is not None
         yield reading.stdout
-    if reading.returncode:
+        left = reading.stdout.read(1)  # what was found may stand before the end
+        if left:
+            reading.kill()
+    if reading.returncode and not left:
         raise OSError(f"reading it ended with {reading.returncode}")
 
 
@@ -121,14 +127,19 @@ def _in_sqlite(path: Path, runs: Runs) -> Iterator[str]:
     wal = Path(f"{path}-wal")
     if wal.exists() and runs.find(wal.read_bytes()) is not None:
         yield "a piece of a text is in the WAL file beside it: another process reads from before"
+    if odd := odd_file(path):
+        raise RagError(f"{odd[0].name} {odd[1]}")
     with contextlib.closing(sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True)) as file:
         if any(_unpacked(value, runs) for value in _blobs(file)):
             yield "a piece of a text is in a compressed value"
 
 
 def _blobs(file: sqlite3.Connection) -> Iterator[bytes]:
-    tables = [row[0] for row in file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-    for table in tables:
+    file.execute("PRAGMA trusted_schema = OFF")
+    tables = file.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'").fetchall()
+    for table, sql in tables:
+        if "VIRTUAL" in (sql or "").upper():
+            continue
         quoted = table.replace('"', '""')
         for row in file.execute(f'SELECT * FROM "{quoted}"'):
             yield from (value for value in row if isinstance(value, bytes) and value[:1] == b"\x78")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-
-from rag.erasure.source_text import source_file
+from pathlib import Path
 
 #: Files that are listed by name.
 _MOST = 3
@@ -39,3 +38,18 @@ def _lines(root: str, documents: Iterable[str], version: int) -> Iterator[str]:
     yield "persistence and backups of Redis and DynamoDB; conversations that an application keeps"
     yield "S3: files of batch jobs, uploads to a Knowledge Base; logs of Bedrock, CloudWatch, standard output"
     yield "outputs, reports and logs elsewhere; files of JSON lines among them can be named with --file"
+
+
+def source_file(root: str, name: str) -> Path | None:
+    """Return the file of a source, if it is on this machine.
+
+    Parameters
+    ----------
+    root : str
+        The folder, file or URL from which the index was built.
+    name : str
+    """
+    if not root or "://" in root:
+        return None
+    paths = (Path(root) / name, Path(root))
+    return next((path for path in paths if path.is_file() and path.name == Path(name).name), None)

@@ -6,22 +6,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from rag.core.errors import LoadError, RagError, SourceError
+from rag.erasure.reach import source_file
 from rag.loading.loader import Loader
-
-
-def source_file(root: str, name: str) -> Path | None:
-    """Return the file of a source, if it is on this machine.
-
-    Parameters
-    ----------
-    root : str
-        The folder, file or URL from which the index was built.
-    name : str
-    """
-    if not root or "://" in root:
-        return None
-    paths = (Path(root) / name, Path(root))
-    return next((path for path in paths if path.is_file() and path.name == Path(name).name), None)
 
 
 def read(path: Path) -> list[str]:

@@ -57,6 +57,4 @@ def files_with(folder: Path, *words: str) -> list[str]:
 
 
 def same_bytes(folder: Path) -> dict[str, bytes]:
-    return {
-        str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()
-    }
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}

@@ -12,7 +12,11 @@ import rag
 from rag.core.errors import StoreLockedError, StoreMissingError, UsageError, WhereError
 from rag.embedding import cache
 from rag.embedding.static import StaticEmbeddings
+from rag.erasure.forget import allow
+from rag.erasure.pending import Pending
 from rag.index.storage.own_files import writer_lock
+from rag.serving.callers import Caller
+from rag.serving.service import Service
 from tests.erasure.conftest import SECRET, TEXTS, files_with, same_bytes, write
 from tests.index.test_equality import assert_equal, found
 
@@ -48,7 +52,9 @@ def test_the_vectors_are_gone_from_the_index_and_the_cache(path: Path) -> None:
     assert len(vectors) == 2 and holding() == {"vectors.faiss", "cache.sqlite"}
     before = cache.info(path / "cache.sqlite").vectors
     report = rag.forget(path, "jane.md")
-    assert [(each.kind, each.count) for each in report.stores] == [("vectors", 3)]  # two wordings, one heading
+    assert [(each.kind, each.count) for each in report.stores] == [
+        ("vectors", 3)
+    ]  # two wordings, one heading
     assert cache.info(path / "cache.sqlite").vectors == before - 3
     assert holding() == set()
 
@@ -64,7 +70,10 @@ def test_it_searches_as_a_fresh_build_of_the_rest(path: Path, docs: Path, tmp_pa
 
 
 def test_older_versions_are_as_they_were_without_it(path: Path) -> None:
-    before = {n: [hit for hit in rag.Index.open(path, version=n).scan() if hit.source != "jane.md"] for n in (1, 2, 3)}
+    before = {
+        n: [hit for hit in rag.Index.open(path, version=n).scan() if hit.source != "jane.md"]
+        for n in (1, 2, 3)
+    }
     rag.forget(path, "jane.md")
     for number, hits in before.items():
         opened = rag.Index.open(path, version=number)
@@ -89,7 +98,9 @@ def test_a_document_that_only_an_older_version_or_a_removed_row_has_is_found(pat
     (docs / "jane.md").unlink()
     rag.build(docs, path)
     rag.Store(path).prune(1)
-    assert files_with(path, "Tromsdal") != []  # rows that the version does not hold, in a segment that it shares
+    assert (
+        files_with(path, "Tromsdal") != []
+    )  # rows that the version does not hold, in a segment that it shares
     report = rag.forget(path, where="'Quennel' in owner")
     assert report.chunks == 0 and report.rows >= 1 and files_with(path, *WORDS) == [] and sound(path)
 
@@ -152,8 +163,6 @@ def test_builds_leave_it_out_until_it_is_allowed(path: Path, docs: Path) -> None
         report = rag.build(docs, path, embedder="static", rebuild=rebuild)
         assert report.notes == (note,) and report.files == 4 and report.quarantined == ()
     assert note in rag.plan(docs, path).notes
-    from rag.erasure.forget import allow
-
     with pytest.raises(UsageError, match=r"jan\.md was not forgotten in .* under this name \(1 names were\)"):
         allow(path, "jan.md")
     allow(path, "jane.md")
@@ -210,7 +219,27 @@ def test_open_readers_keep_what_they_opened(path: Path) -> None:
     opened = rag.Index.open(path)
     report = rag.forget(path, "jane.md")
     assert opened.count("source == 'jane.md'") == 1
-    assert any(line.startswith("processes that opened the index before version 5") for line in report.not_reached)
+    assert any(
+        line.startswith("processes that opened the index before version 5") for line in report.not_reached
+    )
+
+
+def test_a_service_takes_the_new_version_over(path: Path) -> None:
+    service = Service(path, lambda: rag.Pipeline(path))
+    assert "Zaphira" in service.search(Caller("ana"), "Zaphira Quennel's settlement", k=1)[0].text
+    rag.forget(path, "jane.md")
+    assert service.refresh() and service.version == 5
+    assert all("Zaphira" not in hit.text for hit in service.search(Caller("ana"), "the settlement", k=9))
+
+
+def test_a_build_says_that_an_erasure_was_interrupted(path: Path, docs: Path) -> None:
+    Pending().joined(["jane.md"], []).save(path)
+    note = f"an erasure was interrupted: `rag forget {path} --yes` completes it"
+    assert rag.build(docs, path).notes == (note,)
+    report = rag.forget(path)
+    assert report.notes == ("an erasure was interrupted before: it is completed with this one",)
+    assert report.documents == ("jane.md",) and report.remains == () and files_with(path, *WORDS) == []
+    assert len(rag.build(docs, path).notes) == 1 and "left out as forgotten" in rag.build(docs, path).notes[0]
 
 
 def test_a_quarantined_file_leaves_the_lists(path: Path, docs: Path) -> None:
@@ -241,7 +270,12 @@ def test_documents_of_a_vector_store_go_by_filter(tmp_path: Path) -> None:
         texts, StaticEmbeddings(), [{"source": "one.pdf", "page": n} for n in range(3)], path=tmp_path / "ix"
     )  # fmt: skip
     report = rag.forget(tmp_path / "ix", where="page == 0")
-    assert (report.chunks, report.remains) == (1, ()) and files_with(tmp_path / "ix", "Zaphira", "Brevik") == []
+    assert (report.chunks, report.remains) == (1, ()) and files_with(
+        tmp_path / "ix", "Zaphira", "Brevik"
+    ) == []
     assert [hit.text for hit in rag.Index.open(tmp_path / "ix").scan()] == texts[1:]
     store.add_texts(["A fourth text."])  # the store, which was open, adds to what is there now
-    assert {each.page_content for each in store.similarity_search("leave", k=5)} == {*texts[1:], "A fourth text."}
+    assert {each.page_content for each in store.similarity_search("leave", k=5)} == {
+        *texts[1:],
+        "A fourth text.",
+    }

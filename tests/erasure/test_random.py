@@ -23,9 +23,14 @@ Steps = list[tuple[str, str, int]]
 def text_of(name: str, round_: int, parts: int) -> str:
     """A document of its own words, with a sentence that all have, and a field that it alone has."""
     word = f"{name[0]}{name[2]}{round_}".encode().hex()
-    own = [f"The zq{word}x{n} clause number {n} of it was signed by kv{word} in the harbour." for n in range(parts)]
+    own = [
+        f"The zq{word}x{n} clause number {n} of it was signed by kv{word} in the harbour."
+        for n in range(parts)
+    ]
     head = f"---\nfield_{name[0]}: kv{word} is its owner\nyear: {2020 + round_}\n---\n"
-    return (head if name.endswith(".md") else "") + "".join(f"# Part {n}\n\n{each}{COMMON}\n\n" for n, each in enumerate(own))
+    return (head if name.endswith(".md") else "") + "".join(
+        f"# Part {n}\n\n{each}{COMMON}\n\n" for n, each in enumerate(own)
+    )
 
 
 STEPS = st.lists(

@@ -52,7 +52,9 @@ def test_a_stream_is_searched_across_its_pieces() -> None:
     assert not Runs([TEXT]).in_stream([data[:1000], data[1060:]])
 
 
-WORDS = st.lists(st.sampled_from(["ab", "abc ", "é", "\n", "leave ", "of 28 days. ", '"', "x" * 20]), max_size=60)
+WORDS = st.lists(
+    st.sampled_from(["ab", "abc ", "é", "\n", "leave ", "of 28 days. ", '"', "x" * 20]), max_size=60
+)
 
 
 @settings(max_examples=200)

@@ -24,7 +24,10 @@ from tests.erasure.conftest import SECRET, files_with
 from tests.response_cache.conftest import own_redis, redis, store  # noqa: F401
 from tests.review.items import added, answer_of
 
-JANE, LEAVE = "What was Zaphira Quennel paid for the settlement?", "How many days of annual leave are there in Europe?"
+JANE, LEAVE = (
+    "What was Zaphira Quennel paid for the settlement?",
+    "How many days of annual leave are there in Europe?",
+)
 
 
 def asked(path: Path, folder: Path, **more: Any) -> dict[str, Any]:
@@ -65,7 +68,10 @@ def test_every_store_loses_what_is_of_it_and_keeps_the_rest(path: Path, tmp_path
 def _inflated(path: Path, word: str) -> int:
     """How many compressed values of an index's SQLite files hold a word."""
     found = 0
-    for name, query in (("responses", "SELECT value FROM responses"), ("reviews", "SELECT answer FROM items")):
+    for name, query in (
+        ("responses", "SELECT value FROM responses"),
+        ("reviews", "SELECT answer FROM items"),
+    ):
         with sqlite3.connect(path / f"{name}.sqlite") as file:
             values = [row[0] for row in file.execute(query)]
         found += sum(word.encode() in zlib.decompress(value) for value in values if value[:1] == b"\x78")
@@ -214,7 +220,9 @@ def test_reviews_in_dynamodb_go(
     table.create()  # type: ignore[attr-defined]
     kept = added(table, answer_of("How long is leave?"))
     added(table, answer_of("What did she get?", SECRET))
-    settings = {"review": {"use": "dynamodb", "table": tmp_path.name, "region": "us-east-1", "endpoint_url": moto}}
+    settings = {
+        "review": {"use": "dynamodb", "table": tmp_path.name, "region": "us-east-1", "endpoint_url": moto}
+    }
     report = rag.forget(path, "jane.md", settings=settings)
     assert [each.count for each in report.stores if each.kind == "review items"] == [1]
     assert [item.id for item in table.items(Selection())] == [kept.id] and report.remains == ()

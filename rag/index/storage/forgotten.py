@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import json
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +21,8 @@ from rag.index.storage.manifest import read_plain, write_durably
 
 #: The file's name in an index's folder.
 NAME = "forgotten.json"
+#: The file of an erasure under way, there, too (`rag.erasure.pending`).
+UNDER_WAY = "forgetting.json"
 _LARGEST = 64 << 20
 _SHOWN = 3  # names in a note
 
@@ -77,11 +79,15 @@ class ForgottenSources:
         write_durably(folder / NAME, text, private=True)
 
     @staticmethod
-    def note(skipped: Sequence[str], index: str) -> str:
-        """Say in one line which files a build leaves out, and how one is read again."""
+    def notes(skipped: Sequence[str], index: Path) -> Iterator[str]:
+        """Say which files a build leaves out, and how one is read again; and that an erasure was killed."""
+        if (index / UNDER_WAY).exists():
+            yield f"an erasure was interrupted: `rag forget {index} --yes` completes it"
+        if not skipped:
+            return
         names = ", ".join(skipped[:_SHOWN]) + (", …" if len(skipped) > _SHOWN else "")
         what = "file is" if len(skipped) == 1 else "files are"
-        return (
+        yield (
             f"{len(skipped)} {what} left out as forgotten ({names}): `rag forget {index} --allow NAME` lets "
             "builds read one again"
         )

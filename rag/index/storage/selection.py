@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -26,6 +26,9 @@ from rag.index.storage.manifest import (
 )
 from rag.index.storage.schema import BUILT_IN
 from rag.index.storage.segment import Segment, open_segment
+
+#: Characters of a metadata value that can be told from those of other documents.
+_LONG = 48
 
 Documents = npt.NDArray[np.bool_]
 
@@ -177,7 +180,8 @@ def texts_of(
     """Yield, for each row of the selected documents (or of all others), its texts and its heading path.
 
     Of all files of all segments, whether a version has the row or not. The texts are the chunk's, the one
-    between it and the next, the head of its table, and its document's metadata (with the first chunk).
+    between it and the next, the head of its table, and the longer ones of its document's metadata, with the
+    first chunk: a short value, such as a type of file, is no trace of a document.
     """
     for manifest, entry in versions.entries:
         segment = open_segment(folder, entry, manifest.embedder.dimensions)
@@ -195,13 +199,13 @@ def texts_of(
             document = documents[number]
             texts = [columns[name][row] for name in ("text", "gap", "table_head") if columns[name][row]]
             if number != last:
-                texts += [str(value) for value in _strings(document)]
+                texts += [text for text in _strings(document) if len(text) >= _LONG]
             last = number
             title = str(document.get("title") or Path(document["source"] or "").stem)
             yield texts, " > ".join(dict.fromkeys([title, *(columns["section"][row] or ())]))
 
 
-def _strings(document: Mapping[str, object]) -> Iterable[str]:
+def _strings(document: Mapping[str, object]) -> Iterator[str]:
     for name, value in document.items():
         if name not in ("doc_id", "source"):
             yield from (
