@@ -63,7 +63,9 @@ def forget(
             return 0
         if not _asks(dry_run):
             raise UsageError("nothing was erased: add --yes to erase it, or --dry-run to only look")
-        click.confirm("Erase this?", abort=True)
+        if not click.confirm("Erase this?"):
+            echo("nothing was erased")
+            return 1
     report = run(only_look=False)
     _show(report, as_json=as_json)
     return 1 if report.remains else 0

@@ -4,15 +4,35 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from rag.core.sqlite import give_back
 from rag.embedding.cache import connect, key_of
 
 
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """What was deleted from a cache, or would be.
+
+    Attributes
+    ----------
+    count : int
+        Vectors.
+    unknown : int
+        How many of them are of neither the erased texts nor those that stay.
+    clean : bool
+        Whether the file holds nothing of them any more; else another process reads from before.
+    """
+
+    count: int = 0
+    unknown: int = 0
+    clean: bool = True
+
+
 def forget(
     path: Path, texts: Iterable[str], keep: Iterable[str], *, only: bool, dry_run: bool = False
-) -> tuple[int, bool]:
+) -> Deleted:
     """Delete vectors of texts, whichever embedders made them.
 
     Parameters
@@ -31,18 +51,15 @@ def forget(
 
     Returns
     -------
-    int
-        How many vectors.
-    bool
-        Whether the file holds nothing of them any more; else another process reads from before.
+    Deleted
     """
     if not path.is_file():
-        return 0, True
+        return Deleted()
     with contextlib.closing(connect(path)) as file:
         file.execute("PRAGMA temp_store = MEMORY")
         file.execute("PRAGMA secure_delete = ON")
         models = [row[0] for row in file.execute("SELECT fingerprint FROM models").fetchall()]
-        for name, values in (("keep", keep), ("erased", () if only else texts)):
+        for name, values in (("keep", keep), ("erased", texts)):
             file.execute(f"CREATE TEMP TABLE {name} (key BLOB PRIMARY KEY) WITHOUT ROWID")
             file.execute("BEGIN")
             file.executemany(
@@ -50,10 +67,14 @@ def forget(
                 ((key_of(model, text),) for text in dict.fromkeys(values) for model in models),
             )
             file.execute("COMMIT")
-        which = "key NOT IN (SELECT key FROM temp.keep)"
-        if not only:
-            which += " AND key IN (SELECT key FROM temp.erased)"
+        others = "key NOT IN (SELECT key FROM temp.keep)"
+        theirs = f"{others} AND key IN (SELECT key FROM temp.erased)"
+        which = others if only else theirs
+        count, of_erased = (
+            int(file.execute(f"SELECT COUNT(*) FROM embeddings WHERE {each}").fetchone()[0])
+            for each in (which, theirs)
+        )
         if dry_run:
-            return int(file.execute(f"SELECT COUNT(*) FROM embeddings WHERE {which}").fetchone()[0]), True
-        count = file.execute(f"DELETE FROM embeddings WHERE {which}").rowcount
-        return count, give_back(file)
+            return Deleted(count, count - of_erased)
+        file.execute(f"DELETE FROM embeddings WHERE {which}")
+        return Deleted(count, count - of_erased, give_back(file))

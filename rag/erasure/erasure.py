@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from rag.core.errors import UsageError, near_miss
+from rag.core.errors import StoreError, UsageError, near_miss
 from rag.erasure import pending, proof
 from rag.erasure.places import Place
 from rag.erasure.reach import not_reached
@@ -133,9 +133,10 @@ class Erasure:
 
     def planned(self) -> Forgotten:
         """Return what would be erased."""
+        listed = {number for number, record in self._records if record.source in self._selection.sources}
         with_them = tuple(
             manifest.version for manifest in self._versions.readable
-            if any(
+            if (manifest.version in listed) or any(
                 self._selection.of(open_segment(self._folder, each, manifest.embedder.dimensions)).any()
                 for each in manifest.segments
             )
@@ -148,9 +149,15 @@ class Erasure:
         """Erase; the caller holds the writer's lock."""
         counted = self._counted()  # also fails here, before anything is changed, where a store cannot be used
         self._pending = self._pending.joined((), (), answers=self._trace.answers)
-        self._pending.save(self._folder)
-        self._known.adding(self._contents()).save(self._folder)
-        erased = erasing.erase(self._folder, self._versions, self._selection)
+        try:
+            self._pending.save(self._folder)
+            self._known.adding(self._contents()).save(self._folder)
+            erased = erasing.erase(self._folder, self._versions, self._selection)
+        except OSError as error:
+            raise StoreError(
+                f"cannot write to {self._folder} ({error.strerror or error}): its versions can be read; make "
+                "room or give yourself the right to write, and run the same again"
+            ) from error
         for name in _WORK:
             shutil.rmtree(self._folder / name, ignore_errors=True)
         busy = [
@@ -162,9 +169,9 @@ class Erasure:
         return self._report(erased.version, erased.rewritten, counted, remains, True)
 
     def _counted(self) -> tuple[Kept, ...]:
-        return tuple(
-            Kept(place.kind, place.name, place.sweep(self._trace, True).count) for place in self._places
-        )
+        swept = [(place, place.sweep(self._trace, True)) for place in self._places]
+        self._notes = [each.note for _, each in swept if each.note]
+        return tuple(Kept(place.kind, place.name, each.count) for place, each in swept)
 
     def _remains(self) -> Iterator[Remnant]:
         yield from proof.in_names(self._folder, versions_of(self._folder), self._selection)
@@ -182,8 +189,8 @@ class Erasure:
         remains: tuple[Remnant, ...],
         done: bool,
     ) -> Forgotten:
-        held = [number for number in versions if number in held_versions(self._folder)]
-        notes = []
+        held = [number for number in versions if number in held_versions(self._folder) and number < version]
+        notes = [*self._notes]
         if self._interrupted:
             notes.append("an erasure was interrupted before: it is completed with this one")
         if held:

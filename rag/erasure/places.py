@@ -24,10 +24,11 @@ from rag.telemetry.dashboard import rotated
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What a place held of the documents, and whether nothing of it is left."""
+    """What a place held of the documents, whether nothing of it is left, and what else goes with it."""
 
     count: int
     clean: bool = True
+    note: str = ""
 
 
 #: Searches a place; erases what it finds unless told only to count.
@@ -69,7 +70,12 @@ def of_vectors(path: Path, *, own: bool) -> Place:
     """Return the embedding cache; one in the index's folder keeps vectors of texts in the index alone."""
 
     def sweep(trace: Trace, dry_run: bool) -> Swept:
-        return Swept(*vectors.forget(path, trace.gone, trace.kept, only=own, dry_run=dry_run))
+        found = vectors.forget(path, trace.gone, trace.kept, only=own, dry_run=dry_run)
+        note = (
+            f"{found.unknown} of the vectors in {path} are of texts that no version holds: earlier wordings, "
+            "or what a build that failed had embedded"
+        )
+        return Swept(found.count, found.clean, note if found.unknown else "")
 
     return Place("vectors", str(path), sweep, path)
 

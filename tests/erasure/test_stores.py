@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import sqlite3
@@ -13,7 +14,8 @@ import pytest
 
 import rag
 from rag.core.errors import SourceError
-from rag.embedding.cache import info
+from rag.embedding.cache import CachedEmbeddings, info
+from rag.embedding.static import StaticEmbeddings
 from rag.erasure.runs import Runs
 from rag.receipts.store import ReceiptStore
 from rag.response_cache.forgetting import forget as forget_answers
@@ -113,6 +115,17 @@ def test_stores_elsewhere_are_those_of_the_settings(path: Path, tmp_path: Path) 
     }  # fmt: skip
     assert info(own / "v.sqlite").vectors == before - 2  # a shared cache loses its texts alone
     assert report.remains == () and files_with(tmp_path / "own", "Zaphira") == []
+
+
+def test_vectors_of_texts_that_no_version_holds_are_counted_apart(path: Path, docs: Path) -> None:
+    with contextlib.closing(CachedEmbeddings(StaticEmbeddings(), path / "cache.sqlite")) as kept:
+        kept.vectors(["An earlier wording of nobody knows what.", "Another one."])
+    report = rag.forget(path, "jane.md")
+    assert report.notes == (
+        f"2 of the vectors in {path}/cache.sqlite are of texts that no version holds: earlier wordings, "
+        "or what a build that failed had embedded",
+    )
+    assert [each.count for each in report.stores] == [5]
 
 
 def test_rotated_and_packed_records_lose_their_texts(path: Path, tmp_path: Path) -> None:
