@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rag.core.passages import Hit
     from rag.embedding.local import LocalEmbeddings
     from rag.embedding.static import StaticEmbeddings
+    from rag.erasure.forget import forget
     from rag.generation.extractive import ExtractiveAnswerer
     from rag.generation.prompt import Prompt
     from rag.index.filters.where import field
@@ -43,13 +44,14 @@ _HOMES = {
     "LocalEmbeddings": "embedding.local", "Pipeline": "pipeline", "Prompt": "generation.prompt",
     "RagError": "core.errors", "SemanticChunker": "chunking", "StaticEmbeddings": "embedding.static",
     "Store": "index.maintenance", "TitanEmbeddings": "bedrock.embeddings.titan", "build": "building.build",
-    "field": "index.filters.where", "plan": "building.plan",
+    "field": "index.filters.where", "forget": "erasure.forget", "plan": "building.plan",
 }  # fmt: skip
 
 __all__ = [
     "Answer", "BudgetTrimmer", "ClaudeBedrock", "ExtractiveAnswerer", "FaissStore", "Hit",
     "HybridRetriever", "Index", "Loader", "LocalEmbeddings", "Pipeline", "Prompt", "RagError",
-    "SemanticChunker", "StaticEmbeddings", "Store", "TitanEmbeddings", "build", "field", "plan",
+    "SemanticChunker", "StaticEmbeddings", "Store", "TitanEmbeddings", "build", "field", "forget",
+    "plan",
 ]  # fmt: skip
 
 

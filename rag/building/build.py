@@ -181,6 +181,6 @@ def _write(
 
 def _nothing(stages: Stages, change: Change) -> str:
     bad = quarantined(change.records.values())
-    why = f"{bad[0].source} {bad[0].reason}" if bad else "no file holds text"
+    why = f"{bad[0].source} {bad[0].reason}" if bad else "; ".join(["no file holds text", *change.notes])
     more = f" (and {len(bad) - 1} more files)" if len(bad) > 1 else ""
     return f"{stages.loader.name} holds nothing to index: {why}{more}; nothing was changed"

@@ -10,6 +10,7 @@ from pathlib import Path
 from rag.core.errors import LoadError
 from rag.core.extras import can_be_read_now
 from rag.core.files import SourceFile
+from rag.index.storage.forgotten import NONE_FORGOTTEN, ForgottenSources
 from rag.index.storage.manifest import Manifest
 from rag.index.storage.sources import SourceRecord, open_sources, read_sources
 from rag.loading.base import BuildLoader
@@ -57,6 +58,7 @@ def compare(
     previous: Manifest | None,
     *,
     retry: bool,
+    forgotten: ForgottenSources = NONE_FORGOTTEN,
 ) -> Change:
     """Compare the files with the index, by content and metadata.
 
@@ -71,6 +73,8 @@ def compare(
         The index's current version; None where there is none.
     retry : bool
         Read quarantined files again though they have not changed.
+    forgotten : ForgottenSources
+        Files with these names are left out, and new ones with their content.
     """
     old: dict[str, SourceRecord] = {}
     if previous is not None:
@@ -78,8 +82,13 @@ def compare(
         old = {record.source: record for record in table}
     change = Change({})
     added, changed, unchanged = [], 0, 0
+    skipped = [file.source for file in files if forgotten.has(file.source)]
+    files = [file for file in files if not forgotten.has(file.source)] if skipped else files
     for file, error in loader.hashed(files):
         before = old.get(file.source)
+        if before is None and forgotten.has_content(file.sha256):
+            skipped.append(file.source)
+            continue
         same = before is not None and (
             (before.sha256, before.metadata_sha256) == (file.sha256, file.metadata_sha256)
         )
@@ -107,6 +116,7 @@ def compare(
     left = Counter(record.sha256 for record in gone if record.sha256)
     renamed = (new & left).total()
     change.any |= bool(change.todo or gone)
+    change.notes += forgotten.notes(skipped, folder)
     change.counts = {
         "added": len(added) - renamed, "changed": changed, "removed": len(gone) - renamed,
         "renamed": renamed, "unchanged": unchanged,

@@ -66,7 +66,8 @@ def plan(
         source=stages.loader.name, index=str(index), embedder=stages.entry.fingerprint,
         chunks=chunks, texts=texts, tokens=tokens, cost_usd=usd,
         minutes=embedders.minutes(stages.embedder, tokens), rebuild=rebuild, **change.counts,
-        quarantined=quarantined(change.records.values()), notes=_price_notes(stages.embedder, usd, prices),
+        quarantined=quarantined(change.records.values()),
+        notes=(*change.notes, *_price_notes(stages.embedder, usd, prices)),
         parsers=stages.loader.confinement if isinstance(stages.loader, Loader) else "",
     )  # fmt: skip
 

@@ -23,6 +23,7 @@ from rag.core.embedders import Fingerprinted
 from rag.core.errors import ConfigError, SourceError, StoreMismatchError, UsageError, near_miss
 from rag.core.files import BATCH_STATE, SourceFile
 from rag.embedding import cache_settings
+from rag.index.storage import forgotten
 from rag.index.storage.formats import FORMAT
 from rag.index.storage.manifest import EmbedderEntry, Manifest, current_version, read_any_format
 from rag.index.storage.own_files import is_unused
@@ -74,7 +75,9 @@ class Stages:
 
     def compare(self, previous: Manifest | None, *, retry: bool) -> Change:
         """Compare the files with a version of the index; see `rag.building.diff.compare`."""
-        return compare(self.loader, self.files, self.folder, previous, retry=retry)
+        return compare(
+            self.loader, self.files, self.folder, previous, retry=retry, forgotten=forgotten.read(self.folder)
+        )
 
     def cut(self, change: Change) -> Iterator[CutFile]:
         """Read the files of a change and cut them into chunks; see `rag.building.chunks.cut_files`."""

@@ -18,6 +18,7 @@ from rag.cli import (
     doctor,
     emulator,
     evaluation,
+    forget,
     gate,
     golden,
     guardrail,
@@ -101,6 +102,7 @@ _SECTIONS: Mapping[str, tuple[click.Command, ...]] = {
     "Serve": (*serve.COMMANDS, *mcp.COMMANDS, *keys.COMMANDS),
     "Maintain": (
         *maintenance.COMMANDS,
+        *forget.COMMANDS,
         *knowledge_base.COMMANDS,
         *doctor.COMMANDS,
         *models.COMMANDS,

@@ -26,6 +26,8 @@ from rag.core.sqlite_files import Schema, foreign, odd_file, schema
 #: Connections of a parent process. SQLite forbids closing them in the child: the close could check-point
 #: and delete the WAL file that the parent still writes to (SQLite's "How to corrupt", 2.6).
 _INHERITED: list[sqlite3.Connection] = []
+#: Milliseconds to wait for readers before a WAL file is emptied; those of rag take a few.
+_READER_MS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +207,23 @@ class Database:
             _INHERITED.append(self._file)
         # Another thread of the parent may have held the lock when it forked.
         self._lock, self._file, self._process = threading.RLock(), None, os.getpid()
+
+
+def give_back(file: sqlite3.Connection) -> bool:
+    """Rewrite a file without its free pages and what they held, and empty the WAL file beside it.
+
+    Returns
+    -------
+    bool
+        False while another connection reads from an older state, which the WAL file then still holds.
+    """
+    file.execute("VACUUM")
+    (wait_ms,) = file.execute("PRAGMA busy_timeout").fetchone()
+    file.execute(f"PRAGMA busy_timeout = {min(wait_ms, _READER_MS)}")
+    try:
+        return bool(file.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0)
+    finally:
+        file.execute(f"PRAGMA busy_timeout = {wait_ms}")
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -18,7 +18,7 @@ from langchain_core.embeddings import Embeddings
 from rag.core import embedders
 from rag.core.embedders import EmbedsEach
 from rag.core.errors import EmbeddingError, RagError
-from rag.core.sqlite import Format, open_file
+from rag.core.sqlite import Format, give_back, open_file
 from rag.core.vectors import embed, unit_rows
 from rag.usage.embedding_calls import embedding_call
 
@@ -129,8 +129,7 @@ class CachedEmbeddings(Embeddings):
             yield range(at, at + len(batch)), made
 
     def _key(self, text: str) -> bytes:
-        data = f"{self.fingerprint}\0{text}".encode("utf-8", "surrogatepass")
-        return hashlib.blake2b(data, digest_size=20).digest()
+        return key_of(self.fingerprint, text)
 
     def _find(self, keys: Sequence[bytes]) -> dict[bytes, npt.NDArray[np.float32]]:
         vectors: dict[bytes, npt.NDArray[np.float32]] = {}
@@ -174,6 +173,12 @@ class CachedEmbeddings(Embeddings):
             return self._file.execute(statement, values).fetchall()
         except sqlite3.Error as error:
             raise _unusable(self.path, error) from None
+
+
+def key_of(fingerprint: str, text: str) -> bytes:
+    """Return the key of a text's vector by an embedder."""
+    data = f"{fingerprint}\0{text}".encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(data, digest_size=20).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,8 +287,7 @@ def prune(path: Path, max_bytes: int) -> int:
                 [count],
             )
             file.execute("DELETE FROM models WHERE model NOT IN (SELECT model FROM embeddings)")
-            file.execute("VACUUM")
-            file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            give_back(file)
         except sqlite3.Error as error:
             raise _unusable(path, error) from None
     return count

@@ -11,6 +11,9 @@ from pydantic import Field
 from rag.core.errors import ConfigError
 from rag.usage.settings import Settings, checked
 
+#: The file's name in an index's folder.
+NAME = "cache.sqlite"
+
 
 class CacheSettings(Settings):
     """``[cache]``; without a path every index has a cache in its folder.
@@ -35,7 +38,7 @@ class CacheSettings(Settings):
 
     def file(self, folder: Path) -> Path:
         """Return the cache's file for the index in a folder."""
-        return self.path or folder / "cache.sqlite"
+        return self.path or folder / NAME
 
 
 def settings(value: Any) -> CacheSettings:

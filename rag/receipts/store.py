@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from rag.core.errors import UsageError
 from rag.core.ids import begins_at
-from rag.core.sqlite import Database, Format
+from rag.core.sqlite import Database, Format, give_back
 
 #: The file's name in an index's folder.
 NAME = "receipts.sqlite"
@@ -80,10 +80,31 @@ class ReceiptStore:
         """Return receipts, the newest first."""
         return self._rows("id >= ?", (begins_at(since),), tenant, count)
 
+    def all(self) -> Iterator[dict[str, Any]]:
+        """Yield all receipts that the file holds, expired ones too."""
+        if not self.path.exists():
+            return
+        with self._database.reading() as file:
+            ids = file.execute("SELECT id FROM receipts").fetchall()
+            for id in ids:
+                row = file.execute("SELECT receipt FROM receipts WHERE id = ?", id).fetchone()
+                if row is not None:
+                    yield json.loads(row[0])
+
+    def give_back(self) -> bool:
+        """Overwrite what was erased; False while another process reads from before."""
+        with self._database.reading() as file:
+            return give_back(file)
+
     def forget(
-        self, *, id: str | None = None, before: float | None = None, sources: Iterable[str] = ()
+        self,
+        *,
+        id: str | None = None,
+        before: float | None = None,
+        sources: Iterable[str] = (),
+        ids: Iterable[str] = (),
     ) -> int:
-        """Erase receipts: one, those before a moment, or those that show passages of sources.
+        """Erase receipts: one or several, those before a moment, or those that show passages of sources.
 
         Returns
         -------
@@ -94,7 +115,7 @@ class ReceiptStore:
             return 0
         with self._database.writing() as file:
             file.execute("PRAGMA secure_delete = ON")
-            found: list[str] = []
+            found: list[str] = [*ids]
             if id is not None:
                 found += [row[0] for row in file.execute("SELECT id FROM receipts WHERE id = ?", (id,))]
             if before is not None:

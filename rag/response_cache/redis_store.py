@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -33,6 +34,14 @@ end
 redis.call('SET', key, ARGV[2], 'PX', ttl)
 redis.call('HSET', sizes, name, #ARGV[2]) redis.call('HINCRBY', sizes, '', #ARGV[2])
 redis.call('ZADD', used, now, name) redis.call('ZADD', ends, now + ttl / 1000, name)
+"""
+#: Deletes a value and its size.
+_REMOVE = """
+local sizes, used, ends = KEYS[2], KEYS[3], KEYS[4]
+local size = tonumber(redis.call('HGET', sizes, ARGV[1]) or 0)
+redis.call('HDEL', sizes, ARGV[1]) redis.call('ZREM', used, ARGV[1]) redis.call('ZREM', ends, ARGV[1])
+redis.call('HINCRBY', sizes, '', 0 - size)
+return redis.call('DEL', KEYS[1])
 """
 _GET = """
 local value = redis.call('GET', KEYS[1])
@@ -88,6 +97,7 @@ class RedisStore:
                 f"the response cache's url {self.place!r}: {' '.join(str(error).split())}"
             ) from None
         self._put, self._get = self._redis.register_script(_PUT), self._redis.register_script(_GET)
+        self._remove = self._redis.register_script(_REMOVE)
         self._acquire, self._release = (self._redis.register_script(each) for each in (_ACQUIRE, _RELEASE))
 
     def get(self, key: str) -> bytes | None:
@@ -99,9 +109,8 @@ class RedisStore:
         """Keep a value; one that is larger than the store's limit is not kept."""
         if len(value) > self.max_bytes:
             return
-        names = ("sizes", "used", "ends")
         self._put(
-            keys=[self._value(key), *(self._prefix + name for name in names)],
+            keys=self._keys(key),
             args=[key, value, max(int(ttl_s * 1000), 1), self.max_bytes, self._value("")],
         )
 
@@ -122,15 +131,32 @@ class RedisStore:
     def clear(self) -> int:
         """Delete all that has the prefix."""
         count = int(self._redis.zcard(self._prefix + "used"))
-        pattern = self._prefix.replace("[", "\\[").replace("*", "\\*").replace("?", "\\?") + "*"
-        keys = list(self._redis.scan_iter(match=pattern, count=1000))
+        keys = self._all("")
         for at in range(0, len(keys), 500):
             self._redis.unlink(*keys[at : at + 500])
+        return count
+
+    def remove(self, which: Callable[[str, bytes], bool]) -> int:
+        """Delete the values that a function picks."""
+        count, begin = 0, self._value("").encode()
+        for name in self._all("value:"):
+            key, value = name.removeprefix(begin).decode(), self._redis.get(name)
+            if value is not None and which(key, value):
+                count += int(self._remove(keys=self._keys(key), args=[key]))
         return count
 
     def close(self) -> None:
         """Close the connections."""
         self._redis.close()
+
+    def _all(self, kind: str) -> list[bytes]:
+        """Return all keys of the server that have the prefix."""
+        begin = f"{self._prefix}{kind}"
+        pattern = begin.replace("[", "\\[").replace("*", "\\*").replace("?", "\\?") + "*"
+        return list(self._redis.scan_iter(match=pattern, count=1000))
+
+    def _keys(self, key: str) -> list[str]:
+        return [self._value(key), *(self._prefix + name for name in ("sizes", "used", "ends"))]
 
     def _value(self, key: str) -> str:
         return f"{self._prefix}value:{key}"

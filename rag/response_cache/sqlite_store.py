@@ -5,9 +5,10 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from rag.core.sqlite import Database, Format
+from rag.core.sqlite import Database, Format, give_back
 from rag.response_cache.store import Holdings
 
 #: The file's name in an index's folder.
@@ -121,9 +122,29 @@ class SqliteStore:
             count = file.execute("DELETE FROM responses").rowcount
             file.execute("DELETE FROM leases")
         with self._database.reading() as file:  # what was deleted must not stay in free pages
-            file.execute("VACUUM")
-            file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            give_back(file)
         return int(count)
+
+    def remove(self, which: Callable[[str, bytes], bool]) -> int:
+        """Delete the values that a function picks, expired ones too, and give the room back."""
+        if not self.path.exists():
+            return 0
+        with self._database.reading() as file:
+            keys = [row[0] for row in file.execute("SELECT key FROM responses").fetchall()]
+            picked = []
+            for key in keys:
+                row = file.execute("SELECT value FROM responses WHERE key = ?", (key,)).fetchone()
+                if row is not None and which(key, bytes(row[0])):
+                    picked.append((key,))
+        if picked:
+            with self._database.writing() as file:
+                file.executemany("DELETE FROM responses WHERE key = ?", picked)
+        return len(picked)
+
+    def give_back(self) -> bool:
+        """Overwrite what was deleted; False while another process reads from before."""
+        with self._database.reading() as file:
+            return give_back(file)
 
     def close(self) -> None:
         """Close the file; it is opened again when it is needed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -50,3 +51,11 @@ class ResponseStore(Protocol):
 
     def clear(self) -> int:
         """Delete all values and leases; return how many values there were."""
+
+
+@runtime_checkable
+class Removing(Protocol):
+    """What a store can do beyond `ResponseStore`: delete single values by what they hold."""
+
+    def remove(self, which: Callable[[str, bytes], bool]) -> int:
+        """Delete the values that a function picks by key and value; return how many they were."""

@@ -13,7 +13,7 @@ from typing import Any
 from rag.core.answers import Answer
 from rag.core.errors import ReviewConflictError, UsageError
 from rag.core.ids import begins_at
-from rag.core.sqlite import Database, Format
+from rag.core.sqlite import Database, Format, give_back
 from rag.review.packing import unpack
 from rag.review.records import Decision, Item
 from rag.review.store import Selection, changed
@@ -165,10 +165,13 @@ class SqliteReviews:
             return 0
         with self._database.writing() as file:
             count = self._erase(file, ids)
-        with self._database.reading() as file:  # what was erased must not stay in free pages
-            file.execute("VACUUM")
-            file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self.give_back()
         return count
+
+    def give_back(self) -> bool:
+        """Overwrite what was erased; False while another process reads from before."""
+        with self._database.reading() as file:  # what was erased must not stay in free pages
+            return give_back(file)
 
     @staticmethod
     def _erase(file: sqlite3.Connection, ids: Sequence[str]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from rag.response_cache.store import Holdings
@@ -100,16 +101,31 @@ class ResponseTable:
     def clear(self) -> int:
         """Delete all items with the prefix; reads the whole table."""
         count = 0
+        for item in self._all("", {"ProjectionExpression": "#key"}):
+            self._client.delete_item(TableName=self.table, Key=item)
+            count += item["key"]["S"].startswith(f"{self._prefix}:value:")
+        return count
+
+    def remove(self, which: Callable[[str, bytes], bool]) -> int:
+        """Delete the items that a function picks; reads the whole table."""
+        count, begin = 0, f"{self._prefix}:value:"
+        for item in self._all("value:", {}):
+            name = item["key"]["S"]
+            if which(name.removeprefix(begin), bytes(item["value"]["B"])):
+                self._client.delete_item(TableName=self.table, Key={"key": item["key"]})
+                count += 1
+        return count
+
+    def _all(self, kind: str, more: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Yield the items whose keys have the prefix, expired ones too."""
         pages = self._client.get_paginator("scan").paginate(
-            TableName=self.table, ProjectionExpression="#key", ExpressionAttributeNames={"#key": "key"},
+            TableName=self.table, ExpressionAttributeNames={"#key": "key"},
             FilterExpression="begins_with(#key, :prefix)",
-            ExpressionAttributeValues={":prefix": {"S": f"{self._prefix}:"}},
+            ExpressionAttributeValues={":prefix": {"S": f"{self._prefix}:{kind}"}}, ConsistentRead=True,
+            **more,
         )  # fmt: skip
         for page in pages:
-            for item in page["Items"]:
-                self._client.delete_item(TableName=self.table, Key=item)
-                count += item["key"]["S"].startswith(f"{self._prefix}:value:")
-        return count
+            yield from page["Items"]
 
     def _if(
         self, call: Any, condition: str, values: dict[str, Any], names: dict[str, str], **arguments: Any

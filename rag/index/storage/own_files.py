@@ -24,7 +24,7 @@ FOLDERS = ("segments", "manifests", "sources", "removed", "documents")
 _NAMES = {
     "segments": re.compile(r"[0-9a-f]{16}"),
     "manifests": re.compile(r"\d{6,9}\.(json|held)(\.new)?"),
-    "sources": re.compile(r"\d{6,9}\.arrow"),
+    "sources": re.compile(r"\d{6,9}(-[0-9a-f]{16})?\.arrow"),
     "removed": re.compile(r"\d{6,9}-[0-9a-f]{16}\.npy"),
     "documents": re.compile(r"\d{6,9}-[0-9a-f]{16}\.arrow"),
 }

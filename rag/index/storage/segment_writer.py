@@ -27,7 +27,7 @@ from rag.index.storage.layout import (
     Vectors,
     flat_header,
 )
-from rag.index.storage.numbers import of_one_type
+from rag.index.storage.numbers import of_one_type, parts
 from rag.index.storage.schema import column, recast
 from rag.index.storage.segment import Segment
 
@@ -102,8 +102,11 @@ class SegmentWriter:
         )
         self._append(pa.RecordBatch.from_arrays(arrays, schema=CHUNKS), vectors)
 
-    def copy(self, segment: Segment, schema: Schema) -> None:
-        """Add the live rows of another segment, as they are."""
+    def copy(self, segment: Segment, schema: Schema | None) -> None:
+        """Add the live rows of another segment, as they are.
+
+        Metadata get the schema's types; without a schema they keep theirs. Columns without a value go.
+        """
         live = segment.live
         doc = segment.chunks.numbers("doc")
         kept = np.unique(doc[live])
@@ -148,8 +151,11 @@ class SegmentWriter:
         self._second += vectors.T @ vectors
         self.rows += len(batch)
 
-    def finish(self, schema: Schema) -> list[Path]:
-        """Write the documents, headings, postings and codes; return the segment's files."""
+    def finish(self, schema: Schema | None) -> list[Path]:
+        """Write the documents, headings, postings and codes; return the segment's files.
+
+        Without a schema the documents are those of one segment that was copied without one.
+        """
         self._chunks.close()
         self._vectors.seek(0)
         self._vectors.write(flat_header(self.dimensions, self.rows))
@@ -198,13 +204,14 @@ class _DocumentsWriter:
     def name(self, number: int) -> str:
         return self._names[number]
 
-    def copy(self, table: pa.Table, kept: npt.NDArray[np.integer[Any]], schema: Schema) -> int:
+    def copy(self, table: pa.Table, kept: npt.NDArray[np.integer[Any]], schema: Schema | None) -> int:
         self._flush()
         first = len(self._names)
         self._names += [""] * len(kept)  # only new rows index the name; copied rows have their postings
-        table = table.take(pa.array(kept))
-        for name in table.column_names:
+        table = some_documents(table, kept)
+        for name in table.column_names if schema is not None else ():
             if name not in OF_DOCUMENT:
+                assert schema is not None
                 now = recast(_whole(table[name]), schema[name])
                 table = table.set_column(table.column_names.index(name), name, now)
         self._tables.append(table)
@@ -222,8 +229,11 @@ class _DocumentsWriter:
         self._tables.append(pa.table(columns))
         self._waiting = []
 
-    def table(self, schema: Schema) -> pa.Table:
+    def table(self, schema: Schema | None) -> pa.Table:
         self._flush()
+        if schema is None:
+            (table,) = self._tables
+            return table
         if not self._tables:
             return pa.table({"doc_id": pa.array([], pa.string()), "source": pa.array([], pa.string())})
         cast: list[dict[str, pa.Array]] = []
@@ -242,6 +252,23 @@ class _DocumentsWriter:
 def _whole(values: pa.ChunkedArray) -> pa.Array:
     array = values.combine_chunks()
     return array.chunk(0) if isinstance(array, pa.ChunkedArray) else array
+
+
+def some_documents(table: pa.Table, kept: npt.NDArray[np.integer[Any]]) -> pa.Table:
+    """Return some of a segment's documents, without the fields that none of them has."""
+    table = table.take(pa.array(kept))
+    names = table.column_names
+    return table.select([name for name in names if name in ("doc_id", "source") or _any(table[name])])
+
+
+def fields_of(table: pa.Table) -> set[str]:
+    """Return the metadata fields that any document has."""
+    return {name for name in table.column_names if name not in OF_DOCUMENT and _any(table[name])}
+
+
+def _any(values: pa.ChunkedArray) -> bool:
+    """Whether a column has a value."""
+    return any(part.null_count < len(part) for part in parts(_whole(values)))
 
 
 def write_table(path: Path, table: pa.Table) -> None:
