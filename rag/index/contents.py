@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,7 +11,7 @@ import pyarrow.compute as pc
 
 from rag.index.filters.where import FieldType, Schema
 from rag.index.storage import numbers
-from rag.index.storage.arrays import int64
+from rag.index.storage.arrays import int64, numbers_of
 from rag.index.storage.columns import Columns, reading
 from rag.index.storage.schema import recast
 from rag.index.storage.segment import Segment
@@ -94,37 +93,43 @@ def _summary(
     segments: Sequence[Segment],
     held: Sequence[np.ndarray[tuple[int], np.dtype[np.int64]]],
 ) -> FieldSummary:
-    counts: Counter[object] = Counter()
+    columns: list[pa.Array] = []
     documents = 0
     for segment, alive in zip(segments, held, strict=True):
-        columns = segment.documents
-        if name not in columns.names:
+        if name not in segment.documents.names:
             continue
-        parts = columns.chunks(name)
-        with reading(columns.path):
-            column = recast(pa.concat_arrays(parts), kind)
+        with reading(segment.documents.path):
+            column = recast(pa.concat_arrays(segment.documents.chunks(name)), kind)
             if len(alive) < len(column):
                 column = column.take(int64(alive))
-            if column.type.equals(numbers.MIXED):
-                present = [value for value in column.to_pylist() if value is not None]
-                documents += len(present)
-                counts.update(present)
-                continue
+            if column.type.equals(numbers.MIXED):  # Arrow counts no values of two types
+                column = pa.array([None if value is None else str(value) for value in column.to_pylist()])
             documents += len(column) - column.null_count
             # Of a list each member counts once a document, as a filter would.
-            flat = _members(column) if kind == "list" else column.drop_null()
-            for each in pc.value_counts(flat).to_pylist():
-                counts[each["values"]] += each["counts"]
-    best = sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))[:MOST_VALUES]
-    return FieldSummary(name, kind, documents, len(counts), tuple((_text(value), n) for value, n in best))
+            columns.append(_members(column) if kind == "list" else column.drop_null())
+    if not columns:
+        return FieldSummary(name, kind, documents)
+    if kind == "number" and any(pa.types.is_string(column.type) for column in columns):
+        columns = [column.cast(pa.string()) for column in columns]
+    elif kind == "number":
+        columns = numbers.of_one_type(columns)
+    elif kind == "boolean":
+        columns = [column.cast(pa.string()) for column in columns]
+    counts = pa.Table.from_struct_array(pc.value_counts(pa.chunked_array(columns)))
+    order = [("counts", "descending"), ("values", "ascending")]
+    best = counts.take(pc.select_k_unstable(counts, k=MOST_VALUES, sort_keys=order)).to_pylist()
+    values = tuple((str(each["values"]), each["counts"]) for each in best)
+    return FieldSummary(name, kind, documents, len(counts), values)
 
 
 def _members(column: pa.ListArray) -> pa.Array:
-    """Return the members of lists, each once a list."""
-    pairs = pa.table([pc.list_parent_indices(column), pc.list_flatten(column)], ["of", "member"])
-    once = pairs.group_by(["of", "member"]).aggregate([])
-    return once["member"].combine_chunks()
+    """Return the members of lists, each once a list.
 
-
-def _text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    Not by Arrow's `group_by`, whose first use imports pandas wherever it is installed.
+    """
+    encoded = pc.list_flatten(column).drop_null().dictionary_encode()
+    present = pc.is_valid(pc.list_flatten(column))
+    of = numbers_of(pc.list_parent_indices(column).filter(present)).astype(np.int64)
+    most = max(len(encoded.dictionary), 1)
+    codes = np.unique(of * most + numbers_of(encoded.indices)) % most
+    return encoded.dictionary.take(int64(codes))

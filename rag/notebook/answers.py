@@ -94,18 +94,15 @@ class AnswerDisplay(Display):
             for each in citations[:_ROWS]
         ]  # fmt: skip
         table = parts.grid("citations", ("citation", "place", "quote is", "quote"), rows)
-        return (
-            parts.label("citations")
-            + table
-            + parts.more(len(citations) - _ROWS, "citation", "answer.citations")
-        )
+        return table + parts.more(len(citations) - _ROWS, "citation", "answer.citations")
 
     def _work(self) -> str:
         answer = self.value
         total = sum(step.seconds for step in answer.trace)
         sent = "; ".join(filter(None, (size_text(answer.context), fates_text(answer.context))))
+        support = answer.support_lines[0] if answer.support_lines else ""
         rows = [
-            ("supported", parts.inert(answer.support_lines[0]) if answer.support_lines else ""),
+            ("supported", parts.inert(support.removeprefix("supported "))),
             ("model", parts.inert(answer.generator)),
             ("prompt", parts.inert(answer.prompt)),
             ("context", parts.inert(sent)),
@@ -138,7 +135,7 @@ class AnswerDisplay(Display):
         out = lines.wrapped(answer.text, most=12)
         out += [part for each in answer.citations[:5] for part in citation_lines(each, "  ")]
         out += lines.more(len(answer.citations) - 5, "citation", "answer.citations")
-        out += [lines.line(f"  {each}") for each in [*answer.support_lines, *answer.remarks][:8]]
+        out += [lines.line(each, indent="  ") for each in [*answer.support_lines, *answer.remarks][:8]]
         for fact in (
             f"{answer.generator}; prompt {answer.prompt}; {answer.spent}",
             f"context {size_text(answer.context)}", _times(answer),

@@ -47,7 +47,7 @@ class PlanDisplay(Display):
              f"about {counted(plan.tokens, 'token')}" if plan.texts else "nothing"),
             ("embedder", plan.embedder),
             ("cost", usd),
-            ("time", f"about {seconds_text(60 * plan.minutes)}"),
+            ("time", f"about {seconds_text(60 * plan.minutes)}" if plan.minutes else ""),
             ("parsers", plan.parsers),
         ]  # fmt: skip
 
@@ -130,8 +130,8 @@ def _quarantine_text(quarantined: Sequence[Quarantined]) -> list[str]:
         return []
     out = [f"  quarantine: {counted(len(quarantined), 'file')}"]
     for advice, files in by_remedy(quarantined)[:5]:
-        out.append(lines.line(f"    {counted(len(files), 'file')}: {advice}"))
-        out += [lines.line(f"      {each.source} {each.reason}") for each in files[:3]]
+        out.append(lines.line(f"{counted(len(files), 'file')}: {advice}", indent="    "))
+        out += [lines.line(f"{each.source} {each.reason}", indent="      ") for each in files[:3]]
         out += [f"      … {len(files) - 3:,} more"] if len(files) > 3 else []
     return out
 

@@ -47,7 +47,7 @@ def citation_lines(citation: Citation, indent: str) -> list[str]:
     """Return a citation as a few lines."""
     where = citation.place if citation.verified else ""
     head = "  ".join(filter(None, (mark_text(citation), where, citation.verdict)))
-    return [lines.line(indent + head), *lines.wrapped(f'"{citation.text}"', indent + "    ", 3)]
+    return [lines.line(head, indent=indent), *lines.wrapped(f'"{citation.text}"', indent + "    ", 3)]
 
 
 def surroundings(citation: Citation, hits: Sequence[Hit]) -> str:
@@ -70,8 +70,9 @@ def _around(citation: Citation, hits: Sequence[Hit]) -> tuple[str, str]:
         start, end = citation.start - hit.start, citation.end - hit.start
         if hit.source == citation.source and start >= 0 and hit.text[start:end] == citation.text:
             before, after = hit.text[:start], hit.text[end:]
-            return (
-                f"…{before[-_AROUND:]}" if len(before) > _AROUND else before,
-                f"{after[:_AROUND]}…" if len(after) > _AROUND else after,
-            )
+            if len(before) > _AROUND:  # from a word's beginning, and to a word's end
+                before = f"… {before[-_AROUND:].partition(' ')[2]}"
+            if len(after) > _AROUND:
+                after = f"{after[:_AROUND].rpartition(' ')[0]} …"
+            return before, after
     return "", ""

@@ -36,7 +36,8 @@ class ContextDisplay(Display):
         )  # fmt: skip
         body = (
             parts.bar(share, wide=True)
-            + parts.dim("; ".join(filter(None, (size_text(context), fates_text(context)))))
+            + parts.dim(size_text(context))
+            + _fates_html(context)
             + f"<ol>{items}</ol>"
             + parts.more(len(context.hits) - _PASSAGES, "passage", f"context.hits[{_PASSAGES}:]")
             + self._candidates()
@@ -62,8 +63,7 @@ class ContextDisplay(Display):
         out = [lines.line(f"Context: {size_text(context)}")]
         out += lines.wrapped(fates_text(context), "  ") if context.candidates else []
         for hit in context.hits[:10]:
-            out.append(lines.line(f"  {hit.place}"))
-            out.append("    " + lines.line(hit.text, lines.WIDTH - 4))
+            out += [lines.line(hit.place, indent="  "), lines.line(hit.text, indent="    ")]
         return "\n".join(
             [*out, *lines.more(len(context.hits) - 10, "passage", "context.hits, or context.text")]
         )
@@ -75,6 +75,15 @@ def size_text(context: Context) -> str:
     share = f" ({context.used / context.budget:.0%})" if context.budget > 0 else ""
     passages = counted(len(context.hits), "passage")
     return f"{context.used:,} of {counted(context.budget, unit)}{share} in {passages}"
+
+
+def _fates_html(context: Context) -> str:
+    counts = Counter(candidate.why for candidate in context.candidates)
+    chips = "".join(
+        f'<span class="chip">{parts.inert(why)}<span>{count:,}</span></span>'
+        for why, count in counts.most_common()
+    )
+    return f"<p>of {counted(len(context.candidates), 'candidate')} {chips}</p>" if chips else ""
 
 
 def fates_text(context: Context) -> str:

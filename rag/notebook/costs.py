@@ -75,7 +75,8 @@ class LedgerDisplay(Display):
     def _total(self, groups: list[Spending]) -> str:
         calls, unpriced = sum(each.calls for each in groups), sum(each.unpriced for each in groups)
         rest = f", {unpriced:,} of them without a known price" if unpriced else ""
-        return f"{dollars(self.value.spent())} spent, {counted(calls, 'call')}{rest}"
+        spent = self.value.spent()
+        return f"{dollars(spent) if spent else 'nothing'} spent, {counted(calls, 'call')}{rest}"
 
 
 def _row(each: Spending) -> tuple[str, ...]:

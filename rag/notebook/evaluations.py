@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from rag.evaluation.evaluate import Evaluation, Scored
     from rag.evaluation.sweep import Sweep
 
+_INTERVAL = re.compile(r"^(\S+) \[.*\]$")
 #: Most questions and rows that are shown.
 _WORST, _ROWS = 5, 40
 
@@ -48,7 +50,9 @@ class EvaluationDisplay(Display):
         out = [lines.line(f"Evaluation of {value.name}"), *_tables_text(value.tables())]
         out += ["  the worst questions:"] if worst else []
         out += [
-            lines.line(f"    {each.values[name]:.2f}  {each.question.id}  {each.question.question}")
+            lines.line(
+                f"{each.values[name]:.2f}  {each.question.id}  {each.question.question}", indent="    "
+            )
             for each in worst
         ]
         return "\n".join([*out, *_notes(value.notes)])
@@ -77,7 +81,7 @@ class AnswersDisplay(Display):
         out = [lines.line(f"Evaluation of answers: {value.name}"), *_tables_text([value.table()])]
         low = value.worst(_WORST)
         out += ["  the worst answers:"] if low else []
-        out += [lines.line(f"    {each.question.id}  {'; '.join(each.faults)}") for each in low]
+        out += [lines.line(f"{each.question.id}  {'; '.join(each.faults)}", indent="    ") for each in low]
         return "\n".join([*out, *_notes(value.notes)])
 
 
@@ -119,7 +123,7 @@ class SweepDisplay(Display):
 
 def _tables_html(tables: Iterable[Table]) -> str:
     return "".join(
-        parts.grid(table.caption, table.head, table.rows[:_ROWS])
+        parts.grid(table.caption, table.head, [_separated(row) for row in table.rows[:_ROWS]])
         + parts.more(len(table.rows) - _ROWS, "row", ".table(), or .to_pandas()")
         for table in tables
     )
@@ -129,9 +133,25 @@ def _tables_text(tables: Iterable[Table]) -> list[str]:
     out: list[str] = []
     for table in tables:
         out += lines.wrapped(table.caption, "  ", 3)
-        out += lines.grid(table.head, table.rows[:_ROWS], "    ")
+        out += lines.grid(table.head, _narrowed(table.head, [_separated(row) for row in table.rows[:_ROWS]]))
         out += lines.more(len(table.rows) - _ROWS, "row", ".table(), or .to_pandas()")
     return out
+
+
+def _separated(row: Sequence[str]) -> list[str]:
+    """Return cells with separators in whole numbers."""
+    return [f"{int(cell):,}" if cell.isascii() and cell.isdigit() else cell for cell in row]
+
+
+def _narrowed(head: Sequence[str], rows: list[list[str]]) -> list[list[str]]:
+    """Return a table that is too wide for a line with the intervals of its first figure only."""
+    wide = sum(max(map(len, column)) + 2 for column in zip(head, *rows, strict=True))
+    if wide <= lines.WIDTH:
+        return rows
+    first = next((at for at in range(len(head)) if any(_INTERVAL.match(row[at]) for row in rows)), 0)
+    return [
+        [cell if at <= first else _INTERVAL.sub(r"\1", cell) for at, cell in enumerate(row)] for row in rows
+    ]
 
 
 def _notes(notes: Sequence[str]) -> list[str]:

@@ -36,7 +36,8 @@ class ExplanationDisplay(Display):
             mark = {"lost": "✗ lost", "skipped": "not reached", "passed": "✓ passed"}[kind]
             detail = f": {parts.inert(body)}" if body and kind != "skipped" else ""
             items.append(
-                f'<li class="{kind}" style="width:{100 - 12 * at}%"><b>{name}</b> {mark}{detail}</li>'
+                f'<li class="{kind}" style="width:{100 - 12 * at}%">'
+                f"<strong>{name}</strong> {mark}{detail}</li>"
             )
         verdict = "good" if value.stage == "kept" else "bad"
         chunks = "".join(
@@ -44,14 +45,14 @@ class ExplanationDisplay(Display):
             f"{passage(hit.text, word_marks(hit.text[:600], value.question), most=600)}</li>"
             for hit in value.chunks[:_CHUNKS]
         )
+        left = parts.more(len(value.chunks) - _CHUNKS, "chunk", "explanation.chunks")
         body = (
             f'<p class="{verdict}">{parts.inert(f"{value.stage}: {value.said}", 1000)}</p>'
             + parts.facts([("expected", parts.inert(value.expected))])
             + f'<ol class="funnel">{"".join(items)}</ol>'
             + "".join(f"<p>{parts.inert(each)}</p>" for each in self._advice())
-            + (parts.fold(f"{counted(len(value.chunks), 'chunk')} of the index with it", f"<ol>{chunks}</ol>")
+            + (parts.fold(f"{counted(len(value.chunks), 'chunk')} with it", f"<ol>{chunks}</ol>{left}")
                if chunks else "")
-            + (parts.more(len(value.chunks) - _CHUNKS, "chunk", "explanation.chunks"))
         )  # fmt: skip
         return parts.card("Explanation", value.question, body)
 
@@ -62,7 +63,7 @@ class ExplanationDisplay(Display):
         )
         kept = f"{value.kept:.0%} of it is in the context" if value.kept else ""
         held = f"{counted(len(value.chunks), 'chunk')} with it" if value.chunks else ""
-        matched = f"{counted(value.matched, 'chunk')} left to search" if value.matched else ""
+        matched = f"{counted(value.matched, 'chunk')} match it" if value.matched else ""
         return [*zip(_STAGES, (held, matched, f"rank {ranks}" if ranks else "", kept), strict=True)]
 
     def _advice(self) -> list[str]:
@@ -79,7 +80,7 @@ class ExplanationDisplay(Display):
         lost = _LOST_AT.get(value.stage, len(_STAGES))
         out = lines.wrapped(f"{value.stage}: {value.said}", most=4)
         for at, (name, body) in enumerate(self._steps()[: lost + 1]):
-            out.append(lines.line(f"  {'x' if at == lost else '+'} {name:<10} {body}"))
-        out += [lines.line(f"  {each}") for each in self._advice()]
-        out += [lines.line(f"  {hit.place}: {hit.text}") for hit in value.chunks[:3]]
+            out.append(f"  {'x' if at == lost else '+'} " + lines.line(body, indent=f"{name:<10}"))
+        out += [lines.line(each, indent="  ") for each in self._advice()]
+        out += [lines.line(f"{hit.place}: {hit.text}", indent="  ") for hit in value.chunks[:3]]
         return "\n".join([*out, *lines.more(len(value.chunks) - 3, "chunk", "explanation.chunks")])

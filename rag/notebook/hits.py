@@ -31,7 +31,7 @@ class HitDisplay(Display):
     def text(self) -> str:
         """Return place, scores, and the beginning of the text."""
         hit = self.value
-        out = [lines.line(f"Hit: {hit.place}"), lines.line(f"  {_scores_text(hit)}")]
+        out = [lines.line(f"Hit: {hit.place}"), lines.line(_scores_text(hit), indent="  ")]
         return "\n".join([*out, *lines.wrapped(hit.text, "    ", 6)])
 
     def line(self) -> str:
@@ -69,8 +69,8 @@ class HitsDisplay(Display):
         hits = self.value
         out = [lines.line(str(hits.plan))]
         for rank, hit in enumerate(hits[:_IN_TEXT], 1):
-            out.append(lines.line(f"{rank:>3}  {_decimal(hit.score)}  {hit.place}"))
-            out.append("     " + lines.line(hit.text, lines.WIDTH - 5))
+            out.append(lines.line(f"{_decimal(hit.score)}  {hit.place}", indent=f"{rank:>3}  "))
+            out.append(lines.line(hit.text, indent="     "))
         return "\n".join([*out, *lines.more(len(hits) - _IN_TEXT, "hit", f"hits[{_IN_TEXT}:]")])
 
 

@@ -19,19 +19,19 @@ WIDTH = 80
 LINE_END = re.compile(r"\r\n|[\n\r\f]")
 
 
-def line(text: str, width: int = WIDTH) -> str:
-    r"""Return a text on one line, cut to a width.
+def line(text: str, width: int = WIDTH, *, indent: str = "") -> str:
+    r"""Return a text on one line, cut to a width that an indent is a part of.
 
     Examples
     --------
     >>> line("Ask the on-call\nengineer.", 16)
     'Ask the on-call…'
     """
-    # Of a long text no more is looked at than fits, white space included.
-    flat = drawn(" ".join(text[: 20 * width].split()))
-    if cell_len(flat) <= width and len(text) <= 20 * width:
-        return flat
-    return chop_cells(flat, max(width - 1, 1))[0].rstrip() + "…" if flat else ""
+    # Of a long text no more is looked at than may fit, much white space included.
+    flat, room = drawn(" ".join(text[: 20 * width].split())), width - len(indent)
+    if cell_len(flat) <= room and len(text) <= 20 * width:
+        return indent + flat
+    return f"{indent}{chop_cells(flat, max(room - 1, 1))[0].rstrip() if flat else ''}…"
 
 
 def wrapped(text: str, indent: str = "", most: int = 12) -> list[str]:

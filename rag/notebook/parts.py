@@ -43,11 +43,11 @@ def inert(text: object, most: int = LONGEST) -> str:
 
 def card(kind: str, name: str, body: str) -> str:
     """Return HTML as a card, with what it shows above it."""
-    shown = f" <code>{inert(name)}</code>" if name else ""
+    shown = f" <bdi>{inert(name)}</bdi>" if name else ""
     return (
         f'<div class="rag tex2jax_ignore mathjax_ignore" role="group" aria-label="{inert(kind)}">'
         f"<style>{_style()}</style>"
-        f'<div class="name"><b>{inert(kind)}</b>{shown}</div>{body}</div>'
+        f'<div class="name"><strong>{inert(kind)}</strong>{shown}</div>{body}</div>'
     )
 
 
@@ -97,7 +97,7 @@ def bar(share: float, *, kind: str = "", wide: bool = False) -> str:
     """Return a bar that is filled by a share in [0, 1]; its number stands beside it as text."""
     filled = 100 * min(max(share, 0.0), 1.0) if share == share else 0.0  # NaN fills nothing
     of = f' class="{kind}"' if kind else ""
-    body = f'<i{of} style="width:{filled:.0f}%"></i>'
+    body = f'<span{of} style="width:{filled:.0f}%"></span>'
     return f'<span class="bar{" wide" if wide else ""}" aria-hidden="true">{body}</span>'
 
 

@@ -101,7 +101,8 @@ def settings_of(stage: Any) -> list[tuple[str, str]]:
         secret = any(part in name.lower() for part in _SECRET)
         if name.startswith("_") or name in _NOT_SHOWN or secret or not isinstance(value, _PLAIN):
             continue
-        out.append((name, value_text(value), name in fields and value == fields[name].default))
+        shown = f"{value:,}" if type(value) is int else value_text(value)
+        out.append((name, shown, name in fields and value == fields[name].default))
     # Those that were chosen come first.
     out.sort(key=lambda item: item[2])
     kept = [(name, value) for name, value, _ in out[:_SETTINGS]]

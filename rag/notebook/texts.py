@@ -124,7 +124,7 @@ def _slice(text: str, start: int, end: int, marks: Sequence[Mark]) -> str:
 
 def _table(text: str, lines: Sequence[tuple[int, int]], marks: Sequence[Mark], head: str | None) -> str:
     """Return lines of a Markdown table as a table."""
-    if len(lines) == 1 and head is None:
+    if len(lines) == 1 and head is None and not text[slice(*lines[0])].rstrip().endswith("|"):
         return _slice(text, *lines[0], marks)
     rows = [_cells(text, *span, marks) for span in lines if not _RULE.match(text[slice(*span)].rstrip())]
     named = len(lines) > 1 and bool(_RULE.match(text[slice(*lines[1])].rstrip()))
@@ -141,9 +141,10 @@ def _table(text: str, lines: Sequence[tuple[int, int]], marks: Sequence[Mark], h
     )
     left = [counted(len(rows) - _ROWS, "more row")] if len(rows) > _ROWS else []
     left += [counted(wide - _COLUMNS, "more column")] if wide > _COLUMNS else []
-    return f"<table>{f'<thead><tr>{top}</tr></thead>' if top else ''}<tbody>{body}</tbody></table>" + (
-        f"<small>… {', '.join(left)}</small>" if left else ""
-    )
+    heading = f"<thead><tr>{top}</tr></thead>" if top else ""
+    table = f"<table>{heading}<tbody>{body}</tbody></table>"
+    scrolls = f'<div class="scroll" tabindex="0" role="group" aria-label="table">{table}</div>'
+    return scrolls + (f"<small>… {', '.join(left)}</small>" if left else "")
 
 
 def _cells(text: str, start: int, end: int, marks: Sequence[Mark]) -> list[str]:
