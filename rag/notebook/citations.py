@@ -34,8 +34,7 @@ class CitationDisplay(Display):
     def line(self) -> str:
         """Return ``<Citation [1] leave.md: "Staff take…">``."""
         each = self.value
-        begin = lines.line(f"<Citation {mark_text(each)} {each.verdict or each.place}", 48)
-        return f'{begin}: "{lines.line(each.text, max(lines.WIDTH - len(begin) - 5, 12))}">'
+        return lines.tagged(f"Citation {mark_text(each)} {each.verdict or each.place}", each.text, 47)
 
 
 def mark_text(citation: Citation) -> str:

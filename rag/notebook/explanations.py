@@ -80,7 +80,7 @@ class ExplanationDisplay(Display):
         lost = _LOST_AT.get(value.stage, len(_STAGES))
         out = lines.wrapped(f"{value.stage}: {value.said}", most=4)
         for at, (name, body) in enumerate(self._steps()[: lost + 1]):
-            out.append(f"  {'x' if at == lost else '+'} " + lines.line(body, indent=f"{name:<10}"))
+            out.append(lines.line(body, indent=f"  {'x' if at == lost else '+'} {name:<10}"))
         out += [lines.line(each, indent="  ") for each in self._advice()]
         out += [lines.line(f"{hit.place}: {hit.text}", indent="  ") for hit in value.chunks[:3]]
         return "\n".join([*out, *lines.more(len(value.chunks) - 3, "chunk", "explanation.chunks")])

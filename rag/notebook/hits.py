@@ -37,8 +37,7 @@ class HitDisplay(Display):
     def line(self) -> str:
         """Return ``<Hit 28.409 leave.md, Leave: "Staff take…">``."""
         hit = self.value
-        begin = lines.line(f"<Hit {_decimal(hit.score)} {hit.place}", 54)
-        return f'{begin}: "{lines.line(hit.text, max(lines.WIDTH - len(begin) - 5, 12))}">'
+        return lines.tagged(f"Hit {_decimal(hit.score)} {hit.place}", hit.text, 53)
 
 
 class HitsDisplay(Display):
@@ -67,7 +66,7 @@ class HitsDisplay(Display):
     def text(self) -> str:
         """Return the plan, and two lines for each of the best hits."""
         hits = self.value
-        out = [lines.line(str(hits.plan))]
+        out = lines.wrapped(str(hits.plan), most=3)
         for rank, hit in enumerate(hits[:_IN_TEXT], 1):
             out.append(lines.line(f"{_decimal(hit.score)}  {hit.place}", indent=f"{rank:>3}  "))
             out.append(lines.line(hit.text, indent="     "))

@@ -34,17 +34,29 @@ def line(text: str, width: int = WIDTH, *, indent: str = "") -> str:
     return f"{indent}{chop_cells(flat, max(room - 1, 1))[0].rstrip() if flat else ''}…"
 
 
+def tagged(tag: str, text: str, most: int) -> str:
+    """Return ``<tag: "text">`` on one line; the tag takes at most so many columns.
+
+    Examples
+    --------
+    >>> tagged("Hit 28.409 leave.md", "Staff take 28 days.", 40)
+    '<Hit 28.409 leave.md: "Staff take 28 days.">'
+    """
+    begin = f"<{line(tag, most)}"
+    return f'{begin}: "{line(text, WIDTH - cell_len(begin) - 5)}">'
+
+
 def wrapped(text: str, indent: str = "", most: int = 12) -> list[str]:
     """Return a text's lines, wrapped; behind the first `most` of them how much is left out."""
     width, out, at = WIDTH - len(indent), list[str](), 0
     for start, end, following in _lines(text[: (most + 1) * WIDTH]):
         parts = textwrap.wrap(
-            text[start:end].replace("\t", " "), width, expand_tabs=False, drop_whitespace=False
+            drawn(text[start:end]).replace("\t", " "), width, expand_tabs=False, drop_whitespace=False
         )
         for part in [cut for each in parts for cut in chop_cells(each, width)] or [""]:
             if len(out) == most:
                 return [*out, f"{indent}… {counted(len(text) - at, 'more character')}"]
-            out.append((indent + drawn(part.strip() if at > start else part.rstrip())).rstrip())
+            out.append((indent + (part.strip() if at > start else part)).rstrip())
             at += len(part)
         at = following
     return out

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rag.core.displayable import Displayable
+from rag.core.drawn import drawn
 from rag.core.frames import frame
 from rag.core.passages import Hit
 
@@ -60,7 +61,7 @@ class SearchPlan(Displayable):
             returned = f"only {self.found:,} hold a term of the question"
         else:
             returned = f"only {self.found:,} exist"
-        under = f" where {self.where}" if self.where else ""
+        under = f" where {drawn(self.where)}" if self.where else ""
         how = "" if self.exact else f", {self.compared:,} of them compared exactly, the rest by codes"
         return f"{self.mode} over {self.matched:,} of {self.rows:,} chunks{under}{how}: {returned}"
 
