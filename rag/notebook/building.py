@@ -35,7 +35,10 @@ class PlanDisplay(Display):
     def text(self) -> str:
         """Return the plan as a few lines."""
         plan = self.value
-        out = [lines.line(f"Plan of a build: {plan.source} -> {plan.index}"), *lines.labelled(self._facts())]
+        out = [
+            *lines.wrapped(f"Plan of a build: {plan.source} -> {plan.index}", most=3),
+            *lines.labelled(self._facts()),
+        ]
         return "\n".join([*out, *_quarantine_text(plan.quarantined), *_notes(plan.notes)])
 
     def _facts(self) -> list[tuple[str, str]]:
@@ -76,7 +79,7 @@ class ReportDisplay(Display):
     def text(self) -> str:
         """Return the report as a few lines."""
         report = self.value
-        out = [lines.line(f"Build of {report.index}"), *lines.labelled(self._facts())]
+        out = [*lines.wrapped(f"Build of {report.index}", most=3), *lines.labelled(self._facts())]
         return "\n".join([*out, *_quarantine_text(report.quarantined), *_notes(report.notes)])
 
     def _facts(self) -> list[tuple[str, str]]:

@@ -45,7 +45,7 @@ def mark_text(citation: Citation) -> str:
 def citation_lines(citation: Citation, indent: str) -> list[str]:
     """Return a citation as a few lines."""
     where = citation.place if citation.verified else ""
-    head = "  ".join(filter(None, (mark_text(citation), where, citation.verdict)))
+    head = " ".join(filter(None, (mark_text(citation), where, citation.verdict)))
     return [lines.line(head, indent=indent), *lines.wrapped(f'"{citation.text}"', indent + "    ", 3)]
 
 

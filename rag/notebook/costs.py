@@ -67,7 +67,7 @@ class LedgerDisplay(Display):
     def text(self) -> str:
         """Return the total, and a line for each group."""
         groups = self.value.rows(("model", "purpose"))
-        out = [lines.line(f"Ledger {self.value.path}: {self._total(groups)}")]
+        out = [*lines.wrapped(f"Ledger {self.value.path}", most=3), f"  {self._total(groups)}"]
         out += lines.grid(_HEAD, [_row(each) for each in groups[:_GROUPS]])
         left = lines.more(len(groups) - _GROUPS, "group", "ledger.to_pandas(by=['model', 'purpose'])")
         return "\n".join([*out, *left])

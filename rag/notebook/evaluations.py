@@ -47,12 +47,10 @@ class EvaluationDisplay(Display):
         """Return the tables, and a line for each of the worst questions."""
         value = self.value
         name, worst = value.headline, self._worst()
-        out = [lines.line(f"Evaluation of {value.name}"), *_tables_text(value.tables())]
+        out = [*lines.wrapped(f"Evaluation of {value.name}", most=3), *_tables_text(value.tables())]
         out += ["  the worst questions:"] if worst else []
         out += [
-            lines.line(
-                f"{each.values[name]:.2f}  {each.question.id}  {each.question.question}", indent="    "
-            )
+            lines.line(f"{each.values[name]:.2f} {each.question.id}: {each.question.question}", indent="    ")
             for each in worst
         ]
         return "\n".join([*out, *_notes(value.notes)])
@@ -78,10 +76,10 @@ class AnswersDisplay(Display):
     def text(self) -> str:
         """Return the table, and what is wrong with the worst answers."""
         value = self.value
-        out = [lines.line(f"Evaluation of answers: {value.name}"), *_tables_text([value.table()])]
+        out = [*lines.wrapped(f"Evaluation of answers: {value.name}", most=3), *_tables_text([value.table()])]
         low = value.worst(_WORST)
         out += ["  the worst answers:"] if low else []
-        out += [lines.line(f"{each.question.id}  {'; '.join(each.faults)}", indent="    ") for each in low]
+        out += [lines.line(f"{each.question.id}: {'; '.join(each.faults)}", indent="    ") for each in low]
         return "\n".join([*out, *_notes(value.notes)])
 
 
@@ -117,7 +115,7 @@ class SweepDisplay(Display):
     def text(self) -> str:
         """Return the table."""
         value = self.value
-        out = [lines.line(f"Sweep in {value.folder}"), *_tables_text([value.table()])]
+        out = [*lines.wrapped(f"Sweep in {value.folder}", most=3), *_tables_text([value.table()])]
         return "\n".join([*out, *_notes(value.notes)])
 
 

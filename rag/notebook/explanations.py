@@ -59,7 +59,7 @@ class ExplanationDisplay(Display):
     def _steps(self) -> list[tuple[str, str]]:
         value = self.value
         ranks = ", ".join(
-            f"{name} {'below' if rank is None else f'{rank:,}'}" for name, rank in value.ranks.items()
+            f"{name} {'none' if rank is None else f'{rank:,}'}" for name, rank in value.ranks.items()
         )
         kept = f"{value.kept:.0%} of it is in the context" if value.kept else ""
         held = f"{counted(len(value.chunks), 'chunk')} with it" if value.chunks else ""

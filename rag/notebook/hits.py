@@ -68,7 +68,7 @@ class HitsDisplay(Display):
         hits = self.value
         out = lines.wrapped(str(hits.plan), most=3)
         for rank, hit in enumerate(hits[:_IN_TEXT], 1):
-            out.append(lines.line(f"{_decimal(hit.score)}  {hit.place}", indent=f"{rank:>3}  "))
+            out.append(lines.line(hit.place, indent=f"{rank:>3}  {_decimal(hit.score)}  "))
             out.append(lines.line(hit.text, indent="     "))
         return "\n".join([*out, *lines.more(len(hits) - _IN_TEXT, "hit", f"hits[{_IN_TEXT}:]")])
 

@@ -58,7 +58,7 @@ class IndexDisplay(Display):
         """Return counts, version, size, embedder, and a line for each field."""
         index, held = self.value, self.value.contents
         bad = f", {counted(held.quarantined, 'file')} in quarantine" if held.quarantined else ""
-        out = [lines.line(f"Index {index.path}")]
+        out = lines.wrapped(f"Index {index.path}", most=3)
         out += lines.labelled([
             ("holds", f"{counted(held.documents, 'document')}, {counted(len(index), 'chunk')}{bad}"),
             ("version", self._version()), ("size", self._size()), ("embedder", self._embedder()),

@@ -51,7 +51,11 @@ def wrapped(text: str, indent: str = "", most: int = 12) -> list[str]:
     width, out, at = WIDTH - len(indent), list[str](), 0
     for start, end, following in _lines(text[: (most + 1) * WIDTH]):
         parts = textwrap.wrap(
-            drawn(text[start:end]).replace("\t", " "), width, expand_tabs=False, drop_whitespace=False
+            drawn(text[start:end]).replace("\t", " "),
+            width,
+            expand_tabs=False,
+            drop_whitespace=False,
+            break_on_hyphens=False,
         )
         for part in [cut for each in parts for cut in chop_cells(each, width)] or [""]:
             if len(out) == most:
@@ -78,15 +82,14 @@ def labelled(rows: Sequence[tuple[str, str]], indent: str = "  ") -> list[str]:
     wide = max((len(name) for name, _ in rows), default=0) + 2
     out = []
     for name, value in rows:
+        room = WIDTH - wide - len(indent)
         parts = [
             cut
-            for part in textwrap.wrap(line(value, 4 * WIDTH), WIDTH - wide - len(indent)) or [""]
-            for cut in chop_cells(part, WIDTH - wide - len(indent))
-        ]
-        out += [
-            f"{indent}{name:<{wide}}{parts[0]}",
-            *(" " * (len(indent) + wide) + part for part in parts[1:]),
-        ]
+            for part in textwrap.wrap(line(value, 4 * WIDTH), room, break_on_hyphens=False)
+            for cut in chop_cells(part, room)
+        ] or [""]
+        out.append(f"{indent}{name:<{wide}}{parts[0]}".rstrip())
+        out += [" " * (WIDTH - room) + part for part in parts[1:]]
     return out
 
 

@@ -43,7 +43,7 @@ class PipelineDisplay(Display):
 
     def text(self) -> str:
         """Return a line for each stage."""
-        out = [lines.line(f"Pipeline over {self.value.index.path}")]
+        out = lines.wrapped(f"Pipeline over {self.value.index.path}", most=3)
         rows = [
             (name, f"{kind}: {_listed(settings)}" if settings else kind)
             for name, kind, settings in self._stages()

@@ -44,7 +44,7 @@ class PromptDisplay(Display):
     def text(self) -> str:
         """Return version and form, and a line for each block."""
         prompt = self.value
-        out = [lines.line(f"Prompt {prompt.name}"), *lines.labelled(self._facts())]
+        out = [*lines.wrapped(f"Prompt {prompt.name}", most=3), *lines.labelled(self._facts())]
         rows = [(name, f"{tokens:,}" if tokens else "", point) for name, tokens, point in self._blocks()]
         out += lines.grid(("block", "tokens", "cache point"), rows)
         return "\n".join([*out, *lines.wrapped(prompt.shown(), "    ", 4)])

@@ -34,7 +34,7 @@ class StoreDisplay(Display):
     def text(self) -> str:
         """Return a line for each version."""
         versions = self.value.versions()[::-1]
-        out = [lines.line(f"Store {self.value.path}: {counted(len(versions), 'version')}")]
+        out = [*lines.wrapped(f"Store {self.value.path}", most=3), f"  {counted(len(versions), 'version')}"]
         out += lines.grid(_HEAD, [_row(each) for each in versions[:_VERSIONS]])
         return "\n".join([*out, *lines.more(len(versions) - _VERSIONS, "version", "store.versions()")])
 
