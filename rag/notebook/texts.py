@@ -88,7 +88,8 @@ def _blocks(text: str, marks: Sequence[Mark], head: str | None) -> Iterator[str]
     for start, end in _lines(text):
         if "|" in text[start:end] and text[start:end].strip().startswith("|"):
             if not table:
-                yield from _plain(text, plain, start, marks)
+                # A table stands apart by itself: the line breaks before it would be blank lines.
+                yield "".join(_plain(text, plain, start, marks)).rstrip("\n")
             table.append((start, end))
             plain = end
         elif table:

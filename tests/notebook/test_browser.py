@@ -68,10 +68,14 @@ def page_of(browser: Any, path: Path, cards: str, theme: str, width: int = 1000)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing_serious_and_nothing_is_fetched(browser: Any, cards: str, tmp_path: Path, theme: str) -> None:
+def test_axe_finds_nothing_serious_and_nothing_is_fetched(
+    browser: Any, cards: str, tmp_path: Path, theme: str
+) -> None:
     page = page_of(browser, tmp_path / "cards.html", cards, theme)
     found = Axe().run(page).response["violations"]
-    assert [(each["id"], each["nodes"][0]["html"]) for each in found if each["impact"] in ("serious", "critical")] == []
+    assert [
+        (each["id"], each["nodes"][0]["html"]) for each in found if each["impact"] in ("serious", "critical")
+    ] == []
     assert page.asked == [page.url]
     assert page.evaluate("document.querySelectorAll('.rag script, .rag img, .rag svg, .rag a').length") == 0
 
