@@ -67,7 +67,7 @@ def test_a_filter_shows_its_notations() -> None:
 
 def test_a_ledger_shows_what_was_spent_by_model_and_purpose(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger.sqlite")
-    assert str(ledger).endswith("ledger.sqlite\n  nothing spent, 0 calls") and ledger.to_pandas().empty
+    assert str(ledger).endswith("\n  nothing spent, 0 calls") and ledger.to_pandas().empty
     when = dt.datetime(2026, 11, 1, 12, tzinfo=dt.UTC)
     ledger.record(Call("claude", "generate", Usage(1200, 80, cost_usd=0.5)), tag="t", when=when)
     ledger.record(Call("titan", "embed", Usage(100, cost_usd=None)), when=when)
