@@ -43,8 +43,10 @@ SLOW = (
 QUICK = (
     "agents/test_search_tool.py", "answer_batches/test_journal.py", "bedrock/test_retry.py",
     "building/test_plan.py", "cli/test_output.py", "emulator/test_framing.py", "erasure/test_runs.py",
-    "evaluation/test_golden_set.py", "evaluation/test_metrics.py", "loading/test_drawings.py", "loading/test_number_format.py",
-    "loading/test_rtf.py", "response_cache/test_key.py",
+    "evaluation/test_golden_set.py",
+    "evaluation/test_metrics.py", "loading/test_drawings.py", "loading/test_number_format.py",
+    "loading/test_rtf.py", "notebook/test_answers.py", "notebook/test_hits.py", "notebook/test_lines.py",
+    "notebook/test_texts.py", "response_cache/test_key.py",
 )  # fmt: skip
 SLOW_FIXTURES = {
     "bedrock_emulator",

@@ -37,7 +37,7 @@ def test_an_answer_carries_citations_context_usage_and_trace(index: rag.Index) -
     assert answer.usage.cost_usd == 0.0
     assert answer.usage.input_tokens > 50
     assert answer.prompt == "answer-v1"
-    assert "<q>" in answer._repr_html_()
+    assert '<mark class="quote">' in answer._repr_html_()
 
 
 @pytest.mark.parametrize(("budget", "unit"), [(1, "chars"), (10, "chars"), (2, "tokens")])

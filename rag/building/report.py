@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from rag.core.displayable import Displayable
 from rag.core.files import Quarantined
 
 
-@dataclass(frozen=True, slots=True)
-class BuildPlan:
+@dataclass(frozen=True, slots=True, repr=False)
+class BuildPlan(Displayable):
     """What a build would do.
 
     Attributes
@@ -55,8 +56,8 @@ class BuildPlan:
         return asdict(self)
 
 
-@dataclass(frozen=True, slots=True)
-class BuildReport:
+@dataclass(frozen=True, slots=True, repr=False)
+class BuildReport(Displayable):
     """What a build did.
 
     Attributes

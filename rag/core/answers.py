@@ -1,4 +1,4 @@
-"""Answers: their text, citations, support and cost, as records that show themselves.
+"""Answers: their text, citations, support and cost.
 
 Times are seconds; money is US dollars.
 """
@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from rag.core import html
 from rag.core.calls import Call, Usage, price_text
 from rag.core.citations import Citation, Field, Support
+from rag.core.displayable import Displayable
 from rag.core.format import age_text, dollars, shortened
 from rag.core.passages import Context
 from rag.core.plain import from_fields
@@ -88,8 +88,8 @@ class Cached:
         return f"from the response cache, {age_text(self.age_s)} old{saved}"
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+@dataclass(frozen=True, slots=True, repr=False)
+class Answer(Displayable):
     """The answer to a question, and all that it rests on.
 
     Attributes
@@ -244,28 +244,6 @@ class Answer:
             for each in values.get("fields", ())
         ]
         return from_fields(cls, {**values, "fields": fields})
-
-    def _repr_html_(self) -> str:
-        """Return the text, citations, remarks, times and costs as HTML.
-
-        A sentence that its citations do not support is underlined with dots, and shows why when pointed at.
-        Data is a table with a row for each field.
-        """
-        doubts = () if self.support is None else self.support.doubts
-        times = " · ".join(f"{step.name} {1000 * step.seconds:.0f} ms" for step in self.trace)
-        parts = (
-            *self.support_lines[:1], self.generator, f"prompt {self.prompt}",
-            f"context {self.context.size}", self.spent, times,
-        )  # fmt: skip
-        text = html.paragraph(html.marked(self.text, [(each.start, each.end, each.why) for each in doubts]))
-        return (
-            (html.table("", FIELD_HEAD, self.field_rows) if self.fields else text)
-            + "".join(map(html.note, self.remarks))
-            + html.numbered(
-                [each._repr_html_() for each in self.citations], [each.number for each in self.citations]
-            )
-            + html.footer(" · ".join(filter(None, parts)))
-        )
 
     @property
     def field_rows(self) -> list[tuple[str, str, str, str]]:

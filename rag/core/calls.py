@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rag.core.displayable import Displayable
 from rag.core.format import dollars
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+@dataclass(frozen=True, slots=True, repr=False)
+class Usage(Displayable):
     """What a call cost; usages add up with ``+``.
 
     Attributes

@@ -8,13 +8,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rag.core import html
-from rag.core.format import shortened
+from rag.core.displayable import Displayable
 from rag.core.passages import Section, SectionBreaks, place_of, sections_of
 
 
-@dataclass(frozen=True, slots=True)
-class Citation:
+@dataclass(frozen=True, slots=True, repr=False)
+class Citation(Displayable):
     """A quote of the answer, and its place in the source.
 
     Attributes
@@ -68,11 +67,6 @@ class Citation:
         """Return plain values."""
         breaks = [[at, list(path)] for at, path in self.section_breaks]
         return {**asdict(self), "section": list(self.section), "section_breaks": breaks}
-
-    def _repr_html_(self) -> str:
-        place = html.escape(self.place) if self.verified else ""
-        below = " · ".join(filter(None, (place, html.bold(self.verdict) if self.verdict else "")))
-        return html.quote(shortened(self.text, 400)) + html.BREAK + html.small(body=below)
 
 
 @dataclass(frozen=True, slots=True)

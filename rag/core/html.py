@@ -15,13 +15,11 @@ __all__ = [
     "bold",
     "escape",
     "folded",
-    "footer",
     "marked",
     "note",
     "numbered",
     "paragraph",
     "pieces",
-    "quote",
     "small",
     "table",
 ]
@@ -112,11 +110,6 @@ def paragraph(body: str) -> str:
     return f"<p>{body}</p>"
 
 
-def quote(text: str) -> str:
-    """Return a text in quotation marks."""
-    return f"<q>{escape(text)}</q>"
-
-
 def bold(text: str) -> str:
     """Return a text in bold."""
     return f"<b>{escape(text)}</b>"
@@ -125,8 +118,3 @@ def bold(text: str) -> str:
 def small(text: str = "", *, body: str = "") -> str:
     """Return a text, or HTML, in small print."""
     return f"<small>{escape(text)}{body}</small>"
-
-
-def footer(text: str) -> str:
-    """Return a paragraph in small print."""
-    return paragraph(small(text))

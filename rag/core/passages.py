@@ -15,8 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Protocol
 
-from rag.core import html
-from rag.core.format import shortened
+from rag.core.displayable import Displayable
 from rag.core.plain import from_fields
 
 if TYPE_CHECKING:
@@ -52,8 +51,8 @@ _WRITTEN = (*RESERVED, "score", "dense", "lexical")
 _written = operator.attrgetter(*_WRITTEN)
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+@dataclass(frozen=True, slots=True, repr=False)
+class Hit(Displayable):
     """A piece of a document: ``loaded_text[start:end] == text``.
 
     Attributes
@@ -273,8 +272,8 @@ class Candidate:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+@dataclass(frozen=True, slots=True, repr=False)
+class Context(Displayable):
     """What is sent to the model: pieces in the order of sending, within a budget.
 
     Attributes
@@ -328,12 +327,6 @@ class Context:
     def size(self) -> str:
         """How much of the budget is used: ``3969 of 4000 chars in 2 passages``."""
         return f"{self.used} of {self.budget} {self.unit} in {len(self.hits)} passages"
-
-    def _repr_html_(self) -> str:
-        passages = html.numbered(
-            html.small(hit.place) + html.BREAK + html.escape(shortened(hit.text, 1000)) for hit in self.hits
-        )
-        return passages + html.footer("; ".join(filter(None, (self.size, self.fates))))
 
 
 class Place(Protocol):

@@ -6,13 +6,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from rag.core import html
 from rag.core.answers import Answer
+from rag.core.displayable import Displayable
 from rag.core.errors import GenerationError, UsageError
+from rag.core.frames import frame
 from rag.core.table import Table
 from rag.evaluation.answer_log import AnswerLog, key_of
 from rag.evaluation.answer_metrics import METRICS, cell, shown, with_graded
@@ -23,8 +25,8 @@ from rag.evaluation.in_order import in_order
 from rag.evaluation.statistics import Estimate, estimate
 from rag.usage.prices import ANSWER
 
-#: Answers that a notebook shows below the table.
-_WORST = 5
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Grader(Protocol):
@@ -119,8 +121,8 @@ class AnswerScored:
         }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class AnswersEvaluation:
+@dataclass(frozen=True, slots=True, repr=False)
+class AnswersEvaluation(Displayable):
     """The measured answers of a pipeline on a golden set.
 
     Attributes
@@ -204,10 +206,16 @@ class AnswersEvaluation:
             head[:columns], [row[:columns] for row in rows],
         )  # fmt: skip
 
-    def _repr_html_(self) -> str:
-        """Return the table, and below it the worst answers, folded."""
-        low = html.numbered(each._repr_html_() for each in self.worst(_WORST))
-        return self.table().to_html() + (html.folded("the worst answers", low) if self.worst(1) else "")
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a row for each question, with a column for each check and metric; needs pandas."""
+        return frame(
+            {
+                "id": each.question.id, "question": each.question.question, "where": each.where,
+                **each.values, "faults": "; ".join(each.faults),
+                "answer": None if each.answer is None else each.answer.text,
+            }
+            for each in self.questions
+        )  # fmt: skip
 
 
 def evaluate_answers(

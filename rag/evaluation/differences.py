@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rag.core.displayable import Displayable
+from rag.core.frames import frame
 from rag.core.table import Table
 from rag.evaluation.statistics import estimate, p_text, randomization_test
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +44,8 @@ class Difference:
         return f"{self.mean:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+@dataclass(frozen=True, slots=True, repr=False)
+class Comparison(Displayable):
     """The difference of `a` minus `b` for each metric; above 0 where `a` is better."""
 
     a: str
@@ -64,8 +69,9 @@ class Comparison:
         caption = f"{self.a} against {self.b} (above 0: {self.a} is better)"
         return Table(caption, ("metric", "difference", "p", "questions"), rows)
 
-    def _repr_html_(self) -> str:
-        return self.table().to_html()
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a row for each metric; needs pandas."""
+        return frame({"metric": name, **asdict(each)} for name, each in self.differences.items())
 
 
 def differences(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rag.core import html
+from rag.core.displayable import Displayable
 from rag.core.errors import RagError, UsageError, near_miss
+from rag.core.frames import frame
 from rag.core.passages import Context, Hit
 from rag.core.table import Table
 from rag.evaluation import corpus, metrics
@@ -19,9 +20,10 @@ from rag.evaluation.statistics import Estimate, estimate
 from rag.index.filters.where import field as column
 from rag.usage.tokens import estimate_tokens
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 BUDGETS = (1000, 2000, 4000, 8000)
-#: Questions that a notebook shows below the tables.
-_WORST = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +71,8 @@ class Scored:
         }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
+@dataclass(frozen=True, slots=True, repr=False)
+class Evaluation(Displayable):
     """The measurements of a pipeline on a golden set.
 
     Attributes
@@ -158,16 +160,16 @@ class Evaluation:
         caption = f"{self.name}: evidence of {self.metrics['recall'].count} questions{left_out}"
         return Table(caption, (self.unit, "recall", "precision", "IoU", "mean tokens"), rows)
 
-    def _repr_html_(self) -> str:
-        """Return the tables, and below them the worst questions, folded."""
-        name = self.headline
-        rows = [
-            (f"{each.values[name]:.2f}", each.question.id, each.question.question, ", ".join(each.lost))
-            for each in self.worst(_WORST) if each.values[name] < 1
-        ]  # fmt: skip
-        worst = Table("", (name, "id", "question", "lost"), rows).to_html()
-        tables = "".join(table.to_html() for table in self.tables())
-        return tables + (html.folded("the worst questions", worst) if rows else "")
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a row for each question, with a column for each metric; needs pandas."""
+        return frame(
+            {
+                "id": each.question.id, "question": each.question.question, "where": each.where,
+                **each.values, "tokens": max(each.tokens, default=None), "seconds": each.seconds,
+                "lost": ", ".join(each.lost),
+            }
+            for each in self.questions
+        )  # fmt: skip
 
 
 def evaluate(

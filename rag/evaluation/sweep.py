@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rag.building.report import BuildReport
+from rag.core.displayable import Displayable
 from rag.core.files import Quarantined
+from rag.core.frames import frame
 from rag.core.table import Table
 from rag.evaluation import plot, sweep_files
 from rag.evaluation.compare import compare
@@ -19,6 +21,8 @@ from rag.evaluation.progress import Progress
 from rag.evaluation.statistics import holm, p_text
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from rag.building.stages import Source
     from rag.evaluation.grid import Grid
 
@@ -62,8 +66,8 @@ class Trial:
         }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Sweep:
+@dataclass(frozen=True, slots=True, repr=False)
+class Sweep(Displayable):
     """The combinations of a sweep, best first.
 
     Attributes
@@ -112,8 +116,16 @@ class Sweep:
         head = (self.headline, "change", "p (Holm)", *at, "chunks", "embedded", "setting")
         return Table(f"{self.questions} questions, {len(self.trials)} settings", head, rows)
 
-    def _repr_html_(self) -> str:
-        return self.table().to_html()
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a row for each combination, a column for each setting and metric; needs pandas."""
+        return frame(
+            {
+                "name": each.name, **each.chosen, "p_holm": each.p, "chunks": each.chunks,
+                "embedded": each.embedded,
+                **{name: value.mean for name, value in each.evaluation.metrics.items()},
+            }
+            for each in self.trials
+        )  # fmt: skip
 
 
 def sweep(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import quoteattr
 
+from rag.core.displayable import Displayable
 from rag.core.errors import ConfigError, UsageError, near_miss
 from rag.core.passages import Hit
 from rag.generation.neutral import ENTITIES_OF_LOOKALIKES, written
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
 
 
-class Prompt:
+class Prompt(Displayable):
     """Maps a question and passages to messages.
 
     Parameters

@@ -15,8 +15,10 @@ import numpy.typing as npt
 
 from rag.core.arguments import real, strings, text, whole
 from rag.core.cpu_slots import turn
+from rag.core.displayable import Displayable
 from rag.core.errors import StoreCorruptError, UsageError
 from rag.core.passages import Hit, joined
+from rag.index.contents import Contents, contents
 from rag.index.filters.bind import Bound, bind, fits
 from rag.index.filters.mask import Mask
 from rag.index.filters.parse import WhereLike, parse
@@ -42,7 +44,7 @@ Mode = Literal["hybrid", "dense", "lexical"]
 LEXICAL_WEIGHT = 1.0
 
 
-class Index:
+class Index(Displayable):
     """A read-only snapshot of an index, which threads may share: one version, whatever is written later.
 
     Examples
@@ -119,9 +121,6 @@ class Index:
     def __len__(self) -> int:
         return self._count
 
-    def __repr__(self) -> str:
-        return f"Index({str(self.path)!r}, version={self.version}, chunks={len(self)})"
-
     @property
     def version(self) -> int:
         """The number of the open version."""
@@ -136,6 +135,11 @@ class Index:
     def sources(self) -> list[SourceRecord]:
         """Every file of the build, indexed or quarantined, in order of path."""
         return read_sources(self._sources)
+
+    @functools.cached_property
+    def contents(self) -> Contents:
+        """Documents, files in quarantine, and the fields of the metadata with their most frequent values."""
+        return contents(self._segments, self._sources, self.manifest.schema)
 
     def info(self) -> dict[str, Any]:
         """Return the facts that `rag info` shows, as plain values."""
@@ -246,7 +250,7 @@ class Index:
         hits = self._hits(order[:k], scored)
         return Hits(hits, SearchPlan(
             mode, k, len(hits), self._count, sum(matches), compared,
-            "" if bound is None else bound.to_string(), min_score,
+            "" if bound is None else bound.to_string(), min_score, query,
         ))  # fmt: skip
 
     def diverse(
@@ -292,7 +296,7 @@ class Index:
         hits = self._hits([order[at] for at in chosen], scored)
         return Hits(hits, SearchPlan(
             "dense", k, len(hits), self._count, sum(matches), compared,
-            "" if bound is None else bound.to_string(), min_score,
+            "" if bound is None else bound.to_string(), min_score, query if isinstance(query, str) else "",
         ))  # fmt: skip
 
     def widened(self, hits: Sequence[Hit], *, neighbours: int = 0, section: bool = False) -> list[Hit]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rag.core.arguments import real, whole
+from rag.core.displayable import Displayable
 from rag.core.errors import StoreMissingError, UsageError
 from rag.core.files import Quarantined
 from rag.index.filters.parse import WhereLike
@@ -73,7 +74,7 @@ class Diff:
     fields: Mapping[str, tuple[str | None, str | None]]
 
 
-class Store:
+class Store(Displayable):
     """The versions and files of an index.
 
     Reading needs no lock. Methods that write (`rollback`, `prune`, `compact`, `edit`) add a version or
@@ -99,9 +100,6 @@ class Store:
             raise StoreMissingError(
                 f"there is no index in {self.path}: build it with `rag build SRC {self.path}`"
             )
-
-    def __repr__(self) -> str:
-        return f"Store({str(self.path)!r})"
 
     def versions(self) -> list[Version]:
         """Return all versions, oldest first, with those that are held back."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
+from rag.core.displayable import Displayable
 from rag.core.errors import UsageError, near_miss
 from rag.core.passages import Context, Hit
 from rag.index.filters.bind import Bound
@@ -23,8 +24,8 @@ _FIRST = 30
 _DOUBLINGS = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+@dataclass(frozen=True, slots=True, repr=False)
+class Explanation(Displayable):
     """What became of a passage.
 
     Attributes

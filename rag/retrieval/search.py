@@ -81,7 +81,7 @@ class HybridSearch(BaseModel):
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
-    index: Any
+    index: Any = Field(repr=False)
     k: int | None = Field(default=None, ge=1)
     mode: Literal["hybrid", "dense", "lexical"] = "hybrid"
     where: Any = None

@@ -14,15 +14,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from rag.core.calls import Call
+from rag.core.displayable import Displayable
 from rag.core.errors import ConfigError, RagError, near_miss
+from rag.core.frames import frame
 from rag.core.sqlite import Database
 from rag.usage.budget import Outcome, Request
 from rag.usage.ledger_tables import CACHED, LEDGER
 from rag.usage.processes import Process, this_process
 from rag.usage.spending import Spending, in_order, is_more
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 By = Literal["model", "prompt", "tag", "account", "index", "day", "purpose"]
 #: The file's name in an index's folder.
@@ -39,12 +44,21 @@ _ROW = (
 _COLUMNS: Mapping[str, str] = {
     **{name: f'"{name}"' for name in get_args(By)}, "day": "date(at / 1000000, 'unixepoch')"
 }  # fmt: skip
+#: The columns of `Ledger.to_pandas`, a row for each call.
+CALL_COLUMNS = (
+    "at", "model", "purpose", "index", "prompt", "tag", "account", "input_tokens", "output_tokens",
+    "cache_read_tokens", "cache_write_tokens", "usd", "saved_usd",
+)  # fmt: skip
+_CALLS = (
+    'SELECT at, model, purpose, "index", prompt, tag, account, input, output, cache_read, cache_write, usd, '
+    "saved FROM calls WHERE at >= ? ORDER BY at, rowid"
+)
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 #: Microseconds.
 _DAY = 24 * 3600 * 1_000_000
 
 
-class Ledger:
+class Ledger(Displayable):
     """The calls that cost money, in a file that threads and processes may share.
 
     Parameters
@@ -242,6 +256,19 @@ class Ledger:
         width = len(by)
         groups = (Spending(tuple(row[:width]), *row[width:]) for row in rows if row[width] is not None)
         return in_order(groups, by)
+
+    def to_pandas(self, by: Sequence[By] = (), since: dt.datetime | dt.date | None = None) -> pd.DataFrame:
+        """Return a row for each call, or for each group of `rows`; needs pandas."""
+        if by:
+            return frame(
+                {**dict(zip(by, each.group, strict=True)), **each.amounts} for each in self.rows(by, since)
+            )
+        calls: list[tuple[Any, ...]] = []
+        if self.path.exists():
+            with self._reading() as file:
+                calls = file.execute(_CALLS, (_start(since),)).fetchall()
+        of = ([_EPOCH + dt.timedelta(microseconds=row[0]), *row[1:]] for row in calls)
+        return frame((dict(zip(CALL_COLUMNS, row, strict=True)) for row in of), CALL_COLUMNS)
 
     def close(self) -> None:
         """Close the file; it is opened again when it is needed."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,11 @@ class Spending:
     usd: float | None = None
     cached: int = 0
     saved_usd: float | None = None
+
+    @property
+    def amounts(self) -> dict[str, Any]:
+        """Its numbers by their names, without the group."""
+        return {name: value for name, value in asdict(self).items() if name != "group"}
 
     def __add__(self, other: Spending) -> Spending:
         return Spending(

@@ -117,4 +117,4 @@ def test_fates() -> None:
     candidates = tuple(Candidate("a.md", 0, 4, 1.0, 0.0, each) for each in why)
     assert Context((hit,), 4, 9, "chars", candidates).fates == "of 3 candidates 2 kept, 1 no room"
     assert Context((hit,), 4, 9, "chars").fates == ""
-    assert "<small>4 of 9 chars in 1 passages</small>" in Context((hit,), 4, 9, "chars")._repr_html_()
+    assert Context((hit,), 4, 9, "chars").size == "4 of 9 chars in 1 passages"

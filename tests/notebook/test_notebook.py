@@ -17,7 +17,7 @@ NOTEBOOK = ROOT / "notebooks" / "01_quickstart.ipynb"
 
 
 def outputs(path: Path) -> list[str]:
-    """The text of each code cell's outputs, without scores' last digits and times."""
+    """The text of each code cell's outputs, without line breaks, scores' last digits and times."""
     cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
     texts = [
         "".join(o.get("text", "") or o.get("data", {}).get("text/plain", "") for o in cell.outputs)
@@ -26,6 +26,7 @@ def outputs(path: Path) -> list[str]:
     texts = [
         re.sub(r"(?<='file_mtime': )datetime\.datetime\([^()]*(\([^()]*\))?\)", "T", text) for text in texts
     ]
+    texts = [re.sub(r"(under )?\d[\d.]* (ms|s)\b", "T", " ".join(text.split())) for text in texts]
     return [re.sub(r"-?\d+\.\d+(e-?\d+)?", "N", text) for text in texts]
 
 

@@ -30,6 +30,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from rag.core.displayable import Displayable
 from rag.core.errors import WhereError
 from rag.core.values import shown
 from rag.index.filters.literals import json_value, literal
@@ -46,7 +47,7 @@ _EITHER: dict[str, tuple[tuple[str, Any], ...]] = {
 }  # fmt: skip
 
 
-class Where(ABC):
+class Where(Displayable, ABC):
     """A filter; combine filters with ``&``, ``|`` and ``~``."""
 
     __slots__ = ()

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from rag.core import html
-from rag.core.format import shortened
+from rag.core.displayable import Displayable
+from rag.core.drawn import drawn
+from rag.core.frames import frame
 from rag.core.passages import Hit
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-@dataclass(frozen=True, slots=True)
-class SearchPlan:
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SearchPlan(Displayable):
     """How a search was done.
 
     Attributes
@@ -28,6 +33,8 @@ class SearchPlan:
         The bound filter in the string form; empty for none.
     min_score : float or None
         The lowest score that was allowed.
+    question : str
+        What was searched for; empty for a search by a vector alone.
     """
 
     mode: str
@@ -38,6 +45,7 @@ class SearchPlan:
     compared: int
     where: str
     min_score: float | None = None
+    question: str = field(default="", compare=False)
 
     @property
     def exact(self) -> bool:
@@ -46,33 +54,33 @@ class SearchPlan:
 
     def __str__(self) -> str:
         if self.found >= self.k:
-            returned = f"{self.k} of {self.k}"
+            returned = f"{self.k:,} of {self.k:,}"
         elif self.min_score is not None:
-            returned = f"only {self.found} score at least {self.min_score:g}"
+            returned = f"only {self.found:,} score at least {self.min_score:g}"
         elif self.mode == "lexical" and self.found < self.matched:
-            returned = f"only {self.found} hold a term of the question"
+            returned = f"only {self.found:,} hold a term of the question"
         else:
-            returned = f"only {self.found} exist"
-        under = f" where {self.where}" if self.where else ""
-        how = "" if self.exact else f", {self.compared} of them compared exactly, the rest by codes"
-        return f"{self.mode} over {self.matched} of {self.rows} chunks{under}{how}: {returned}"
+            returned = f"only {self.found:,} exist"
+        under = f" where {drawn(self.where)}" if self.where else ""
+        how = "" if self.exact else f", {self.compared:,} of them compared exactly, the rest by codes"
+        return f"{self.mode} over {self.matched:,} of {self.rows:,} chunks{under}{how}: {returned}"
 
 
-class Hits(list[Hit]):
+class Hits(Displayable, list[Hit]):
     """The hits of a search, best first; `plan` says how the search was done."""
 
     def __init__(self, hits: Iterable[Hit], plan: SearchPlan) -> None:
         super().__init__(hits)
         self.plan = plan
 
-    def _repr_html_(self) -> str:
-        rows = (
-            (str(rank), f"{hit.score:.3f}", _decimal(hit.dense), _decimal(hit.lexical), hit.place,
-             shortened(hit.text, 300))
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a row for each hit; metadata are columns ``metadata.NAME``; needs pandas."""
+        return frame(
+            {
+                "rank": rank, "score": hit.score, "dense": hit.dense, "lexical": hit.lexical,
+                "source": hit.source, "section": " > ".join(hit.section), "page_start": hit.page_start,
+                "page_end": hit.page_end, "start": hit.start, "end": hit.end, "chunk_id": hit.chunk_id,
+                "text": hit.text, **{f"metadata.{name}": value for name, value in hit.metadata.items()},
+            }
             for rank, hit in enumerate(self, 1)
         )  # fmt: skip
-        return html.table(str(self.plan), ("", "score", "dense", "lexical", "place", "text"), rows)
-
-
-def _decimal(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"

@@ -119,10 +119,10 @@ def test_plan(tmp_path: Path) -> None:
     plan = index.search_by_vector(vectors[5], k=3).plan
     assert (plan.k, plan.found, plan.matched, plan.exact) == (3, 3, 3000, False)
     assert str(plan) == (
-        f"dense over 3000 of 3000 chunks, {plan.compared} of them compared exactly, the rest by codes: 3 of 3"
+        f"dense over 3,000 of 3,000 chunks, {plan.compared:,} of them compared exactly, the rest by codes: 3 of 3"
     )
     few = index.search_by_vector(vectors[5], k=3, where="source in ['5', '6']").plan
-    assert str(few) == "dense over 2 of 3000 chunks where source in ['5', '6']: only 2 exist"
+    assert str(few) == "dense over 2 of 3,000 chunks where source in ['5', '6']: only 2 exist"
     assert few.exact
     least = index.search_by_vector(vectors[5], k=9, min_score=0.999).plan
     assert str(least).endswith("only 1 score at least 0.999")

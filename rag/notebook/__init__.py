@@ -1,0 +1,1 @@
+"""How the objects of `rag` look in a notebook and as text; records find it by name."""
