@@ -24,9 +24,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from rag.index.search.surroundings import NEAR, WIDE, Scores
+from rag.index.search.reach import NEAR, WIDE
 from rag.index.storage.layout import Vectors
 from rag.index.storage.segment import Segment
+
+Scores = npt.NDArray[np.float64]
 
 #: Weights of the cosines: the row's, the mean of the near rows, that of the wide ones, the best
 #: of the wide ones, and that of the heading path (title and sections).

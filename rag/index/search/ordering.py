@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rag.index.filters.mask import Mask
+from rag.index.search.highest import highest
 from rag.index.storage.layout import Rows
 from rag.index.storage.segment import Segment
 
@@ -61,13 +62,6 @@ def highest_rows(scores: Sequence[npt.NDArray[Any]], masks: Sequence[Mask], k: i
     rows = [np.flatnonzero(mask) for mask in masks]
     best = highest([values[at] for values, at in zip(scores, rows, strict=True)], k)
     return [at[chosen] for at, chosen in zip(rows, best, strict=True)]
-
-
-def highest(values: Sequence[npt.NDArray[Any]], k: int) -> list[Mask]:
-    """Return, for several arrays, which values are among the k highest of all, or tie with the last."""
-    together = np.concatenate([np.zeros(0), *values])
-    least = np.partition(together, -k)[-k] if len(together) > k else -np.inf
-    return [array >= least for array in values]
 
 
 def diverse(

@@ -9,8 +9,10 @@ import numpy as np
 
 from rag.index.filters.mask import Mask
 from rag.index.search import hybrid_score, lexical_balance
-from rag.index.search.ordering import Scored, highest, highest_rows
-from rag.index.search.surroundings import NEAR, Surroundings
+from rag.index.search.highest import highest
+from rag.index.search.ordering import Scored, highest_rows
+from rag.index.search.reach import NEAR
+from rag.index.search.surroundings import Surroundings
 from rag.index.storage.bm25 import Statistics
 from rag.index.storage.layout import Rows, Vectors
 from rag.index.storage.segment import Segment

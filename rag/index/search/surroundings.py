@@ -16,14 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from rag.index.filters.mask import Mask
-from rag.index.search.ordering import highest
+from rag.index.search.highest import highest
+from rag.index.search.reach import NEAR, WIDE
 from rag.index.storage.bm25 import K1, QueryTerm, Statistics, idf, length_norm, saturated
 from rag.index.storage.layout import Rows
 from rag.index.storage.segment import Segment
 
 Scores = npt.NDArray[np.float64]
 
-NEAR, WIDE = 1, 4  # rows on either side
 #: Weights of BM25 over the near rows, over the wide ones, and over the document.
 LEXICAL = (0.6, 0.3, 0.6)
 #: Postings of terms that are added together: their arrays should stay small.

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import rag
 from rag.core.text import terms
 from rag.index.search import hybrid_score, surroundings
+from rag.index.search import reach as reach_of
 from rag.index.storage import compaction
 from rag.index.storage.bm25 import K1, B
 from rag.index.storage.manifest import EmbedderEntry
@@ -74,7 +75,7 @@ def lexical(live: list[list[str]], every: list[list[str]], question: str) -> lis
     near, wide = (
         sum(sum(own[n] for n in around(row, len(own), reach)) for own in lengths for row in range(len(own)))
         / count
-        for reach in (surroundings.NEAR, surroundings.WIDE)
+        for reach in (reach_of.NEAR, reach_of.WIDE)
     )
     whole = sum(map(sum, lengths)) / len(bags)
 
@@ -94,8 +95,8 @@ def lexical(live: list[list[str]], every: list[list[str]], question: str) -> lis
         for row in range(len(own)):
             total = 0.0
             for share, reach, mean in (
-                (surroundings.LEXICAL[0], surroundings.NEAR, near),
-                (surroundings.LEXICAL[1], surroundings.WIDE, wide),
+                (surroundings.LEXICAL[0], reach_of.NEAR, near),
+                (surroundings.LEXICAL[1], reach_of.WIDE, wide),
             ):
                 window = [own[n] for n in around(row, len(own), reach)]
                 for t, n in asked.items():
@@ -202,8 +203,7 @@ def test_dense_equals_a_sum_by_row(
         at = int(np.searchsorted(starts, row, side="right")) - 1
         own, place = cosines[starts[at] : starts[at + 1]].astype(np.float64), int(row - starts[at])
         near, wide = (
-            [own[n] for n in around(place, len(own), reach)]
-            for reach in (surroundings.NEAR, surroundings.WIDE)
+            [own[n] for n in around(place, len(own), reach)] for reach in (reach_of.NEAR, reach_of.WIDE)
         )
         parts = (own[place], np.mean(near), np.mean(wide), max(wide), 0.0)
         expected.append(
