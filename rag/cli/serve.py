@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,89 +26,151 @@ _LOCAL = ("127.0.0.1", "localhost", "::1")
 @click.option("--allow-origin", multiple=True, metavar="ORIGIN", help="A site whose pages may call (CORS).")
 @click.option("--most-requests", type=click.IntRange(min=1), default=1000, show_default=True, metavar="N",
               help="At once; more are told to come again.")  # fmt: skip
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, metavar="N",
+              help="Processes; each uses one CPU.")  # fmt: skip
 @click.option("--generator", metavar="NAME", help="local, claude, MODULE:CLASS, provider:model.")
 @BEDROCK
 @CONFIG
 def serve(
     index: Path, host: str, port: int, is_open: bool, allow_origin: tuple[str, ...], most_requests: int,
-    generator: str | None, bedrock: bool, config_path: Path | None,
+    workers: int, generator: str | None, bedrock: bool, config_path: Path | None,
 ) -> int:  # fmt: skip
     """Serve INDEX: /v1/ask, /v1/chat, /v1/search, …, and /v1/chat/completions for clients of OpenAI's form.
 
     Callers have keys (`rag keys add`) or tokens ([serving.auth]); without any, the service starts on this
     machine alone, or with --open. New versions of INDEX are taken over; Ctrl-C lets requests end first.
+    One process answers with one CPU: set --workers to use more.
     """
     from rag.cli.output import say, warn
     from rag.core.extras import require
+    from rag.serving import workers as processes
 
     uvicorn: Any = require("uvicorn", extra="serve")
     require("fastapi", extra="serve")
-    app, guarded = _app(index, host, is_open, allow_origin, most_requests, generator, bedrock, config_path)
+    application = Application(
+        index, host, is_open, allow_origin, most_requests, workers, generator, bedrock, config_path
+    )
+    guarded = application.checked()
+    made = None if workers > 1 else application()  # before it listens: what is wrong is said first
+    listener = processes.listening(host, port)
     if not guarded:
         warn("everyone who reaches this address may call, and sees every document: it has no keys")
-    config = uvicorn.Config(
-        app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=30, server_header=False,
-        lifespan="on", timeout_keep_alive=65,
-    )  # fmt: skip
-    server = _announcing(uvicorn, config, lambda address: say(f"{index} is served at {address}"))
+    address = _address(listener)
+    options = {
+        "log_level": "warning", "timeout_graceful_shutdown": 30, "server_header": False, "lifespan": "on",
+        "timeout_keep_alive": 65,
+    }  # fmt: skip
+    if made is None:
+        return processes.run(
+            application, listener, workers,
+            lambda: say(f"{index} is served at {address} by {workers} processes"), **options,
+        )  # fmt: skip
+    server = _announcing(
+        uvicorn, uvicorn.Config(made, **options), lambda: say(f"{index} is served at {address}")
+    )
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn has let requests end, and raises it again
-        server.run()
+        server.run([listener])
     return 0
 
 
-def _app(
-    index: Path, host: str, is_open: bool, origins: tuple[str, ...], most_requests: int,
-    generator: str | None, bedrock: bool, config_path: Path | None,
-) -> tuple[Any, bool]:  # fmt: skip
-    """Return the application, and whether callers need a key or token."""
-    from rag import __version__
-    from rag.config import serving
-    from rag.core.extras import installed
-    from rag.pipeline import Pipeline
-    from rag.serving.app import create_app
-    from rag.serving.authenticators import authenticator, key_store, needs_callers
-    from rag.serving.keys import OpenAuthenticator
-    from rag.serving.service import Service
-    from rag.telemetry.recorder import Recorder
-    from rag.telemetry.settings import TelemetrySettings
-    from rag.telemetry.settings import settings as telemetry_settings
-    from rag.telemetry.sinks import PrometheusSink
+@dataclass(frozen=True)
+class Application:
+    """Makes the service, in each of its processes."""
 
-    settings = settings_of(config_path, bedrock, None, generator)
-    table = settings.pop("serving", {})
-    made = serving.settings(table)
-    sink = PrometheusSink() if installed("prometheus_client") else None
-    if sink is not None:
-        recorded = settings.get("telemetry")
-        kept = TelemetrySettings() if recorded is None else telemetry_settings(recorded)
-        settings["telemetry"] = Recorder(kept, [sink])
-    guarded = not is_open and needs_callers(table, key_store(made.auth, index))
-    if not guarded and not is_open and host not in _LOCAL:
-        raise UsageError(
-            f"without keys the service does not start on {host}: add one (rag keys add {index} NAME), set "
-            "[serving.auth], or let everyone in with --open"
+    index: Path
+    host: str
+    is_open: bool
+    origins: tuple[str, ...]
+    most_requests: int
+    workers: int
+    generator: str | None
+    bedrock: bool
+    config_path: Path | None
+
+    def checked(self) -> bool:
+        """Return whether callers need a key or token; what is wrong is said once, not by each.
+
+        Raises
+        ------
+        RagError
+            The index or the settings are wrong, or the service must not start without keys.
+        """
+        from rag.config.open import open_index
+
+        settings = settings_of(self.config_path, self.bedrock, None, self.generator)
+        open_index(self.index, settings.get("embedder"), plain=True)
+        return self._guarded(settings.get("serving", {}))
+
+    def _guarded(self, table: Mapping[str, Any]) -> bool:
+        from rag.config import serving
+        from rag.serving.authenticators import key_store, needs_callers
+
+        guarded = not self.is_open and needs_callers(
+            table, key_store(serving.settings(table).auth, self.index)
         )
-    who, limiter = authenticator(made.auth, index) if guarded else (OpenAuthenticator(), None)
-    service = Service(index, lambda: Pipeline(index, settings=settings), limiter)
-    app = create_app(
-        service, who, limiter, origins=origins, most_requests=most_requests,
-        most_failures=made.auth.failures_per_minute,
-        metrics=None if sink is None else sink.text, version=__version__,
-        hosts=frozenset() if guarded or is_open else frozenset((*_LOCAL, "[::1]")),
-    )  # fmt: skip
-    return app, guarded
+        if not guarded and not self.is_open and self.host not in _LOCAL:
+            raise UsageError(
+                f"without keys the service does not start on {self.host}: add one (rag keys add {self.index} "
+                "NAME), set [serving.auth], or let everyone in with --open"
+            )
+        return guarded
+
+    def __call__(self) -> Any:
+        """Return the ASGI application.
+
+        Raises
+        ------
+        RagError
+            The index cannot be opened, or a setting is wrong.
+        """
+        from rag import __version__
+        from rag.config import serving
+        from rag.core.extras import installed
+        from rag.pipeline import Pipeline
+        from rag.serving.app import create_app
+        from rag.serving.authenticators import authenticator
+        from rag.serving.keys import OpenAuthenticator
+        from rag.serving.service import Service
+        from rag.serving.workers import share
+        from rag.telemetry.recorder import Recorder
+        from rag.telemetry.settings import TelemetrySettings
+        from rag.telemetry.settings import settings as telemetry_settings
+        from rag.telemetry.sinks import PrometheusSink
+
+        settings = settings_of(self.config_path, self.bedrock, None, self.generator)
+        table = settings.pop("serving", {})
+        made = serving.settings(table)
+        sink = PrometheusSink() if installed("prometheus_client") else None
+        if sink is not None:
+            recorded = settings.get("telemetry")
+            kept = TelemetrySettings() if recorded is None else telemetry_settings(recorded)
+            settings["telemetry"] = Recorder(kept, [sink])
+        guarded = self._guarded(table)
+        who, limiter = authenticator(made.auth, self.index) if guarded else (OpenAuthenticator(), None)
+        service = Service(self.index, lambda: Pipeline(self.index, settings=settings), limiter)
+        return create_app(
+            service, who, limiter, origins=self.origins,
+            most_requests=share(self.most_requests, self.workers),
+            most_failures=share(made.auth.failures_per_minute, self.workers),
+            metrics=None if sink is None else sink.text, version=__version__,
+            hosts=frozenset() if guarded or self.is_open else frozenset((*_LOCAL, "[::1]")),
+        )  # fmt: skip
 
 
-def _announcing(uvicorn: Any, config: Any, say: Any) -> Any:
-    """Return a server that says where it listens, once it does."""
+def _address(listener: socket.socket) -> str:
+    """Return a listening socket's address as a URL."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _announcing(uvicorn: Any, config: Any, ready: Callable[[], None]) -> Any:
+    """Return a server that says so once it serves."""
 
     class Announcing(uvicorn.Server):  # type: ignore[misc]
         async def startup(self, sockets: Any = None) -> None:
             await super().startup(sockets)
-            for server in getattr(self, "servers", []):
-                for socket in server.sockets:
-                    host, port = socket.getsockname()[:2]
-                    say(f"http://{host}:{port}")
+            if self.started:
+                ready()
 
     return Announcing(config)
 

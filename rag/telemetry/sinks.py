@@ -90,6 +90,9 @@ class FileSink:
 class PrometheusSink:
     """Counts records as metrics of Prometheus; labels are models and outcomes alone, so that they stay few.
 
+    Where the variable ``PROMETHEUS_MULTIPROC_DIR`` names a folder, the counts of all processes that have it
+    are summed, those of processes that have ended included.
+
     Examples
     --------
     >>> sink = PrometheusSink()
@@ -106,6 +109,10 @@ class PrometheusSink:
 
         client = require("prometheus_client", extra="telemetry")
         self._client, self.registry = client, client.CollectorRegistry()
+        self._all = self.registry
+        if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+            self._all = client.CollectorRegistry()
+            require("prometheus_client.multiprocess", extra="telemetry").MultiProcessCollector(self._all)
 
         def made(kind: Any, name: str, about: str, labels: tuple[str, ...] = (), **more: Any) -> Any:
             return kind(f"rag_{name}", about, labels, registry=self.registry, **more)
@@ -151,7 +158,7 @@ class PrometheusSink:
 
     def text(self) -> bytes:
         """Return the metrics in Prometheus' text format."""
-        made: bytes = self._client.generate_latest(self.registry)
+        made: bytes = self._client.generate_latest(self._all)
         return made
 
 

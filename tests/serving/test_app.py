@@ -187,13 +187,13 @@ def test_the_command_refuses_to_serve_the_world_without_keys(ix: Path) -> None:
 
 def test_once_there_was_a_key_keys_are_needed(ix: Path, tmp_path: Path) -> None:
     """That the last one was revoked, or has expired, opens no door to everyone."""
-    from rag.cli.serve import _app
+    from rag.cli.serve import Application
 
     index = tmp_path / "ix"
     shutil.copytree(ix, index)
 
     def guarded(is_open: bool = False, config: Path | None = None) -> bool:
-        return _app(index, "127.0.0.1", is_open, (), 10, None, False, config)[1]
+        return Application(index, "127.0.0.1", is_open, (), 10, 1, None, False, config).checked()
 
     (tmp_path / "rag.toml").write_text('[serving.auth]\nuse = "keys"\n')
     assert not guarded() and guarded(config=tmp_path / "rag.toml")

@@ -1,0 +1,163 @@
+"""Several processes behind one address: each serves with a CPU of its own, and one that dies is replaced.
+
+The parent listens, starts the workers and watches them; it answers no request. Workers share the index's
+files, the keys and the limits of callers, which are files that processes may share. What is counted in
+memory is divided by the number of workers (`share`): requests at once, and failures of an address.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from rag.core.errors import RagError
+
+#: The variable in which prometheus_client looks for the folder of the workers' counts, when it is imported.
+_COUNTS = "PROMETHEUS_MULTIPROC_DIR"
+#: Connections that wait to be accepted.
+_BACKLOG = 2048
+#: Seconds in which a worker must answer the parent; it is killed and replaced otherwise.
+_HEALTHY_S = 30
+
+
+class Application(Protocol):
+    """Makes the ASGI application, in each worker; it is pickled on the way there."""
+
+    def __call__(self) -> Any:
+        """Return the application."""
+
+
+@dataclass(frozen=True)
+class _Started:
+    """Makes the application in a worker; what keeps it from that is one line."""
+
+    application: Application
+
+    def __call__(self) -> Any:
+        from uvicorn.config import STARTUP_FAILURE
+
+        try:
+            return self.application()
+        except RagError as error:
+            print(f"rag: {error}", file=sys.stderr)
+            sys.exit(STARTUP_FAILURE)
+
+
+def share(most: int, workers: int) -> int:
+    """Return one worker's share of a bound, rounded up; 0, which is no bound, stays 0.
+
+    Examples
+    --------
+    >>> share(1000, 3), share(0, 3)
+    (334, 0)
+    """
+    return -(-most // workers)
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """Return a socket that listens at an address.
+
+    Raises
+    ------
+    RagError
+        The address is taken, or is none of this machine's.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        # socket.create_server adds the address to the text; the numbers of getaddrinfo are others.
+        reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
+        raise RagError(f"cannot listen at {host}, port {port}: {reason}") from error
+
+
+def run(
+    application: Application, listener: socket.socket, workers: int, ready: Callable[[], None], **options: Any
+) -> int:
+    """Serve until told to stop; return 0, or 1 if the workers cannot start.
+
+    SIGINT and SIGTERM let requests end. SIGHUP replaces the workers one by one, each by one that serves.
+
+    Parameters
+    ----------
+    application : Application
+    listener : socket
+    workers : int
+    ready : callable
+        Called once all workers serve.
+    **options
+        Of ``uvicorn.Config``.
+
+    Examples
+    --------
+    >>> run(application, listening("127.0.0.1", 8000), 4, lambda: print("ready"))        # doctest: +SKIP
+    """
+    import uvicorn
+    from uvicorn.supervisors import Multiprocess
+
+    class Supervisor(Multiprocess):
+        """Says when all workers serve; ends if one of the first cannot start."""
+
+        failed = False
+
+        def init_processes(self) -> None:
+            with _uninterrupted():
+                super().init_processes()
+            waiting = list(self.processes)
+            while waiting and not self.should_exit.is_set():
+                self.handle_signals()
+                process = waiting[-1]
+                if not process.process.is_alive():
+                    self.failed = True
+                    self.should_exit.set()
+                elif process.wait_until_ready(0.5, self.should_exit):
+                    waiting.pop()
+            if not self.should_exit.is_set():
+                ready()
+
+        def keep_subprocess_alive(self) -> None:
+            with _uninterrupted():
+                super().keep_subprocess_alive()
+
+        def restart_all(self) -> None:
+            with _uninterrupted():
+                super().restart_all()
+
+    config = uvicorn.Config(
+        _Started(application), factory=True, workers=workers, timeout_worker_healthcheck=_HEALTHY_S, **options
+    )
+    with _counts(), contextlib.closing(listener):
+        supervisor = Supervisor(config, sockets=[listener])
+        supervisor.run()
+    return 1 if supervisor.failed else 0
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Start workers that a terminal's Ctrl-C does not reach: the parent tells them when to end."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _counts() -> Iterator[None]:
+    """Give the workers a folder in which their metrics are summed, until they end."""
+    folder = Path(tempfile.mkdtemp(prefix="rag-metrics-"))
+    os.environ[_COUNTS] = str(folder)
+    try:
+        yield
+    finally:
+        os.environ.pop(_COUNTS, None)
+        shutil.rmtree(folder, ignore_errors=True)
