@@ -28,7 +28,7 @@ SHARED = ROOT.parent / "shared"
 #: random examples by the hundred. A test with one of the fixtures is slow wherever it stands.
 SLOW = (
     "agents", "answer_batches", "bedrock", "building", "cli", "emulator", "erasure", "evaluation", "loading",
-    "notebook", "response_cache", "generation/test_fallback.py",
+    "notebook", "response_cache", "generation/test_fallback.py", "serving/test_workers.py",
     "index/filters/test_exact_values.py", "index/filters/test_filters.py", "index/storage/test_full_disk.py",
     "index/storage/test_links.py", "index/test_equality.py", "index/storage/test_hostile.py",
     "index/search/test_hybrid_score.py", "index/test_isolation.py", "index/test_langchain.py",
