@@ -167,6 +167,14 @@ class StoreCorruptError(StoreError):
     """A file of the index is missing, short, or not what the manifest says it is."""
 
 
+class RemoteError(StoreError):
+    """An index on an object store cannot be reached, read or written."""
+
+
+class StoreConflictError(StoreError):
+    """Two writers of an index went separate ways: the other one's version would be lost."""
+
+
 def cannot_write(folder: object, error: OSError) -> StoreError:
     """Say that an index cannot be written, whether for want of room or of the right to."""
     said = error.strerror or " ".join(str(error).split())

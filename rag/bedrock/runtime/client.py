@@ -23,8 +23,9 @@ def client(
     connections: int = 10,
     timeout_s: float = 60.0,
     validate: bool = True,
+    attempts: int = 1,
 ) -> Any:
-    """Create a client without botocore's retries; `rag.bedrock.runtime.retry` retries instead.
+    """Create a client, by default without botocore's retries: `rag.bedrock.runtime.retry` retries instead.
 
     Parameters
     ----------
@@ -40,6 +41,8 @@ def client(
         Most seconds between two reads of a reply.
     validate : bool
         Whether boto3 validates the arguments of each call; unnecessary if their form never varies.
+    attempts : int
+        How often botocore tries each call, with its standard back-off.
 
     Raises
     ------
@@ -51,7 +54,7 @@ def client(
     from botocore.exceptions import BotoCoreError
 
     config = Config(
-        retries={"mode": "standard", "total_max_attempts": 1}, max_pool_connections=connections,
+        retries={"mode": "standard", "total_max_attempts": attempts}, max_pool_connections=connections,
         read_timeout=timeout_s, connect_timeout=min(timeout_s, 10.0), parameter_validation=validate,
         tcp_keepalive=True,
     )  # fmt: skip

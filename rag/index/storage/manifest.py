@@ -35,7 +35,8 @@ from rag.index.storage.columns import ADVICE
 from rag.index.storage.formats import FORMAT, manifest_of_today
 from rag.index.storage.own_files import check_folder, vacate
 
-_LARGEST_MANIFEST = 64 << 20
+#: Most bytes of a manifest.
+LARGEST_MANIFEST = 64 << 20
 #: In place of ``.json``, the end of the name of a manifest whose version is held back.
 HELD = ".held"
 
@@ -183,7 +184,7 @@ def is_current(folder: Path, manifest: Manifest) -> bool:
     if current_version(folder) != manifest.version:
         return False
     try:
-        text = read_plain(manifest_path(folder, manifest.version), _LARGEST_MANIFEST)
+        text = read_plain(manifest_path(folder, manifest.version), LARGEST_MANIFEST)
     except (OSError, ValueError):
         return False
     return text == manifest.to_json().encode()
@@ -269,37 +270,67 @@ def read_any_format(folder: Path, version: int | None = None) -> tuple[int, Mani
     if version is not None and not path.exists() and version in held_versions(folder):
         path = manifest_path(folder, wanted, HELD)
     try:
-        text = read_plain(path, _LARGEST_MANIFEST)
+        text = read_plain(path, LARGEST_MANIFEST)
+    except FileNotFoundError:
+        if version is not None and version != newest_version(folder):
+            there = ", ".join(map(str, kept_versions(folder))) or "none"
+            raise StoreMissingError(f"{folder} has no version {version}: there is {there}") from None
+        raise StoreCorruptError(f"{path} is missing: {ADVICE}") from None
+    except (OSError, ValueError) as error:
+        raise StoreCorruptError(f"{path} is damaged ({error}): {ADVICE}") from None
+    found, manifest = parse_manifest(text, wanted, folder, path)
+    files = files_of(manifest)
+    for parent in {parent for file in files for parent in Path(file.path).parents if parent.name}:
+        check_folder(folder / parent)
+    for file in files:
+        check_size(folder, file)
+    return found, manifest
+
+
+def parse_manifest(
+    text: bytes, version: int, index: object, place: object, advice: str = ADVICE
+) -> tuple[int, Manifest]:
+    """Read a manifest's text, of the format of today or an older one; return its format, too.
+
+    Parameters
+    ----------
+    text : bytes
+        Not trusted.
+    version : int
+        The number that it must have.
+    index, place : object
+        The index and the manifest's own place, for messages.
+    advice : str
+        What to do about one that is damaged.
+
+    Raises
+    ------
+    StoreCorruptError
+        It is no manifest of this version, or names a file outside the index.
+    StoreMismatchError
+        It has a newer format.
+    """
+    try:
         raw = json.loads(text)
         found = raw.get("format")
         if type(found) is not int or found < 1:
             raise ValueError(f"its format is {found!r}")
         if found > FORMAT:
             raise StoreMismatchError(
-                f"{folder} has format {found}, this rag reads up to {FORMAT}: it was written by a newer "
+                f"{index} has format {found}, this rag reads up to {FORMAT}: it was written by a newer "
                 "rag, upgrade the library"
             )
         if found < FORMAT:
             text = json.dumps(manifest_of_today(raw, found)).encode()
         manifest = _MANIFEST.validate_json(text, strict=True)
-        if manifest.version != wanted:
+        if manifest.version != version:
             raise ValueError(f"it says that it is version {manifest.version}")
-    except FileNotFoundError:
-        if version is not None and version != newest_version(folder):
-            there = ", ".join(map(str, kept_versions(folder))) or "none"
-            raise StoreMissingError(f"{folder} has no version {version}: there is {there}") from None
-        raise StoreCorruptError(f"{path} is missing: {ADVICE}") from None
     except ValidationError as error:
         first = error.errors()[0]
         said = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-        raise StoreCorruptError(f"{path} is damaged ({said}): {ADVICE}") from None
-    except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
-        raise StoreCorruptError(f"{path} is damaged ({error}): {ADVICE}") from None
-    files = files_of(manifest)
-    for parent in {parent for file in files for parent in Path(file.path).parents if parent.name}:
-        check_folder(folder / parent)
-    for file in files:
-        check_size(folder, file)
+        raise StoreCorruptError(f"{place} is damaged ({said}): {advice}") from None
+    except (ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
+        raise StoreCorruptError(f"{place} is damaged ({error}): {advice}") from None
     return found, manifest
 
 
