@@ -33,7 +33,7 @@ SLOW = (
     "index/storage/test_links.py", "index/test_equality.py", "index/storage/test_hostile.py",
     "index/search/test_hybrid_score.py", "index/test_isolation.py", "index/test_langchain.py",
     "index/search/test_lexical_balance.py", "index/test_maintenance.py", "index/storage/test_rabitq.py",
-    "index/test_store_writes.py", "index/test_upgrade_build.py", "retrieval/test_explain.py",
+    "index/remote", "index/test_store_writes.py", "index/test_upgrade_build.py", "retrieval/test_explain.py",
     "review/test_command.py", "review/test_concurrent.py", "review/test_queue.py", "review/test_states.py",
     "review/test_with_claude.py", "test_import.py",
     "testing/test_embedder.py", "testing/test_retriever.py", "usage/test_cost_command.py", "usage/test_ledger.py",
@@ -55,6 +55,7 @@ SLOW_FIXTURES = {
     "handbook_index",
     "handbook_texts",
     "moto",
+    "seaweed",
 }
 
 

@@ -111,8 +111,8 @@ def push(
     if keep is not None and not dry_run:
         pruned = prune(store, keep)
         done = replace(done, pruned=pruned.versions, deleted=pruned.objects, notes=() if pruned.gone else (
-            f"{store.name} is in a bucket with versioning, which keeps what was deleted: a lifecycle rule, or "
-            "deleting the objects' versions, ends that",
+            f"{store.name} is in a bucket with versioning: what was deleted stays until a lifecycle rule "
+            "or somebody deletes the objects' versions",
         ))  # fmt: skip
     return replace(done, seconds=time.monotonic() - started)
 
