@@ -7,12 +7,15 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rag.cli.options import BEDROCK, CONFIG, settings_of
 from rag.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from rag.deployment.callers import Callers
 
 _LOCAL = ("127.0.0.1", "localhost", "::1")
 
@@ -97,23 +100,23 @@ class Application:
         """
         from rag.config.open import open_index
 
-        settings = settings_of(self.config_path, self.bedrock, None, self.generator)
+        settings = self._settings()
         open_index(self.index, settings.get("embedder"), plain=True)
-        return self._guarded(settings.get("serving", {}))
+        return self._callers(settings) is not None
 
-    def _guarded(self, table: Mapping[str, Any]) -> bool:
-        from rag.config import serving
-        from rag.serving.authenticators import key_store, needs_callers
+    def _settings(self) -> dict[str, Any]:
+        return settings_of(self.config_path, self.bedrock, None, self.generator)
 
-        guarded = not self.is_open and needs_callers(
-            table, key_store(serving.settings(table).auth, self.index)
-        )
-        if not guarded and not self.is_open and self.host not in _LOCAL:
+    def _callers(self, settings: Mapping[str, Any]) -> Callers | None:
+        from rag.deployment.callers import callers
+
+        who = None if self.is_open else callers(self.index, settings)
+        if who is None and not self.is_open and self.host not in _LOCAL:
             raise UsageError(
                 f"without keys the service does not start on {self.host}: add one (rag keys add {self.index} "
                 "NAME), set [serving.auth], or let everyone in with --open"
             )
-        return guarded
+        return who
 
     def __call__(self) -> Any:
         """Return the ASGI application.
@@ -123,38 +126,16 @@ class Application:
         RagError
             The index cannot be opened, or a setting is wrong.
         """
-        from rag import __version__
-        from rag.config import serving
-        from rag.core.extras import installed
-        from rag.pipeline import Pipeline
-        from rag.serving.app import create_app
-        from rag.serving.authenticators import authenticator
-        from rag.serving.keys import OpenAuthenticator
-        from rag.serving.service import Service
-        from rag.serving.workers import share
-        from rag.telemetry.recorder import Recorder
-        from rag.telemetry.settings import TelemetrySettings
-        from rag.telemetry.settings import settings as telemetry_settings
-        from rag.telemetry.sinks import PrometheusSink
+        from rag.deployment.application import application
 
-        settings = settings_of(self.config_path, self.bedrock, None, self.generator)
-        table = settings.pop("serving", {})
-        made = serving.settings(table)
-        sink = PrometheusSink() if installed("prometheus_client") else None
-        if sink is not None:
-            recorded = settings.get("telemetry")
-            kept = TelemetrySettings() if recorded is None else telemetry_settings(recorded)
-            settings["telemetry"] = Recorder(kept, [sink])
-        guarded = self._guarded(table)
-        who, limiter = authenticator(made.auth, self.index) if guarded else (OpenAuthenticator(), None)
-        service = Service(self.index, lambda: Pipeline(self.index, settings=settings), limiter)
-        return create_app(
-            service, who, limiter, origins=self.origins,
-            most_requests=share(self.most_requests, self.workers),
-            most_failures=share(made.auth.failures_per_minute, self.workers),
-            metrics=None if sink is None else sink.text, version=__version__,
-            hosts=frozenset() if guarded or self.is_open else frozenset((*_LOCAL, "[::1]")),
+        settings = self._settings()
+        who = self._callers(settings)
+        hosts = frozenset((*_LOCAL, "[::1]")) if who is None and not self.is_open else frozenset[str]()
+        app, _ = application(
+            self.index, settings, who, origins=self.origins, most_requests=self.most_requests, hosts=hosts,
+            workers=self.workers,
         )  # fmt: skip
+        return app
 
 
 def _address(listener: socket.socket) -> str:

@@ -75,6 +75,9 @@ A stage is given as an object, as a name, or as a mapping of ``use`` and its arg
     issuer = "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_AbCdEfGhI"
     audience = "1example23456789"
     where = "department in {cognito:groups}"
+
+    [deploy]                  # an index on AWS Lambda and in containers
+    index = "s3://my-bucket/indexes/handbook"
 """
 
 from __future__ import annotations
@@ -85,7 +88,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from rag.config import gate, serving
+from rag.config import deploy, gate, serving
 from rag.config.registry import STAGES, check, factory_of, refuse_unknown
 from rag.core.errors import ConfigError, near_miss
 from rag.embedding import cache_settings
@@ -183,6 +186,7 @@ TABLES: Mapping[str, Callable[[Any], object]] = {
     "gate": gate.settings,
     "receipts": receipts.settings,
     "serving": serving.settings,
+    "deploy": deploy.settings,
     "telemetry": telemetry.settings,
     "baseline": baseline_parts,
 }
@@ -209,23 +213,44 @@ def read(path: Path | None) -> dict[str, Any]:
         if not path.exists():
             return {}
     try:
-        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not TOML: {error}") from None
-    for name, value in settings.items():
-        if name not in TABLES:
-            raise ConfigError(f"{path} has a table [{name}]: {near_miss(name, TABLES)}")
+    return parsed(text, str(path))
+
+
+def parsed(text: str, name: str) -> dict[str, Any]:
+    """Return the settings of a text in the form of ``rag.toml``.
+
+    Parameters
+    ----------
+    text : str
+    name : str
+        Its own, for errors.
+
+    Raises
+    ------
+    ConfigError
+        It is not TOML, or names a table, a stage or an argument that does not exist.
+    """
+    try:
+        settings = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{name} is not TOML: {error}") from None
+    for table, value in settings.items():
+        if table not in TABLES:
+            raise ConfigError(f"{name} has a table [{table}]: {near_miss(table, TABLES)}")
         if not isinstance(value, dict | str):
-            raise ConfigError(f"{path}: {name} must be a table or a name, not {value!r}")
+            raise ConfigError(f"{name}: {table} must be a table or a name, not {value!r}")
         try:
-            TABLES[name](value)
+            TABLES[table](value)
         except ConfigError as error:
-            raise ConfigError(f"{path}, [{name}]: {error}") from None
+            raise ConfigError(f"{name}, [{table}]: {error}") from None
     return {
-        name: Table(value, f"{path}, [{name}]") if isinstance(value, dict) else value
-        for name, value in settings.items()
+        table: Table(value, f"{name}, [{table}]") if isinstance(value, dict) else value
+        for table, value in settings.items()
     }
 
 

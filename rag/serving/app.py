@@ -26,6 +26,7 @@ from rag.core.ids import new_id
 from rag.serving import forms
 from rag.serving.bounds import BoundedBody, Bounds
 from rag.serving.callers import Authenticator, Caller
+from rag.serving.deadlines import in_time
 from rag.serving.guard import MOST_FAILURES, App, Guard
 from rag.serving.limits import Limiter, TooManyError
 from rag.serving.openai import completion, models
@@ -158,7 +159,7 @@ def error_reply(error: BaseException, request: Request) -> JSONResponse:
     headers = {}
     if isinstance(error, TooManyError):
         headers["Retry-After"] = str(error.retry_after_s)
-    elif status in (429, 502, 503):
+    elif status in (429, 502, 503, 504):
         headers["Retry-After"] = str(RETRY_S)
     return JSONResponse({"error": {"message": text, "type": kind, "id": id}}, status, headers)
 
@@ -177,7 +178,8 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 def _add_routes(app: FastAPI, service: Service, pool: ThreadPoolExecutor) -> None:
     async def ran(function: Callable[..., Any], *args: Any, **named: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(pool, partial(function, *args, **named))
+        loop = asyncio.get_running_loop()
+        return await in_time(loop.run_in_executor(pool, partial(function, *args, **named)))
 
     @app.post("/v1/search", summary="The best passages")
     async def search(query: forms.Query, request: Request) -> dict[str, Any]:

@@ -34,7 +34,9 @@ def needs_callers(settings: Mapping[str, Any], store: KeyStore) -> bool:
     return "auth" in settings or bool(store.all())
 
 
-def authenticator(settings: AuthSettings, folder: Path) -> tuple[Authenticator, Limiter]:
+def authenticator(
+    settings: AuthSettings, folder: Path, state: Path | None = None
+) -> tuple[Authenticator, Limiter]:
     """Return who may call by ``[serving.auth]``, and what holds their limits.
 
     Parameters
@@ -42,6 +44,8 @@ def authenticator(settings: AuthSettings, folder: Path) -> tuple[Authenticator, 
     settings : AuthSettings
     folder : Path
         The index's, which holds the keys where the settings name no file.
+    state : Path, optional
+        Where it is counted what callers spend; by default beside the keys.
 
     Raises
     ------
@@ -49,7 +53,7 @@ def authenticator(settings: AuthSettings, folder: Path) -> tuple[Authenticator, 
         A setting cannot be used.
     """
     store = key_store(settings, folder)
-    limiter = Limiter(store.path.parent)
+    limiter = Limiter(state or store.path.parent)
     if settings.use == "keys":
         return KeyAuthenticator(store), limiter
     return token_authenticator(settings), limiter

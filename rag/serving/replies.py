@@ -11,6 +11,7 @@ from rag.core.errors import (
     UsageError,
     WhereError,
 )
+from rag.serving.deadlines import DeadlineError
 from rag.serving.limits import TooManyError
 
 #: Seconds after which a request that failed for a passing reason may be sent again.
@@ -35,6 +36,8 @@ def status_of(error: BaseException) -> tuple[int, str, str]:
         return 429, "rate_limit_error", str(error)
     if isinstance(error, BudgetError):
         return 429, "budget_error", "the budget of this service is reached"
+    if isinstance(error, DeadlineError):
+        return 504, "timeout_error", str(error)
     if isinstance(error, WhereError | UsageError):
         return 400, "invalid_request_error", str(error)
     if isinstance(error, GenerationError):

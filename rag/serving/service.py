@@ -23,6 +23,7 @@ from rag.index.filters.where import field as column
 from rag.index.storage.manifest import current_version
 from rag.retrieval.explain import Explanation
 from rag.serving.callers import Caller
+from rag.serving.deadlines import each_in_time
 from rag.serving.limits import Limiter
 from rag.usage.collector import Collector
 
@@ -122,7 +123,7 @@ class Service:
         with self._spending(caller) as spending:
             events = spending.run(lambda: self._pipe.astream(question, **options))
             async with aclosing(events):
-                async for event in events:
+                async for event in each_in_time(events):
                     yield event
 
     def _spending(self, caller: Caller) -> AbstractContextManager[Collector]:

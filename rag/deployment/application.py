@@ -1,0 +1,61 @@
+"""An index, settings and callers to the web service; what ``rag serve`` and AWS Lambda both run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rag import __version__
+from rag.core.extras import installed
+from rag.deployment.callers import Callers
+from rag.pipeline import Pipeline
+from rag.serving.app import create_app
+from rag.serving.guard import MOST_FAILURES, App
+from rag.serving.keys import OpenAuthenticator
+from rag.serving.service import Service
+from rag.serving.workers import share
+from rag.telemetry.recorder import Recorder
+from rag.telemetry.settings import TelemetrySettings
+from rag.telemetry.settings import settings as telemetry_settings
+from rag.telemetry.sinks import PrometheusSink
+
+
+def application(
+    index: Path,
+    settings: Mapping[str, Any],
+    who: Callers | None,
+    *,
+    origins: tuple[str, ...] = (),
+    most_requests: int = 1000,
+    hosts: frozenset[str] = frozenset(),
+    workers: int = 1,
+) -> tuple[App, Service]:
+    """Return the web service of an index, and what it serves.
+
+    Parameters
+    ----------
+    index : Path
+    settings : mapping
+        As `rag.config.settings.read` returns them.
+    who : Callers or None
+        None lets everyone in.
+    origins, most_requests, hosts : optional
+        See `rag.serving.app.create_app`.
+    workers : int
+        Processes that have their share of requests and failures each.
+    """
+    values = {name: value for name, value in settings.items() if name not in ("serving", "deploy")}
+    sink = PrometheusSink() if installed("prometheus_client") else None
+    if sink is not None:
+        recorded = values.get("telemetry")
+        kept = TelemetrySettings() if recorded is None else telemetry_settings(recorded)
+        values["telemetry"] = Recorder(kept, [sink])
+    limiter = None if who is None else who.limiter
+    service = Service(index, lambda: Pipeline(index, settings=values), limiter)
+    app = create_app(
+        service, OpenAuthenticator() if who is None else who.authenticator, limiter, origins=origins,
+        most_requests=share(most_requests, workers), metrics=None if sink is None else sink.text, version=__version__,
+        hosts=hosts, most_failures=share(MOST_FAILURES if who is None else who.most_failures, workers),
+    )  # fmt: skip
+    return app, service

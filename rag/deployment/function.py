@@ -1,0 +1,127 @@
+"""The service of one container, made from the variables and the ``rag.toml`` that it was started with.
+
+=================  ==================================================================================
+``RAG_CONFIG``     the path of ``rag.toml``; by default that of the working directory
+``RAG_TOML``       its text, instead
+``RAG_INDEX``      the index, instead of ``index`` in ``[deploy]``
+=================  ==================================================================================
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rag.config import deploy
+from rag.config import settings as rag_toml
+from rag.config.deploy import DeploySettings
+from rag.core.errors import ConfigError, UsageError
+from rag.deployment.callers import callers
+from rag.usage import ledger_settings
+
+if TYPE_CHECKING:
+    from rag.serving.guard import App
+    from rag.serving.service import Service
+
+#: Files that stand in an index's folder by default, and the table and the key of their path.
+_FILES = {"ledger": "ledger.sqlite", "receipts": "receipts.sqlite", "review": "reviews.sqlite"}
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """The service of a container.
+
+    Attributes
+    ----------
+    app : ASGI application
+    service : Service
+    settings : DeploySettings
+    """
+
+    app: App
+    service: Service
+    settings: DeploySettings
+
+    def refresh(self) -> int:
+        """Take over a new version of the index, if there is one; return the version in service."""
+        self.service.refresh()
+        return self.service.version
+
+
+def function(environ: Mapping[str, str]) -> Function:
+    """Return the service that the variables and ``rag.toml`` describe.
+
+    Raises
+    ------
+    ConfigError
+        ``rag.toml`` is missing or wrong, or names no index.
+    UsageError
+        Nobody may call, and ``[deploy]`` does not open the service to everyone; or somebody has limits
+        that containers cannot hold together.
+    RagError
+        The index cannot be opened.
+    """
+    values = _read(environ)
+    made = deploy.settings(values.get("deploy", {}))
+    name = environ.get("RAG_INDEX") or made.index
+    if not name:
+        raise ConfigError("no index is named: set index in [deploy] of rag.toml, or the variable RAG_INDEX")
+    index, state = Path(name), Path(made.state)
+    who = None
+    if not made.open:
+        who = callers(index, values, state)
+        if who is None:
+            raise UsageError(
+                "without callers the service does not start: package the file of the keys (`rag keys add`; "
+                "path in [serving.auth]), set [serving.auth] for tokens, or open = true in [deploy]"
+            )
+    stop_usd = ledger_settings.settings(values.get("ledger")).stop_usd
+    if made.limits == "refuse" and ((who is not None and who.limited) or stop_usd is not None):
+        what = "a key or [serving.auth] has limits" if stop_usd is None else "[ledger] has stop_usd"
+        raise UsageError(
+            f"{what}, and each container would count for itself: limit requests at the gateway instead, or "
+            'set limits = "container" in [deploy]'
+        )
+    from rag.deployment.application import application  # what takes long to import, once all is checked
+
+    app, service = application(index, _placed(values, index, state), who)
+    return Function(app, service, made)
+
+
+def _read(environ: Mapping[str, str]) -> dict[str, Any]:
+    text, path = environ.get("RAG_TOML"), environ.get("RAG_CONFIG")
+    if text and path:
+        raise ConfigError("RAG_TOML and RAG_CONFIG are both set: set one")
+    if text:
+        return rag_toml.parsed(text, "RAG_TOML")
+    return rag_toml.read(Path(path) if path else None)
+
+
+def _writable(folder: Path) -> bool:
+    return os.access(folder, os.W_OK)
+
+
+def _placed(values: Mapping[str, Any], index: Path, state: Path) -> dict[str, Any]:
+    """Return settings whose files are written where that is possible.
+
+    What has no path of its own stands in the index's folder, which may be one of the image, read-only.
+    """
+    placed = dict(values)
+    if _writable(index):
+        return placed
+    for name, file in _FILES.items():
+        table = placed.get(name)
+        if name == "ledger" and table is None:
+            placed[name] = {"path": str(state / file)}
+        elif isinstance(table, Mapping) and "path" not in table and table.get("use", "sqlite") == "sqlite":
+            placed[name] = {**table, "path": str(state / file)}
+    cache = placed.get("cache")
+    responses = cache.get("responses") if isinstance(cache, Mapping) else None
+    if isinstance(cache, Mapping) and isinstance(responses, Mapping):
+        kept = responses.get("use", "sqlite") == "sqlite" and "path" not in responses
+        more = {"path": str(state / "responses.sqlite")} if kept else {}
+        placed["cache"] = {**cache, "responses": {**responses, **more}}
+    return placed
