@@ -27,8 +27,13 @@ SHARED = ROOT.parent / "shared"
 #: What `make check` leaves out, below this folder: servers and processes, builds of the handbook, and
 #: random examples by the hundred. A test with one of the fixtures is slow wherever it stands.
 SLOW = (
+<<<<<<< HEAD
     "agents", "answer_batches", "bedrock", "building", "cli", "emulator", "erasure", "evaluation", "loading",
     "notebook", "response_cache", "generation/test_fallback.py", "serving/test_workers.py",
+=======
+    "agents", "answer_batches", "bedrock", "building", "cli", "deployment", "emulator", "erasure", "evaluation", "loading",
+    "notebook", "response_cache", "generation/test_fallback.py",
+>>>>>>> adc955d (A deadline ends an answer with an error that says so; a client that leaves ends the reply at once; documentation)
     "index/filters/test_exact_values.py", "index/filters/test_filters.py", "index/storage/test_full_disk.py",
     "index/storage/test_links.py", "index/test_equality.py", "index/storage/test_hostile.py",
     "index/search/test_hybrid_score.py", "index/test_isolation.py", "index/test_langchain.py",
@@ -42,7 +47,7 @@ SLOW = (
 #: What it runs of these folders all the same: each room has quick tests (`tests/test_quick.py`).
 QUICK = (
     "agents/test_search_tool.py", "answer_batches/test_journal.py", "bedrock/test_retry.py",
-    "building/test_plan.py", "cli/test_output.py", "emulator/test_framing.py", "erasure/test_runs.py",
+    "building/test_plan.py", "cli/test_output.py", "deployment/test_invocation.py", "emulator/test_framing.py", "erasure/test_runs.py",
     "evaluation/test_golden_set.py",
     "evaluation/test_metrics.py", "loading/test_drawings.py", "loading/test_number_format.py",
     "loading/test_rtf.py", "notebook/test_answers.py", "notebook/test_hits.py", "notebook/test_lines.py",

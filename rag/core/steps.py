@@ -44,13 +44,31 @@ async def asteps_in(context: contextvars.Context, steps: AsyncGenerator[T, None]
                 return
             yield step
     finally:
-        await _in_task(context, steps.aclose())
+        await _in_task(context, steps.aclose(), closing=True)
 
 
-async def _in_task(context: contextvars.Context, step: Awaitable[T]) -> T:
+async def _in_task(context: contextvars.Context, step: Awaitable[T], *, closing: bool = False) -> T:
+    """Take a step in a context, to its end: if this task is cancelled so is the step, once.
+
+    A cancelled scope of anyio, as of Starlette, cancels each wait anew. If that reached the step, its own
+    clean-up would be cancelled, too, and left to the garbage collector, in a context that is not its own.
+    """
     import asyncio  # most questions of the command line need none
 
     async def awaited() -> T:
         return await step
 
-    return await asyncio.get_running_loop().create_task(awaited(), context=context)
+    task = asyncio.get_running_loop().create_task(awaited(), context=context)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            if cancelled is None and not closing:
+                task.cancel()
+            cancelled = error
+    if cancelled is not None:
+        if not task.cancelled():
+            task.exception()  # seen: the cancellation is what is raised
+        raise cancelled
+    return task.result()

@@ -55,7 +55,8 @@ def application(
     service = Service(index, lambda: Pipeline(index, settings=values), limiter)
     app = create_app(
         service, OpenAuthenticator() if who is None else who.authenticator, limiter, origins=origins,
-        most_requests=share(most_requests, workers), metrics=None if sink is None else sink.text, version=__version__,
-        hosts=hosts, most_failures=share(MOST_FAILURES if who is None else who.most_failures, workers),
+        most_requests=share(most_requests, workers), metrics=None if sink is None else sink.text,
+        version=__version__, hosts=hosts,
+        most_failures=share(MOST_FAILURES if who is None else who.most_failures, workers),
     )  # fmt: skip
     return app, service

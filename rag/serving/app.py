@@ -18,7 +18,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from starlette.middleware.cors import CORSMiddleware
 
@@ -32,7 +32,7 @@ from rag.serving.limits import Limiter, TooManyError
 from rag.serving.openai import completion, models
 from rag.serving.replies import RETRY_S, status_of
 from rag.serving.service import Service
-from rag.serving.streams import sent_events, whole
+from rag.serving.streams import EventStream, sent_events, whole
 
 _LOG = logging.getLogger("rag.serving")
 #: Paths that need no caller.
@@ -238,7 +238,7 @@ async def _answer(
 ) -> Response:
     events = service.events(_caller(request), question, **options)
     if stream or "text/event-stream" in request.headers.get("accept", ""):
-        return StreamingResponse(sent_events(events), media_type="text/event-stream")
+        return EventStream(sent_events(events))
     answer = await whole(events, request)
     return JSONResponse(answer.to_dict()) if answer is not None else Response(status_code=499)
 

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 from fastapi import Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
 from rag.core.answers import Answer, Event
@@ -26,7 +26,7 @@ from rag.core.ids import new_id
 from rag.serving.callers import Caller
 from rag.serving.forms import Completion
 from rag.serving.replies import status_of
-from rag.serving.streams import whole
+from rag.serving.streams import EventStream, whole
 
 _LOG = logging.getLogger("rag.serving")
 #: How OpenAI calls the ends of replies.
@@ -65,7 +65,7 @@ async def completion(service: Answers, query: Completion, caller: Caller, reques
     events = service.events(caller, turns[-1].text[:8_000], **options)
     if query.stream:
         usage = bool((query.stream_options or {}).get("include_usage"))
-        return StreamingResponse(_chunks(events, query.model, usage), media_type="text/event-stream")
+        return EventStream(_chunks(events, query.model, usage))
     answer = await whole(events, request)
     if answer is None:
         return Response(status_code=499)

@@ -9,7 +9,10 @@ import logging
 from collections.abc import AsyncGenerator
 from typing import Any
 
+import anyio
 from fastapi import Request
+from fastapi.responses import StreamingResponse
+from starlette.types import Send
 
 from rag.core.answers import Answer, Event
 from rag.core.citations import Citation
@@ -17,6 +20,30 @@ from rag.core.passages import Context
 from rag.serving.replies import status_of
 
 _LOG = logging.getLogger("rag.serving")
+
+
+class EventStream(StreamingResponse):
+    """Server-sent events, closed by the task that sends them when the client goes away.
+
+    Starlette leaves them to the garbage collector, which closes them in another task: the model's reply
+    would go on until then, and context variables of the first task cannot be reset in the second.
+
+    Parameters
+    ----------
+    events : AsyncGenerator of str
+    """
+
+    def __init__(self, events: AsyncGenerator[str, None]) -> None:
+        super().__init__(events, media_type="text/event-stream")
+        self._events = events
+
+    async def stream_response(self, send: Send) -> None:
+        """Send the events."""
+        try:
+            await super().stream_response(send)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._events.aclose()
 
 
 async def whole(events: AsyncGenerator[Event, None], request: Request) -> Answer | None:
