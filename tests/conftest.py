@@ -27,13 +27,8 @@ SHARED = ROOT.parent / "shared"
 #: What `make check` leaves out, below this folder: servers and processes, builds of the handbook, and
 #: random examples by the hundred. A test with one of the fixtures is slow wherever it stands.
 SLOW = (
-<<<<<<< HEAD
-    "agents", "answer_batches", "bedrock", "building", "cli", "emulator", "erasure", "evaluation", "loading",
-    "notebook", "response_cache", "generation/test_fallback.py", "serving/test_workers.py",
-=======
-    "agents", "answer_batches", "bedrock", "building", "cli", "deployment", "emulator", "erasure", "evaluation", "loading",
-    "notebook", "response_cache", "generation/test_fallback.py",
->>>>>>> adc955d (A deadline ends an answer with an error that says so; a client that leaves ends the reply at once; documentation)
+    "agents", "answer_batches", "bedrock", "building", "cli", "deployment", "emulator", "erasure", "evaluation",
+    "loading", "notebook", "response_cache", "generation/test_fallback.py", "serving/test_workers.py",
     "index/filters/test_exact_values.py", "index/filters/test_filters.py", "index/storage/test_full_disk.py",
     "index/storage/test_links.py", "index/test_equality.py", "index/storage/test_hostile.py",
     "index/search/test_hybrid_score.py", "index/test_isolation.py", "index/test_langchain.py",
