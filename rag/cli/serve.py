@@ -126,6 +126,7 @@ class Application:
         RagError
             The index cannot be opened, or a setting is wrong.
         """
+        from rag import __version__
         from rag.deployment.application import application
 
         settings = self._settings()
@@ -133,7 +134,7 @@ class Application:
         hosts = frozenset((*_LOCAL, "[::1]")) if who is None and not self.is_open else frozenset[str]()
         app, _ = application(
             self.index, settings, who, origins=self.origins, most_requests=self.most_requests, hosts=hosts,
-            workers=self.workers,
+            workers=self.workers, version=__version__,
         )  # fmt: skip
         return app
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rag import __version__
 from rag.core.extras import installed
 from rag.deployment.callers import Callers
 from rag.pipeline import Pipeline
@@ -30,6 +29,7 @@ def application(
     most_requests: int = 1000,
     hosts: frozenset[str] = frozenset(),
     workers: int = 1,
+    version: str = "1",
 ) -> tuple[App, Service]:
     """Return the web service of an index, and what it serves.
 
@@ -40,7 +40,7 @@ def application(
         As `rag.config.settings.read` returns them.
     who : Callers or None
         None lets everyone in.
-    origins, most_requests, hosts : optional
+    origins, most_requests, hosts, version : optional
         See `rag.serving.app.create_app`.
     workers : int
         Processes that have their share of requests and failures each.
@@ -56,7 +56,7 @@ def application(
     app = create_app(
         service, OpenAuthenticator() if who is None else who.authenticator, limiter, origins=origins,
         most_requests=share(most_requests, workers), metrics=None if sink is None else sink.text,
-        version=__version__, hosts=hosts,
+        version=version, hosts=hosts,
         most_failures=share(MOST_FAILURES if who is None else who.most_failures, workers),
     )  # fmt: skip
     return app, service

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rag import __version__
 from rag.config import deploy
 from rag.config import settings as rag_toml
 from rag.config.deploy import DeploySettings
@@ -87,7 +88,7 @@ def function(environ: Mapping[str, str]) -> Function:
         )
     from rag.deployment.application import application  # what takes long to import, once all is checked
 
-    app, service = application(index, _placed(values, index, state), who)
+    app, service = application(index, _placed(values, index, state), who, version=__version__)
     return Function(app, service, made)
 
 
