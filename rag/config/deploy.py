@@ -24,7 +24,11 @@ class DeploySettings(Settings):
     Attributes
     ----------
     index : str
-        The folder of the index; the variable ``RAG_INDEX`` replaces it.
+        The folder of the index, or its URL on Amazon S3, ``s3://bucket/prefix``; the variable ``RAG_INDEX``
+        replaces it.
+    folder : str
+        Where the copy of one on Amazon S3 stands; by default below `state`. A folder of an Amazon EFS file
+        system is shared by all containers.
     state : str
         A folder that can be written to, for the ledger and what else has no path of its own where the
         index's folder cannot.
@@ -36,10 +40,11 @@ class DeploySettings(Settings):
         What holds for limits of callers and of the ledger that are counted in files of one container:
         the service does not start with any, or each container counts for itself.
     refresh_s : float
-        Seconds between looks for a new version of the index.
+        Seconds between looks for a new version of the index on Amazon S3.
     """
 
-    index: str = Field(default="", description="a folder")
+    index: str = Field(default="", description="a folder or URL")
+    folder: str = Field(default="", description="a folder")
     state: str = Field(default="/tmp/rag", description="a folder")
     open: bool = Field(default=False, description="true or false")
     stream: bool = Field(default=True, description="true or false")

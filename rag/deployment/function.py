@@ -9,9 +9,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import threading
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,37 +21,71 @@ from rag import __version__
 from rag.config import deploy
 from rag.config import settings as rag_toml
 from rag.config.deploy import DeploySettings
-from rag.core.errors import ConfigError, UsageError
+from rag.core.errors import ConfigError, RagError, UsageError
 from rag.deployment.callers import callers
 from rag.usage import ledger_settings
 
 if TYPE_CHECKING:
+    from rag.deployment.index_copy import IndexCopy
     from rag.serving.guard import App
     from rag.serving.service import Service
 
+_LOG = logging.getLogger("rag.deployment")
 #: Files that stand in an index's folder by default, and the table and the key of their path.
 _FILES = {"ledger": "ledger.sqlite", "receipts": "receipts.sqlite", "review": "reviews.sqlite"}
 
 
-@dataclass(frozen=True, slots=True)
 class Function:
     """The service of a container.
 
-    Attributes
+    Parameters
     ----------
     app : ASGI application
     service : Service
     settings : DeploySettings
+    copy : IndexCopy, optional
+        The copy of an index on Amazon S3 that is served.
+
+    Attributes
+    ----------
+    app, service, settings
     """
 
-    app: App
-    service: Service
-    settings: DeploySettings
+    def __init__(
+        self, app: App, service: Service, settings: DeploySettings, copy: IndexCopy | None = None
+    ) -> None:
+        self.app, self.service, self.settings, self._copy = app, service, settings, copy
+        self._looked = time.monotonic()
+        self._looking: threading.Thread | None = None
 
     def refresh(self) -> int:
         """Take over a new version of the index, if there is one; return the version in service."""
+        self._looked = time.monotonic()
+        if self._copy is not None:
+            try:
+                self._copy.update()
+            except RagError as error:
+                _LOG.warning("version %d stays in service: %s", self.service.version, error)
         self.service.refresh()
         return self.service.version
+
+    def look(self) -> None:
+        """Begin to look for a new version on Amazon S3, if it is time to: beside the request.
+
+        A container is frozen between requests, so it can look only while it has one. The one under way is
+        answered from the version in service.
+        """
+        due = time.monotonic() - self._looked >= self.settings.refresh_s
+        if self._copy is None or not due or (self._looking is not None and self._looking.is_alive()):
+            return
+        self._looked = time.monotonic()
+        self._looking = threading.Thread(target=self.refresh, name="rag-refresh", daemon=True)
+        self._looking.start()
+
+    def looked(self, most_s: float) -> None:
+        """Wait for what `look` began, at most so long; it goes on with the next request otherwise."""
+        if self._looking is not None:
+            self._looking.join(max(most_s, 0.0))
 
 
 def function(environ: Mapping[str, str]) -> Function:
@@ -70,7 +106,9 @@ def function(environ: Mapping[str, str]) -> Function:
     name = environ.get("RAG_INDEX") or made.index
     if not name:
         raise ConfigError("no index is named: set index in [deploy] of rag.toml, or the variable RAG_INDEX")
-    index, state = Path(name), Path(made.state)
+    state = Path(made.state)
+    copy = _copy(name, made) if name.startswith("s3://") else None
+    index = Path(name) if copy is None else copy.folder
     who = None
     if not made.open:
         who = callers(index, values, state)
@@ -86,10 +124,20 @@ def function(environ: Mapping[str, str]) -> Function:
             f"{what}, and each container would count for itself: limit requests at the gateway instead, or "
             'set limits = "container" in [deploy]'
         )
+    if copy is not None:
+        copy.update()
     from rag.deployment.application import application  # what takes long to import, once all is checked
 
     app, service = application(index, _placed(values, index, state), who, version=__version__)
-    return Function(app, service, made)
+    return Function(app, service, made, copy)
+
+
+def _copy(url: str, made: DeploySettings) -> IndexCopy:
+    from rag.deployment.index_copy import IndexCopy, place
+
+    return IndexCopy(
+        place(url), made.folder or Path(made.state) / "indexes" / url.rstrip("/").rpartition("/")[2]
+    )
 
 
 def _read(environ: Mapping[str, str]) -> dict[str, Any]:

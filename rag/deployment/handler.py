@@ -35,6 +35,7 @@ class Handler:
 
     def __call__(self, event: Any, context: Context) -> dict[str, Any]:
         """Return the reply to an event, as its invoker reads it."""
+        self._function.look()
         return self._loop.run_until_complete(whole(self._function, event, context))
 
     def close(self) -> None:

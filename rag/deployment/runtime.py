@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import sys
+import time
 
 from rag.core.errors import ConfigError, RagError
 from rag.deployment.exchange import started
@@ -20,6 +21,8 @@ from rag.deployment.replies import answer
 from rag.deployment.runtime_api import Invocation, RuntimeApi, error_body
 
 _LOG = logging.getLogger("rag.deployment")
+#: Seconds of an invocation that are left when it stops waiting for a new version of the index.
+_SPARE_S = 2.0
 
 
 async def serve(made: Function, api: RuntimeApi) -> None:
@@ -39,7 +42,9 @@ async def serve(made: Function, api: RuntimeApi) -> None:
             if invocation is None:
                 return
             _trace(invocation)
+            made.look()
             await answer(made, api, invocation)
+            await asyncio.to_thread(made.looked, invocation.deadline - time.time() - _SPARE_S)
 
 
 def _trace(invocation: Invocation) -> None:
