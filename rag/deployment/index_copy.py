@@ -77,10 +77,10 @@ class IndexCopy:
         needed = pull(self.store, self.folder, force=True, check=False, dry_run=True).bytes
         if needed <= self._free() or (pointer(self.folder) is not None and self._pruned(needed)):
             return
+        room = f"needs {bytes_text(needed)} in {self.folder}, which has {bytes_text(self._free())} left"
         raise UsageError(
-            f"{self.store.name} needs {bytes_text(needed)} in {self.folder}, which has {bytes_text(self._free())} "
-            "left: give the function more ephemeral storage (storage_mb in [deploy]), or set folder in "
-            "[deploy] to one of an Amazon EFS file system"
+            f"{self.store.name} {room}: give the function more ephemeral storage, or set folder in [deploy] "
+            "to one of an Amazon EFS file system"
         )
 
     def _pruned(self, needed: int) -> bool:
