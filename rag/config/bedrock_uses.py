@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rag.bedrock.control.permissions import Use
-from rag.config import registry, stages
+from rag.config import deploy, registry, stages
 
 _EMBEDDERS = ("titan", "cohere", "nova")
 
@@ -28,6 +28,7 @@ def uses(settings: Mapping[str, Any]) -> tuple[Use, ...]:
     found = [
         *_embedder(settings.get("embedder")), *_generator("generator", settings.get("generator")),
         *_retriever(settings.get("retriever")), *_batch(settings), *_responses(settings.get("cache")),
+        *_deployed(settings.get("deploy")),
     ]  # fmt: skip
     return tuple(dict.fromkeys(found))
 
@@ -107,3 +108,12 @@ def _responses(value: Any) -> Iterator[Use]:
     table = value.get("responses") if isinstance(value, Mapping) else None
     if isinstance(table, Mapping) and table.get("use") == "dynamodb":
         yield Use("table", "cache.responses", str(table.get("table", "")), region=table.get("region"))
+
+
+def _deployed(value: Any) -> Iterator[Use]:
+    if value is None:
+        return
+    made = deploy.settings(value)
+    if made.index.startswith("s3://"):
+        yield Use("index", "deploy", made.index)
+    yield Use("log", "deploy", made.name)

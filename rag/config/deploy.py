@@ -41,6 +41,23 @@ class DeploySettings(Settings):
         the service does not start with any, or each container counts for itself.
     refresh_s : float
         Seconds between looks for a new version of the index on Amazon S3.
+    name : str
+        Of the function.
+    memory_mb : int
+        Of the function; from 1,769 on it has a whole processor (Lambda Developer Guide, "Configure Lambda
+        function memory").
+    timeout_s : int
+        Of an invocation.
+    storage_mb : int
+        Of ``/tmp``.
+    provisioned : int
+        Containers that are kept started; 0 for none.
+    url_auth : {"", "none", "iam"}
+        Who may reach the function's URL: everyone, whose keys or tokens the service then asks for, or who
+        signs requests (AWS Signature Version 4). By default everyone, or with `open` those who sign.
+    log_days : int
+        For which CloudWatch keeps the log.
+    architecture : {"x86_64", "arm64"}
     """
 
     index: str = Field(default="", description="a folder or URL")
@@ -50,6 +67,16 @@ class DeploySettings(Settings):
     stream: bool = Field(default=True, description="true or false")
     limits: Literal["refuse", "container"] = Field(default="refuse", description='"refuse" or "container"')
     refresh_s: float = Field(default=60.0, gt=0, le=86_400, description="a number of seconds up to 86,400")
+    name: str = Field(default="rag", pattern=r"^[A-Za-z0-9_-]{1,64}$", description="a name of a function")
+    memory_mb: int = Field(default=1769, ge=512, le=10_240, description="a whole number from 512 to 10,240")
+    timeout_s: int = Field(default=120, ge=10, le=900, description="a whole number from 10 to 900")
+    storage_mb: int = Field(default=512, ge=512, le=10_240, description="a whole number from 512 to 10,240")
+    provisioned: int = Field(default=0, ge=0, le=1000, description="a whole number from 0 to 1,000")
+    url_auth: Literal["", "none", "iam"] = Field(default="", description='"none" or "iam"')
+    log_days: Literal[1, 3, 5, 7, 14, 30, 60, 90, 180, 365, 731] = Field(
+        default=30, description="1, 3, 5, 7, 14, 30, 60, 90, 180, 365 or 731"
+    )
+    architecture: Literal["x86_64", "arm64"] = Field(default="x86_64", description='"x86_64" or "arm64"')
 
 
 def settings(value: Any) -> DeploySettings:

@@ -23,7 +23,7 @@ _ACTIONS: Mapping[str, str] = {
 _REFUSED = re.compile(r"not authorized to perform: ([a-z0-9-]+:\w+)(?: on resource: (\S+))?")
 _JOBS = ("CreateModelInvocationJob", "GetModelInvocationJob", "StopModelInvocationJob")
 _TABLE_ACTIONS = ("GetItem", "PutItem", "DeleteItem", "DescribeTable", "Scan")
-Kind = Literal["embed", "chat", "rerank", "retrieve", "guardrail", "batch", "table"]
+Kind = Literal["embed", "chat", "rerank", "retrieve", "guardrail", "batch", "table", "index", "log"]
 
 
 def action_of(operation: str) -> str:
@@ -43,12 +43,12 @@ class Use:
 
     Attributes
     ----------
-    kind : {"embed", "chat", "rerank", "retrieve", "guardrail", "batch", "table"}
+    kind : {"embed", "chat", "rerank", "retrieve", "guardrail", "batch", "table", "index", "log"}
     stage : str
         Which setting names it, e.g. ``"generator"``.
     name : str
         A model's id, profile or ARN; a knowledge base's id; ``"identifier:version"`` of a guardrail;
-        ``s3://bucket/prefix`` of batch jobs; a DynamoDB table.
+        ``s3://bucket/prefix`` of batch jobs or of an index; a DynamoDB table; the function whose log it is.
     base : str or None
         The model behind an application inference profile; of batch jobs, the model that they run.
     region : str or None
@@ -141,6 +141,13 @@ def needed(use: Use, place: Place) -> Iterator[Permission]:
     elif use.kind == "table":
         table = f"arn:{place.partition}:dynamodb:{place.region}:{place.account}:table/{use.name}"
         yield from (Permission(f"dynamodb:{action}", table) for action in _TABLE_ACTIONS)
+    elif use.kind == "index":
+        yield Permission("s3:GetObject", _below(use.name, place)[1])
+    elif use.kind == "log":
+        group = (
+            f"arn:{place.partition}:logs:{place.region}:{place.account}:log-group:/aws/lambda/{use.name}:*"
+        )
+        yield from (Permission(f"logs:{action}", group) for action in ("CreateLogStream", "PutLogEvents"))
     else:
         yield from _batch(use, place)
 
@@ -152,12 +159,18 @@ def _batch(use: Use, place: Place) -> Iterator[Permission]:
     for arn in resources(use.base, None, place) if use.base else ():
         yield Permission("bedrock:CreateModelInvocationJob", arn)
     yield Permission("bedrock:ListModelInvocationJobs", "*")
-    bucket, _, prefix = use.name.removeprefix("s3://").rstrip("/").partition("/")
-    arn = f"arn:{place.partition}:s3:::{bucket}"
+    bucket, objects = _below(use.name, place)
     for action in ("s3:GetObject", "s3:PutObject"):
-        yield Permission(action, f"{arn}/{prefix and prefix + '/'}*")
-    yield Permission("s3:ListBucket", arn)
+        yield Permission(action, objects)
+    yield Permission("s3:ListBucket", bucket)
     yield Permission("iam:PassRole", use.role_arn or "ROLE_ARN", "bedrock.amazonaws.com")
+
+
+def _below(url: str, place: Place) -> tuple[str, str]:
+    """Return the ARNs of a bucket, and of the objects below a prefix of it."""
+    bucket, _, prefix = url.removeprefix("s3://").rstrip("/").partition("/")
+    arn = f"arn:{place.partition}:s3:::{bucket}"
+    return arn, f"{arn}/{prefix and prefix + '/'}*"
 
 
 def _own(kind: str, name: str, place: Place) -> str:
