@@ -15,6 +15,7 @@ from rag.cli import (
     chat,
     cost,
     dashboard,
+    deploy,
     doctor,
     emulator,
     evaluation,
@@ -99,7 +100,7 @@ _SECTIONS: Mapping[str, tuple[click.Command, ...]] = {
         *review.COMMANDS,
         *answer.COMMANDS,
     ),
-    "Serve": (*serve.COMMANDS, *mcp.COMMANDS, *keys.COMMANDS),
+    "Serve": (*serve.COMMANDS, *mcp.COMMANDS, *keys.COMMANDS, *deploy.COMMANDS),
     "Maintain": (
         *maintenance.COMMANDS,
         *forget.COMMANDS,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import sys
 import threading
 from typing import Any
@@ -39,6 +40,8 @@ def main() -> int:
             made.app, host="0.0.0.0", port=port, log_level="warning", lifespan="on",
             timeout_graceful_shutdown=_DRAIN_S, timeout_keep_alive=65, server_header=False,
         )  # fmt: skip
+        # uvicorn lets requests end, then raises the signal again, which here asks for no more.
+        signal.signal(signal.SIGTERM, lambda *_: None)
         with contextlib.suppress(KeyboardInterrupt):
             uvicorn.Server(config).run()
     except RagError as error:

@@ -27,3 +27,8 @@ find . -type d -name tests -prune -exec rm -rf {} +
 if command -v strip >/dev/null; then
   find . -type f -name '*.so*' ! -path './*.libs/*' -size +400k -exec strip --strip-debug {} +
 fi
+
+# Without ONNX Runtime the local model cannot run.
+[ -d onnxruntime ] || rm -rf rag/embedding/models/minilm
+# What serves nobody: the emulator, suites for tests, the sample.
+rm -rf rag/emulator rag/testing rag/sample
