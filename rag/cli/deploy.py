@@ -19,6 +19,7 @@ def deploy(folder: Path, config_path: Path | None, force: bool) -> int:
     They are template.yaml for AWS SAM, with the rights that rag.toml needs and no others, a Dockerfile
     with the targets lambda and web, pinned requirements, and app/ with rag.toml and the file of the keys.
     """
+    from rag import __version__
     from rag.cli.output import say
     from rag.config import settings as rag_toml
     from rag.core.errors import ConfigError
@@ -27,7 +28,7 @@ def deploy(folder: Path, config_path: Path | None, force: bool) -> int:
     path = config_path or Path("rag.toml")
     if not path.exists():
         raise ConfigError(f"{path} is missing: write one with a table [deploy]")
-    for file in written(folder, rag_toml.read(path), path, force=force):
+    for file in written(folder, rag_toml.read(path), path, __version__, force=force):
         say(str(file))
     say("next: cd into it, and `sam build && sam deploy --guided`, or `docker build --target web .`", "dim")
     return 0

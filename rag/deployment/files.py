@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rag import __version__
 from rag.config import deploy, serving
 from rag.core.errors import ConfigError, UsageError, cannot_write
 from rag.deployment.template import template
@@ -23,7 +22,9 @@ _IGNORED = "*\n!app\n!requirements.txt\n!trim.sh\n!*.whl\n"
 _LOCAL = ("local", "")
 
 
-def written(folder: Path, settings: Mapping[str, Any], source: Path, *, force: bool = False) -> list[Path]:
+def written(
+    folder: Path, settings: Mapping[str, Any], source: Path, version: str, *, force: bool = False
+) -> list[Path]:
     """Write the files of the images into a folder, and return them.
 
     Parameters
@@ -33,6 +34,8 @@ def written(folder: Path, settings: Mapping[str, Any], source: Path, *, force: b
         As `rag.config.settings.read` returns them, with ``deploy``.
     source : Path
         The ``rag.toml`` that they come from.
+    version : str
+        Of the package in the images.
     force : bool
         Replace files that are there and differ.
 
@@ -43,7 +46,7 @@ def written(folder: Path, settings: Mapping[str, Any], source: Path, *, force: b
     UsageError
         Nobody may call, or a file is there already and differs.
     """
-    files = _contents(settings, source)
+    files = _contents(settings, source, version)
     there = [name for name, data in files.items() if _differs(folder / name, data)]
     if there and not force:
         raise UsageError(f"{folder / there[0]} is there and differs: --force replaces it")
@@ -56,7 +59,7 @@ def written(folder: Path, settings: Mapping[str, Any], source: Path, *, force: b
     return [folder / name for name in files]
 
 
-def _contents(settings: Mapping[str, Any], source: Path) -> dict[str, bytes]:
+def _contents(settings: Mapping[str, Any], source: Path, version: str) -> dict[str, bytes]:
     if "deploy" not in settings:
         raise ConfigError(f'{source} has no table [deploy]: add one with index = "s3://BUCKET/PREFIX"')
     made = deploy.settings(settings["deploy"])
@@ -78,7 +81,7 @@ def _contents(settings: Mapping[str, Any], source: Path) -> dict[str, bytes]:
         "template.yaml": template(settings, made).encode(),
         "Dockerfile": (_FOLDER / "Dockerfile").read_bytes(),
         "trim.sh": (_FOLDER / "trim.sh").read_bytes(),
-        "requirements.txt": f"{requirements}bedrock-rag=={__version__}\n".encode(),
+        "requirements.txt": f"{requirements}bedrock-rag=={version}\n".encode(),
         ".dockerignore": _IGNORED.encode(),
         f"{APP}/rag.toml": source.read_bytes(),
     }

@@ -13,6 +13,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import rag
 from rag.config import settings as rag_toml
 from rag.core.errors import ConfigError, RagError, UsageError
 from rag.deployment.files import written
@@ -33,7 +34,9 @@ TOKENS = '\n[serving.auth]\nuse = "tokens"\nissuer = "https://issuer.example"\na
 def made(folder: Path, text: str, **options: Any) -> Path:
     """The files of a rag.toml."""
     (folder / "rag.toml").write_text(text, encoding="utf-8")
-    written(folder / "out", rag_toml.read(folder / "rag.toml"), folder / "rag.toml", **options)
+    written(
+        folder / "out", rag_toml.read(folder / "rag.toml"), folder / "rag.toml", rag.__version__, **options
+    )
     return folder / "out"
 
 
@@ -207,7 +210,7 @@ def test_requirements_are_those_of_the_constraints(tmp_path: Path) -> None:
     constraints = pins((ROOT / "constraints.txt").read_text())
     lean = pins((made(tmp_path, TOML + TOKENS) / "requirements.txt").read_text())
     own = lean.pop("bedrock-rag")
-    assert own == __import__("rag").__version__
+    assert own == rag.__version__
     assert {name: constraints.get(name) for name in lean} == lean
     assert not lean.keys() & {"onnxruntime", "langchain", "lxml", "pypdf", "pypdfium2", "rich", "torch"}
     local = TOML.replace("titan", "local") + TOKENS
