@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rag.building.build import build
     from rag.building.plan import plan
     from rag.chunking import SemanticChunker
+    from rag.client.client import Client
     from rag.config.loader import Loader
     from rag.config.open import Index
     from rag.core.answers import Answer
@@ -39,7 +40,8 @@ __version__ = "0.6.0"
 # Imported when first used: `import rag` loads no model, no AWS and no faiss.
 _HOMES = {
     "Answer": "core.answers", "BudgetTrimmer": "trimming", "ClaudeBedrock": "bedrock.chat.claude",
-    "ExtractiveAnswerer": "generation.extractive", "FaissStore": "index.langchain", "Hit": "core.passages",
+    "Client": "client.client", "ExtractiveAnswerer": "generation.extractive",
+    "FaissStore": "index.langchain", "Hit": "core.passages",
     "HybridRetriever": "retrieval", "Index": "config.open", "Loader": "config.loader",
     "LocalEmbeddings": "embedding.local", "Pipeline": "pipeline", "Prompt": "generation.prompt",
     "RagError": "core.errors", "SemanticChunker": "chunking", "StaticEmbeddings": "embedding.static",
@@ -48,7 +50,7 @@ _HOMES = {
 }  # fmt: skip
 
 __all__ = [
-    "Answer", "BudgetTrimmer", "ClaudeBedrock", "ExtractiveAnswerer", "FaissStore", "Hit",
+    "Answer", "BudgetTrimmer", "ClaudeBedrock", "Client", "ExtractiveAnswerer", "FaissStore", "Hit",
     "HybridRetriever", "Index", "Loader", "LocalEmbeddings", "Pipeline", "Prompt", "RagError",
     "SemanticChunker", "StaticEmbeddings", "Store", "TitanEmbeddings", "build", "field", "forget",
     "plan",

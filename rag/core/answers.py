@@ -6,8 +6,9 @@ Times are seconds; money is US dollars.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 from rag.core.calls import Call, Usage, price_text
@@ -272,3 +273,15 @@ class Event:
 
     kind: str
     value: Any
+
+    @classmethod
+    def from_plain(cls, kind: str, value: Any) -> Event:
+        """Read an event whose value is the plain one of its record, as a server sends it."""
+        read = _READ.get(kind)
+        return cls(kind, value if read is None else read(value))
+
+
+_READ: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
+    "context": Context.from_dict, "citation": Citation.from_dict, "answer": Answer.from_dict,
+    "tool": partial(from_fields, ToolUse),
+}  # fmt: skip

@@ -5,11 +5,13 @@ Offsets are characters, end exclusive; pages are 1-based and inclusive.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from rag.core.displayable import Displayable
 from rag.core.passages import Section, SectionBreaks, place_of, sections_of
+from rag.core.plain import from_fields
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -67,6 +69,11 @@ class Citation(Displayable):
         """Return plain values."""
         breaks = [[at, list(path)] for at, path in self.section_breaks]
         return {**asdict(self), "section": list(self.section), "section_breaks": breaks}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Citation:
+        """Read what `to_dict` returned, also after it was written as JSON."""
+        return from_fields(cls, values)
 
 
 @dataclass(frozen=True, slots=True)

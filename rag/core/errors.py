@@ -12,6 +12,9 @@
     ├── EmbeddingError            a text could not be turned into a vector
     ├── GenerationError           the model gave no usable answer
     ├── BudgetError               the call would cost more than is left to spend
+    ├── AuthError                 who calls is not known
+    ├── TooManyError              a caller has reached a limit
+    ├── ServerError               a server cannot be reached, or replies nothing of use
     ├── ReviewConflictError       an answer has been reviewed by someone else
     └── StoreError                the index on disk
         ├── StoreMissingError     no index there               (exit code 2)
@@ -25,13 +28,21 @@ A message says what happened, to which file or field, and what to do about it.
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable
 
 
 class RagError(Exception):
-    """Base of all errors that `rag` raises on purpose."""
+    """Base of all errors that `rag` raises on purpose.
+
+    Attributes
+    ----------
+    request_id : str
+        Of an error that a server replied, the id of the request, which its log has; else empty.
+    """
 
     exit_code = 1
+    request_id = ""
 
 
 class UsageError(RagError):
@@ -137,6 +148,35 @@ class BudgetError(RagError):
 
 class AuthError(RagError):
     """Who calls is not known, or may not do this; the text holds no credential."""
+
+
+class TooManyError(RagError):
+    """A caller has reached a limit.
+
+    Attributes
+    ----------
+    retry_after_s : int
+        Seconds until there is room again.
+    """
+
+    def __init__(self, text: str, retry_after_s: float = 1) -> None:
+        super().__init__(text)
+        self.retry_after_s = max(math.ceil(retry_after_s), 1)
+
+
+class ServerError(RagError):
+    """A server of `rag serve` cannot be reached, or what it replies is no result.
+
+    Parameters
+    ----------
+    text : str
+    status : int, optional
+        Of its reply, if there was one.
+    """
+
+    def __init__(self, text: str, *, status: int | None = None) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 class ReviewConflictError(RagError):

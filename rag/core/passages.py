@@ -313,6 +313,11 @@ class Context(Displayable):
             "candidates": [asdict(candidate) for candidate in self.candidates],
         }  # fmt: skip
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Context:
+        """Read what `to_dict` returned, also after it was written as JSON."""
+        return from_fields(cls, values)
+
     @property
     def fates(self) -> str:
         """How many candidates were kept, and how many were left out for which reason; empty if unknown.

@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 from rag.core.displayable import Displayable
 from rag.core.errors import UsageError, near_miss
 from rag.core.passages import Context, Hit
+from rag.core.plain import from_fields
 from rag.index.filters.bind import Bound
 from rag.index.filters.where import field as column
 from rag.retrieval.search import HybridSearch
@@ -59,6 +60,11 @@ class Explanation(Displayable):
         """Return plain values."""
         own = asdict(self)
         return {**own, "advice": list(self.advice), "chunks": [hit.to_dict() for hit in self.chunks]}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Explanation:
+        """Read what `to_dict` returned, also after it was written as JSON."""
+        return from_fields(cls, values)
 
 
 def explain(pipe: Any, question: str, expect: str, **options: Any) -> Explanation:

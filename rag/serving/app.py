@@ -22,15 +22,16 @@ from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Res
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from starlette.middleware.cors import CORSMiddleware
 
+from rag.core.errors import TooManyError
 from rag.core.ids import new_id
 from rag.serving import forms
 from rag.serving.bounds import BoundedBody, Bounds
 from rag.serving.callers import Authenticator, Caller
 from rag.serving.deadlines import in_time
 from rag.serving.guard import MOST_FAILURES, App, Guard
-from rag.serving.limits import Limiter, TooManyError
+from rag.serving.limits import Limiter
 from rag.serving.openai import completion, models
-from rag.serving.replies import RETRY_S, status_of
+from rag.serving.replies import RETRY_S, said_of
 from rag.serving.service import Service
 from rag.serving.streams import EventStream, sent_events, whole
 
@@ -152,16 +153,15 @@ def _caller(request: Request) -> Caller:
 
 def error_reply(error: BaseException, request: Request) -> JSONResponse:
     """Return the reply for an error; one that nobody foresaw goes to the log with the request's id."""
-    status, kind, text = status_of(error)
-    id = new_id()
+    status, said = said_of(error)
     if status >= 500:
-        _LOG.error("request %s to %s failed", id, request.url.path, exc_info=error)
+        _LOG.error("request %s to %s failed", said["id"], request.url.path, exc_info=error)
     headers = {}
     if isinstance(error, TooManyError):
         headers["Retry-After"] = str(error.retry_after_s)
     elif status in (429, 502, 503, 504):
         headers["Retry-After"] = str(RETRY_S)
-    return JSONResponse({"error": {"message": text, "type": kind, "id": id}}, status, headers)
+    return JSONResponse({"error": said}, status, headers)
 
 
 async def _failed(request: Request, error: Exception) -> Response:
@@ -186,6 +186,11 @@ def _add_routes(app: FastAPI, service: Service, pool: ThreadPoolExecutor) -> Non
         options = query.options()
         hits = await ran(service.search, _caller(request), query.question, **{"k": 10, **options})
         return {"version": service.version, "hits": [hit.to_dict() for hit in hits[: query.k or 10]]}
+
+    @app.post("/v1/retrieve", summary="The passages that a context is made from")
+    async def retrieve(query: forms.Budgeted, request: Request) -> dict[str, Any]:
+        hits = await ran(service.search, _caller(request), query.question, **query.options())
+        return {"version": service.version, "hits": [hit.to_dict() for hit in hits]}
 
     @app.post("/v1/context", summary="What would be sent to the model")
     async def context(query: forms.Budgeted, request: Request) -> Any:

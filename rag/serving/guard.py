@@ -18,9 +18,10 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
-from rag.core.errors import AuthError
+from rag.core.errors import AuthError, TooManyError
+from rag.core.ids import new_id
 from rag.serving.callers import Authenticator, Caller
-from rag.serving.limits import Limiter, TooManyError
+from rag.serving.limits import Limiter
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -164,9 +165,9 @@ def _headers(scope: Scope) -> dict[str, str]:
 
 
 async def refuse(send: Send, status: int, text: str, *, retry_after_s: int | None = None) -> None:
-    """Send a refusal as JSON: ``{"error": {"message", "type"}}``."""
+    """Send a refusal as JSON: ``{"error": {"message", "type", "id"}}``."""
     kind = {401: "authentication_error", 429: "rate_limit_error"}.get(status, "unavailable_error")
-    body = json.dumps({"error": {"message": text, "type": kind}}).encode()
+    body = json.dumps({"error": {"message": text, "type": kind, "id": new_id()}}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()),
                (b"cache-control", b"no-store")]  # fmt: skip
     if status == 401:

@@ -11,7 +11,6 @@ All processes of a machine count together, in two files beside the keys:
 from __future__ import annotations
 
 import datetime as dt
-import math
 import sqlite3
 import threading
 import time
@@ -21,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rag.core.calls import Call, Usage
-from rag.core.errors import BudgetError, RagError
+from rag.core.errors import BudgetError, RagError, TooManyError
 from rag.core.format import dollars
 from rag.core.sqlite import Database, Format
 from rag.serving.callers import NO_LIMITS, Caller
@@ -37,20 +36,6 @@ _DAY_S, _HOUR_S = 86_400, 3600
 _KEPT_DAYS = 31
 #: Seconds until calls under way may have ended, and left room.
 _SOON_S = 5.0
-
-
-class TooManyError(RagError):
-    """A caller has reached a limit.
-
-    Attributes
-    ----------
-    retry_after_s : int
-        Seconds until there is room again.
-    """
-
-    def __init__(self, text: str, retry_after_s: float) -> None:
-        super().__init__(text)
-        self.retry_after_s = max(math.ceil(retry_after_s), 1)
 
 
 class OverBudgetError(TooManyError, BudgetError):

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rag.core.errors import (
     AuthError,
     BudgetError,
     GenerationError,
     MissingSourceError,
     RagError,
+    TooManyError,
     UsageError,
     WhereError,
 )
+from rag.core.ids import new_id
 from rag.serving.deadlines import DeadlineError
-from rag.serving.limits import TooManyError
 
 #: Seconds after which a request that failed for a passing reason may be sent again.
 RETRY_S = 5
+
+
+def said_of(error: BaseException) -> tuple[int, dict[str, Any]]:
+    """Return the status of a reply for an error, and what it says: ``message``, ``type``, ``id``, ``param``.
+
+    ``param`` names the field of the request that is wrong, if that is its filter.
+    """
+    status, kind, text = status_of(error)
+    said = {"message": text, "type": kind, "id": new_id()}
+    return status, {**said, "param": "where"} if isinstance(error, WhereError) else said
 
 
 def status_of(error: BaseException) -> tuple[int, str, str]:

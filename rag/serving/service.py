@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractContextManager, aclosing, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +144,7 @@ class Service:
         with self._spending(caller) as spending:
             where = caller.narrowed(where)
             found: Explanation = spending.run(self._pipe.explain, question, place, where=where, **options)
-        return found
+        return replace(found, expected=expect)
 
     def _place(self, caller: Caller, expect: str) -> str:
         """Return ``source:start-end`` of a passage that the caller may see."""

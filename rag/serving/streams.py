@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 from collections.abc import AsyncGenerator
+from dataclasses import asdict
 from typing import Any
 
 import anyio
@@ -14,10 +15,10 @@ from fastapi import Request
 from fastapi.responses import StreamingResponse
 from starlette.types import Send
 
-from rag.core.answers import Answer, Event
+from rag.core.answers import Answer, Event, ToolUse
 from rag.core.citations import Citation
 from rag.core.passages import Context
-from rag.serving.replies import status_of
+from rag.serving.replies import said_of
 
 _LOG = logging.getLogger("rag.serving")
 
@@ -75,13 +76,15 @@ async def sent_events(events: AsyncGenerator[Event, None]) -> AsyncGenerator[str
             async for event in events:
                 yield f"event: {event.kind}\ndata: {json.dumps(_plain(event.value), default=str)}\n\n"
     except Exception as error:
-        status, kind, text = status_of(error)
-        if status == 500:
-            _LOG.error("a stream failed", exc_info=error)
-        yield f"event: error\ndata: {json.dumps({'message': text, 'type': kind, 'status': status})}\n\n"
+        status, said = said_of(error)
+        if status >= 500:
+            _LOG.error("the stream of request %s failed", said["id"], exc_info=error)
+        yield f"event: error\ndata: {json.dumps({**said, 'status': status})}\n\n"
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Answer | Citation | Context):
         return value.to_dict()
+    if isinstance(value, ToolUse):
+        return asdict(value)
     return value if isinstance(value, str | int | float | list | dict | None) else str(value)

@@ -200,7 +200,8 @@ def got(path: str) -> Route:
 
 #: Those of the web service.
 ROUTES: Mapping[str, Route] = {
-    "search": posted("/v1/search"), "context": posted("/v1/context"), "ask": posted("/v1/ask"),
+    "search": posted("/v1/search"), "context": posted("/v1/context"),
+    "retrieve": posted("/v1/retrieve"), "ask": posted("/v1/ask"),
     "stream": posted("/v1/ask", stream=True), "chat": posted("/v1/chat"), "explain": explained("/v1/explain"),
     "source": source("/v1/source"), "schema": got("/v1/schema"), "completion": completion("/v1/chat/completions"),
     "models": got("/v1/models"),

@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag.core.calls import Usage
-from rag.core.errors import BudgetError, RagError
+from rag.core.errors import BudgetError, RagError, TooManyError
 from rag.serving import limits
 from rag.serving.callers import Caller, Limits
-from rag.serving.limits import Limiter, OverBudgetError, TooManyError
+from rag.serving.limits import Limiter, OverBudgetError
 from rag.usage.budget import Budget
 from rag.usage.collector import Collector, paid_call
 from rag.usage.ledger import Ledger

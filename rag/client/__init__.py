@@ -1,0 +1,1 @@
+"""A client of `rag serve`, with the methods of a pipeline (`rag.Client`)."""
