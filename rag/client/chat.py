@@ -8,10 +8,8 @@ from collections.abc import AsyncGenerator, Iterator
 from typing import Any, Protocol
 
 from rag.client.calls import ASK, Call, asked
-from rag.conversation.follow_up import carry_over
 from rag.conversation.transcript import Transcript, Turn
 from rag.core.answers import Event
-from rag.core.errors import UsageError
 
 #: What a server takes at most: messages, characters of one, and (with room for the question) bytes of all.
 _MOST_MESSAGES, _MOST_CHARS, _MOST_BYTES = 200, 32_000, 900_000
@@ -52,8 +50,7 @@ class RemoteTurns:
 
 def _call(question: str, history: Transcript, options: dict[str, Any]) -> Call:
     given = {name: value for name, value in options.items() if value is not None}
-    if given.pop("follow_up", carry_over) is not carry_over:
-        raise UsageError("follow_up cannot be sent to a server: the server's is used")
+    given.pop("follow_up", None)  # the server has its own
     messages = _messages(history)
     return asked("/v1/chat", question, given, ASK, repeatable=False, messages=messages, stream=True)
 

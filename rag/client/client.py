@@ -19,11 +19,11 @@ from rag.client.transport import Bounds, Transport
 from rag.core.answers import Answer, Event
 from rag.core.errors import UsageError
 from rag.core.passages import Context, Hit
-from rag.retrieval.explain import Explanation
 
 if TYPE_CHECKING:
     from rag.client.retriever import RemoteRetriever
     from rag.conversation.chat import Chat
+    from rag.retrieval.explain import Explanation
 
 T = TypeVar("T")
 
@@ -81,6 +81,9 @@ class Client:
     >>> client = rag.Client("http://127.0.0.1:8000")                             # doctest: +SKIP
     >>> client.ask("Who declares a SEV-1?", where="status == 'current'").text    # doctest: +SKIP
     """
+
+    url = ""
+    _with_key = False
 
     def __init__(
         self,
@@ -364,6 +367,8 @@ def _context(body: bytes) -> Context:
 
 
 def _explanation(body: bytes) -> Explanation:
+    from rag.retrieval.explain import Explanation
+
     return record(Explanation.from_dict, plain(body))
 
 
