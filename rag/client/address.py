@@ -88,15 +88,14 @@ def checked_url(url: str | None) -> str:
     return url.rstrip("/")
 
 
-def key_for(url: str, key: str | None) -> Secret:
+def key_for(url: str, key: Secret) -> Secret:
     """Return the key for a server: the one given, else that of `KEY` if it is for this server.
 
     With `SERVER` set, the key of `KEY` is for that server, and is sent to no other.
     """
     named = os.environ.get(SERVER)
-    if key is None and (not named or _origin(named) == _origin(url)):
-        return Secret(os.environ.get(KEY) or None)
-    return Secret(key)
+    own = not key and (not named or _origin(named) == _origin(url))
+    return Secret(os.environ.get(KEY) or None) if own else key
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from rag.client import records
-from rag.client.address import KEY, checked_url, is_private, key_for
+from rag.client.address import KEY, Secret, checked_url, is_private, key_for
 from rag.client.calls import ASK, CONTEXT, SEARCH, AskOptions, Call, ContextOptions, SearchOptions, asked
 from rag.client.connections import Connections
 from rag.client.records import ReplyError, plain, record
@@ -97,9 +97,10 @@ class Client:
         ca: ssl.SSLContext | str | Path | None = None,
         plain_http: bool = False,
     ) -> None:
-        given, key = [key], None  # this frame is part of tracebacks, whose variables some tools record
+        given, key = [key], None  # some tools record the local variables of tracebacks
+        own = Secret(given.pop())
         self.url = checked_url(url)
-        secret = key_for(self.url, given.pop())
+        secret = key_for(self.url, own)
         if secret and not plain_http and not is_private(self.url):
             raise UsageError(
                 f"the key (key= or {KEY}) would go to {self.url} unencrypted: use https://, or say "
@@ -111,10 +112,8 @@ class Client:
         ):  # fmt: skip
             if not value >= least:
                 raise UsageError(f"{name} is {value}: give a number from {least}")
-        from rag import __version__
-
         self._replies, self._with_key = Replies(self.url, secret), bool(secret)
-        self._connections = Connections(self.url, secret, f"bedrock-rag/{__version__}", timeout_s, ca)
+        self._connections = Connections(self.url, secret, timeout_s, ca)
         bounds = Bounds(timeout_s, retries, most_wait_s, most_bytes)
         self._transport = Transport(self._connections, self._replies, bounds)
 

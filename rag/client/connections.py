@@ -31,8 +31,6 @@ class Connections:
     ----------
     url : str
     secret : Secret
-    agent : str
-        The name and version of the program, which the server logs.
     timeout_s : float
     trusted : ssl.SSLContext, str, Path or None
         Who may vouch for the server's certificate: see `rag.client.client.Client`.
@@ -42,11 +40,10 @@ class Connections:
         self,
         url: str,
         secret: Secret,
-        agent: str,
         timeout_s: float,
         trusted: ssl.SSLContext | str | Path | None,
     ) -> None:
-        self._url, self._secret, self._agent = url, secret, agent
+        self._url, self._secret = url, secret
         self._timeout = httpx.Timeout(timeout_s, connect=min(timeout_s, _CONNECT_S), pool=None)
         self._trusted = _context(url, trusted)
         self._of_process: dict[int, httpx.Client] = {}
@@ -106,7 +103,7 @@ class Connections:
         return {
             "base_url": self._url, "auth": self._secret, "verify": self._trusted, "timeout": self._timeout,
             "limits": _LIMITS, "follow_redirects": False, "trust_env": not is_local(self._url),
-            "headers": {"User-Agent": self._agent, "Accept-Encoding": "identity"},
+            "headers": {"User-Agent": "bedrock-rag", "Accept-Encoding": "identity"},
         }  # fmt: skip
 
 
