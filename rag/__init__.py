@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rag.client.client import Client
     from rag.config.loader import Loader
     from rag.config.open import Index
+    from rag.config.remote import pull, push
     from rag.core.answers import Answer
     from rag.core.errors import RagError
     from rag.core.passages import Hit
@@ -47,13 +48,14 @@ _HOMES = {
     "RagError": "core.errors", "SemanticChunker": "chunking", "StaticEmbeddings": "embedding.static",
     "Store": "index.maintenance", "TitanEmbeddings": "bedrock.embeddings.titan", "build": "building.build",
     "field": "index.filters.where", "forget": "erasure.forget", "plan": "building.plan",
+    "pull": "config.remote", "push": "config.remote",
 }  # fmt: skip
 
 __all__ = [
     "Answer", "BudgetTrimmer", "ClaudeBedrock", "Client", "ExtractiveAnswerer", "FaissStore", "Hit",
     "HybridRetriever", "Index", "Loader", "LocalEmbeddings", "Pipeline", "Prompt", "RagError",
     "SemanticChunker", "StaticEmbeddings", "Store", "TitanEmbeddings", "build", "field", "forget",
-    "plan",
+    "plan", "pull", "push",
 ]  # fmt: skip
 
 

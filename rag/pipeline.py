@@ -102,7 +102,7 @@ class Pipeline(Displayable):
             **{name: value for name, value in keywords.items() if value is not None},
         }
         self.settings = chosen
-        self.index = open_index(index, chosen.get("embedder"), plain=plain)
+        self.index = open_index(index, chosen.get("embedder"), plain=plain, remote=chosen.get("remote"))
         self.retriever = stages.retriever(chosen.get("retriever"), self.index, plain=plain)
         self.generator = stages.generator(chosen.get("generator"), plain=plain)
         self.prompt, self._generator = stages.generation(chosen.get("prompt"), self.generator)

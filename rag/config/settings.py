@@ -70,6 +70,10 @@ A stage is given as an object, as a name, or as a mapping of ``use`` and its arg
     [telemetry]               # a record of each question
     path = "calls.jsonl"
 
+    [remote]                  # indexes on S3 (s3://bucket/prefix in place of a folder)
+    cache = "/var/cache/rag"  # where their local copies stand, and the most they may take
+    cache_mb = 20000
+
     [serving.auth]            # who may call `rag serve` and `rag mcp`; by default who has a key
     use = "tokens"
     issuer = "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_AbCdEfGhI"
@@ -92,6 +96,7 @@ from rag.config import deploy, gate, serving
 from rag.config.registry import STAGES, check, factory_of, refuse_unknown
 from rag.core.errors import ConfigError, near_miss
 from rag.embedding import cache_settings
+from rag.index.remote import settings as remote
 from rag.receipts import settings as receipts
 from rag.response_cache import settings as responses
 from rag.review import settings as review
@@ -185,6 +190,7 @@ TABLES: Mapping[str, Callable[[Any], object]] = {
     "batch": _check_batch,
     "gate": gate.settings,
     "receipts": receipts.settings,
+    "remote": remote.settings,
     "serving": serving.settings,
     "deploy": deploy.settings,
     "telemetry": telemetry.settings,

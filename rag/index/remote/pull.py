@@ -38,6 +38,7 @@ from rag.index.storage.manifest import (
     sha256,
     write_durably,
 )
+from rag.index.storage.orphans import clear_orphans
 from rag.index.storage.own_files import FOLDERS, check_folder, check_inside, vacate
 from rag.index.storage.writer import locked
 
@@ -90,7 +91,7 @@ def pull(
     force : bool
         Drop the folder's versions that the object store does not have, if they are in the way.
     check : bool
-        Compare the SHA-256 of the files that are there already; without, only their sizes.
+        Compare the SHA-256 of the files that are there already; without, only the sizes of segments.
     dry_run : bool
         Move nothing.
     progress : Progress, optional
@@ -185,6 +186,8 @@ def _pulled(
         except OSError as error:
             raise cannot_write(folder, error) from error
         shutil.rmtree(folder / PULLING, ignore_errors=True)
+        if dropped:
+            clear_orphans(folder)
     return _report(source, folder, lacking, moved, dropped)
 
 
@@ -275,7 +278,8 @@ def _there(path: Path, file: FileEntry, check: bool) -> bool:
         return False
     if not stat.S_ISREG(status.st_mode) or status.st_size != file.bytes:
         return False
-    return not check or sha256(path) == file.sha256
+    # The name of a segment is its own; other files have that of a version, which histories may share.
+    return (not check and file.path.startswith("segments/")) or sha256(path) == file.sha256
 
 
 def _fetch(source: _Source, folder: Path, lacking: Sequence[FileEntry], progress: Progress | None) -> int:

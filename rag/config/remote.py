@@ -1,0 +1,198 @@
+"""Indexes on object stores: the store that a URL names, pushes, pulls, and local copies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rag.core.errors import UsageError
+from rag.core.files import is_url, local_folder
+from rag.index.remote.lease import Lease
+from rag.index.remote.mirror import Cache, Mirror
+from rag.index.remote.objects import ObjectStore
+from rag.index.remote.pull import pull as pull_into
+from rag.index.remote.push import push as push_to
+from rag.index.remote.settings import settings as remote_settings
+from rag.index.remote.transfer import Progress, Transfer
+from rag.index.storage.manifest import current_version
+
+
+def object_store(url: str, remote: Any = None) -> ObjectStore:
+    """Return the object store that a URL names.
+
+    Parameters
+    ----------
+    url : str
+        ``s3://bucket/prefix``.
+    remote : mapping or RemoteSettings, optional
+        As ``[remote]`` in rag.toml.
+
+    Raises
+    ------
+    UsageError
+        The URL is of another kind, or names no bucket.
+    """
+    if not url.startswith("s3://"):
+        raise UsageError(f"{url!r} is no place for an index: write s3://bucket/prefix")
+    from rag.bedrock.storage.s3_objects import S3Objects
+
+    made = remote_settings(remote)
+    return S3Objects(
+        url, region=made.region, endpoint_url=made.endpoint_url, kms_key=made.kms_key,
+        timeout_s=made.timeout_s,
+    )  # fmt: skip
+
+
+def push(
+    index: str | Path,
+    url: str,
+    *,
+    version: int | None = None,
+    force: bool = False,
+    check: bool = False,
+    keep: int | None = None,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+    remote: Any = None,
+) -> Transfer:
+    """Push an index from its folder to S3, moving only the files that are missing there.
+
+    Parameters
+    ----------
+    index : str or Path
+    url : str
+        ``s3://bucket/prefix``.
+    version : int, optional
+        By default the current one. An older one than is current there is kept beside it.
+    force : bool
+        Replace what another writer pushed.
+    check : bool
+        Read what is there already, and send again what is damaged.
+    keep : int, optional
+        Delete all but so many of the newest versions there, and every object that belongs to none.
+    dry_run : bool
+        Move and delete nothing.
+    progress : callable, optional
+        Called with ``bytes``, ``of``, ``files`` and ``of_files``, from several threads, one at a time.
+    remote : mapping, optional
+        As ``[remote]`` in rag.toml.
+
+    Returns
+    -------
+    Transfer
+
+    Raises
+    ------
+    StoreConflictError
+        Another writer pushed a version that this folder does not have; it says which, and when.
+    StoreMissingError, StoreCorruptError
+        There is no such index or version, or one of its files was altered.
+    RemoteError
+        S3 cannot be reached, or refuses.
+
+    Examples
+    --------
+    >>> print(rag.push("indexes/handbook", "s3://bucket/handbook"))                  # doctest: +SKIP
+    s3://bucket/handbook/: version 3: 17 files, 4.1 MB moved; 0 files, 0 bytes there already (1.2 s)
+    """
+    return push_to(
+        local_folder(index), object_store(url, remote), version=version, force=force, check=check, keep=keep,
+        dry_run=dry_run, progress=progress,
+    )  # fmt: skip
+
+
+def pull(
+    url: str,
+    index: str | Path,
+    *,
+    version: int | None = None,
+    force: bool = False,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+    timeout_s: float = 0.0,
+    remote: Any = None,
+) -> Transfer:
+    """Pull an index from S3 into a folder, moving only the files that are missing or damaged there.
+
+    Parameters
+    ----------
+    url : str
+        ``s3://bucket/prefix``.
+    index : str or Path
+        A new folder, or one that was pulled from there or pushed to there before.
+    version : int, optional
+        By default the current one. An older one than the folder's is kept beside it.
+    force : bool
+        Drop the folder's versions that S3 does not have, if they are in the way.
+    dry_run : bool
+        Move nothing.
+    progress : callable, optional
+        As for `push`.
+    timeout_s : float
+        How long to wait for another process that writes to the folder.
+    remote : mapping, optional
+        As ``[remote]`` in rag.toml.
+
+    Returns
+    -------
+    Transfer
+
+    Raises
+    ------
+    StoreConflictError
+        The folder has a version that S3 does not have, and that would be lost.
+    StoreMissingError, StoreCorruptError
+        There is no such index or version, or it is damaged.
+    RemoteError
+        S3 cannot be reached, or refuses.
+
+    Examples
+    --------
+    >>> rag.pull("s3://bucket/handbook", "indexes/handbook").version                 # doctest: +SKIP
+    3
+    """
+    return pull_into(
+        object_store(url, remote), local_folder(index), version=version, force=force, dry_run=dry_run,
+        progress=progress, timeout_s=timeout_s,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an index is read.
+
+    Attributes
+    ----------
+    folder : Path
+        The index's, or that of the local copy; keys, ledgers and caches without a path stand there.
+    name : str
+        The last part of its path.
+    current : callable
+        Returns the number of the current version, None where there is no index.
+    """
+
+    folder: Path
+    name: str
+    current: Callable[[], int | None]
+
+
+def place_of(index: str | Path, remote: Any = None) -> Place:
+    """Return where an index is read, a folder or a URL."""
+    if not is_url(index):
+        folder = Path(index)
+        return Place(folder, folder.resolve().name, lambda: current_version(folder))
+    copy = mirror(str(index), remote)
+    return Place(copy.folder, copy.store.name.rstrip("/").rpartition("/")[2], copy.current)
+
+
+def mirror(url: str, remote: Any = None) -> Mirror:
+    """Return the local copy of an index on an object store; nothing is fetched yet."""
+    made = remote_settings(remote)
+    return Mirror(object_store(url, made), Cache(made.folder() / "indexes", made.most_bytes()))
+
+
+def held(url: str, version: int | None = None, remote: Any = None, progress: Progress | None = None) -> Lease:
+    """Fetch what is missing of an index on an object store, and hold a version of its local copy."""
+    return mirror(url, remote).hold(version, progress)
