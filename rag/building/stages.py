@@ -21,7 +21,7 @@ from rag.config import registry, stages
 from rag.core import embedders
 from rag.core.embedders import Fingerprinted
 from rag.core.errors import ConfigError, SourceError, StoreMismatchError, UsageError, near_miss
-from rag.core.files import BATCH_STATE, SourceFile
+from rag.core.files import BATCH_STATE, SourceFile, local_folder
 from rag.embedding import cache_settings
 from rag.index.storage import forgotten
 from rag.index.storage.formats import FORMAT
@@ -119,7 +119,7 @@ def prepare(
         The index was built with another embedder or chunker.
     """
     clock = Clock()
-    folder = Path(index)
+    folder = local_folder(index)
     if not allow_batch and (folder / BATCH_STATE).exists():
         raise UsageError(
             f"{index} has a batch under way, and a build would pay for its texts again: `rag batch resume "

@@ -14,6 +14,7 @@ from langchain_core.embeddings import Embeddings
 from rag.building.stages import cut_by_older
 from rag.chunking.offsets import place
 from rag.config import registry, stages
+from rag.core.files import local_folder
 from rag.embedding import cache_settings
 from rag.embedding.cache import CachedEmbeddings
 from rag.index.storage.formats import FORMAT
@@ -97,7 +98,7 @@ def upgrade(
     2
     """
     started = time.perf_counter()
-    folder = Path(index)
+    folder = local_folder(index)
     _, old = read_any_format(folder, version)
     vectors = None
     if embedder is not None or old.embedder.name in registry.LOCAL:

@@ -21,7 +21,7 @@ from rag.cli.options import (
     BEDROCK,
     CONFIG,
     EMBEDDER,
-    INDEX,
+    INDEX_FOLDER,
     JSON,
     METADATA,
     METADATA_FROM_PATH,
@@ -55,7 +55,7 @@ def _building(command: Command) -> Command:
 
 def _options(command: Command) -> Command:
     return with_options(command, [
-        click.argument("source", metavar="SRC"), INDEX,
+        click.argument("source", metavar="SRC"), INDEX_FOLDER,
         EMBEDDER, BEDROCK, CONFIG, METADATA, METADATA_FROM_PATH,
         click.option("--include", multiple=True, metavar="GLOB", help="Read only these files."),
         click.option("--exclude", multiple=True, metavar="GLOB", help="Leave these files out."),
@@ -269,7 +269,7 @@ def batch() -> None:
 
 
 @batch.command("status")
-@INDEX
+@INDEX_FOLDER
 @JSON
 def batch_status(index: str, as_json: bool) -> int:
     """Show the progress of the jobs for INDEX."""
@@ -293,7 +293,7 @@ def _show_status(index: str, as_json: bool) -> None:
 
 
 @batch.command("resume")
-@INDEX
+@INDEX_FOLDER
 @_ONLY
 @NO_WAIT
 @JSON
@@ -307,7 +307,7 @@ def batch_resume(index: str, only: Kind | None, no_wait: bool, as_json: bool) ->
 
 
 @batch.command("cancel")
-@INDEX
+@INDEX_FOLDER
 @_ONLY
 def batch_cancel(index: str, only: Kind | None) -> int:
     """Stop the jobs; what they did is kept: vectors in the cache, answers in OUTPUT.part."""

@@ -122,7 +122,8 @@ def _pipelines(index: str, made: Sequence[Configuration]) -> dict[str, Any]:
     from rag.config.open import Index
     from rag.pipeline import Pipeline
 
-    opened = Index.open(index, embedder=made[0].settings.get("embedder"))
+    first = made[0].settings
+    opened = Index.open(index, embedder=first.get("embedder"), remote=first.get("remote"))
     left_out = ("embedder", "cache", "review")
     return {
         each.name or index: Pipeline(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rag.cli.options import CONFIG, INDEX, JSON, print_json, reporting, settings_of
+from rag.cli.options import CONFIG, INDEX_FOLDER, JSON, print_json, reporting, settings_of
 from rag.cli.terminal import echo
 from rag.core.errors import UsageError
 
@@ -22,7 +22,7 @@ _MOST = 10  # documents that are shown by name
 
 
 @click.command(short_help="Erase documents from INDEX and what is kept of them.")
-@INDEX
+@INDEX_FOLDER
 @click.option("--source", "sources", multiple=True, metavar="NAME", help="A document; may be repeated.")
 @click.option("--where", metavar="FILTER", help="Documents that match, e.g. \"person == 'jane'\".")
 @click.option("--file", "files", multiple=True, type=click.Path(path_type=Path), metavar="FILE.jsonl",

@@ -84,7 +84,9 @@ def gate(
     )  # fmt: skip
     before = None if baseline is None else read_baseline(baseline)
     settings = measuring_settings(index, config_path, options["bedrock"], options["embedder"])
-    pipe = rag.Pipeline(rag.Index.open(index, version=version), settings=settings)
+    pipe = rag.Pipeline(
+        rag.Index.open(index, version=version, remote=settings.get("remote")), settings=settings
+    )
     if write_baseline is not None and not (asked.min or asked.max or asked.against or asked.canary):
         asked = asked.model_copy(update={"min": {"recall": 0.0}})  # nothing is demanded of a first baseline
     grading = Grading(judged_by(asked, {**options, "config_path": config_path}), pipe.meter, strict=True)

@@ -12,11 +12,13 @@ import click
 
 from rag.cli.options import CONFIG, JSON, print_json
 from rag.core.errors import UsageError
+from rag.core.files import is_url
 
 if TYPE_CHECKING:
+    from rag.config.open import Index
     from rag.serving.keys import Key, KeyStore
 
-_INDEX = click.argument("index", metavar="INDEX", type=click.Path(path_type=Path))
+_INDEX = click.argument("index", metavar="INDEX")
 
 
 @click.group(short_help="API keys of those who may call the service.")
@@ -24,15 +26,21 @@ def keys() -> None:
     """Add, list, revoke and rotate the API keys of an index's service."""
 
 
-def _store(index: Path, config: Path | None) -> KeyStore:
+def _store(index: str, config: Path | None) -> KeyStore:
     from rag.config import serving, settings
     from rag.core.errors import StoreMissingError
     from rag.serving.authenticators import key_store
 
     auth = serving.settings(settings.read(config).get("serving", {})).auth
-    if not auth.path and not (index / "CURRENT").exists():
+    if is_url(index):
+        if not auth.path:
+            raise UsageError(
+                f"the local copy of {index} is no place for keys: set path in [serving.auth] of rag.toml"
+            )
+        return key_store(auth, Path())
+    if not auth.path and not (Path(index) / "CURRENT").exists():
         raise StoreMissingError(f"there is no index at {index}: build it first, or name another folder")
-    return key_store(auth, index)
+    return key_store(auth, Path(index))
 
 
 def _expires(text: str | None) -> float | None:
@@ -55,7 +63,7 @@ def _expires(text: str | None) -> float | None:
 @click.option("--expires", metavar="90d", help="Days or hours until it is refused.  [default: never]")
 @CONFIG
 def add(
-    index: Path, name: str, where: str, tenant: str, rpm: int | None, tokens_per_day: int | None,
+    index: str, name: str, where: str, tenant: str, rpm: int | None, tokens_per_day: int | None,
     usd_per_day: float | None, expires: str | None, config_path: Path | None,
 ) -> int:  # fmt: skip
     """Add a key for NAME and print it: the key alone on standard output, once, as it is stored nowhere."""
@@ -64,7 +72,7 @@ def add(
 
     store = _store(index, config_path)
     if where:
-        _check_filter(index, where)
+        _check_filter(index, where, config_path)
     limits = Limits(rpm, tokens_per_day, usd_per_day)
     key, text = store.add(name, tenant=tenant, where=where, limits=limits, expires=_expires(expires))
     click.echo(text)
@@ -72,12 +80,17 @@ def add(
     return 0
 
 
-def _check_filter(index: Path, where: str) -> None:
+def _check_filter(index: str, where: str, config: Path | None) -> None:
     """Refuse a filter that does not fit the index: it would fail each query of its caller."""
-    import rag
+    if is_url(index) or (Path(index) / "CURRENT").exists():
+        _opened(index, config).both(where)
 
-    if (index / "CURRENT").exists():
-        rag.Index.open(index).both(where)
+
+def _opened(index: str, config: Path | None) -> Index:
+    import rag
+    from rag.config import settings
+
+    return rag.Index.open(index, remote=settings.read(config).get("remote"))
 
 
 def _sees(key: Key) -> str:
@@ -88,7 +101,7 @@ def _sees(key: Key) -> str:
 @_INDEX
 @CONFIG
 @JSON
-def list_(index: Path, config_path: Path | None, as_json: bool) -> int:
+def list_(index: str, config_path: Path | None, as_json: bool) -> int:
     """List the keys of INDEX; none can be read again."""
     from rag.cli.output import say, show_table
     from rag.core.format import utc_text
@@ -124,16 +137,15 @@ def _limits(key: Key) -> str:
 @click.argument("key", metavar="ID|NAME")
 @CONFIG
 @JSON
-def show(index: Path, key: str, config_path: Path | None, as_json: bool) -> int:
+def show(index: str, key: str, config_path: Path | None, as_json: bool) -> int:
     """Show what a key sees of INDEX, its limits, and what it spent today."""
-    import rag
     from rag.cli.output import say
     from rag.serving.limits import Limiter
     from rag.serving.view import view
 
     store = _store(index, config_path)
     found = store.get(key)
-    opened = rag.Index.open(index)
+    opened = _opened(index, config_path)
     seen = view(opened, found.caller.where)
     spent = Limiter(store.path.parent).spent(found.caller)
     if as_json:
@@ -150,7 +162,7 @@ def show(index: Path, key: str, config_path: Path | None, as_json: bool) -> int:
 @_INDEX
 @click.argument("key", metavar="ID|NAME")
 @CONFIG
-def revoke(index: Path, key: str, config_path: Path | None) -> int:
+def revoke(index: str, key: str, config_path: Path | None) -> int:
     """Revoke a key of INDEX: every process refuses it from its next request on."""
     from rag.cli.output import say
 
@@ -163,7 +175,7 @@ def revoke(index: Path, key: str, config_path: Path | None) -> int:
 @_INDEX
 @click.argument("key", metavar="ID|NAME")
 @CONFIG
-def rotate(index: Path, key: str, config_path: Path | None) -> int:
+def rotate(index: str, key: str, config_path: Path | None) -> int:
     """Give a key of INDEX a new secret and print the key; the old one is refused from now on."""
     from rag.cli.output import warn
 

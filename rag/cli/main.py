@@ -34,6 +34,7 @@ from rag.cli import (
     review,
     serve,
     sweeps,
+    transfer,
 )
 from rag.cli.terminal import echo
 from rag.core.errors import RagError
@@ -103,6 +104,7 @@ _SECTIONS: Mapping[str, tuple[click.Command, ...]] = {
     "Serve": (*serve.COMMANDS, *mcp.COMMANDS, *keys.COMMANDS, *deploy.COMMANDS),
     "Maintain": (
         *maintenance.COMMANDS,
+        *transfer.COMMANDS,
         *forget.COMMANDS,
         *knowledge_base.COMMANDS,
         *doctor.COMMANDS,

@@ -7,20 +7,23 @@ from pathlib import Path
 
 import click
 
-from rag.cli.options import INDEX, JSON, print_json
+from rag.cli.options import CONFIG, INDEX, INDEX_FOLDER, JSON, print_json, settings_of
 from rag.cli.responses import responses
 from rag.core.errors import SourceError
+from rag.core.files import is_url
 
 
 @click.command(short_help="Show what INDEX holds, and how it was built.")
 @INDEX
+@CONFIG
 @JSON
-def info(index: str, as_json: bool) -> int:
+def info(index: str, config_path: Path | None, as_json: bool) -> int:
     """Show what INDEX holds, and how it was built."""
     import rag
     from rag.cli.output import show_info
 
-    holdings = rag.Index.open(index).info()
+    remote = settings_of(config_path, False, None).get("remote") if is_url(index) else None
+    holdings = rag.Index.open(index, remote=remote).info()
     if as_json:
         print_json(holdings)
     else:
@@ -29,7 +32,7 @@ def info(index: str, as_json: bool) -> int:
 
 
 @click.command(short_help="Check every file of INDEX.")
-@INDEX
+@INDEX_FOLDER
 @click.option("--version", type=int, metavar="N", help="Check another version than the current one.")
 @JSON
 def verify(index: str, version: int | None, as_json: bool) -> int:
@@ -46,7 +49,7 @@ def verify(index: str, version: int | None, as_json: bool) -> int:
 
 
 @click.command(short_help="List the files that are not in INDEX, and why.")
-@INDEX
+@INDEX_FOLDER
 @JSON
 def quarantine(index: str, as_json: bool) -> int:
     """List the files that could not be read into INDEX, why, and what to do.
@@ -65,7 +68,7 @@ def quarantine(index: str, as_json: bool) -> int:
 
 
 @click.command(short_help="List the versions of INDEX.")
-@INDEX
+@INDEX_FOLDER
 @JSON
 def versions(index: str, as_json: bool) -> int:
     """List the versions of INDEX that are kept."""
@@ -81,7 +84,7 @@ def versions(index: str, as_json: bool) -> int:
 
 
 @click.command(short_help="Compare two versions of INDEX.")
-@INDEX
+@INDEX_FOLDER
 @click.argument("old", type=int)
 @click.argument("new", type=int, required=False)
 @JSON
@@ -99,7 +102,7 @@ def diff(index: str, old: int, new: int | None, as_json: bool) -> int:
 
 
 @click.command(short_help="Make an older version of INDEX current again.")
-@INDEX
+@INDEX_FOLDER
 @click.argument("version", type=int)
 def rollback(index: str, version: int) -> int:
     """Make an older VERSION of INDEX current again; nothing is deleted."""
@@ -112,7 +115,7 @@ def rollback(index: str, version: int) -> int:
 
 
 @click.command(short_help="Make a version of INDEX that was held back current.")
-@INDEX
+@INDEX_FOLDER
 @click.argument("version", type=int)
 @click.option("--because", default="", metavar="TEXT", help="Why; `rag versions` shows it.")
 def promote(index: str, version: int, because: str) -> int:
@@ -128,7 +131,7 @@ def promote(index: str, version: int, because: str) -> int:
 
 
 @click.command(short_help="Delete old versions of INDEX.")
-@INDEX
+@INDEX_FOLDER
 @click.option(
     "--keep", type=click.IntRange(min=1), default=1, show_default="1", metavar="N", help="Versions to keep."
 )
@@ -144,7 +147,7 @@ def prune(index: str, keep: int) -> int:
 
 
 @click.command(short_help="Merge the segments of INDEX into one.")
-@INDEX
+@INDEX_FOLDER
 def compact(index: str) -> int:
     """Merge the segments of INDEX into one; builds do this themselves when there are many."""
     import rag
@@ -158,7 +161,7 @@ def compact(index: str) -> int:
 
 
 @click.command(short_help="Convert INDEX to the current format.")
-@INDEX
+@INDEX_FOLDER
 @click.option("--version", type=int, metavar="N", help="Convert an older version, and make it current.")
 @click.option("--embedder", metavar="NAME", help="The index's, if vectors are missing: NAME or MODULE:CLASS.")
 @JSON

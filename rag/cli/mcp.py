@@ -17,7 +17,7 @@ _LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
 @click.command(short_help="INDEX as tools of an assistant (MCP).")
-@click.argument("index", metavar="INDEX", type=click.Path(path_type=Path))
+@click.argument("index", metavar="INDEX")
 @click.option("--http", metavar="HOST:PORT", help="Serve over HTTP, at /mcp.  [default: standard input]")
 @click.option("--open", "is_open", is_flag=True, help="With --http: let everyone call, without a key.")
 @click.option("--where", metavar="FILTER", help="What is seen over standard input, and no more.")
@@ -34,6 +34,7 @@ def mcp(
     """
     from rag import __version__
     from rag.config import serving
+    from rag.config.remote import place_of
     from rag.core.extras import require
     from rag.index.filters.parse import parse
     from rag.pipeline import Pipeline
@@ -49,10 +50,18 @@ def mcp(
     settings = settings_of(config_path, bedrock, None, generator)
     table = settings.pop("serving", {})
     auth = serving.settings(table).auth
+    place = place_of(index, settings.get("remote"))
+
+    def served(limiter: Any) -> Service:
+        return Service(
+            place.folder, lambda: Pipeline(index, settings=settings), limiter, current=place.current,
+            name=place.name,
+        )  # fmt: skip
+
     if http is None:
         if is_open:
             raise UsageError("--open is about callers over HTTP: give --http HOST:PORT")
-        service = Service(index, lambda: Pipeline(index, settings=settings))
+        service = served(None)
         only = None if where is None else parse(where)
         if only is not None:
             service.pipeline.index.both(only)
@@ -67,13 +76,13 @@ def mcp(
     host, colon, port = http.rpartition(":")
     if not colon or not port.isdigit():
         raise UsageError(f"--http is {http!r}: write HOST:PORT, e.g. 127.0.0.1:8001")
-    guarded = not is_open and needs_callers(table, key_store(auth, index))
+    guarded = not is_open and needs_callers(table, key_store(auth, place.folder))
     if not guarded and not is_open and host not in _LOCAL:
         raise UsageError(
             f"without keys it does not start on {host}: add one (rag keys add {index} NAME), or give --open"
         )
-    who, limiter = authenticator(auth, index) if guarded else (OpenAuthenticator(), None)
-    service = Service(index, lambda: Pipeline(index, settings=settings), limiter)
+    who, limiter = authenticator(auth, place.folder) if guarded else (OpenAuthenticator(), None)
+    service = served(limiter)
     server = create_server(service, _caller, __version__)
     _serve(server, who, limiter, host, int(port), auth.failures_per_minute)
     return 0

@@ -13,9 +13,11 @@ import click
 
 from rag.cli.terminal import json_text
 from rag.core.errors import RagError, SourceError, UsageError
+from rag.core.files import is_url, local_folder
 
 if TYPE_CHECKING:
     from rag.core.answers import Answer
+    from rag.index.storage.manifest import Manifest
 
 #: Exit code of a build that has left files out.
 QUARANTINED = 3
@@ -23,7 +25,15 @@ QUARANTINED = 3
 #: A command, or a function that becomes one.
 Command = Callable[..., Any]
 
+
+def _in_folder(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Refuse an index at a URL, which a command can read, but not maintain."""
+    return None if value is None else str(local_folder(value))
+
+
+#: An index that is read, in a folder or on S3; and one whose folder is written or maintained.
 INDEX = click.argument("index", metavar="INDEX")
+INDEX_FOLDER = click.argument("index", metavar="INDEX", callback=_in_folder)
 CONFIG = click.option(
     "--config", "config_path", type=click.Path(path_type=Path), metavar="FILE",
     help="Settings of the stages.  [default: rag.toml, if present]",
@@ -159,9 +169,8 @@ def query_settings(
     if not bedrock and embedder is None:
         return settings_of(path, bedrock, embedder, generator)
     from rag.config import registry
-    from rag.index.storage.manifest import read_manifest
 
-    entry = read_manifest(Path(index)).embedder
+    entry = _manifest(index, path).embedder
     paid = entry.name in registry.STAGES["embedder"] and entry.name not in registry.LOCAL
     chosen = entry.name if paid and embedder is None else embedder
     settings = settings_of(path, bedrock, chosen, generator)
@@ -173,6 +182,18 @@ def query_settings(
             "dimensions": entry.dimensions, **(table if isinstance(table, dict) else {"use": table})
         }  # fmt: skip
     return settings
+
+
+def _manifest(index: str, config: Path | None) -> Manifest:
+    """Read the manifest of an index's current version."""
+    if not is_url(index):
+        from rag.index.storage.manifest import read_manifest
+
+        return read_manifest(Path(index))
+    from rag.config import settings
+    from rag.config.open import Index
+
+    return Index.open(index, remote=settings.read(config).get("remote")).manifest
 
 
 def measuring_settings(

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
 from rich.text import Text
 
@@ -114,6 +116,22 @@ def watch_steps() -> Iterator[Any]:
             bars.update(task, description=on_one_line(what), completed=round(done), total=of)
 
         yield step
+
+
+@contextmanager
+def watch_bytes(what: str) -> Iterator[Any]:
+    """Draw the progress of a transfer on standard error, if that is a terminal: bytes, speed, time left."""
+    columns = (
+        TextColumn("{task.description}", markup=False), BarColumn(bar_width=24), DownloadColumn(),
+        TransferSpeedColumn(), TextColumn("{task.fields[files]} files"), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=_ERR, disable=not _ERR.is_terminal, transient=True) as bars:
+        task = bars.add_task(what, total=None, files="0")
+
+        def progress(*, bytes: int, of: int, files: int, of_files: int) -> None:
+            bars.update(task, completed=max(0, bytes), total=of, files=f"{files} of {of_files}")
+
+        yield progress
 
 
 @contextmanager

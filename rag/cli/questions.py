@@ -192,7 +192,7 @@ class _Retrieval:
         from rag.config import stages
         from rag.config.open import open_index
 
-        self.index = open_index(index, settings.get("embedder"), plain=True)
+        self.index = open_index(index, settings.get("embedder"), plain=True, remote=settings.get("remote"))
         self.retriever = stages.retriever(settings.get("retriever"), self.index, plain=True)
 
 
@@ -218,7 +218,7 @@ def _open(
     if output is not None and options["as_json"]:
         raise UsageError("--json is for one QUERY; --output is JSON already")
     query = {"where": options["where"], "k": options["k"], "mode": options["mode"]}
-    pipe = open_(_version(options), settings)
+    pipe = open_(_version(options, settings), settings)
 
     def answer_all(run: Command, row: Command, show: Command) -> int:
         if question is not None:
@@ -234,13 +234,13 @@ def _open(
     return pipe, options["as_json"], answer_all
 
 
-def _version(options: dict[str, Any]) -> Any:
+def _version(options: dict[str, Any], settings: dict[str, Any]) -> Any:
     """Return the index's path, or the version of it that is asked for."""
     if options["version"] is None:
         return options["index"]
     from rag.config.open import Index
 
-    return Index.open(options["index"], version=options["version"], plain=True)
+    return Index.open(options["index"], version=options["version"], plain=True, remote=settings.get("remote"))
 
 
 def _items(index: Any, options: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Any]]:

@@ -21,7 +21,7 @@ _LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
 @click.command(short_help="Serve INDEX over HTTP.")
-@click.argument("index", metavar="INDEX", type=click.Path(path_type=Path))
+@click.argument("index", metavar="INDEX")
 @click.option("--host", default="127.0.0.1", show_default=True, metavar="HOST", help="Where to listen.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, metavar="N",
               help="0 for any that is free.")  # fmt: skip
@@ -35,7 +35,7 @@ _LOCAL = ("127.0.0.1", "localhost", "::1")
 @BEDROCK
 @CONFIG
 def serve(
-    index: Path, host: str, port: int, is_open: bool, allow_origin: tuple[str, ...], most_requests: int,
+    index: str, host: str, port: int, is_open: bool, allow_origin: tuple[str, ...], most_requests: int,
     workers: int, generator: str | None, bedrock: bool, config_path: Path | None,
 ) -> int:  # fmt: skip
     """Serve INDEX: /v1/ask, /v1/chat, /v1/search, …, and /v1/chat/completions for clients of OpenAI's form.
@@ -80,7 +80,7 @@ def serve(
 class Application:
     """Makes the service, in each of its processes."""
 
-    index: Path
+    index: str
     host: str
     is_open: bool
     origins: tuple[str, ...]
@@ -101,16 +101,18 @@ class Application:
         from rag.config.open import open_index
 
         settings = self._settings()
-        open_index(self.index, settings.get("embedder"), plain=True)
+        open_index(self.index, settings.get("embedder"), plain=True, remote=settings.get("remote"))
         return self._callers(settings) is not None
 
     def _settings(self) -> dict[str, Any]:
         return settings_of(self.config_path, self.bedrock, None, self.generator)
 
     def _callers(self, settings: Mapping[str, Any]) -> Callers | None:
+        from rag.config.open import place_of
         from rag.deployment.callers import callers
 
-        who = None if self.is_open else callers(self.index, settings)
+        folder = place_of(self.index, settings.get("remote")).folder
+        who = None if self.is_open else callers(folder, settings)
         if who is None and not self.is_open and self.host not in _LOCAL:
             raise UsageError(
                 f"without keys the service does not start on {self.host}: add one (rag keys add {self.index} "

@@ -59,7 +59,9 @@ class Index(store.Index):
         StoreMismatchError
             The embedder is not the one that the index was built with.
         """
-        index = cls._fetched(str(path), version, remote) if is_url(path) else super().open(path, version=version)
+        index = (
+            cls._fetched(str(path), version, remote) if is_url(path) else super().open(path, version=version)
+        )
         entry = index.manifest.embedder
         if embedder is None:
             if entry.name not in registry.LOCAL:

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rag.config.open import place_of
 from rag.core.extras import installed
+from rag.core.files import is_url
 from rag.deployment.callers import Callers
 from rag.pipeline import Pipeline
 from rag.serving.app import create_app
@@ -19,9 +21,12 @@ from rag.telemetry.settings import TelemetrySettings
 from rag.telemetry.settings import settings as telemetry_settings
 from rag.telemetry.sinks import PrometheusSink
 
+#: Seconds between two looks for a new version; each look at an object store is a request that costs.
+_POLL_S, _REMOTE_POLL_S = 2.0, 15.0
+
 
 def application(
-    index: Path,
+    index: str | Path,
     settings: Mapping[str, Any],
     who: Callers | None,
     *,
@@ -35,7 +40,8 @@ def application(
 
     Parameters
     ----------
-    index : Path
+    index : str or Path
+        A folder, or ``s3://bucket/prefix``.
     settings : mapping
         As `rag.config.settings.read` returns them.
     who : Callers or None
@@ -52,11 +58,15 @@ def application(
         kept = TelemetrySettings() if recorded is None else telemetry_settings(recorded)
         values["telemetry"] = Recorder(kept, [sink])
     limiter = None if who is None else who.limiter
-    service = Service(index, lambda: Pipeline(index, settings=values), limiter)
+    place = place_of(index, values.get("remote"))
+    service = Service(
+        place.folder, lambda: Pipeline(index, settings=values), limiter, current=place.current,
+        name=place.name,
+    )  # fmt: skip
     app = create_app(
         service, OpenAuthenticator() if who is None else who.authenticator, limiter, origins=origins,
         most_requests=share(most_requests, workers), metrics=None if sink is None else sink.text,
-        version=version, hosts=hosts,
+        version=version, hosts=hosts, poll_s=_REMOTE_POLL_S if is_url(index) else _POLL_S,
         most_failures=share(MOST_FAILURES if who is None else who.most_failures, workers),
     )  # fmt: skip
     return app, service

@@ -18,7 +18,8 @@ from rag.core.format import bytes_text
 from rag.index.maintenance import Store
 from rag.index.remote.objects import ObjectStore
 from rag.index.remote.pointer import current_pointer
-from rag.index.remote.pull import local_manifest, pull
+from rag.index.remote.history import local_manifest
+from rag.index.remote.pull import pull
 from rag.index.storage.manifest import pointer
 
 _LOG = logging.getLogger("rag.deployment")

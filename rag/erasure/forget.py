@@ -8,7 +8,7 @@ from typing import Any
 
 from rag.config.around import receipts_of, recorder_of, response_cache_of, review_queue_of
 from rag.core.errors import UsageError
-from rag.core.files import BATCH_STATE
+from rag.core.files import BATCH_STATE, local_folder
 from rag.embedding import cache_settings
 from rag.erasure import places
 from rag.erasure.erasure import Erasure
@@ -86,7 +86,7 @@ def forget(
     >>> rag.forget("indexes/handbook", "people/jane-doe.md").remains                 # doctest: +SKIP
     ()
     """
-    folder = Path(index)
+    folder = local_folder(index)
     versions = versions_of(folder)  # refuses what is no index, before a lock would make its folder
     for state, batch in ((BATCH_STATE, "a build"), (_ANSWER_BATCH, "answers")):
         if (folder / state).exists():
@@ -110,7 +110,7 @@ def allow(index: str | Path, source: str | Iterable[str], *, timeout_s: float = 
     UsageError
         One was not forgotten under this name; then none is allowed.
     """
-    folder = Path(index)
+    folder = local_folder(index)
     versions_of(folder)
     with locked(folder, timeout_s=timeout_s):
         known = forgotten.read(folder)

@@ -19,6 +19,7 @@ from langchain_core.embeddings import Embeddings
 from rag.core import embedders
 from rag.core.arguments import real, strings, whole
 from rag.core.errors import SourceError, StoreMismatchError, UsageError
+from rag.core.files import local_folder
 from rag.core.values import shown
 from rag.core.vectors import embed, unit_rows
 from rag.index import documents
@@ -80,7 +81,7 @@ class FaissStore(VectorStoreSearches):
         if path is None:
             path = tempfile.mkdtemp(prefix="rag-")
             weakref.finalize(self, shutil.rmtree, path, ignore_errors=True)
-        self.path, self.mode = Path(path), mode
+        self.path, self.mode = local_folder(path), mode
         self._embedding = embedding
         self._lock = threading.Lock()
         self._index: Index | None = None

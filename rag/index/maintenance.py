@@ -11,7 +11,7 @@ from typing import Any
 from rag.core.arguments import real, whole
 from rag.core.displayable import Displayable
 from rag.core.errors import StoreMissingError, UsageError
-from rag.core.files import Quarantined
+from rag.core.files import Quarantined, local_folder
 from rag.index.filters.parse import WhereLike
 from rag.index.index import Index
 from rag.index.storage import held, verify
@@ -94,7 +94,7 @@ class Store(Displayable):
     """
 
     def __init__(self, path: str | Path, *, timeout_s: float = 0.0) -> None:
-        self.path = Path(path)
+        self.path = local_folder(path)
         self.timeout_s = real("timeout_s", timeout_s, 0)
         if not newest_version(self.path) and not held_versions(self.path):
             raise StoreMissingError(

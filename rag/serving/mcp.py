@@ -130,7 +130,7 @@ def create_server(service: Service, caller_of: Callable[[Any], Caller], version:
     --------
     >>> create_server(service, lambda request: Caller("local")).run("stdio")            # doctest: +SKIP
     """
-    name = service.path.resolve().name
+    name = service.name
     server: MCPServer[Any] = MCPServer(
         name, instructions=_INSTRUCTIONS, version=version, log_level="WARNING"
     )  # fmt: skip

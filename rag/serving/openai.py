@@ -13,7 +13,6 @@ import json
 import logging
 import time
 from collections.abc import AsyncGenerator, Mapping
-from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -37,7 +36,7 @@ _ENDS = {"max_tokens": "length", "length": "length", "guardrail_intervened": "co
 class Answers(Protocol):
     """What answers (`rag.serving.service.Service`)."""
 
-    path: Path
+    name: str
     started: float
 
     def events(self, caller: Caller, question: str, **options: Any) -> AsyncGenerator[Event, None]:
@@ -46,7 +45,7 @@ class Answers(Protocol):
 
 def models(service: Answers) -> dict[str, Any]:
     """Return the one model: the index."""
-    name, since = service.path.resolve().name, int(service.started)
+    name, since = service.name, int(service.started)
     made = {"id": name, "object": "model", "created": since, "owned_by": "rag"}
     return {"object": "list", "data": [made]}
 
@@ -54,7 +53,7 @@ def models(service: Answers) -> dict[str, Any]:
 async def completion(service: Answers, query: Completion, caller: Caller, request: Request) -> Response:
     """Answer a request in OpenAI's form."""
     turns = [each for each in query.messages if each.role in ("user", "assistant")]
-    if query.model != service.path.resolve().name:
+    if query.model != service.name:
         return _refused(404, f"there is no model {query.model!r}: GET /v1/models names it", "model_not_found")
     if not turns or turns[-1].role != "user" or not turns[-1].text.strip():
         return _refused(400, "the last message must be the user's question", "invalid_request_error")

@@ -45,6 +45,10 @@ class Service:
         Opens a pipeline over the current version of the index.
     limiter : Limiter, optional
         Told what each caller spends.
+    current : callable, optional
+        Returns the number of the index's current version; by default that of the folder.
+    name : str
+        What callers know the index by; by default its folder's name.
 
     Examples
     --------
@@ -53,9 +57,17 @@ class Service:
     """
 
     def __init__(
-        self, index: str | Path, pipeline: Callable[[], Any], limiter: Limiter | None = None
+        self,
+        index: str | Path,
+        pipeline: Callable[[], Any],
+        limiter: Limiter | None = None,
+        *,
+        current: Callable[[], int | None] | None = None,
+        name: str = "",
     ) -> None:
-        self.path, self._make, self._limiter = Path(index), pipeline, limiter
+        folder = Path(index)
+        self.name, self._make, self._limiter = name or folder.resolve().name, pipeline, limiter
+        self._current = current or (lambda: current_version(folder))
         self._lock = threading.Lock()
         self.problem = ""
         self._pipe = self._opened()
@@ -83,7 +95,7 @@ class Service:
         """
         with self._lock:
             try:
-                if current_version(self.path) == self.version:
+                if self._current() == self.version:
                     self.problem = ""
                     return False
                 pipe = self._opened()

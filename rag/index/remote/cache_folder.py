@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import tempfile
@@ -11,9 +12,9 @@ from pathlib import Path
 def default_folder() -> Path:
     """Return a folder that this user can write to.
 
-    ``$XDG_CACHE_HOME/rag``, or ``~/.cache/rag`` (XDG Base Directory Specification); without a home that can be
-    written to, as in AWS Lambda, ``rag-UID`` in the system's folder for temporary files, if it is this user's
-    alone, since others may write there, too; else a new temporary folder.
+    ``$XDG_CACHE_HOME/rag``, or ``~/.cache/rag`` (XDG Base Directory Specification); without a home that can
+    be written to, as in AWS Lambda, ``rag-UID`` in the system's folder for temporary files, if it is this
+    user's alone, since others may write there, too; else a new temporary folder.
     """
     for base in _bases():
         folder = base / "rag"
@@ -38,8 +39,6 @@ def _bases() -> list[Path]:
     given = os.environ.get("XDG_CACHE_HOME", "")
     if given and Path(given).is_absolute():
         bases.append(Path(given))
-    try:
+    with contextlib.suppress(RuntimeError):  # there is no HOME, and no entry of this user
         bases.append(Path.home() / ".cache")
-    except RuntimeError:  # there is no HOME, and no entry of this user
-        pass
     return bases

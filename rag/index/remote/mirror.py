@@ -55,7 +55,7 @@ class Cache:
         return sum(_bytes(copy) for copy in self.copies())
 
     def make_room(self, needed: int = 0) -> None:
-        """Delete what was not opened for longest, until so many bytes fit in; less if readers hold the rest."""
+        """Delete what was not opened for longest until so many bytes fit in, but nothing that is read."""
         total = self.bytes() + needed
         for _, copy, version in sorted(self._versions()) if total > self.most_bytes else ():
             before = _bytes(copy)

@@ -141,14 +141,17 @@ def each(
         Makes the calls that are under way end soon.
     parallel : int
     """
-    with ThreadPoolExecutor(parallel, thread_name_prefix="rag-transfer") as pool:
-        futures: list[Future[None]] = [pool.submit(work, item) for item in items]
-        try:
-            wait(futures, return_when=FIRST_EXCEPTION)
-        finally:
-            if not all(future.done() for future in futures):
-                stop()
-                pool.shutdown(wait=True, cancel_futures=True)
+    pool = ThreadPoolExecutor(parallel, thread_name_prefix="rag-transfer")
+    futures: list[Future[None]] = [pool.submit(work, item) for item in items]
+    try:
+        wait(futures, return_when=FIRST_EXCEPTION)
+        if not all(future.done() for future in futures):
+            stop()
+        pool.shutdown(cancel_futures=True)
+    except BaseException:  # Ctrl-C: a thread that waits for the network stops by itself, later
+        stop()
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
     failures = [error for future in futures if not future.cancelled() and (error := future.exception())]
     for failure in sorted(failures, key=lambda error: isinstance(error, Stopped)):
         raise failure
