@@ -27,12 +27,12 @@ from rag.cli.options import (
     METADATA_FROM_PATH,
     QUARANTINED,
     Command,
-    measuring_settings,
     print_json,
     settings_of,
     with_files,
     with_options,
 )
+from rag.cli.query_settings import measuring_settings
 from rag.core.errors import UsageError
 
 if TYPE_CHECKING:

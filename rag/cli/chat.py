@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rag.cli.options import BEDROCK, CONFIG, EMBEDDER, INDEX, query_settings
+from rag.cli.options import BEDROCK, CONFIG, EMBEDDER, INDEX
+from rag.cli.query_settings import query_settings
 from rag.core.errors import RagError
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rag.cli.judging import Grading
-from rag.cli.options import Command, names_of, print_json, query_settings, replacing, with_options
+from rag.cli.options import Command, names_of, print_json, replacing, with_options
 from rag.cli.output import say, show_table, show_warnings, warn, watch_steps
+from rag.cli.query_settings import query_settings
 from rag.cli.reporting import explain_words, refuse_no_folder, write_report
 from rag.cli.terminal import echo, json_text
 from rag.core.errors import UsageError

@@ -19,11 +19,10 @@ from rag.cli.options import (
     MODE,
     budgets_of,
     measuring_options,
-    measuring_settings,
     print_json,
-    query_settings,
     replacing,
 )
+from rag.cli.query_settings import measuring_settings, query_settings
 from rag.cli.reporting import explain_words, refuse_no_folder, write_report
 from rag.cli.terminal import echo, json_text
 from rag.core.errors import UsageError

@@ -10,7 +10,8 @@ import click
 
 from rag.cli.gate_output import gate_settings, judged_by, show
 from rag.cli.judging import Grading, judge_options
-from rag.cli.options import BEDROCK, CONFIG, EMBEDDER, JSON, measuring_settings
+from rag.cli.options import BEDROCK, CONFIG, EMBEDDER, JSON
+from rag.cli.query_settings import measuring_settings
 from rag.cli.reporting import refuse_no_folder
 from rag.core.errors import SourceError, UsageError
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rag.cli.options import CONFIG, EMBEDDER, JSON, print_json, query_settings, replacing
+from rag.cli.options import CONFIG, EMBEDDER, JSON, print_json, replacing
+from rag.cli.query_settings import query_settings
 from rag.cli.terminal import echo, json_text
 from rag.core.errors import UsageError
 

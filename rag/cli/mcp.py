@@ -34,7 +34,7 @@ def mcp(
     """
     from rag import __version__
     from rag.config import serving
-    from rag.config.remote import place_of
+    from rag.config.open import place_of
     from rag.core.extras import require
     from rag.index.filters.parse import parse
     from rag.pipeline import Pipeline

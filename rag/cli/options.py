@@ -13,11 +13,10 @@ import click
 
 from rag.cli.terminal import json_text
 from rag.core.errors import RagError, SourceError, UsageError
-from rag.core.files import is_url, local_folder
+from rag.core.files import local_folder
 
 if TYPE_CHECKING:
     from rag.core.answers import Answer
-    from rag.index.storage.manifest import Manifest
 
 #: Exit code of a build that has left files out.
 QUARANTINED = 3
@@ -160,48 +159,6 @@ def with_files(table: Any, options: dict[str, Any], names: Sequence[str]) -> dic
     if files:
         table = {**({"use": table} if isinstance(table, str) else table or {}), **files}
     return {} if table is None else {"loader": table}
-
-
-def query_settings(
-    index: str, path: Path | None, bedrock: bool, embedder: str | None, generator: str | None = None
-) -> dict[str, Any]:
-    """Return the settings for questions to an index; with --bedrock the index's embedder stays."""
-    if not bedrock and embedder is None:
-        return settings_of(path, bedrock, embedder, generator)
-    from rag.config import registry
-
-    entry = _manifest(index, path).embedder
-    paid = entry.name in registry.STAGES["embedder"] and entry.name not in registry.LOCAL
-    chosen = entry.name if paid and embedder is None else embedder
-    settings = settings_of(path, bedrock, chosen, generator)
-    if chosen is None:
-        settings["embedder"] = None  # a local one, which the index finds itself
-    elif paid and chosen == entry.name:
-        table = settings["embedder"]
-        settings["embedder"] = {
-            "dimensions": entry.dimensions, **(table if isinstance(table, dict) else {"use": table})
-        }  # fmt: skip
-    return settings
-
-
-def _manifest(index: str, config: Path | None) -> Manifest:
-    """Read the manifest of an index's current version."""
-    if not is_url(index):
-        from rag.index.storage.manifest import read_manifest
-
-        return read_manifest(Path(index))
-    from rag.config import settings
-    from rag.config.open import Index
-
-    return Index.open(index, remote=settings.read(config).get("remote")).manifest
-
-
-def measuring_settings(
-    index: str, path: Path | None, bedrock: bool = False, embedder: str | None = None
-) -> dict[str, Any]:
-    """Return the settings of a pipeline whose answers are measured: they are neither cached nor reviewed."""
-    settings = query_settings(index, path, bedrock, embedder)
-    return {name: value for name, value in settings.items() if name not in ("review", "cache")}
 
 
 def hit_rows(hits: Any) -> list[dict[str, Any]]:

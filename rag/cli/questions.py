@@ -22,10 +22,10 @@ from rag.cli.options import (
     answer_row,
     hit_rows,
     print_json,
-    query_settings,
     replacing,
     with_options,
 )
+from rag.cli.query_settings import query_settings
 from rag.cli.schema import SCHEMA, fields_of, read_schema, show_data
 from rag.cli.terminal import json_text
 from rag.core.errors import RagError, SourceError, UsageError

@@ -1,15 +1,21 @@
-"""The index, with the embedders that ``rag.toml`` knows by name."""
+"""The index in a folder or on an object store, with the embedders that ``rag.toml`` knows by name."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from rag.config import registry, stages
-from rag.core.errors import StoreCorruptError, StoreMissingError
+from rag.core.errors import StoreCorruptError, StoreMissingError, UsageError
 from rag.core.files import is_url
 from rag.index import index as store
 from rag.index.remote.lease import Lease
+from rag.index.remote.mirror import Cache, Mirror
+from rag.index.remote.objects import ObjectStore
+from rag.index.remote.settings import settings as remote_settings
+from rag.index.storage.manifest import current_version
 
 
 class Index(store.Index):
@@ -74,8 +80,6 @@ class Index(store.Index):
     @classmethod
     def _fetched(cls, url: str, version: int | None, remote: Any) -> Self:
         """Open the local copy of an index, and hold its version for as long as it is open."""
-        from rag.config.remote import mirror
-
         copy = mirror(url, remote)
         for again in (True, False):
             lease = copy.hold(version)
@@ -117,3 +121,63 @@ def open_index(value: Any, embedder: Any = None, *, plain: bool = False, remote:
     other = stages.stage("embedder", embedder)
     stages.check_embedder(other, value.manifest.embedder.fingerprint, str(value.path))
     return value.with_embedder(other)
+
+
+def object_store(url: str, remote: Any = None) -> ObjectStore:
+    """Return the object store that a URL names.
+
+    Parameters
+    ----------
+    url : str
+        ``s3://bucket/prefix``.
+    remote : mapping or RemoteSettings, optional
+        As ``[remote]`` in rag.toml.
+
+    Raises
+    ------
+    UsageError
+        The URL is of another kind, or names no bucket.
+    """
+    if not url.startswith("s3://"):
+        raise UsageError(f"{url!r} is no place for an index: write s3://bucket/prefix")
+    from rag.bedrock.storage.s3_objects import S3Objects
+
+    made = remote_settings(remote)
+    return S3Objects(
+        url, region=made.region, endpoint_url=made.endpoint_url, kms_key=made.kms_key,
+        timeout_s=made.timeout_s,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an index is read.
+
+    Attributes
+    ----------
+    folder : Path
+        The index's, or that of the local copy; keys, ledgers and caches without a path stand there.
+    name : str
+        The last part of its path.
+    current : callable
+        Returns the number of the current version, None where there is no index.
+    """
+
+    folder: Path
+    name: str
+    current: Callable[[], int | None]
+
+
+def place_of(index: str | Path, remote: Any = None) -> Place:
+    """Return where an index is read, a folder or a URL."""
+    if not is_url(index):
+        folder = Path(index)
+        return Place(folder, folder.resolve().name, lambda: current_version(folder))
+    copy = mirror(str(index), remote)
+    return Place(copy.folder, copy.store.name.rstrip("/").rpartition("/")[2], copy.current)
+
+
+def mirror(url: str, remote: Any = None) -> Mirror:
+    """Return the local copy of an index on an object store; nothing is fetched yet."""
+    made = remote_settings(remote)
+    return Mirror(object_store(url, made), Cache(made.folder() / "indexes", made.most_bytes()))

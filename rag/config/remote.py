@@ -1,48 +1,15 @@
-"""Indexes on object stores: the store that a URL names, pushes, pulls, and local copies."""
+"""Pushes and pulls of an index, by the URL of an object store."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rag.core.errors import UsageError
-from rag.core.files import is_url, local_folder
-from rag.index.remote.lease import Lease
-from rag.index.remote.mirror import Cache, Mirror
-from rag.index.remote.objects import ObjectStore
+from rag.config.open import object_store
+from rag.core.files import local_folder
 from rag.index.remote.pull import pull as pull_into
 from rag.index.remote.push import push as push_to
-from rag.index.remote.settings import settings as remote_settings
 from rag.index.remote.transfer import Progress, Transfer
-from rag.index.storage.manifest import current_version
-
-
-def object_store(url: str, remote: Any = None) -> ObjectStore:
-    """Return the object store that a URL names.
-
-    Parameters
-    ----------
-    url : str
-        ``s3://bucket/prefix``.
-    remote : mapping or RemoteSettings, optional
-        As ``[remote]`` in rag.toml.
-
-    Raises
-    ------
-    UsageError
-        The URL is of another kind, or names no bucket.
-    """
-    if not url.startswith("s3://"):
-        raise UsageError(f"{url!r} is no place for an index: write s3://bucket/prefix")
-    from rag.bedrock.storage.s3_objects import S3Objects
-
-    made = remote_settings(remote)
-    return S3Objects(
-        url, region=made.region, endpoint_url=made.endpoint_url, kms_key=made.kms_key,
-        timeout_s=made.timeout_s,
-    )  # fmt: skip
 
 
 def push(
@@ -157,42 +124,3 @@ def pull(
         object_store(url, remote), local_folder(index), version=version, force=force, dry_run=dry_run,
         progress=progress, timeout_s=timeout_s,
     )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where an index is read.
-
-    Attributes
-    ----------
-    folder : Path
-        The index's, or that of the local copy; keys, ledgers and caches without a path stand there.
-    name : str
-        The last part of its path.
-    current : callable
-        Returns the number of the current version, None where there is no index.
-    """
-
-    folder: Path
-    name: str
-    current: Callable[[], int | None]
-
-
-def place_of(index: str | Path, remote: Any = None) -> Place:
-    """Return where an index is read, a folder or a URL."""
-    if not is_url(index):
-        folder = Path(index)
-        return Place(folder, folder.resolve().name, lambda: current_version(folder))
-    copy = mirror(str(index), remote)
-    return Place(copy.folder, copy.store.name.rstrip("/").rpartition("/")[2], copy.current)
-
-
-def mirror(url: str, remote: Any = None) -> Mirror:
-    """Return the local copy of an index on an object store; nothing is fetched yet."""
-    made = remote_settings(remote)
-    return Mirror(object_store(url, made), Cache(made.folder() / "indexes", made.most_bytes()))
-
-
-def held(url: str, version: int | None = None, remote: Any = None, progress: Progress | None = None) -> Lease:
-    """Fetch what is missing of an index on an object store, and hold a version of its local copy."""
-    return mirror(url, remote).hold(version, progress)

@@ -17,14 +17,16 @@ from rag.erasure.runs import Runs
 from rag.erasure.source_text import still_there
 from rag.erasure.trace import Trace
 from rag.index.filters.parse import WhereLike
+from rag.index.remote.known import remotes
+from rag.index.remote.pull import PULLING
 from rag.index.storage import erasing, forgotten
 from rag.index.storage.manifest import held_versions
 from rag.index.storage.segment import open_segment
 from rag.index.storage.selection import Selection, Versions, matching, names_of, texts_of, versions_of
 from rag.index.storage.sources import open_sources, read_sources
 
-#: Folders of an index that hold texts between the steps of a build or batch.
-_WORK = ("downloads", "batch", "answers")
+#: Folders of an index that hold texts between the steps of a build, batch or pull.
+_WORK = ("downloads", "batch", "answers", PULLING)
 
 
 class Erasure:
@@ -201,7 +203,11 @@ class Erasure:
         return Forgotten(
             str(self._folder), self._documents, self._chunks, self._rows, version, versions,
             self._versions.unreadable, stores, self._copies(), remains,
-            not_reached(self._versions.current.root, self._documents, version), tuple(notes),
+            not_reached(
+                self._versions.current.root, self._documents, version, folder=str(self._folder),
+                remotes=remotes(self._folder),
+            ),
+            tuple(notes),
             time.monotonic() - self._started, done,
         )  # fmt: skip
 

@@ -17,8 +17,8 @@ from rag.erasure.places import Place
 from rag.erasure.report import Forgotten
 from rag.index.filters.parse import WhereLike
 from rag.index.storage import forgotten
+from rag.index.storage.locking import locked
 from rag.index.storage.selection import versions_of
-from rag.index.storage.writer import locked
 from rag.receipts.store import NAME as RECEIPTS
 from rag.receipts.store import ReceiptStore
 from rag.response_cache.sqlite_store import NAME as ANSWERS

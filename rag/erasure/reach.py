@@ -9,7 +9,9 @@ from pathlib import Path
 _MOST = 3
 
 
-def not_reached(root: str, documents: Iterable[str], version: int) -> tuple[str, ...]:
+def not_reached(
+    root: str, documents: Iterable[str], version: int, *, folder: str = "", remotes: Iterable[str] = ()
+) -> tuple[str, ...]:
     """Return what an erasure does not reach, a line each.
 
     Parameters
@@ -19,8 +21,20 @@ def not_reached(root: str, documents: Iterable[str], version: int) -> tuple[str,
     documents : iterable of str
     version : int
         The current one after the erasure.
+    folder : str
+        The index's.
+    remotes : iterable of str
+        URLs that the folder was pushed to or pulled from.
     """
-    return tuple(_lines(root, documents, version))
+    return (*(_copy(folder, url) for url in remotes), *_lines(root, documents, version))
+
+
+def _copy(folder: str, url: str) -> str:
+    return (
+        f"the copy at {url}: `rag push {folder} {url} --prune` replaces it and deletes its old versions; "
+        "local copies of it follow when they are next opened, folders that were pulled from it with `rag "
+        "pull` and `rag prune`"
+    )
 
 
 def _lines(root: str, documents: Iterable[str], version: int) -> Iterator[str]:

@@ -16,6 +16,7 @@ from rag.index.filters.parse import WhereLike
 from rag.index.index import Index
 from rag.index.storage import held, verify
 from rag.index.storage.edits import checked, widened
+from rag.index.storage.locking import locked
 from rag.index.storage.manifest import (
     HELD,
     fsync_folder,
@@ -29,7 +30,7 @@ from rag.index.storage.manifest import (
 )
 from rag.index.storage.orphans import clear_orphans
 from rag.index.storage.sources import quarantined
-from rag.index.storage.writer import IndexWriter, locked, open_writer, publish
+from rag.index.storage.writer import IndexWriter, open_writer, publish
 
 #: What stands in `Version.why` before the reason.
 HELD_BACK = ", held back"

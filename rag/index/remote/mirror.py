@@ -8,6 +8,7 @@ versions first that were not opened for longest, but none that a reader holds (`
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -15,21 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rag.core.errors import RagError, StoreCorruptError, StoreError, StoreLockedError, cannot_write
+from rag.index.remote.history import drop, local_manifest
 from rag.index.remote.lease import LEASES, Lease, last_used, unleased
 from rag.index.remote.objects import ObjectStore
 from rag.index.remote.pointer import Pointer, Pushed, current_pointer, wanted
-from rag.index.remote.pull import PULLING, local_manifest, pull
+from rag.index.remote.pull import PULLING, pull
 from rag.index.remote.transfer import Progress
-from rag.index.storage.manifest import (
-    fsync_folder,
-    kept_versions,
-    manifest_path,
-    pointer,
-    read_manifest,
-    write_durably,
-)
+from rag.index.storage.manifest import kept_versions, read_manifest
 from rag.index.storage.orphans import clear_orphans
-from rag.index.storage.own_files import FOLDERS, writer_lock
+from rag.index.storage.own_files import FOLDERS, open_lock, writer_lock
 
 #: So long an opener waits for another process that fetches the same index, seconds.
 _WAIT_S = 900.0
@@ -114,7 +109,7 @@ class Mirror:
                 pushed = wanted(self.store, there, version)
                 lease = Lease(self.folder, pushed.version)
                 if not self._has(pushed):
-                    self._fetch(version, pushed, progress)
+                    self._fetch(version, progress)
                 self._follow(there)
                 if self._has(pushed):
                     return lease
@@ -133,7 +128,8 @@ class Mirror:
             return False
         return True
 
-    def _fetch(self, version: int | None, pushed: Pushed, progress: Progress | None) -> None:
+    def _fetch(self, version: int | None, progress: Progress | None) -> None:
+        os.close(open_lock(self.folder / "LOCK"))  # by which a folder is known as an index's
         planned = pull(self.store, self.folder, version=version, force=True, check=False, dry_run=True)
         self.cache.make_room(planned.bytes)
         pull(
@@ -167,13 +163,7 @@ def _delete(copy: Path, version: int) -> None:
     if not version:
         shutil.rmtree(copy / PULLING, ignore_errors=True)
         return
-    remaining = [number for number in kept_versions(copy) if number != version]
-    if not remaining:
-        (copy / "CURRENT").unlink(missing_ok=True)
-    elif pointer(copy) == version:
-        write_durably(copy / "CURRENT", f"{max(remaining)}\n")
-    manifest_path(copy, version).unlink(missing_ok=True)
-    fsync_folder(copy / "manifests")
+    drop(copy, [version])
     clear_orphans(copy)
 
 

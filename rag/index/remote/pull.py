@@ -18,29 +18,30 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rag.core.errors import RemoteError, StoreConflictError, StoreCorruptError, cannot_write
-from rag.core.format import bytes_text
-from rag.index.remote.known import remember, remotes
+from rag.core.errors import RemoteError, StoreConflictError, StoreCorruptError, UsageError, cannot_write
+from rag.core.format import bytes_text, counted
+from rag.index.remote.history import becomes_current, drop, in_the_way
+from rag.index.remote.known import remember
 from rag.index.remote.objects import AbsentError, ObjectStore
 from rag.index.remote.pointer import Pointer, Pushed, current_pointer, numbers_text, wanted
 from rag.index.remote.transfer import Meter, Progress, Transfer, each
+from rag.index.storage import forgotten
+from rag.index.storage.locking import locked
 from rag.index.storage.manifest import (
     LARGEST_MANIFEST,
     FileEntry,
     Manifest,
     files_of,
     fsync_folder,
-    kept_versions,
     manifest_path,
     parse_manifest,
     pointer,
-    read_plain,
     sha256,
     write_durably,
 )
 from rag.index.storage.orphans import clear_orphans
-from rag.index.storage.own_files import FOLDERS, check_folder, check_inside, vacate
-from rag.index.storage.writer import locked
+from rag.index.storage.own_files import FOLDERS, check_folder, check_inside, is_unused, vacate
+from rag.index.storage.sources import open_sources, read_sources
 
 #: Where files wait in the index's folder until all have come.
 PULLING = "pulling"
@@ -171,15 +172,18 @@ def _pulled(
     progress: Progress | None, timeout_s: float,
 ) -> Transfer:  # fmt: skip
     if dry_run:
-        dropped = _dropped(source, folder, newest, force)
+        dropped = _in_the_way(source, folder, newest, force)
         lacking = _lacking(folder, source.manifest, check)
         return _report(source, folder, lacking, sum(file.bytes for file in lacking), dropped, dry_run=True)
+    if folder.is_dir() and not (folder / "LOCK").exists() and not is_unused(folder):
+        raise UsageError(f"{folder} holds other files than an index's: name a new folder")
     with locked(folder, timeout_s=timeout_s):
-        dropped = _dropped(source, folder, newest, force)
+        dropped = _in_the_way(source, folder, newest, force)
         lacking = _lacking(folder, source.manifest, check)
         moved = _fetch(source, folder, lacking, progress)
+        _check_forgotten(source, folder)
         try:
-            _drop(folder, dropped)
+            drop(folder, dropped)
             _place(folder, lacking)
             _publish(source, folder)
             remember(folder, source.store.name, source.pushed.version, source.pushed.manifest)
@@ -197,7 +201,11 @@ def _report(
 ) -> Transfer:  # fmt: skip
     files = _distinct(source.manifest)
     there = pointer(folder)
-    current = source.pushed.version if dry_run and _becomes_current(source, folder, dropped) else there
+    current = (
+        source.pushed.version
+        if dry_run and becomes_current(folder, source.pushed.version, dropped)
+        else there
+    )
     names = {file.path for file in lacking}
     kept = [file for file in files if file.path not in names]
     notes = (f"{numbers_text(dropped)} of the folder {'goes' if dry_run else 'went'}",) if dropped else ()
@@ -211,59 +219,9 @@ def _distinct(manifest: Manifest) -> list[FileEntry]:
     return list({file.path: file for file in files_of(manifest)}.values())
 
 
-def local_manifest(folder: Path, version: int) -> str:
-    """Return the SHA-256 of the manifest of a folder's version; empty if it cannot be read."""
-    try:
-        text = read_plain(manifest_path(folder, version), LARGEST_MANIFEST)
-    except (OSError, ValueError):
-        return ""
-    return hashlib.sha256(text).hexdigest()
-
-
-def _dropped(source: _Source, folder: Path, newest: bool, force: bool) -> list[int]:
-    """Return the folder's versions that must go.
-
-    A folder may only go forward: its current version must be one of the object store's, or the one that it
-    last had in common with it. Else its versions, which nobody else may have, would be lost.
-    """
-    current = pointer(folder)
-    if current is None:
-        return []
-    texts = {version: local_manifest(folder, version) for version in kept_versions(folder)}
-    seen = remotes(folder).get(source.store.name)
-    last = texts.get(current, "")
-    forward = source.pointer.holds(last) or (seen is not None and seen.manifest == last)
-    number = source.pushed.version
-    clash = texts.get(number, source.pushed.manifest) != source.pushed.manifest
-    if not force and (clash or not forward):
-        raise StoreConflictError(
-            f"{folder} has a version {number if clash else current} of its own, which {source.store.name} "
-            "does not have: push it, pull into another folder, or give --force to lose it"
-        )
-    if not forward:
-        return [version for version, text in texts.items() if not source.pointer.holds(text)]
-    # The object store went back to an older one: what came after it was pushed, and dropped there.
-    later = [version for version in texts if newest and version > number]
-    return sorted({*later, *([number] if clash else [])})
-
-
-def _drop(folder: Path, versions: Sequence[int]) -> None:
-    """Delete versions; the newest of the others, if there is one, is current until the pull is done."""
-    remaining = [version for version in kept_versions(folder) if version not in versions]
-    if not versions:
-        return
-    if remaining and pointer(folder) in versions:
-        write_durably(folder / "CURRENT", f"{max(remaining)}\n")
-    elif not remaining:
-        (folder / "CURRENT").unlink(missing_ok=True)
-    for version in versions:
-        manifest_path(folder, version).unlink(missing_ok=True)
-    fsync_folder(folder / "manifests")
-
-
-def _becomes_current(source: _Source, folder: Path, dropped: Sequence[int] = ()) -> bool:
-    current = pointer(folder)
-    return current is None or current in dropped or source.pushed.version > current
+def _in_the_way(source: _Source, folder: Path, newest: bool, force: bool) -> list[int]:
+    name = source.store.name
+    return in_the_way(folder, name, source.pointer, source.pushed, newest=newest, force=force)
 
 
 def _lacking(folder: Path, manifest: Manifest, check: bool) -> list[FileEntry]:
@@ -332,6 +290,23 @@ def _fetch_file(source: _Source, path: Path, file: FileEntry, meter: Meter) -> N
     )
 
 
+def _check_forgotten(source: _Source, folder: Path) -> None:
+    """Refuse a version that would bring back what was erased from the folder."""
+    known = forgotten.read(folder)
+    if not len(known):
+        return
+    table = source.manifest.sources
+    waiting = folder / PULLING / table.sha256
+    records = read_sources(open_sources(waiting if waiting.exists() else folder / table.path))
+    if count := sum(known.has(record.source) for record in records):
+        shutil.rmtree(folder / PULLING, ignore_errors=True)
+        raise StoreConflictError(
+            f"version {source.pushed.version} of {source.store.name} holds {counted(count, 'document')} that "
+            f"{'was' if count == 1 else 'were'} forgotten in {folder}: push the folder with --prune, which "
+            "deletes them there, or pull into another folder"
+        )
+
+
 def _place(folder: Path, lacking: Sequence[FileEntry]) -> None:
     """Move files from `PULLING` to their places, durably."""
     uses: dict[str, list[FileEntry]] = {}
@@ -357,7 +332,7 @@ def _place(folder: Path, lacking: Sequence[FileEntry]) -> None:
 
 def _publish(source: _Source, folder: Path) -> None:
     """Write the manifest as it is on the object store, and make it current if it is the newest."""
-    newest = _becomes_current(source, folder)
+    newest = becomes_current(folder, source.pushed.version)
     write_durably(manifest_path(folder, source.pushed.version), source.text.decode())
     if newest:
         write_durably(folder / "CURRENT", f"{source.pushed.version}\n")

@@ -15,27 +15,24 @@ from pathlib import Path
 from rag.core.arguments import whole
 from rag.core.errors import (
     RemoteError,
-    StoreConflictError,
     StoreCorruptError,
     StoreMissingError,
     UsageError,
     cannot_write,
 )
-from rag.index.remote.known import remember, remotes
+from rag.index.remote.history import next_pointer
+from rag.index.remote.known import remember
 from rag.index.remote.objects import ChangedError, ObjectStore
 from rag.index.remote.pointer import (
     KEY,
-    MOST_VERSIONS,
     Pointer,
     Pushed,
     Read,
     now,
-    of_versions,
     read_pointer,
     this_machine,
 )
 from rag.index.remote.prune import free_pointer, prune
-from rag.index.remote.pull import local_manifest
 from rag.index.remote.transfer import Meter, Progress, Transfer, each
 from rag.index.storage.manifest import (
     LARGEST_MANIFEST,
@@ -141,7 +138,7 @@ def _pushed(
     moved_files, moved_bytes, checked = 0, 0, set[str]()
     for _ in range(_TRIES):
         read = read_pointer(store) if dry_run else free_pointer(store)
-        pointer = _next(folder, store, read, new, force)
+        pointer = next_pointer(folder, store.name, read.pointer, new, force)
         lacking = _lacking(store, files, check, checked)
         if dry_run:
             return _report(store, folder, new, pointer, files, len(lacking), _size(lacking), dry_run=True)
@@ -157,34 +154,6 @@ def _pushed(
             raise cannot_write(folder, error) from error
         return _report(store, folder, new, pointer, files, moved_files, moved_bytes)
     raise RemoteError(f"others write to {store.name} all the time: push again")
-
-
-def _next(folder: Path, store: ObjectStore, read: Read, new: Pushed, force: bool) -> Pointer:
-    """Return the pointer to write: the one that was read, if it has the version already.
-
-    A push may only go forward: the version that is current there must be one that the folder has, or the one
-    that both last had in common. Else another writer's would be lost.
-    """
-    before = read.pointer
-    if before is None:
-        return of_versions([new])
-    there = before.find(new.version)
-    if there is not None and there.manifest == new.manifest:
-        return replace(before, pruning="")
-    texts = {local_manifest(folder, version) for version in kept_versions(folder)}
-    seen = remotes(folder).get(store.name)
-    newest = before.newest
-    forward = newest.manifest in texts or (seen is not None and seen.manifest == newest.manifest)
-    if not forward and not force:
-        raise StoreConflictError(
-            f"{store.name} is at {newest}, which {folder} does not have: pull it into another folder and "
-            "build there, or give --force to replace it"
-        )
-    if len(before.versions) >= MOST_VERSIONS:
-        raise RemoteError(f"{store.name} holds {MOST_VERSIONS} versions: add --prune")
-    if forward:
-        return before.adding(new)
-    return of_versions([*(each for each in before.versions if each.version < new.version), new])
 
 
 def _lacking(store: ObjectStore, files: list[FileEntry], check: bool, checked: set[str]) -> list[FileEntry]:

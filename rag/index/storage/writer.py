@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
@@ -15,12 +14,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from rag.core.errors import StoreMismatchError, StoreMissingError, cannot_write
+from rag.core.errors import StoreMismatchError, StoreMissingError
 from rag.index.filters.bind import Bound
 from rag.index.filters.where import FieldType
 from rag.index.storage import compaction, held
 from rag.index.storage.edits import edited
 from rag.index.storage.layout import ORIGINAL, Vectors
+from rag.index.storage.locking import locked, writing
 from rag.index.storage.manifest import (
     EmbedderEntry,
     FileEntry,
@@ -36,7 +36,7 @@ from rag.index.storage.manifest import (
     write_durably,
 )
 from rag.index.storage.orphans import clear_orphans
-from rag.index.storage.own_files import FOLDERS, check_folder, vacate, writer_lock
+from rag.index.storage.own_files import FOLDERS, vacate
 from rag.index.storage.schema import widen
 from rag.index.storage.segment import open_segment
 from rag.index.storage.segment_writer import Chunk, SegmentWriter, write_table
@@ -70,7 +70,7 @@ class IndexWriter:
     def segment(self) -> SegmentWriter:
         """The new segment, created with the first document."""
         if not self._open:
-            with _writing(self.folder):
+            with writing(self.folder):
                 return self._new_segment()
         return self._open[0]
 
@@ -97,7 +97,7 @@ class IndexWriter:
 
     def add_chunks(self, items: Sequence[tuple[int, Chunk]], vectors: Vectors) -> None:
         """Add chunks of documents, and their vectors (unit rows)."""
-        with _writing(self.folder):
+        with writing(self.folder):
             self.segment.add_chunks(items, vectors)
 
     def commit(
@@ -135,7 +135,7 @@ class IndexWriter:
         StoreError
             The disk is full, or writing is not permitted; the index is unchanged.
         """
-        with _writing(self.folder):
+        with writing(self.folder):
             segments = self._segments(removed, removed_ids, edit)
             groups = compaction.choose(segments, everything=compact)
             for group in groups:
@@ -190,7 +190,7 @@ class IndexWriter:
         self, old: Manifest, why: str, segments: Callable[[], Sequence[SegmentEntry]] | None = None
     ) -> Manifest:
         """Make the content of an older version current, with its segments rewritten if need be."""
-        with _writing(self.folder):
+        with writing(self.folder):
             manifest = replace(
                 old, version=next_version(self.folder), why=why,
                 created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
@@ -325,74 +325,9 @@ def _check_embedder(folder: Path, before: EmbedderEntry, now: EmbedderEntry) -> 
         )
 
 
-@contextmanager
-def locked(folder: Path, *, timeout_s: float = 0.0, makes_room: bool = False) -> Iterator[None]:
-    """Hold the writer's lock, in a folder that is made if need be and has no orphans.
-
-    Parameters
-    ----------
-    folder : Path
-    timeout_s : float
-        How long to wait for another writer.
-    makes_room : bool
-        The work only deletes, and must be possible on a full disk.
-
-    Raises
-    ------
-    StoreLockedError
-        Another process is writing.
-    StoreError
-        Writing is not permitted, or a link stands in place of one of the index's files.
-    """
-    with _writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    # The lock first: from then on the folder is known as an index's, should this process be killed.
-    with writer_lock(folder, timeout_s) as handle:
-        with _writing(folder):
-            for name in FOLDERS:
-                check_folder(folder / name)
-                if not makes_room:
-                    (folder / name).mkdir(exist_ok=True)
-        with _tidied(folder, handle, makes_room):
-            yield
-
-
 def publish(folder: Path, manifest: Manifest) -> None:
     """Make a manifest whose files are all written the current version."""
     for name in FOLDERS:
         fsync_folder(folder / name)
     write_durably(manifest_path(folder, manifest.version), manifest.to_json())
     write_durably(folder / "CURRENT", f"{manifest.version}\n")
-
-
-@contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    """Turn a full disk, or a lack of permission, into a `StoreError` of one line."""
-    try:
-        yield
-    except OSError as error:  # Arrow and NumPy raise it too
-        raise cannot_write(folder, error) from error
-
-
-@contextmanager
-def _tidied(folder: Path, lock: int, makes_room: bool) -> Iterator[None]:
-    """Delete a killed writer's files before the work, and a failed one's after it.
-
-    ``LOCK`` holds "writing" while a writer works; a killed writer leaves it there.
-    """
-    with _writing(folder):
-        if os.fstat(lock).st_size:
-            clear_orphans(folder)
-        try:
-            os.pwrite(lock, b"writing\n", 0)
-        except OSError:
-            if not makes_room:
-                raise
-    try:
-        yield
-    except BaseException:
-        with contextlib.suppress(OSError):
-            clear_orphans(folder)
-            os.truncate(lock, 0)
-        raise
-    os.truncate(lock, 0)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import rag
-from rag.config.remote import mirror
+from rag.config.open import mirror
 from rag.core.errors import ConfigError, RemoteError, StoreMissingError, UsageError
 from rag.index.remote import cache_folder
 from rag.index.remote.lease import Lease, last_used
