@@ -16,9 +16,9 @@ from rag.bedrock.storage.s3_objects import S3Objects
 from rag.core.errors import UsageError
 from rag.core.format import bytes_text
 from rag.index.maintenance import Store
+from rag.index.remote.history import local_manifest
 from rag.index.remote.objects import ObjectStore
 from rag.index.remote.pointer import current_pointer
-from rag.index.remote.history import local_manifest
 from rag.index.remote.pull import pull
 from rag.index.storage.manifest import pointer
 

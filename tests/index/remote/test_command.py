@@ -152,7 +152,7 @@ def test_serve_takes_a_new_version_over(
     url: str, docs: Path, index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run("push", index, url, cwd=tmp_path)
-    code = "import rag.cli.serve as s; s._REMOTE_POLL_S = 0.2; from rag.cli.main import main; main()"
+    code = "import rag.deployment.application as s; s._REMOTE_POLL_S = 0.2; from rag.cli.main import main; main()"
     words = [sys.executable, "-c", code, "serve", url, "--port", "0"]
     with subprocess.Popen(
         words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
