@@ -6,17 +6,18 @@ inclusive; times are seconds; money is US dollars.
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 import itertools
 import operator
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rag.core.displayable import Displayable
-from rag.core.plain import from_fields
+from rag.core.plain import from_fields, shallow
 
 if TYPE_CHECKING:
     from langchain_core.documents import Document
@@ -182,7 +183,7 @@ class Hit(Displayable):
 
         Dates in the metadata become text; ``dates`` then names their keys, so that `from_dict` restores them.
         """
-        out = asdict(self)
+        out = shallow(self)
         out["section"], out["page_breaks"] = list(self.section), list(self.page_breaks)
         out["section_breaks"] = _listed(self.section_breaks)
         out["metadata"] = {key: _plain(value) for key, value in self.metadata.items()}
@@ -310,7 +311,7 @@ class Context(Displayable):
         return {
             "hits": [hit.to_dict() for hit in self.hits],
             "used": self.used, "budget": self.budget, "unit": self.unit,
-            "candidates": [asdict(candidate) for candidate in self.candidates],
+            "candidates": [shallow(candidate) for candidate in self.candidates],
         }  # fmt: skip
 
     @classmethod
@@ -392,4 +393,7 @@ def shared_parents(paths: Sequence[Section]) -> Section:
 
 
 def _plain(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, dt.date | dt.datetime) else value
+    if isinstance(value, dt.date | dt.datetime):
+        return value.isoformat()
+    # The caller may change what it is given.
+    return value if value is None or isinstance(value, str | int | float) else copy.deepcopy(value)

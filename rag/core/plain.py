@@ -1,4 +1,4 @@
-"""Read records back from the plain values that JSON has: the inverse of their ``to_dict``."""
+"""Records as the plain values that JSON has, and back."""
 
 from __future__ import annotations
 
@@ -10,6 +10,28 @@ from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hin
 
 T = TypeVar("T")
 _Read = Callable[[Any], Any]
+
+
+def shallow(record: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass by name, uncopied: `dataclasses.asdict` copies each value deeply.
+
+    For records of plain, unchangeable values, of which there are many in a reply.
+
+    Examples
+    --------
+    >>> @dataclasses.dataclass
+    ... class Span:
+    ...     start: int
+    ...     end: int
+    >>> shallow(Span(3, 9))
+    {'start': 3, 'end': 9}
+    """
+    return {name: getattr(record, name) for name in _names(cast(Any, type(record)))}
+
+
+@functools.cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(each.name for each in dataclasses.fields(kind))
 
 
 def from_fields(kind: type[T], values: Mapping[str, Any]) -> T:

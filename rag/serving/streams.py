@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import time
 from collections.abc import AsyncGenerator
 from dataclasses import asdict
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import anyio
 from fastapi import Request
 from fastapi.responses import StreamingResponse
-from starlette.types import Send
+from starlette.types import Message, Send
 
 from rag.core.answers import Answer, Event, ToolUse
 from rag.core.citations import Citation
@@ -21,30 +22,64 @@ from rag.core.passages import Context
 from rag.serving.replies import said_of
 
 _LOG = logging.getLogger("rag.serving")
+#: Seconds without an event after which a comment is sent. Load balancers close connections that are silent
+#: for longer: an Application Load Balancer after 60 s by default
+#: (https://docs.aws.amazon.com/elasticloadbalancing/latest/application/application-load-balancers.html).
+BEAT_S = 15.0
 
 
 class EventStream(StreamingResponse):
-    """Server-sent events, closed by the task that sends them when the client goes away.
+    """A reply of server-sent events, of which nothing waits for its first event or is taken for dead.
 
-    Starlette leaves them to the garbage collector, which closes them in another task: the model's reply
-    would go on until then, and context variables of the first task cannot be reset in the second.
+    A comment, which clients pass over, says at once that the request was accepted, and another that it is
+    still at work, whenever there was nothing to send for a while. When the client goes away, the task that
+    sends the events closes them. Starlette leaves them to the garbage collector, which closes them in another
+    task: the model's reply would go on until then, and context variables of the first task cannot be reset in
+    the second.
 
     Parameters
     ----------
-    events : AsyncGenerator of str
+    events : asynchronous generator of str
+        Each a whole event, with the blank line behind it.
+    beat_s : float
     """
 
-    def __init__(self, events: AsyncGenerator[str, None]) -> None:
-        super().__init__(events, media_type="text/event-stream")
-        self._events = events
+    media_type = "text/event-stream"
+
+    def __init__(self, events: AsyncGenerator[str, None], beat_s: float = BEAT_S) -> None:
+        super().__init__(events, headers={"x-accel-buffering": "no"})  # nginx would collect the events
+        self._events, self._beat_s, self._sent = events, beat_s, 0.0
 
     async def stream_response(self, send: Send) -> None:
         """Send the events."""
+
+        async def noted(message: Message) -> None:
+            self._sent = time.monotonic()
+            await send(message)
+            if message["type"] == "http.response.start":
+                await send(_comment("accepted"))
+
+        beating = asyncio.create_task(self._beat(send))
         try:
-            await super().stream_response(send)
+            await super().stream_response(noted)
         finally:
             with anyio.CancelScope(shield=True):
+                beating.cancel()
+                with contextlib.suppress(asyncio.CancelledError, OSError):
+                    await beating
                 await self._events.aclose()
+
+    async def _beat(self, send: Send) -> None:
+        while True:
+            silent = time.monotonic() - self._sent if self._sent else 0.0
+            if silent >= self._beat_s:
+                self._sent, silent = time.monotonic(), 0.0
+                await send(_comment("working"))
+            await asyncio.sleep(self._beat_s - silent)
+
+
+def _comment(text: str) -> Message:
+    return {"type": "http.response.body", "body": f": {text}\n\n".encode(), "more_body": True}
 
 
 async def whole(events: AsyncGenerator[Event, None], request: Request) -> Answer | None:

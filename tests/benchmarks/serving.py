@@ -1,8 +1,9 @@
-"""The web service under load: ``python -m tests.benchmarks.serving [streams|search|memory]``.
+"""The web service under load: ``python -m tests.benchmarks.serving [streams|search|memory] [--workers N]``.
 
 Three processes: the emulator (300 ms to the first token, 20 ms a piece), the service as ``rag serve`` runs it,
-and the clients. Streams: 500 at once, each of which must be whole and its own. Search: 50 questions a second
-for a while on 100,000 chunks. Memory: resident size of the service over many requests.
+and the clients (aiohttp: httpx alone would take 9 ms of CPU a stream). Streams: 500 at once, each of which must be whole and its own. Search: 50 questions a second
+for a while on 100,000 chunks. Memory: resident size of the service over many requests. Streams and search
+run beside a plain FastAPI application around LangChain's parts (`tests.benchmarks.serving_peer`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import json
 import multiprocessing
 import os
 import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +24,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import httpx
 import numpy as np
 
@@ -63,25 +66,32 @@ def emulator() -> Iterator[dict[str, str]]:
 @contextlib.contextmanager
 def served(index: Path, environment: dict[str, str], *more: str) -> Iterator[tuple[str, int]]:
     """``rag serve`` in a process of its own; yields its address and process id."""
-    words = [
-        sys.executable,
-        "-m",
-        "rag",
-        "serve",
-        str(index),
-        "--port",
-        "0",
-        "--most-requests",
-        "2000",
-        *more,
-    ]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, env={**os.environ, **environment}, text=True)
+    with started(
+        environment, "rag", "serve", str(index), "--port", "0", "--most-requests", "2000", *more
+    ) as it:
+        yield it
+
+
+@contextlib.contextmanager
+def started(environment: dict[str, str], module: str, *words: str) -> Iterator[tuple[str, int]]:
+    """A server in a process of its own, which prints its address; yields that and the process id."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, *words],
+        stdout=subprocess.PIPE, env={**os.environ, **environment}, text=True,
+    )  # fmt: skip
     assert process.stdout is not None
     try:
-        yield process.stdout.readline().split()[-1], process.pid
+        yield re.findall(r"http://\S+", process.stdout.readline())[0], process.pid
     finally:
         process.terminate()
         process.wait(60)
+
+
+def peer(index: Path, environment: dict[str, str]) -> Any:
+    """LangChain's parts behind FastAPI, in a process of their own."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    return started(environment, "tests.benchmarks.serving_peer", str(index), str(port))
 
 
 def resident_mb(pid: int) -> float:
@@ -116,30 +126,38 @@ def large(folder: Path, chunks: int) -> Path:
     return folder / "large"
 
 
-async def stream(client: httpx.AsyncClient, address: str, number: int) -> tuple[float, float, bool]:
-    """Ask one question; return seconds to the first byte, to the first text, and whether all is its own."""
-    started, first, token, texts, whole = time.perf_counter(), 0.0, 0.0, [], False
-    kind = ""
+async def stream(
+    client: aiohttp.ClientSession, address: str, number: int
+) -> tuple[float, float, float, bool]:
+    """Ask one question; return seconds to the first byte, the passages and the text, and whether all is its own."""
+    started, kind, whole = time.perf_counter(), "", False
+    first: dict[str, float] = {}
+    texts = []
     body = {"question": f"What is rule number {number}?", "stream": True}
-    async with client.stream("POST", f"{address}/v1/ask", json=body) as reply:
-        async for line in reply.aiter_lines():
-            first = first or time.perf_counter() - started
+    async with client.post(f"{address}/v1/ask", json=body) as reply:
+        async for raw in reply.content:
+            first.setdefault("byte", time.perf_counter() - started)
+            line = raw.decode().rstrip()
             if line.startswith("event: "):
                 kind = line[7:]
+                first.setdefault(kind, time.perf_counter() - started)
             elif line.startswith("data: ") and kind == "text":
-                token = token or time.perf_counter() - started
                 texts.append(json.loads(line[6:]))
             elif line.startswith("data: ") and kind == "answer":
                 whole = True
     said = "".join(texts).split()
-    return first, token, whole and len(said) >= 30 and {*said} == {f"reply{number}"}
+    own = whole and len(said) >= 30 and {*said} == {f"reply{number}"}
+    return first["byte"], first.get("context", np.nan), first.get("text", np.nan), own
 
 
 async def streams(address: str, count: int) -> tuple[np.ndarray, int]:
-    limits = httpx.Limits(max_connections=count, max_keepalive_connections=0)
-    async with httpx.AsyncClient(timeout=120, limits=limits) as client:
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=count, force_close=True),
+        timeout=aiohttp.ClientTimeout(180),
+        read_bufsize=1 << 20,
+    ) as client:
         rows = await asyncio.gather(*(stream(client, address, number) for number in range(count)))
-    return np.array([row[:2] for row in rows]), sum(not row[2] for row in rows)
+    return np.array([row[:3] for row in rows]), sum(not row[3] for row in rows)
 
 
 async def searches(address: str, rate: float, seconds: float) -> np.ndarray:
@@ -166,7 +184,7 @@ def quantiles(values: np.ndarray, unit: float = 1.0) -> str:
     """Return the median, the 95th and the 99th percentile."""
     return ", ".join(
         f"{name} {unit * value:.3g}"
-        for name, value in zip(("p50", "p95", "p99"), np.quantile(values, (0.5, 0.95, 0.99)), strict=True)
+        for name, value in zip(("p50", "p95", "p99"), np.nanquantile(values, (0.5, 0.95, 0.99)), strict=True)
     )
 
 
@@ -179,27 +197,25 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=20_000)
     parser.add_argument("--rate", type=float, default=50)
     parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args([] if __name__ != "__main__" else None)
+    workers = ("--workers", str(options.workers))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         index = small(folder)
         if "streams" in options.what:
-            with (
-                emulator() as environment,
-                served(index, environment, "--generator", "claude") as (address, _),
-            ):
-                asyncio.run(streams(address, 20))  # warm
-                times, wrong = asyncio.run(streams(address, options.streams))
-            print(
-                f"{options.streams} streams at once: {wrong} lost or mixed; s to the first byte: {quantiles(times[:, 0])}; "
-                f"to the first text: {quantiles(times[:, 1])}"
-            )
+            with emulator() as environment:
+                with served(index, environment, "--generator", "claude", *workers) as (address, _):
+                    show_streams("rag serve", address, options.streams)
+                with peer(index, environment) as (address, _):
+                    show_streams("LangChain behind FastAPI", address, options.streams)
         if "search" in options.what:
-            with served(large(folder, options.chunks), {}) as (address, _):
-                asyncio.run(searches(address, 20, 2))
-                times = asyncio.run(searches(address, options.rate, options.seconds))
-            count = len(rag.Index.open(folder / "large"))
-            print(f"{options.rate:g} searches a second on {count:,} chunks: ms {quantiles(times, 1000)}")
+            many = large(folder, options.chunks)
+            print(f"{options.rate:g} searches a second on {len(rag.Index.open(many)):,} chunks, in ms:")
+            with served(many, {}, *workers) as (address, _):
+                show_searches("rag serve, hybrid", address, options.rate, options.seconds)
+            with peer(many, {}) as (address, _):
+                show_searches("LangChain behind FastAPI, dense", address, options.rate, options.seconds)
         if "memory" in options.what:
             with served(index, {}) as (address, pid), httpx.Client(base_url=address) as client:
                 sizes = []
@@ -210,6 +226,21 @@ def main() -> None:
             print(
                 f"resident over {options.requests:,} searches, MB: {', '.join(f'{each:.0f}' for each in sizes)}"
             )
+
+
+def show_streams(name: str, address: str, count: int) -> None:
+    """Ask so many questions at once; print how long each part took."""
+    asyncio.run(streams(address, 20))  # warm
+    times, wrong = asyncio.run(streams(address, count))
+    print(f"{name}, {count} streams at once: {wrong} lost or mixed; in s:", flush=True)
+    for column, part in enumerate(("first byte", "passages", "first text")):
+        print(f"  {part}: {quantiles(times[:, column])}", flush=True)
+
+
+def show_searches(name: str, address: str, rate: float, seconds: float) -> None:
+    """Search at a steady rate; print how long it took."""
+    asyncio.run(searches(address, 20, 2))
+    print(f"  {name}: {quantiles(asyncio.run(searches(address, rate, seconds)), 1000)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -53,8 +53,9 @@ def http(ix: Path) -> Iterator[httpx.Client]:
 
 
 def events(text: str) -> list[tuple[str, Any]]:
-    """The events of a stream."""
-    parts = [dict(line.split(": ", 1) for line in part.splitlines()) for part in text.strip().split("\n\n")]
+    """The events of a stream, without its comments."""
+    sent = [part for part in text.strip().split("\n\n") if not part.startswith(":")]
+    parts = [dict(line.split(": ", 1) for line in part.splitlines()) for part in sent]
     return [(part["event"], json.loads(part["data"])) for part in parts]
 
 

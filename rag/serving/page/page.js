@@ -81,6 +81,7 @@ async function* events(reply) {
     const parts = rest.split("\n\n");
     rest = parts.pop();
     for (const part of parts) {
+      if (part.startsWith(":")) continue; // a comment: the service is at work
       const [kind, data] = part.split("\n");
       yield [kind.slice(7), JSON.parse(data.slice(6))];
     }
