@@ -15,7 +15,7 @@ from typing import IO, Any, TypeVar
 from rag.bedrock.runtime.client import client as new_client
 from rag.bedrock.storage.ranged_read import ObjectVersion, read_patiently
 from rag.bedrock.storage.s3_errors import explained
-from rag.bedrock.storage.s3_upload import WRITES, Upload, code, sha256_text
+from rag.bedrock.storage.s3_upload import ALTERED, WRITES, Upload, code, sha256_text
 from rag.core.errors import RemoteError, StoreCorruptError, UsageError, cannot_write
 from rag.core.jitter import full_jitter
 from rag.index.remote.objects import AbsentError, Blob, ChangedError, Tally
@@ -128,27 +128,39 @@ class S3Objects:
     def write(self, key: str, data: bytes, replaces: str | None) -> None:
         """Write an object only if it still has the ETag `replaces`, or, for None, if there is none."""
         condition = {"IfNoneMatch": "*"} if replaces is None else {"IfMatch": replaces}
-        self._explained("write", key, WRITES, lambda: self._conditionally(key, data, condition))
+        for _ in range(_ATTEMPTS):
+            put = functools.partial(self._conditionally, key, data, condition)
+            reply = self._explained("write", key, WRITES, put)
+            if reply.get("ChecksumSHA256") == sha256_text(data):
+                return
+            found = self.read(key, len(data) + 1000)
+            if found is None or found.etag != reply["ETag"] or found.data == data:  # or others wrote since
+                return
+            condition = {"IfMatch": found.etag}  # altered on its way, by a server that compares nothing
+        raise RemoteError(
+            f"{self.name}{key} does not hold what was sent: the server or the network alters it"
+        )
 
-    def _conditionally(self, key: str, data: bytes, condition: dict[str, str]) -> None:
+    def _conditionally(self, key: str, data: bytes, condition: dict[str, str]) -> Any:
         from botocore.exceptions import ClientError
 
         for attempt in range(_ATTEMPTS):
             try:
-                self._client.put_object(
+                return self._client.put_object(
                     Bucket=self.bucket, Key=self.prefix + key, Body=data, ContentType="application/json",
                     ChecksumSHA256=sha256_text(data), **condition, **self._encryption,
                 )  # fmt: skip
-                return
             except ClientError as error:
                 said = code(error)
                 absent = said in ("NoSuchKey", "404") and "IfMatch" in condition
                 if absent or said in ("PreconditionFailed", "412"):
                     raise ChangedError(key) from None
                 # Another conditional write of the object is under way (S3 User Guide, "Conditional writes").
-                if said not in ("ConditionalRequestConflict", "409") or attempt == _ATTEMPTS - 1:
+                again = said in ("ConditionalRequestConflict", "409", *ALTERED)
+                if not again or attempt == _ATTEMPTS - 1:
                     raise
-            time.sleep(full_jitter(attempt, 0.1, 2.0))
+            time.sleep(full_jitter(attempt + 1, 0.1, 2.0))
+        raise AssertionError("unreachable")
 
     def check_conditions(self) -> None:
         """Write an object under two conditions that cannot hold; a server that writes it ignores them."""

@@ -34,6 +34,8 @@ PART, _MOST_PARTS = 8 << 20, 10_000
 #: Parts of one file that are sent at the same time.
 _PARALLEL = 4
 _TRIES = 3
+#: How S3 refuses a request whose body does not have the SHA-256 that it names.
+ALTERED = ("BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch")
 
 
 def code(error: BaseException) -> str:
@@ -244,7 +246,20 @@ class Upload:
         )
 
     def _explained(self, call: Callable[[], Any]) -> Any:
-        return explained("write", self.name, WRITES, call)
+        return explained("write", self.name, WRITES, lambda: _again_if_altered(call))
+
+
+def _again_if_altered(call: Callable[[], Any]) -> Any:
+    """Call again where the request was altered on its way, which botocore does not do itself."""
+    from botocore.exceptions import ClientError
+
+    for _ in range(_TRIES - 1):
+        try:
+            return call()
+        except ClientError as error:
+            if code(error) not in ALTERED:
+                raise
+    return call()
 
 
 def _gone(error: RemoteError) -> bool:

@@ -15,11 +15,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 #: What may happen to a request: before it reaches the server, or to its reply.
-REFUSE, SLOW_DOWN, BREAK_SENDING = "refuse", "503 SlowDown", "break while sending"
+REFUSE, SLOW_DOWN, BREAK_SENDING, ALTER_SENDING = (
+    "refuse", "503 SlowDown", "break while sending", "alter what is sent",
+)  # fmt: skip
 LOSE, FAIL_AFTER, BREAK, STALL, SHORT, WRONG = (
     "lose the reply", "500 after success", "break off", "stall", "truncate", "alter a byte",
 )  # fmt: skip
-FAULTS = (REFUSE, SLOW_DOWN, BREAK_SENDING, LOSE, FAIL_AFTER, BREAK, STALL, SHORT, WRONG)
+FAULTS = (REFUSE, SLOW_DOWN, BREAK_SENDING, ALTER_SENDING, LOSE, FAIL_AFTER, BREAK, STALL, SHORT, WRONG)
 _SLOW = (
     b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>"
 )
@@ -109,6 +111,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._cut_request(body, share)
             self._reset()
             return
+        if fault == ALTER_SENDING and body:
+            at = int(share * len(body))
+            body = body[:at] + bytes([body[at] ^ 1]) + body[at + 1 :]
         status, headers, reply = self._forward(body)
         if fault == LOSE:
             self._reset()
