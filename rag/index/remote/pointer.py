@@ -157,6 +157,8 @@ def _parsed(text: bytes) -> Pointer:
     if values.pop("sha256", None) != _digest(values):
         raise ValueError("its checksum is wrong")
     pointer = _POINTER.validate_json(json.dumps(values), strict=True)
+    if json.loads(json.dumps(asdict(pointer))) != values:
+        raise ValueError("it has fields that are not known")
     numbers = [each.version for each in pointer.versions]
     if sorted(set(numbers)) != numbers or pointer.current != numbers[-1]:
         raise ValueError("its versions are not in order, or the last one is not current")

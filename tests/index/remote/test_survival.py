@@ -123,7 +123,7 @@ def test_no_broken_index_on_either_side(
                 )
             rounds += 1
             for action in ("push", world.chance.choice(["pull", "open"])):
-                ended = world.run(action, proxy, kill=world.chance.random() < 0.8)
+                ended = world.run(action, proxy, kill=rounds > 1 and world.chance.random() < 0.6)
                 world.counts[ended] += 1
                 world.counts[f"{action} {ended}"] += 1
                 if action == "push":
