@@ -62,7 +62,7 @@ def push(
     Examples
     --------
     >>> print(rag.push("indexes/handbook", "s3://bucket/handbook"))                  # doctest: +SKIP
-    s3://bucket/handbook/: version 3: 17 files, 4.1 MB moved; 0 files, 0 bytes there already (1.2 s)
+    s3://bucket/handbook/: version 3: 10 files, 4.8 MB moved; 0 files, 0 bytes there already (1.2 s)
     """
     return push_to(
         local_folder(index), object_store(url, remote), version=version, force=force, check=check, keep=keep,

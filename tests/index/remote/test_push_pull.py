@@ -194,3 +194,13 @@ def test_rollback_is_pushed_as_a_new_version(quick_place: S3Objects, docs: Path,
     rag.Store(index).rollback(1)
     report = push(index, quick_place)
     assert (report.version, report.current, report.bytes) == (3, 3, 0)
+
+
+def test_a_prune_in_a_versioned_bucket_says_what_stays(moto_s3: Any, docs: Path, index: Path) -> None:
+    moto_s3.create_bucket(Bucket="keeping")
+    moto_s3.put_bucket_versioning(Bucket="keeping", VersioningConfiguration={"Status": "Enabled"})
+    place = S3Objects("s3://keeping/handbook")
+    push(index, place)
+    assert push(index, place, keep=1).notes == ()  # nothing was deleted
+    changed(docs, index)
+    assert "is in a bucket with versioning" in push(index, place, keep=1).notes[0]

@@ -161,3 +161,26 @@ def test_urls_that_are_refused(url: str) -> None:
 def test_urls() -> None:
     assert S3Objects("s3://bucket/a/b/").name == S3Objects("s3://bucket/a/b").name == "s3://bucket/a/b/"
     assert S3Objects("s3://bucket").name == "s3://bucket/"
+
+
+def test_a_key_of_ones_own_encrypts(moto_s3: Any, large: Path) -> None:
+    place = S3Objects("s3://indexes/encrypted", kms_key="arn:aws:kms:us-east-1:123456789012:key/mine")
+    place.put("small", b"x", hashlib.sha256(b"x").hexdigest())
+    place.write("pointer", b"{}", None)
+    upload(place, large)
+    for key in ("small", "pointer", "files/large"):
+        head = moto_s3.head_object(Bucket="indexes", Key=f"encrypted/{key}")
+        assert (head["ServerSideEncryption"], head["SSEKMSKeyId"]) == (
+            "aws:kms",
+            place._encryption["SSEKMSKeyId"],
+        )
+
+
+def test_a_bucket_that_keeps_what_is_deleted(moto_s3: Any) -> None:
+    place = S3Objects("s3://versioned/x")
+    moto_s3.create_bucket(Bucket="versioned")
+    place.put("a", b"x", hashlib.sha256(b"x").hexdigest())
+    assert place.delete(["a"])
+    moto_s3.put_bucket_versioning(Bucket="versioned", VersioningConfiguration={"Status": "Enabled"})
+    place.put("a", b"x", hashlib.sha256(b"x").hexdigest())
+    assert not place.delete(["a"])
