@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 
@@ -198,6 +198,15 @@ def got(path: str) -> Route:
     return lambda rng, own, other: Ask("GET", path, headers=headers(rng, other))
 
 
+class Drawn(Protocol):
+    """The credential of one request."""
+
+    kind: str
+    headers: list[tuple[str, str]]
+    own: bool
+
+
+Draw = Callable[[random.Random, Tenant, Tenant], Drawn]
 #: Those of the web service.
 ROUTES: Mapping[str, Route] = {
     "search": posted("/v1/search"), "context": posted("/v1/context"),
@@ -216,19 +225,25 @@ class Report:
     statuses: Counter[tuple[str, int]] = field(default_factory=Counter)
     #: How many replies of a route held secrets of the tenant that asked: what it found was not nothing.
     own: Counter[str] = field(default_factory=Counter)
+    #: How often each kind of credential gave each status.
+    credentials: Counter[tuple[str, int]] = field(default_factory=Counter)
 
 
 async def attack(
     client: httpx.AsyncClient,
     corpus: Corpus,
-    keys: Mapping[str, str],
+    keys: Mapping[str, str] | Draw,
     *,
     routes: Mapping[str, Route] = ROUTES,
     count: int = 200,
     seed: int = 1,
     at_once: int = 8,
 ) -> Report:
-    """Send random requests of random tenants, several at once; fail at the first secret of another one."""
+    """Send random requests of random tenants, several at once; fail at the first secret of another one.
+
+    `keys` are the tenants' by their names, or draw the headers of each request, and say whether they are the
+    tenant's own: others must be refused.
+    """
     report, room = Report(), asyncio.Semaphore(at_once)
     owners = {secret: tenant.name for tenant in corpus.tenants for secret in tenant.secrets}
     secrets = re.compile("|".join(map(re.escape, owners)))
@@ -238,24 +253,33 @@ async def attack(
         own, other = rng.sample(corpus.tenants, 2)
         name = rng.choice(sorted(routes))
         ask = routes[name](rng, own, other)
+        if callable(keys):
+            drawn = keys(rng, own, other)
+            kind, sent, valid = drawn.kind, drawn.headers, drawn.own
+        else:
+            kind, sent, valid = "own", [("authorization", f"Bearer {keys[own.name]}")], True
         async with room:
             reply = await client.request(
                 ask.method, ask.path, json=ask.body, params=ask.params,
-                headers={**ask.headers, "authorization": f"Bearer {keys[own.name]}"},
+                headers=[*ask.headers.items(), *sent],
             )  # fmt: skip
         whose = {owners[secret] for secret in secrets.findall(f"{reply.headers.raw}\n{reply.text}")}
         assert whose <= {own.name}, f"{own.name} got secrets of {sorted(whose - {own.name})} by {ask}"
         assert reply.status_code < 500, f"{ask} failed: {reply.status_code} {reply.text[:200]}"
+        assert (reply.status_code == 401) != valid, f"{kind} got {reply.status_code}: {sent}"
+        report.credentials[kind, reply.status_code] += 1
         report.statuses[name, reply.status_code] += 1
         report.own[name] += bool(whose)
 
-    tasks = [asyncio.create_task(one(number)) for number in range(count)]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    # In parts: a hundred thousand tasks at once would be most of the work.
+    for first in range(0, count, 1000):
+        tasks = [asyncio.create_task(one(number)) for number in range(first, min(first + 1000, count))]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
     return report
 
 
