@@ -54,8 +54,8 @@ def mcp(
 
     def served(limiter: Any) -> Service:
         return Service(
-            place.folder, lambda: Pipeline(index, settings=settings), limiter, current=place.current,
-            name=place.name,
+            place.folder, lambda: Pipeline(index, settings=settings, plain=True), limiter,
+            current=place.current, name=place.name,
         )  # fmt: skip
 
     if http is None:

@@ -61,7 +61,7 @@ def serve(
     address = _address(listener)
     options = {
         "log_level": "warning", "timeout_graceful_shutdown": 30, "server_header": False, "lifespan": "on",
-        "timeout_keep_alive": 65,
+        "timeout_keep_alive": 65, "ws": "none",
     }  # fmt: skip
     if made is None:
         return processes.run(

@@ -19,7 +19,6 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from starlette.middleware.cors import CORSMiddleware
 
 from rag.core.errors import TooManyError
@@ -34,6 +33,7 @@ from rag.serving.openai import completion, models
 from rag.serving.replies import RETRY_S, said_of
 from rag.serving.service import Service
 from rag.serving.streams import EventStream, sent_events, whole
+from rag.serving.turns import history
 
 _LOG = logging.getLogger("rag.serving")
 #: Paths that need no caller.
@@ -221,8 +221,8 @@ def _add_routes(app: FastAPI, service: Service, pool: ThreadPoolExecutor) -> Non
 
     @app.post("/v1/chat", summary="An answer to a follow-up", response_model=None)
     async def chat(query: forms.ChatAsk, request: Request) -> Response:
-        history = [_message(turn.role, turn.content) for turn in query.messages]
-        options = {**query.options(), "history": history, **({"tag": query.tag} if query.tag else {})}
+        before = await history([(turn.role, turn.content) for turn in query.messages])
+        options = {**query.options(), "history": before, **({"tag": query.tag} if query.tag else {})}
         return await _answer(service, query.question, options, query.stream, request)
 
     @app.post("/v1/chat/completions", summary="The same in OpenAI's form", response_model=None)
@@ -232,10 +232,6 @@ def _add_routes(app: FastAPI, service: Service, pool: ThreadPoolExecutor) -> Non
     @app.get("/v1/models", summary="The models in OpenAI's form")
     async def listed() -> dict[str, Any]:
         return models(service)
-
-
-def _message(role: str, content: str) -> BaseMessage:
-    return HumanMessage(content) if role == "user" else AIMessage(content)
 
 
 async def _answer(

@@ -18,7 +18,6 @@ from urllib.parse import quote
 
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
 from rag.core.answers import Answer, Event
 from rag.core.ids import new_id
@@ -26,6 +25,7 @@ from rag.serving.callers import Caller
 from rag.serving.forms import Completion
 from rag.serving.replies import status_of
 from rag.serving.streams import EventStream, whole
+from rag.serving.turns import history
 
 _LOG = logging.getLogger("rag.serving")
 #: How OpenAI calls the ends of replies.
@@ -57,10 +57,8 @@ async def completion(service: Answers, query: Completion, caller: Caller, reques
         return _refused(404, f"there is no model {query.model!r}: GET /v1/models names it", "model_not_found")
     if not turns or turns[-1].role != "user" or not turns[-1].text.strip():
         return _refused(400, "the last message must be the user's question", "invalid_request_error")
-    history: list[BaseMessage] = [
-        HumanMessage(each.text) if each.role == "user" else AIMessage(each.text) for each in turns[:-1]
-    ]
-    options: dict[str, Any] = {"history": history} if history else {}
+    before = await history([(each.role, each.text) for each in turns[:-1]])
+    options: dict[str, Any] = {"history": before} if before else {}
     events = service.events(caller, turns[-1].text[:8_000], **options)
     if query.stream:
         usage = bool((query.stream_options or {}).get("include_usage"))
