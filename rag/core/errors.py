@@ -28,6 +28,7 @@ A message says what happened, to which file or field, and what to do about it.
 from __future__ import annotations
 
 import difflib
+import errno
 import math
 from collections.abc import Iterable
 
@@ -213,6 +214,27 @@ class RemoteError(StoreError):
 
 class StoreConflictError(StoreError):
     """Two writers of an index went separate ways: the other one's version would be lost."""
+
+
+_SQLITE_FULL = 13  # https://www.sqlite.org/rescode.html#full
+#: What a failed write for want of room says: of a disk, of a quota, and of a limit for files (ulimit -f).
+_FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Tell whether an error, or one that led to it, is that a disk is full.
+
+    Examples
+    --------
+    >>> is_full(OSError(errno.ENOSPC, "No space left on device")), is_full(OSError("other"))
+    (True, False)
+    """
+    while error is not None:
+        code = getattr(error, "sqlite_errorcode", None)
+        if (isinstance(error, OSError) and error.errno in _FULL) or code == _SQLITE_FULL:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def cannot_write(folder: object, error: OSError) -> StoreError:

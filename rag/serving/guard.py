@@ -18,10 +18,11 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
-from rag.core.errors import AuthError, TooManyError
+from rag.core.errors import AuthError, TooManyError, is_full
 from rag.core.ids import new_id
 from rag.serving.callers import Authenticator, Caller
 from rag.serving.limits import Limiter
+from rag.serving.replies import FULL, RETRY_S
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -121,9 +122,12 @@ class Guard:
         except TooManyError as error:
             await refuse(send, 429, str(error), retry_after_s=error.retry_after_s)
             return
-        except Exception:  # whatever it is, nobody gets in by it, and nobody reads a path of this machine
+        except (
+            Exception
+        ) as error:  # whatever it is, nobody gets in by it, and nobody reads a path of this machine
             _LOG.exception("a caller could not be checked")
-            await refuse(send, 503, "callers cannot be checked at present", retry_after_s=5)
+            why = FULL if is_full(error) else "callers cannot be checked at present"
+            await refuse(send, 503, why, retry_after_s=RETRY_S)
             return
         scope.setdefault("state", {})["caller"] = caller
         await self._app(scope, receive, send)

@@ -13,12 +13,15 @@ from rag.core.errors import (
     TooManyError,
     UsageError,
     WhereError,
+    is_full,
 )
 from rag.core.ids import new_id
 from rag.serving.deadlines import DeadlineError
 
 #: Seconds after which a request that failed for a passing reason may be sent again.
 RETRY_S = 5
+#: What is said of a disk on which limits, keys or a budget cannot be counted.
+FULL = "a disk of this service is full: nothing can be counted until there is room"
 
 
 def said_of(error: BaseException) -> tuple[int, dict[str, Any]]:
@@ -41,6 +44,8 @@ def status_of(error: BaseException) -> tuple[int, str, str]:
     >>> status_of(ValueError("/home/ana/secret"))
     (500, 'server_error', 'the request failed: its id is in the log')
     """
+    if is_full(error):
+        return 503, "unavailable_error", FULL
     if isinstance(error, MissingSourceError):
         return 404, "not_found_error", str(error)
     if isinstance(error, AuthError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -54,13 +55,13 @@ class FileSink:
                     self._rotate(handle)
                     os.close(handle)
                     handle = self._open()
-                os.write(handle, data)
+                _append(handle, data)
             finally:
                 os.close(handle)
 
     def _open(self) -> int:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        return os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
     def _rotate(self, handle: int) -> None:
         """Rename the files, unless another process has done so meanwhile."""
@@ -85,6 +86,26 @@ class FileSink:
 
     def _numbered(self, number: int) -> Path:
         return self.path.with_name(f"{self.path.name}.{number}")
+
+
+def _append(handle: int, data: bytes) -> None:
+    """Append a line whole, or not at all: on a full disk a part of it is all that can be written.
+
+    Raises
+    ------
+    OSError
+        There is no room.
+    """
+    size = os.fstat(handle).st_size
+    if (
+        size and os.pread(handle, 1, size - 1) != b"\n"
+    ):  # what wrote the last line was ended in the middle of it
+        data = b"\n" + data
+    written = os.write(handle, data)
+    if written < len(data):
+        if os.fstat(handle).st_size == size + written:
+            os.ftruncate(handle, size)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 class PrometheusSink:

@@ -134,6 +134,8 @@ class Load:
     def _ask(self, how: str, rng: random.Random) -> None:
         gate = rng.randrange(GATES)
         question = f"What is the code word of gate {gate:02}?"
+        if rng.random() < 0.5:  # one that no cache has
+            question += f" Case {rng.getrandbits(32)}."
         if how == "search":
             found: Any = [hit.to_dict() for hit in self._client.search(question, k=5)]
         elif how == "context":
