@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import sqlite3
 import time
 from pathlib import Path
 from typing import Any
@@ -9,10 +11,12 @@ from typing import Any
 import httpx
 import pytest
 
+from rag.core.errors import RagError
 from rag.serving.callers import Limits
 from rag.serving.guard import Failures, Guard, block
 from rag.serving.keys import KeyAuthenticator, KeyStore
 from rag.serving.limits import Limiter
+from rag.serving.replies import FULL, status_of
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -72,6 +76,39 @@ async def test_a_damaged_file_lets_nobody_in_and_tells_nothing(store: KeyStore) 
         refused = await http.get("/x", headers={"x-api-key": text})
     assert refused.status_code == 503 and refused.headers["retry-after"] == "5"
     assert refused.json()["error"]["message"] == "callers cannot be checked at present"
+
+
+async def test_a_full_disk_is_named(store: KeyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite's own error, from a limit on the file's pages."""
+    _, text = store.add("crm", limits=Limits(requests_per_minute=100))
+    limiter = Limiter(store.path.parent)
+    guarded = Guard(app, KeyAuthenticator(store), limiter)
+    full = sqlite3.connect(":memory:", check_same_thread=False)
+    full.execute("PRAGMA max_page_count = 1")
+
+    def counting(caller: object) -> None:
+        try:
+            full.execute("CREATE TABLE t (x)")
+        except sqlite3.Error as error:
+            raise RagError("the limits of /srv/keys cannot be written") from error
+
+    monkeypatch.setattr(limiter, "admit", counting)
+    transport = httpx.ASGITransport(app=guarded)
+    async with httpx.AsyncClient(transport=transport, base_url="http://t") as http:
+        refused = await http.get("/v1/search", headers={"x-api-key": text})
+    assert refused.status_code == 503 and refused.headers["retry-after"] == "5"
+    said = refused.json()["error"]
+    assert said["message"] == "a disk of this service is full: nothing can be counted until there is room"
+    assert len(said["id"]) == 26
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_behind_any_error_is_named(code: int) -> None:
+    error = RagError("cannot write /srv/ledger")
+    error.__cause__ = OSError(code, "no room")
+    assert status_of(error) == (503, "unavailable_error", FULL)
+    error.__cause__ = OSError(errno.EACCES, "no right")
+    assert status_of(error)[2] == "the index cannot be used at present"
 
 
 def test_an_address_is_forgiven_after_a_minute_and_is_not_its_neighbour(
