@@ -60,7 +60,7 @@ def application(
     limiter = None if who is None else who.limiter
     place = place_of(index, values.get("remote"))
     service = Service(
-        place.folder, lambda: Pipeline(index, settings=values), limiter, current=place.current,
+        place.folder, lambda: Pipeline(index, settings=values, plain=True), limiter, current=place.current,
         name=place.name,
     )  # fmt: skip
     app = create_app(

@@ -9,7 +9,8 @@ is no HOME. It is a user without rights, in cgroups that give it the memory, and
 memory / 1,769 MB, as Lambda does (Lambda Developer Guide, "Configure Lambda function memory"). Titan and
 Claude are the emulator's, without a delay, outside of the cgroups. Files are in the page cache: the time in
 which Lambda loads an image is not in the figures. "start" is until the runtime asks for an invocation;
-"whole" is the peak resident set, mapped files included. Needs root on Linux with cgroups (version 1 or 2),
+"peak" is the largest resident set, mapped files included. CPU seconds say
+what a figure would be on a machine that does nothing else. Needs root on Linux with cgroups (version 1 or 2),
 and says so where it has to do without.
 """
 
@@ -113,6 +114,14 @@ def isolated() -> str:
     return ""
 
 
+def cpu_s(pid: int) -> float:
+    """Return the seconds of CPU that a process has used, its children's not included."""
+    with contextlib.suppress(OSError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return 0.0
+
+
 def resident_mb(pid: int) -> int:
     """Return the peak resident set of a process."""
     with contextlib.suppress(OSError):
@@ -146,16 +155,17 @@ def measure(folder: Path, toml: str, memory_mb: int, environment: dict[str, str]
                 lines = process.stderr.read().strip().splitlines()
                 end = f"exit {process.returncode}" if process.returncode > 0 else "killed: out of memory"
                 return ["-", "-", "-", "-", f"{end}: {lines[-1] if lines else ''}"[:90]], said
-            start = service.asked[0] - began
-            times = []
+            start, used = service.asked[0] - began, cpu_s(process.pid)
+            times, worked = [], []
             for question in QUESTIONS:
-                asked = time.monotonic()
+                asked, before = time.monotonic(), cpu_s(process.pid)
                 reply = service.send(url_event("POST", "/v1/ask", {"question": question}), timeout_s=120)
                 while not reply.done.wait(0.005) and process.poll() is None:
                     pass
                 if not reply.done.is_set():
-                    return [f"{start:.2f}", "-", "-", "-", "killed: out of memory"], said
+                    return [f"{start:.1f}", "-", "-", "-", "killed: out of memory"], said
                 times.append(time.monotonic() - asked)
+                worked.append(cpu_s(process.pid) - before)
                 assert reply.head["statusCode"] == 200, reply.content[:300]
                 assert "text" in json.loads(reply.content)
             whole = resident_mb(process.pid)
@@ -166,8 +176,10 @@ def measure(folder: Path, toml: str, memory_mb: int, environment: dict[str, str]
             finally:
                 process.kill()
                 process.communicate()
-    warm = statistics.median(times[1:])
-    return [f"{start:.2f}", f"{times[0] * 1000:.0f}", f"{warm * 1000:.0f}", f"{whole}", ""], said
+    warm, warm_cpu = statistics.median(times[1:]), statistics.median(worked[1:])
+    cells = [f"{start:.1f} ({used:.1f})", f"{times[0] * 1000:.0f} ({worked[0] * 1000:.0f})",
+             f"{warm * 1000:.0f} ({warm_cpu * 1000:.0f})", f"{whole}", ""]  # fmt: skip
+    return cells, said
 
 
 def built(folder: Path, embedder: str, chunks: int, environment: dict[str, str]) -> Path:
@@ -201,7 +213,7 @@ def main() -> int:
     try:
         with Emulator() as emulator:
             environment = emulator.environment()
-            print("embedder  memory MB  CPUs  start s  first ms  warm ms  peak MB")
+            print("embedder  memory MB  CPUs   start s (CPU)  first ms (CPU)  warm ms (CPU)  peak MB")
             said = ""
             for embedder in options.embedders.split(","):
                 index = built(folder, embedder, options.chunks, environment)
@@ -209,7 +221,7 @@ def main() -> int:
                     toml = f'{SETTINGS[embedder]}[deploy]\nindex = "{index}"\nopen = true\n'
                     cells, said = measure(folder, toml, memory_mb, environment)
                     row = [f"{embedder:8}", f"{memory_mb:9}", f"{memory_mb / MB_OF_A_CPU:4.2f}"]
-                    row += [f"{cell:>{width}}" for cell, width in zip(cells, (7, 8, 7, 7, 0), strict=True)]
+                    row += [f"{cell:>{width}}" for cell, width in zip(cells, (14, 14, 13, 7, 0), strict=True)]
                     print("  ".join(row).rstrip(), flush=True)
             print(f"limits by {said}; read-only root, /tmp of 512 MB, no HOME, no /dev/shm, user 65534")
     finally:
