@@ -34,6 +34,8 @@ from tests.deployment.lambda_service import LambdaService, url_event
 
 ROOT = Path(__file__).parents[2]
 MB_OF_A_CPU = 1769
+HANDBOOK = ROOT / "data" / "handbook"
+SMALL = HANDBOOK / "security"
 QUESTIONS = ("How many days of leave are there?", "Who approves travel?", "When are backups tested?",
              "What does the retention schedule say?", "Who declares an incident?")  # fmt: skip
 SETTINGS = {
@@ -182,11 +184,13 @@ def measure(folder: Path, toml: str, memory_mb: int, environment: dict[str, str]
     return cells, said
 
 
-def built(folder: Path, embedder: str, chunks: int, environment: dict[str, str]) -> Path:
+def built(
+    folder: Path, embedder: str, chunks: int, environment: dict[str, str], source: Path = HANDBOOK
+) -> Path:
     """Build an index of the sample handbook, and for more chunks of copies of it."""
     docs, target = folder / f"docs-{embedder}", folder / f"ix-{embedder}"
     for copy in range(max(chunks // 1000, 1)):
-        shutil.copytree(ROOT / "data" / "handbook", docs / f"copy{copy}")
+        shutil.copytree(source, docs / f"copy{copy}")
     words = [sys.executable, "-m", "rag", "build", str(docs), str(target)]
     words += ["--bedrock"] if embedder == "titan" else ["--embedder", embedder]
     variables = {**os.environ, **environment, "PYTHONPATH": str(ROOT)}
