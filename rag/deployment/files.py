@@ -14,7 +14,7 @@ from rag.core.errors import ConfigError, UsageError, cannot_write
 from rag.deployment.template import template
 from rag.serving.authenticators import key_store, needs_callers
 
-_FOLDER = Path(__file__).with_name("files")
+_FOLDER = Path(__file__).with_name("image")
 #: The folder of what the images hold besides packages.
 APP = "app"
 _IGNORED = "*\n!app\n!requirements.txt\n!trim.sh\n!*.whl\n"

@@ -107,7 +107,7 @@ def function(environ: Mapping[str, str]) -> Function:
     if not name:
         raise ConfigError("no index is named: set index in [deploy] of rag.toml, or the variable RAG_INDEX")
     state = Path(made.state)
-    copy = _copy(name, made) if name.startswith("s3://") else None
+    copy = _copy(name, made, values.get("remote")) if name.startswith("s3://") else None
     index = Path(name) if copy is None else copy.folder
     who = None
     if not made.open:
@@ -132,12 +132,12 @@ def function(environ: Mapping[str, str]) -> Function:
     return Function(app, service, made, copy)
 
 
-def _copy(url: str, made: DeploySettings) -> IndexCopy:
-    from rag.deployment.index_copy import IndexCopy, place
+def _copy(url: str, made: DeploySettings, remote: Any) -> IndexCopy:
+    from rag.config.open import object_store
+    from rag.deployment.index_copy import IndexCopy
 
-    return IndexCopy(
-        place(url), made.folder or Path(made.state) / "indexes" / url.rstrip("/").rpartition("/")[2]
-    )
+    name = url.rstrip("/").rpartition("/")[2]
+    return IndexCopy(object_store(url, remote), made.folder or Path(made.state) / "indexes" / name)
 
 
 def _read(environ: Mapping[str, str]) -> dict[str, Any]:

@@ -12,7 +12,6 @@ import shutil
 import threading
 from pathlib import Path
 
-from rag.bedrock.storage.s3_objects import S3Objects
 from rag.core.errors import UsageError
 from rag.core.format import bytes_text
 from rag.index.maintenance import Store
@@ -41,7 +40,7 @@ class IndexCopy:
 
     Examples
     --------
-    >>> IndexCopy(place("s3://bucket/indexes/handbook"), "/tmp/rag/handbook").update()     # doctest: +SKIP
+    >>> IndexCopy(object_store("s3://bucket/handbook"), "/tmp/rag/handbook").update()      # doctest: +SKIP
     True
     """
 
@@ -91,14 +90,3 @@ class IndexCopy:
     def _free(self) -> int:
         folder = next(each for each in (self.folder, *self.folder.parents) if each.exists())
         return shutil.disk_usage(folder).free
-
-
-def place(url: str) -> ObjectStore:
-    """Return where an index is on Amazon S3.
-
-    Raises
-    ------
-    UsageError
-        The URL is none.
-    """
-    return S3Objects(url)

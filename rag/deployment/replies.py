@@ -102,6 +102,7 @@ class _Streamed:
     def __init__(self, api: RuntimeApi, id: str, request: Request) -> None:
         self._api, self._id, self._request = api, id, request
         self.stream: ResponseStream | None = None
+        self._turn = asyncio.Lock()  # events, and the comments between them, come from two tasks
 
     async def head(self, status: int, headers: Headers) -> None:
         self.stream = await asyncio.to_thread(self._api.stream, self._id, STREAMED)
@@ -109,7 +110,8 @@ class _Streamed:
 
     async def piece(self, part: bytes) -> None:
         assert self.stream is not None
-        await asyncio.to_thread(self.stream.write, part)
+        async with self._turn:
+            await asyncio.to_thread(self.stream.write, part)
 
 
 async def _stream(function: Function, api: RuntimeApi, id: str, request: Request, context: Context) -> None:

@@ -87,9 +87,17 @@ def readable(modules: Sequence[str] = ()) -> list[str]:
     libraries = os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
     folders = [*_SYSTEM, *installed, *filter(os.path.isabs, libraries), site.getusersitepackages()]
     folders += [path for path in searched if modules or _holds_packages(path)]
-    homes = _with_parents(Path.home())
+    homes = _with_parents(home) if (home := _home()) is not None else set()
     kept = dict.fromkeys(path for path in folders if Path(path) not in homes)
     return [*kept, own, *(path for module in modules for path in _files_of(module))]
+
+
+def _home() -> Path | None:
+    """Return the user's home; None for a user without one, as containers may run."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
 
 
 def _holds_packages(folder: str) -> bool:

@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.image_size                      # measure
     python -m tests.benchmarks.image_size --python python3.13  # by another interpreter, as the image's
-    python -m tests.benchmarks.image_size --write              # resolve rag/deployment/files/requirements.txt anew
+    python -m tests.benchmarks.image_size --write              # resolve rag/deployment/image/requirements.txt anew
 
 It does what the Dockerfile does: installs the pinned requirements and a wheel of this checkout without their
 dependencies, runs the same ``trim.sh``, and compiles. Then a bare interpreter, with these packages alone,
@@ -27,7 +27,7 @@ from rag.emulator import Emulator
 from tests.benchmarks.install_size import size
 
 ROOT = Path(__file__).parents[2]
-FILES = ROOT / "rag" / "deployment" / "files"
+FILES = ROOT / "rag" / "deployment" / "image"
 #: What the service imports; pip finds what these need.
 WANTED = (
     "boto3", "faiss-cpu", "fastapi", "jsonschema", "langchain-aws", "langchain-core", "mangum", "numpy",

@@ -58,7 +58,7 @@ class Reply:
     @property
     def events(self) -> list[tuple[str, Any]]:
         """The server-sent events of the body."""
-        parts = [part for part in self.content.decode().strip().split("\n\n") if part]
+        parts = [part for part in self.content.decode().strip().split("\n\n") if part and part[0] != ":"]
         rows = [dict(line.split(": ", 1) for line in part.splitlines()) for part in parts]
         return [(row["event"], json.loads(row["data"])) for row in rows]
 

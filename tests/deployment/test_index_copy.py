@@ -123,8 +123,9 @@ def test_containers_share_a_copy(s3: Any, built: Path, tmp_path: Path) -> None:
     """Of an Amazon EFS file system: four fetch at once, and each finds it whole."""
     push(built, S3Objects(URL))
     program = (
-        "import sys; from rag.deployment.index_copy import IndexCopy, place; import rag; "
-        f"copy = IndexCopy(place('{URL}'), sys.argv[1]); copy.update(); "
+        "import sys; from rag.deployment.index_copy import IndexCopy; import rag; "
+        "from rag.config.open import object_store; "
+        f"copy = IndexCopy(object_store('{URL}'), sys.argv[1]); copy.update(); "
         "print(rag.Index.open(copy.folder).version)"
     )
     words = [sys.executable, "-c", program, str(tmp_path / "shared")]

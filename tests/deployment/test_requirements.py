@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 from tests.deployment.conftest import LEAVE, QUOTE
 from tests.deployment.lambda_service import url_event
 
-FILES = ROOT / "rag" / "deployment" / "files"
+FILES = ROOT / "rag" / "deployment" / "image"
 #: Hides what no requirement brings, then answers an event by the handler.
 PROGRAM = """
 import importlib.abc, json, re, sys, time
