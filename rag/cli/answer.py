@@ -11,6 +11,7 @@ import click
 from rag.cli.options import CONFIG, JSON, SINCE, day_of, print_json, settings_of
 from rag.cli.terminal import echo, on_one_line
 from rag.core.errors import UsageError
+from rag.core.format import counted
 
 if TYPE_CHECKING:
     from rag.receipts.store import ReceiptStore
@@ -156,7 +157,7 @@ def forget(
     if before is not None:
         at = dt.datetime.combine(day_of(before, "--before"), dt.time(), dt.UTC).timestamp()
     count = store.forget(id=store.get(id)["id"] if id else None, before=at)
-    say(f"{count} receipt{'s' * (count != 1)} erased")
+    say(f"{counted(count, 'receipt')} erased")
     return 0
 
 

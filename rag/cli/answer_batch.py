@@ -12,6 +12,7 @@ from rag.cli.jobs import count, job_rows
 from rag.cli.options import answer_row, print_json, replacing
 from rag.cli.terminal import json_text
 from rag.core.errors import ConfigError, SourceError, UsageError
+from rag.core.format import counted
 
 if TYPE_CHECKING:
     from rag.answer_batches.questions import Item
@@ -70,7 +71,9 @@ def cancel_answers(index: str) -> int:
         if not number:
             path.unlink(missing_ok=True)
     kept = (
-        f"{number} of {batch.questions} answers are in {path}" if number else "no question had its answer yet"
+        f"{number} of {counted(batch.questions, 'answer')} are in {path}"
+        if number
+        else "no question had its answer yet"
     )
     say(f"{index}: the batch is cancelled; {kept}")
     return 0
@@ -85,7 +88,7 @@ def show_answer_status(index: str) -> None:
     batch, jobs = state.current(Path(index)), batching.status(index)
     whose = f" from {batch.source}" if batch.source else ""
     how = "" if batch.prepared else ", not all of them prepared"
-    questions = f"{batch.questions} questions{how}, {count(jobs)}"
+    questions = f"{counted(batch.questions, 'question')}{how}, {count(jobs)}"
     say(f"{index}: batch of answers of {batch.created}{whose}: {questions}")
     if batch.finished and not batch.output:
         say(
@@ -130,7 +133,7 @@ def _goes_on(pipe: Any, batch: AnswerBatch, *, wait: bool, as_json: bool) -> boo
             "on_demand_usd": report.on_demand_usd,
         })  # fmt: skip
     else:
-        say(f"{batch.output}: {batch.questions} answers")
+        say(f"{batch.output}: {counted(batch.questions, 'answer')}")
     show_warnings(report.notes, ())
     return True
 
@@ -139,11 +142,15 @@ def _show_plan(batch: AnswerBatch) -> None:
     """Show what the jobs can cost, before they are started."""
     from rag.cli.output import cost_of, say
 
-    say(f"{batch.questions} questions: {batch.records} requests to {batch.model} in {count(batch.parts)}")
+    say(
+        f"{counted(batch.questions, 'question')}: {counted(batch.records, 'request')} to "
+        f"{batch.model} in {count(batch.parts)}"
+    )
     if batch.parts:
         say(
-            f"  at most {cost_of(batch.usd)}, half the price on demand: about {batch.input_tokens} tokens "
-            f"in, at most {batch.output_tokens} out; AWS may take a day or more"
+            f"  at most {cost_of(batch.usd)}, half the price on demand: about "
+            f"{counted(batch.input_tokens, 'token')} in, at most {batch.output_tokens} out; "
+            "AWS may take a day or more"
         )
 
 

@@ -15,6 +15,7 @@ from rag.cli.options import Command, names_of, print_json, replacing, with_optio
 from rag.cli.reporting import explain_words, refuse_no_folder, write_report
 from rag.cli.terminal import echo, json_text
 from rag.core.errors import UsageError
+from rag.core.format import counted
 
 if TYPE_CHECKING:
     from rag.evaluation.answers import AnswersEvaluation
@@ -100,7 +101,7 @@ def run(
         for each in pairs:
             show_table(each.table())
         if result.again:
-            say(f"{result.again} answers were in {options['log']} already", "dim")
+            say(f"{counted(result.again, 'answer')} from {options['log']}, not asked again", "dim")
         if low:
             say(f"\nanswers with faults ({sum(not each.correct for each in result.questions)} not correct):")
         for scored in low:

@@ -12,6 +12,7 @@ import click
 from rag.cli.options import BEDROCK, CONFIG, EMBEDDER, INDEX
 from rag.cli.query_settings import query_settings
 from rag.core.errors import RagError
+from rag.core.format import counted
 
 if TYPE_CHECKING:
     from rag.conversation.chat import Chat
@@ -141,10 +142,11 @@ def _show_cost(answers: list[Answer]) -> None:
     read = sum(usage.cache_read_input_tokens for usage in usages)
     written = sum(usage.cache_write_input_tokens for usage in usages)
     say(
-        f"{len(answers)} answers, {len(calls)} calls: {sum(u.input_tokens for u in usages):,} tokens in, "
+        f"{counted(len(answers), 'answer')}, {counted(len(calls), 'call')}: "
+        f"{counted(sum(u.input_tokens for u in usages), 'token')} in, "
         f"{sum(u.output_tokens for u in usages):,} out, {read:,} read from and {written:,} written to the "
         f"prompt cache; {cost_of(known)}"
-        + (f", and {unknown} calls without a known price" if unknown else "")
+        + (f", and {counted(unknown, 'call')} without a known price" if unknown else "")
     )
 
 

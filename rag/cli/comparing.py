@@ -17,7 +17,7 @@ from rag.cli.query_settings import query_settings
 from rag.cli.reporting import explain_words, refuse_no_folder, write_report
 from rag.cli.terminal import echo, json_text
 from rag.core.errors import UsageError
-from rag.core.format import shortened
+from rag.core.format import counted, shortened
 
 if TYPE_CHECKING:
     from rag.evaluation.answers_compared import AnswersCompared
@@ -203,7 +203,7 @@ def show(compared: AnswersCompared, worst: int, log: Path | None) -> None:
         say(line)
     again = sum(each.again for each in compared.evaluations)
     if again:
-        say(f"{again} answers were in {log} already", "dim")
+        say(f"{counted(again, 'answer')} from {log}, not asked again", "dim")
     rows = compared.disagreements()
     if not rows or not worst:
         return

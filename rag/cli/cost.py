@@ -11,6 +11,7 @@ import click
 
 from rag.cli.options import CONFIG, JSON, SINCE, day_of, print_json
 from rag.core.errors import StoreMissingError, UsageError, near_miss
+from rag.core.format import counted
 
 if TYPE_CHECKING:
     from rag.usage.ledger import By, Ledger
@@ -121,7 +122,9 @@ def _without_price(groups: Sequence[Spending], prices: PriceTable) -> list[str]:
         notes.append(f"{calls}: {why}")
     if len(lacking) > _NAMED:
         rest = sum(group.unpriced for group in lacking[_NAMED:])
-        notes.append(f"{rest:,} calls of {len(lacking) - _NAMED} more models not in the dollars: no price")
+        notes.append(
+            f"{counted(rest, 'call')} of {len(lacking) - _NAMED} more models not in the dollars: no price"
+        )
     return notes
 
 

@@ -11,6 +11,7 @@ import click
 
 from rag.cli.options import CONFIG, JSON, names_of, print_json
 from rag.core.errors import SourceError, UsageError, near_miss
+from rag.core.format import counted
 
 
 def _since(text: str | None) -> dt.datetime | None:
@@ -71,7 +72,7 @@ def dashboard(
             for each in found.tables():
                 show_table(each)
         if found.unreadable:
-            warn(f"{found.unreadable} lines are records of another kind")
+            warn(f"{counted(found.unreadable, 'line')} of another kind of record")
         if not watch:
             return 0
         time.sleep(5)

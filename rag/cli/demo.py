@@ -8,7 +8,7 @@ import rag
 from rag.cli.output import say, watch
 from rag.core.answers import Answer
 from rag.core.citations import Citation
-from rag.core.format import shortened
+from rag.core.format import counted, shortened
 from rag.core.passages import Hit
 from rag.core.sample import handbook
 
@@ -36,7 +36,11 @@ def run(index: str) -> None:
     say(f"Building {index} from the sample handbook, on this machine, for free:", "bold")
     with watch() as progress:
         report = rag.build(source, index, progress=progress)
-    say(f"{report.files} files, {report.chunks} chunks, {report.seconds['total']:.1f} s", "dim")
+    say(
+        f"{counted(report.files, 'file')}, {counted(report.chunks, 'chunk')}, "
+        f"{report.seconds['total']:.1f} s",
+        "dim",
+    )
     pipe = rag.Pipeline(rag.Index.open(index))
     for number, (question, where) in enumerate(QUESTIONS, 1):
         say()

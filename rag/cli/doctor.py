@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rag import __version__
+from rag.cli.interrupts import StoppedError
 from rag.cli.options import CONFIG, JSON, print_json
 from rag.cli.terminal import echo, on_one_line
-from rag.core.errors import RagError, UsageError
+from rag.core.errors import UsageError
 from rag.core.findings import Finding, failed
-from rag.core.format import dollars
+from rag.core.format import counted, dollars
 
 if TYPE_CHECKING:
     from rag.bedrock.control.permissions import Use
@@ -173,11 +174,11 @@ def _bedrock(run: Run, values: dict[str, Any], index: Path | None, options: dict
         return
     planned = calls.planned(bedrock)
     usd = calls.price(planned)
-    if _agreed(f"make {len(planned)} calls for at most {dollars(usd)}", options["yes"]):
+    if _agreed(f"make {counted(len(planned), 'call')} for at most {dollars(usd)}", options["yes"]):
         meter = _meter(values, index)
         run.section("Permissions", calls.findings(bedrock, planned, meter))
     else:
-        text = f"{len(planned)} calls for at most {dollars(usd)} were not made"
+        text = f"{counted(len(planned), 'call')} for at most {dollars(usd)} were not made"
         skipped = Finding("calls", "skip", text, "--yes makes them")
         run.section("Permissions", [skipped])
     if bedrock.lacking:
@@ -196,7 +197,7 @@ def _bedrock(run: Run, values: dict[str, Any], index: Path | None, options: dict
             if "folder" not in made:
                 raise
             text = f"interrupted: the report of what was tried so far is in {made['folder']}"
-            raise RagError(text) from None
+            raise StoppedError(text) from None
 
 
 def _show_policy(policy: dict[str, Any], full: bool) -> None:

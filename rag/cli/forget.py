@@ -12,6 +12,7 @@ import click
 from rag.cli.options import CONFIG, INDEX_FOLDER, JSON, print_json, reporting, settings_of
 from rag.cli.terminal import echo
 from rag.core.errors import UsageError
+from rag.core.format import counted
 
 if TYPE_CHECKING:
     from rag.erasure.report import Forgotten
@@ -119,12 +120,13 @@ def _show(report: Forgotten, *, as_json: bool) -> None:
         return
     verb = "erased" if report.done else "would be erased"
     count = len(report.documents)
-    say(f"{report.index}: {count} document{'s' * (count != 1)} {verb}")
+    say(f"{report.index}: {counted(count, 'document')} {verb}")
     for name in report.documents[:_MOST]:
         echo(f"  {name}")
     if count > _MOST:
         echo(f"  and {count - _MOST} more")
-    say(f"index: {report.chunks} chunks of the current version, {report.rows} rows in all; "
+    say(f"index: {counted(report.chunks, 'chunk')} of the current version, "
+        f"{counted(report.rows, 'row')} in all; "
         f"{'rewritten' if report.done else 'to rewrite'}: {_versions(report.versions)}"
         + (f"; version {report.version} is current" if report.done else ""))  # fmt: skip
     for number, why in report.dropped.items():

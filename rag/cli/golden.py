@@ -13,6 +13,7 @@ from rag.cli.options import CONFIG, EMBEDDER, JSON, print_json, replacing
 from rag.cli.query_settings import query_settings
 from rag.cli.terminal import echo, json_text
 from rag.core.errors import UsageError
+from rag.core.format import counted
 
 if TYPE_CHECKING:
     from rag.evaluation.drafting.suggest import Suggestions
@@ -91,7 +92,7 @@ def suggest(index: str, output: Path | None, **options: Any) -> int:
         found = _written(index, output, options)
     paid = [call.usage.cost_usd or 0.0 for call in found.calls]
     if any(paid):
-        warn(f"{len(paid)} calls, {dollars(sum(paid))}")
+        warn(f"{counted(len(paid), 'call')}, {dollars(sum(paid))}")
     show_warnings(found.notes, ())
     return 0
 
@@ -109,7 +110,7 @@ def _written(index: str, output: Path, options: dict[str, Any]) -> Suggestions:
             drafts.append(draft)
     for draft in drafts:
         echo(f"{draft.id}  {draft.question}")
-    say(f"{len(drafts)} drafts in {output}: accept the good ones: rag golden accept {output} ID …")
+    say(f"{counted(len(drafts), 'draft')} in {output}: accept the good ones: rag golden accept {output} ID …")
     return found
 
 

@@ -11,6 +11,7 @@ import click
 
 from rag.cli.options import Command
 from rag.core.errors import UsageError
+from rag.core.format import counted
 
 if TYPE_CHECKING:
     from rag.bedrock.storage.batch_jobs import JobStatus
@@ -78,7 +79,7 @@ def selected(
 
 def count(jobs: Sequence[Any]) -> str:
     """Return how many jobs there are, in words."""
-    return f"{len(jobs)} job{'s' * (len(jobs) != 1)}"
+    return counted(len(jobs), "job")
 
 
 def job_rows(jobs: Jobs) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ import click
 
 from rag.cli.judging import cost_of, made_judge
 from rag.cli.options import CONFIG, JSON, names_of, print_json, settings_of
+from rag.core.format import counted
 
 _FILE = click.Path(path_type=Path)
 
@@ -65,7 +66,11 @@ def calibrate(
         f"{name}: {each.kappa.count} labels are few: the interval is wide"
         for name, each in found.items() if each.kappa.count < FEW
     ]  # fmt: skip
-    notes += [f"{name}: {each.failed} answers got no verdict" for name, each in found.items() if each.failed]
+    notes += [
+        f"{name}: {counted(each.failed, 'answer')} got no verdict"
+        for name, each in found.items()
+        if each.failed
+    ]
     notes += [f"{name}: {each.unprobed} verdicts that look for biases failed"
               for name, each in found.items() if each.unprobed]  # fmt: skip
     if as_json:

@@ -10,6 +10,7 @@ import click
 
 from rag.cli.options import Command, names_of, settings_of, with_options
 from rag.core.errors import RagError, UsageError
+from rag.core.format import counted
 
 if TYPE_CHECKING:
     from rag.evaluation.answers import AnswersEvaluation
@@ -166,4 +167,4 @@ def cost_of(spending: Spending) -> str:
     if not spending.calls:
         return ""
     cost = "no known price" if spending.usd is None else dollars(spending.usd)
-    return f"judged with {len(spending.calls)} calls: {cost}"
+    return f"judged with {counted(len(spending.calls), 'call')}: {cost}"

@@ -13,6 +13,7 @@ import click
 from rag.cli.options import CONFIG, JSON, print_json
 from rag.core.errors import UsageError
 from rag.core.files import is_url
+from rag.core.format import counted
 
 if TYPE_CHECKING:
     from rag.config.open import Index
@@ -154,7 +155,7 @@ def show(index: str, key: str, config_path: Path | None, as_json: bool) -> int:
         return 0
     say(f"{found.id}  {found.name}: {found.state()}")
     say(f"it {_sees(found)}: {seen}")
-    say(f"limits: {_limits(found)}; today {spent.tokens:,} tokens, ${spent.usd:.4f}")
+    say(f"limits: {_limits(found)}; today {counted(spent.tokens, 'token')}, ${spent.usd:.4f}")
     return 0
 
 

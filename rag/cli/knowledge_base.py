@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rag.cli.interrupts import StoppedError
 from rag.cli.options import (
     CONFIG,
     JSON,
@@ -22,7 +23,8 @@ from rag.cli.options import (
     with_options,
 )
 from rag.cli.terminal import echo
-from rag.core.errors import RagError, UsageError
+from rag.core.errors import UsageError
+from rag.core.format import counted
 
 if TYPE_CHECKING:
     from rag.bedrock.knowledge_bases.control import KnowledgeBase, KnowledgeBases
@@ -286,7 +288,7 @@ def _counts(job: Ingestion) -> str:
 
 
 def _progress(job: Ingestion) -> str:
-    return f"job {job.id}: {job.status}, {job.done} of {job.scanned} documents"
+    return f"job {job.id}: {job.status}, {job.done} of {counted(job.scanned, 'document')}"
 
 
 @contextmanager
@@ -313,7 +315,7 @@ def _interrupted(message: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        raise RagError(message) from None
+        raise StoppedError(message) from None
 
 
 COMMANDS: tuple[click.Command, ...] = (knowledge_base,)

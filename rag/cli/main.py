@@ -23,6 +23,7 @@ from rag.cli import (
     gate,
     golden,
     guardrail,
+    interrupts,
     judge,
     keys,
     knowledge_base,
@@ -71,7 +72,8 @@ class Sections(click.Group):
 def cli() -> None:
     """Build an index from documents, search it, and ask it questions.
 
-    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done with quarantined files, 4 refused by a gate.
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done with quarantined files, 4 refused by a gate,
+    130 stopped with Ctrl-C.
     """
 
 
@@ -131,10 +133,7 @@ def main() -> None:
     except RagError as error:
         _fail(str(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        _fail(
-            "interrupted: run the same command again; what a build or a batch has paid for is kept",
-            1,
-        )
+        _fail(interrupts.message(sys.argv[1:]), interrupts.CODE)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)

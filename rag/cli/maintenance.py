@@ -11,6 +11,7 @@ from rag.cli.options import CONFIG, INDEX, INDEX_FOLDER, JSON, print_json, setti
 from rag.cli.responses import responses
 from rag.core.errors import SourceError
 from rag.core.files import is_url
+from rag.core.format import counted
 
 
 @click.command(short_help="Show what INDEX holds, and how it was built.")
@@ -156,7 +157,10 @@ def compact(index: str) -> int:
     before = rag.Index.open(index, embedder=None).manifest
     number = rag.Store(index).compact()
     after = rag.Index.open(index).manifest
-    say(f"{index}: version {number}, {len(before.segments)} segments before, {len(after.segments)} now")
+    say(
+        f"{index}: version {number}, {counted(len(before.segments), 'segment')} before, "
+        f"{len(after.segments)} now"
+    )
     return 0
 
 
@@ -179,7 +183,7 @@ def upgrade(index: str, version: int | None, embedder: str | None, as_json: bool
         return 0
     say(
         f"{index}: version {report.version}, format {report.format} (was {report.before}), "
-        f"{report.chunks} chunks, {report.seconds:.1f} s"
+        f"{counted(report.chunks, 'chunk')}, {report.seconds:.1f} s"
     )
     show_warnings(report.notes, ())
     return 0
@@ -218,7 +222,7 @@ def cache_prune(path: str, max_mb: float) -> int:
 
     file = _cache_file(path)
     deleted = cache_file.prune(file, int(max_mb * 1e6))
-    say(f"{file}: {deleted} vectors deleted, {cache_file.info(file).bytes / 1e6:.1f} MB left")
+    say(f"{file}: {counted(deleted, 'vector')} deleted, {cache_file.info(file).bytes / 1e6:.1f} MB left")
     return 0
 
 

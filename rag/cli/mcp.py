@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import sys
 from pathlib import Path
@@ -66,8 +65,7 @@ def mcp(
         if only is not None:
             service.pipeline.index.both(only)
         caller = Caller("local", "local", only)
-        with contextlib.suppress(KeyboardInterrupt):
-            create_server(service, lambda request: caller, __version__).run("stdio")
+        create_server(service, lambda request: caller, __version__).run("stdio")
         return 0
     if where is not None:
         raise UsageError(
@@ -102,8 +100,7 @@ def _serve(server: Any, who: Any, limiter: Any, host: str, port: int, most_failu
     inner = BoundedBody(server.streamable_http_app(host=host))
     app = Bounds(Guard(inner, who, limiter, most_failures=most_failures))
     warn(f"tools are served at http://{host}:{port}/mcp")
-    with contextlib.suppress(KeyboardInterrupt):
-        uvicorn.run(app, host=host, port=port, log_level="warning", server_header=False)
+    uvicorn.run(app, host=host, port=port, log_level="warning", server_header=False)
 
 
 COMMANDS: tuple[click.Command, ...] = (mcp,)

@@ -9,6 +9,7 @@ import click
 
 from rag.cli.options import CONFIG, JSON, print_json
 from rag.core.errors import RagError
+from rag.core.format import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -172,12 +173,12 @@ def _show(rows: list[Row], words: tuple[str, ...]) -> None:
         for text in filter(None, (_what(row), _how(row), _access(row))):
             say(on_one_line(f"    {text}"), "yellow" if text.startswith("no access") else "")
     what = "prices per million tokens of the bare id or its global profile; regional profiles may cost more"
-    say(f"{len(rows)} models; {what}; of {DATE.isoformat()}", "dim")
+    say(f"{counted(len(rows), 'model')}; {what}; of {DATE.isoformat()}", "dim")
     show_warnings([note for note in (stale(),) if note], ())
 
 
 def _what(row: Row) -> str:
-    context = f"{row.context_tokens:,} tokens" if row.context_tokens else ""
+    context = f"{counted(row.context_tokens, 'token')}" if row.context_tokens else ""
     return "; ".join(
         filter(None, (row.provider, row.modality, context, _price(row), ", ".join(row.abilities)))
     )

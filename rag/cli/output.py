@@ -26,7 +26,7 @@ from rag.cli.terminal import echo, on_one_line
 from rag.core.answers import Answer
 from rag.core.drawn import drawn
 from rag.core.files import Quarantined
-from rag.core.format import dollars, shortened
+from rag.core.format import counted, dollars, shortened
 from rag.core.passages import Context, Hit
 from rag.core.table import Table
 from rag.usage.spending import Spending
@@ -153,7 +153,7 @@ def watch_jobs() -> Iterator[Any]:
 def show_jobs(index: str, jobs: Sequence[tuple[Part, JobStatus]]) -> None:
     """Print how far batch jobs are, and how to go on."""
     for part, status in jobs:
-        records = f"{status.processed} of {status.records or part.records} records"
+        records = f"{status.processed} of {counted(status.records or part.records, 'record')}"
         why = status.message or part.failure
         _line(f"  {part.name}: {status.status or 'not started'}, {records}{f' ({why})' if why else ''}")
     _line(f"  `rag batch resume {index}` continues it, `rag batch cancel {index}` stops it")
@@ -177,7 +177,10 @@ def show_report(report: BuildReport) -> None:
         f"{getattr(report, name)} {name}"
         for name in ("added", "changed", "removed", "renamed", "unchanged") if getattr(report, name)
     ]  # fmt: skip
-    _line(f"{report.index}: version {report.version}, {report.files} files, {report.chunks} chunks")
+    _line(
+        f"{report.index}: version {report.version}, {counted(report.files, 'file')}, "
+        f"{counted(report.chunks, 'chunk')}"
+    )
     _line(f"  files: {', '.join(changes)}; {report.embedded} texts embedded")
     times = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in report.seconds.items())
     _line(f"  time: {times}")
@@ -191,8 +194,8 @@ def show_plan(plan: BuildPlan) -> None:
         f"{plan.renamed} renamed, {plan.unchanged} unchanged"
     )
     _line(
-        f"  to embed: {plan.chunks} chunks ({plan.texts} texts with headings), about "
-        f"{plan.tokens} tokens, with {plan.embedder}"
+        f"  to embed: {counted(plan.chunks, 'chunk')} ({plan.texts} texts with headings), about "
+        f"{counted(plan.tokens, 'token')}, with {plan.embedder}"
     )
     _line(f"  cost: {cost_of(plan.cost_usd)}; time: about {plan.minutes:.1f} minutes")
     if plan.parsers:
@@ -234,7 +237,7 @@ def show_explanation(explanation: Explanation) -> None:
     _line(f"{explanation.stage}: {explanation.said}", "" if explanation.stage == "kept" else "bold yellow")
     if explanation.ranks:
         ranks = ", ".join(f"{name} {rank or '-'}" for name, rank in explanation.ranks.items())
-        _line(f"  ranks: {ranks}, of {explanation.matched} chunks that match")
+        _line(f"  ranks: {ranks}, of {counted(explanation.matched, 'chunk')} that match")
     for advice in explanation.advice:
         done = "kept" if advice.startswith("--budget") else "retrieved"
         _line(f"  it would have been {done} by: {advice}" if advice.startswith("-") else f"  try: {advice}")
@@ -267,8 +270,8 @@ def show_info(info: dict[str, Any]) -> None:
     """Print what an index holds."""
     _line(f"{info['path']}: version {info['version']} of {info['created']}, built from {info['root']}")
     _line(
-        f"  {info['files']} files, {info['chunks']} chunks, {info['segments']} segments, "
-        f"{info['bytes'] / 1e6:.1f} MB"
+        f"  {counted(info['files'], 'file')}, {counted(info['chunks'], 'chunk')}, "
+        f"{counted(info['segments'], 'segment')}, {info['bytes'] / 1e6:.1f} MB"
     )
     _line(f"  embedder: {info['embedder']['fingerprint']} ({info['embedder']['dimensions']} dimensions)")
     _line(f"  chunker: {info['chunker']}")
@@ -301,12 +304,12 @@ def _by_advice(quarantined: Sequence[Quarantined]) -> Iterator[tuple[str, list[Q
 
 
 def _files(count: int) -> str:
-    return f"{count} file{'s' * (count != 1)}"
+    return counted(count, "file")
 
 
 def show_verification(index: str, result: Verification) -> None:
     """Print the result of checking an index."""
-    size = f"{result.files} files, {result.bytes / 1e6:.1f} MB, {result.chunks} chunks"
+    size = f"{counted(result.files, 'file')}, {result.bytes / 1e6:.1f} MB, {counted(result.chunks, 'chunk')}"
     state = "sound" if result.sound else f"{len(result.problems)} problems"
     _line(f"{index}: version {result.version}, {size}: {state}", "" if result.sound else "bold yellow")
     for problem in result.problems[:_MOST_WARNINGS]:
@@ -317,7 +320,7 @@ def show_verification(index: str, result: Verification) -> None:
         _line(f"  {result.advice}")
     if result.orphans:
         count = len(result.orphans)
-        _line(f"  {count} files belong to no version: harmless; the next build deletes them", "dim")
+        _line(f"  {counted(count, 'file')} of no version: harmless; the next build deletes them", "dim")
 
 
 def show_versions(versions: Sequence[Version]) -> None:
@@ -335,7 +338,7 @@ def show_versions(versions: Sequence[Version]) -> None:
 
 def show_diff(difference: Diff) -> None:
     """Print the differences between two versions."""
-    chunks = f"{difference.chunks_added} chunks added, {difference.chunks_removed} removed"
+    chunks = f"{counted(difference.chunks_added, 'chunk')} added, {difference.chunks_removed} removed"
     _line(f"version {difference.old} -> {difference.new}: {chunks}")
     for mark, names in (
         ("+", difference.added), ("-", difference.removed), ("~", difference.changed),
@@ -350,9 +353,9 @@ def show_diff(difference: Diff) -> None:
 
 def show_cache(cache: CacheInfo) -> None:
     """Print what an embedding cache holds."""
-    _line(f"{cache.path}: {cache.bytes / 1e6:.1f} MB, {cache.vectors} vectors")
+    _line(f"{cache.path}: {cache.bytes / 1e6:.1f} MB, {counted(cache.vectors, 'vector')}")
     for name, (count, size) in sorted(cache.models.items()):
-        _line(f"  {name}: {count} vectors, {size / 1e6:.1f} MB")
+        _line(f"  {name}: {counted(count, 'vector')}, {size / 1e6:.1f} MB")
 
 
 def _show_hit(mark: str, hit: Hit, most: int | None) -> None:

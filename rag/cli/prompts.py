@@ -12,6 +12,7 @@ from rag.cli.options import CONFIG, JSON, print_json
 from rag.cli.terminal import echo
 from rag.core.drawn import drawn
 from rag.core.errors import UsageError, near_miss
+from rag.core.format import counted
 
 if TYPE_CHECKING:
     from rag.generation.prompt import Prompt
@@ -55,7 +56,9 @@ def list_(folder: Path, as_json: bool) -> int:
         for row in rows
     ]
     head = ("prompt", "hash", "tokens", "tags", "variables")
-    show_table(Table(f"{len(rows)} prompts: those that ship, and {folder}/NAME@VERSION.md", head, cells))
+    show_table(
+        Table(f"{counted(len(rows), 'prompt')}: those that ship, and {folder}/NAME@VERSION.md", head, cells)
+    )
     return 0
 
 
@@ -78,7 +81,11 @@ def show(name: str, sets: tuple[str, ...], folder: Path, as_json: bool) -> int:
     if as_json:
         print_json({**facts, "system": chosen.shown()})
         return 0
-    say(f"{chosen.name}, hash {chosen.version}, about {facts['tokens']} tokens, form {chosen.form}", "dim")
+    say(
+        f"{chosen.name}, hash {chosen.version}, about "
+        f"{counted(facts['tokens'], 'token')}, form {chosen.form}",
+        "dim",
+    )
     for key in ("about", "tags", "variables", "parameters", "passage", "question"):
         if facts[key]:
             value = facts[key]
@@ -129,7 +136,7 @@ def check(
     for finding in findings:
         echo(str(finding))
     count, rest = len(paths), len(findings) - wrong
-    say(f"{count} prompt{'s' * (count != 1)}: {wrong} errors, {rest} warnings", "dim")
+    say(f"{counted(count, 'prompt')}: {counted(wrong, 'error')}, {counted(rest, 'warning')}", "dim")
     return int(wrong > 0)
 
 

@@ -13,6 +13,7 @@ from rag.cli.options import JSON, print_json, replacing, reporting
 from rag.cli.review_decisions import COMMANDS as DECISIONS
 from rag.cli.review_queue import STATES, item_options, open_queue, queue_options, seconds, selected
 from rag.cli.terminal import json_text, on_one_line
+from rag.core.format import counted
 
 if TYPE_CHECKING:
     from rag.core.answers import Answer
@@ -60,7 +61,7 @@ def list_(
         for item in items
     ]  # fmt: skip
     more = f", and more: --limit {2 * limit}" if len(found) > limit else ""
-    caption = on_one_line(f"{queue.desk.store.place}: {len(items)} items{more}")
+    caption = on_one_line(f"{queue.desk.store.place}: {counted(len(items), 'item')}{more}")
     show_table(Table(caption, ("id", "queued", "state", "reasons", "tag", "question"), rows))
     return 0
 
@@ -139,7 +140,7 @@ def export(index: Path | None, config_path: Path | None, output: Path | None, **
     else:
         with replacing(output) as sink:
             sink.writelines(lines)
-        say(f"{output}: {len(rows)} questions")
+        say(f"{output}: {counted(len(rows), 'question')}")
     show_warnings(notes if rows else (*notes, "nothing was exported: no item is approved or corrected"), ())
     return 0
 
@@ -162,7 +163,7 @@ def prune(index: Path | None, config_path: Path | None, before: str | None, stat
         count = desk.store.prune()
         if before is not None:
             count += desk.forget(before=seconds(before, "--before"), state=cast(Any, state))
-    say(f"{desk.store.place}: {count} items erased")
+    say(f"{desk.store.place}: {counted(count, 'item')} erased")
     return 0
 
 
@@ -182,7 +183,7 @@ def forget(index: Path | None, config_path: Path | None, source: str | None, tex
     desk = open_queue(index, config_path).desk
     with reporting("review queue"):
         count = desk.forget(source=source, text=text)
-    say(f"{desk.store.place}: {count} items erased")
+    say(f"{desk.store.place}: {counted(count, 'item')} erased")
     return 0
 
 

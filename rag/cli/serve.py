@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -71,8 +70,7 @@ def serve(
     server = _announcing(
         uvicorn, uvicorn.Config(made, **options), lambda: say(f"{index} is served at {address}")
     )
-    with contextlib.suppress(KeyboardInterrupt):  # uvicorn has let requests end, and raises it again
-        server.run([listener])
+    server.run([listener])  # after Ctrl-C uvicorn lets requests end, and raises KeyboardInterrupt again
     return 0
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rag.cli.interrupts import CODE, message
 from rag.cli.options import CONFIG, INDEX_FOLDER, JSON, print_json, settings_of
 from rag.cli.terminal import echo
 from rag.core.errors import UsageError
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 _URL = click.argument("url", metavar="s3://BUCKET/PREFIX")
 _DRY_RUN = click.option("--dry-run", is_flag=True, help="Only say what would be moved.")
-#: 128 + SIGINT, as shells report it.
-_INTERRUPTED = 130
 
 
 @click.command(short_help="Push INDEX to S3.")
@@ -108,10 +107,10 @@ def _interruptible(what: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        echo(f"rag: interrupted: run the same {what} again, it goes on where it stopped", err=True)
+        echo(f"rag: {message([what])}", err=True)
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(_INTERRUPTED)
+        os._exit(CODE)
 
 
 COMMANDS: tuple[click.Command, ...] = (push, pull)

@@ -85,7 +85,8 @@ def run(
 ) -> int:
     """Serve until told to stop; return 0, or 1 if the workers cannot start.
 
-    SIGINT and SIGTERM let requests end. SIGHUP replaces the workers one by one, each by one that serves.
+    SIGINT and SIGTERM let requests end; SIGINT is then raised as
+    KeyboardInterrupt. SIGHUP replaces the workers one by one, each by one that serves.
 
     Parameters
     ----------
@@ -107,7 +108,11 @@ def run(
     class Supervisor(Multiprocess):
         """Says when all workers serve; ends if one of the first cannot start."""
 
-        failed = False
+        failed = interrupted = False
+
+        def handle_int(self) -> None:
+            self.interrupted = True
+            super().handle_int()
 
         def init_processes(self) -> None:
             with _uninterrupted():
@@ -138,6 +143,8 @@ def run(
     with _counts(), contextlib.closing(listener):
         supervisor = Supervisor(config, sockets=[listener])
         supervisor.run()
+    if supervisor.interrupted:
+        raise KeyboardInterrupt
     return 1 if supervisor.failed else 0
 
 

@@ -54,11 +54,11 @@ def start(index: Path, tmp_path: Path, bedrock_emulator: Emulator) -> Start:
     return started
 
 
-def fails(running: subprocess.Popen[str]) -> str:
+def fails(running: subprocess.Popen[str], code: int = 1) -> str:
     """The one line of a command that fails and prints nothing else."""
     out, err = running.communicate(timeout=60)
     err = err.removeprefix("\n")  # which ends the terminal's line with ^C
-    assert (running.returncode, out, err.count("\n")) == (1, "", 1), err
+    assert (running.returncode, out, err.count("\n")) == (code, "", 1), err
     assert err.startswith("rag: ")
     return err
 
@@ -111,7 +111,9 @@ def test_interrupt(start: Start, bedrock_emulator: Emulator) -> None:
     while not bedrock_emulator.counts["ConverseStream"] and running.poll() is None:
         time.sleep(0.05)
     running.send_signal(signal.SIGINT)
-    assert fails(running).startswith("rag: interrupted")
+    assert fails(running, 130) == (
+        "rag: interrupted: what a model's reply cost until then is in the ledger\n"
+    )
 
 
 def test_notes(start: Start, bedrock_emulator: Emulator, tmp_path: Path) -> None:

@@ -269,8 +269,9 @@ def test_ctrl_c_in_the_middle_says_that_work_is_kept(tmp_path: Path) -> None:
     time.sleep(0.3)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
-    assert process.returncode == 1
+    assert process.returncode == 130
     assert (
-        "rag: interrupted: run the same command again; what a build or a batch has paid for is kept" in said
+        "rag: interrupted: readers keep the version they have, and what is paid for is kept: "
+        "run the same command again\n" in said
     )
     assert "Traceback" not in said

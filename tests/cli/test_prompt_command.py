@@ -45,7 +45,7 @@ def test_check(tmp_path: Path) -> None:
     lines = done.stdout.splitlines()
     assert [line.split(": ")[1] for line in lines[:-1]] == ["warning", "error"]
     assert lines[1] == f"{path}:26: error: there is no variable 'x': there is none"
-    assert lines[-1] == "1 prompt: 1 errors, 1 warnings"
+    assert lines[-1] == "1 prompt: 1 error, 1 warning"
     assert json.loads(run("check", path, "--json").stdout)["findings"][0]["line"] == 26
     assert "there is no prompt in" in str(run("check", "--folder", tmp_path).exception)
     assert "did you mean" in str(run("check", path, "--model", "anthropic.claude-haiku-4-5").exception)

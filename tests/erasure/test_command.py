@@ -21,7 +21,7 @@ def test_it_shows_what_would_go_and_erases_nothing_without_yes(path: Path) -> No
     lines = done.stdout.splitlines()
     assert lines[:4] == [
         f"{path}: 1 document would be erased", "  jane.md",
-        "index: 1 chunks of the current version, 2 rows in all; to rewrite: versions 1, 2, 3, 4",
+        "index: 1 chunk of the current version, 2 rows in all; to rewrite: versions 1, 2, 3, 4",
         f"3 vectors: {path}/cache.sqlite",
     ]  # fmt: skip
     assert any(line.startswith("  source files, which are still there: ") for line in lines)

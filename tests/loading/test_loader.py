@@ -178,7 +178,7 @@ def test_ctrl_c_in_a_build_ends_at_once_and_leaves_no_process(tmp_path: Path) ->
     time.sleep(0.5)
     build.send_signal(signal.SIGINT)
     _, said = build.communicate(timeout=10)
-    assert build.returncode == 1
+    assert build.returncode == 130
     assert said.strip().splitlines()[-1].startswith("rag: interrupted")
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
 

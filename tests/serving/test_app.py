@@ -216,5 +216,5 @@ def test_the_command_serves_and_drains(ix: Path) -> None:
         assert httpx.post(f"{address}/v1/ask", json={"question": LEAVE}).json()["answered"]
         assert "rag_questions_total" in httpx.get(f"{address}/metrics").text
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        assert process.wait(20) == 130
         assert "Traceback" not in process.stderr.read()
