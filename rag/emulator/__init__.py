@@ -29,14 +29,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rag.emulator.behaviour import Behaviour
     from rag.emulator.server import Emulator
+    from rag.emulator.starting import start
     from rag.emulator.wire import Refusal, Reply, Request
 
 # Imported on first use: the pytest plugin is in this package, and loads in every run of pytest.
 _MODULES = {
     "Behaviour": "behaviour", "Emulator": "server", "Refusal": "wire", "Reply": "wire", "Request": "wire",
+    "start": "starting",
 }  # fmt: skip
 
-__all__ = ["Behaviour", "Emulator", "Refusal", "Reply", "Request"]
+__all__ = ["Behaviour", "Emulator", "Refusal", "Reply", "Request", "start"]
 
 
 def __getattr__(name: str) -> Any:
