@@ -11,6 +11,7 @@ from rag.chunking.base import Chunker
 from rag.chunking.offsets import locate
 from rag.chunking.semantic import SemanticChunker
 from rag.core.displayable import Displayable
+from rag.core.errors import LoadError
 from rag.core.text import Span
 
 
@@ -75,9 +76,13 @@ def cut(document: Document, chunker: Chunker | None = None) -> Cuts:
       2   16-44  Four five six seven. Eight.
     """
     chosen = chunker if chunker is not None else SemanticChunker()
-    chunks = locate(document, list(chosen.transform_documents([document])))
+    source = str(document.metadata.get("source", ""))
+    try:
+        chunks = locate(document, list(chosen.transform_documents([document])))
+    except LoadError as error:
+        raise LoadError(f"{source or 'the document'} {error.reason}", error.advice) from error
     return Cuts(
-        source=str(document.metadata.get("source", "")),
+        source=source,
         chunker=type(chosen).__name__,
         text=document.page_content,
         chunks=tuple(chunks),
