@@ -29,7 +29,7 @@ def modules(room: str) -> Iterator[str]:
 def test_there_are_examples() -> None:
     finder = doctest.DocTestFinder()
     found = finder.find(importlib.import_module("rag.core.text"))
-    assert sum(len(each.examples) for each in found) > 5
+    assert sum(len(each.examples) for each in found) >= 5
 
 
 @pytest.mark.parametrize("room", [room for room in ROOMS if f"rag.{room}" not in LEFT_OUT])
