@@ -38,6 +38,7 @@ SLOW = (
     "review/test_with_claude.py", "test_import.py",
     "testing/test_embedder.py", "testing/test_retriever.py", "usage/test_cost_command.py", "usage/test_ledger.py",
     "usage/test_reservations.py", "usage/test_sqlite.py", "usage/test_tokens.py",
+    "notebooks", "test_doctests.py",
 )  # fmt: skip
 #: What it runs of these folders all the same: each room has quick tests (`tests/test_quick.py`).
 QUICK = (
@@ -46,7 +47,7 @@ QUICK = (
     "evaluation/test_golden_set.py",
     "evaluation/test_metrics.py", "loading/test_drawings.py", "loading/test_number_format.py",
     "loading/test_rtf.py", "notebook/test_answers.py", "notebook/test_hits.py", "notebook/test_lines.py",
-    "notebook/test_texts.py", "response_cache/test_key.py",
+    "notebook/test_texts.py", "notebooks/test_differences.py", "response_cache/test_key.py",
 )  # fmt: skip
 SLOW_FIXTURES = {
     "bedrock_emulator",

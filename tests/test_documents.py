@@ -12,7 +12,7 @@ import pytest
 import rag
 from tests.conftest import ROOT
 
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "rag").rglob("README.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "rag").rglob("README.md"), ROOT / "notebooks" / "README.md"])
 NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
 
 

@@ -143,7 +143,7 @@ def _asked(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _plan(pipes: Mapping[str, Any], options: Mapping[str, Any], grading: Grading, as_json: bool) -> int:
     from rag.evaluation.answer_plan import plan_answers, table, total
-    from rag.evaluation.answers import selected
+    from rag.evaluation.golden_set import read
     from rag.evaluation.judging.plan import plan_judge
 
     with watch_steps() as step:
@@ -151,7 +151,7 @@ def _plan(pipes: Mapping[str, Any], options: Mapping[str, Any], grading: Grading
             pipes, options["questions"], **_asked(options), progress=lambda done, of: step("plan", done, of)
         )
     if grading.judge is not None:
-        asked = selected(options["questions"], names_of(options["tags"]))
+        asked = read(options["questions"], tags=names_of(options["tags"]))
         pipe = next(iter(pipes.values()))
         judging = plan_judge(
             grading.judge, asked, pipe.meter.prices, trimmer=pipe.trimmer, systems=len(pipes),

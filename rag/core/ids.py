@@ -22,7 +22,7 @@ def begins_at(at: float) -> str:
 
     Examples
     --------
-    >>> begins_at(1.0), begins_at(1.0) < begins_at(1.001)
+    >>> begins_at(1.0), begins_at(1.0) < begins_at(1.002)
     ('00000000z8', True)
     """
     return _base32(max(int(at * 1000), 0), _TIME)

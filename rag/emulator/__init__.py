@@ -23,6 +23,8 @@ Examples
 
 from __future__ import annotations
 
+import atexit
+from contextlib import ExitStack
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +38,36 @@ _MODULES = {
     "Behaviour": "behaviour", "Emulator": "server", "Refusal": "wire", "Reply": "wire", "Request": "wire",
 }  # fmt: skip
 
-__all__ = ["Behaviour", "Emulator", "Refusal", "Reply", "Request"]
+__all__ = ["Behaviour", "Emulator", "Refusal", "Reply", "Request", "start"]
+
+
+def start(behaviour: Behaviour | None = None, **options: Any) -> Emulator:
+    """Start an emulator and point the AWS clients of this process at it, until the process ends.
+
+    For notebooks and scripts. The process's own AWS settings (profile, keys, endpoints) have no effect from
+    then on. In tests use the fixture ``bedrock_emulator``, elsewhere ``with Emulator() as emulator``.
+
+    Parameters
+    ----------
+    behaviour : Behaviour, optional
+    **options
+        Those of `Emulator`.
+
+    Examples
+    --------
+    >>> emulator = start(Behaviour(reply="Anyone may."))                     # doctest: +SKIP
+    >>> rag.ClaudeBedrock().invoke("Who declares a SEV-1?").text             # doctest: +SKIP
+    'Anyone may.'
+    """
+    # Not in a module of its own: it would lengthen the longest chain of imports.
+    from rag.emulator.server import Emulator
+    from rag.emulator.variables import environment
+
+    stack = ExitStack()
+    emulator = stack.enter_context(Emulator(behaviour, **options))
+    stack.enter_context(environment(emulator.environment()))
+    atexit.register(stack.close)
+    return emulator
 
 
 def __getattr__(name: str) -> Any:

@@ -45,7 +45,7 @@ class Runs:
     --------
     >>> runs = Runs(["Jane Doe earned 71,300 dollars in the year that she left the company."])
     >>> runs.find(b"... earned 71,300 dollars in the year that she left the c...")
-    4
+    3
     >>> runs.find(b"She earned 71,300 dollars.") is None
     True
     """

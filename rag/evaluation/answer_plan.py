@@ -23,9 +23,9 @@ from rag.core.passages import Hit
 from rag.core.table import Table
 from rag.evaluation.answer_log import AnswerLog, key_of
 from rag.evaluation.answer_prices import id_of, longest, paid_models, refuse_unpriced, unpriced
-from rag.evaluation.answers import options_of, selected
+from rag.evaluation.answers import options_of
 from rag.evaluation.golden_filters import combined
-from rag.evaluation.golden_set import Question, Questions
+from rag.evaluation.golden_set import Question, Questions, read
 from rag.generation.models import priced_as
 from rag.generation.reply import texts
 from rag.generation.voice import prompt_for
@@ -99,7 +99,7 @@ def plan_answers(
     (289, 0.0)
     """
     refuse_unpriced(pipes)
-    golden = selected(questions, tags)
+    golden = read(questions, tags=tags)
     kept, contexts = AnswerLog(log), _Contexts()
     work = {name: _Work() for name in pipes}
     steps = [(name, question) for name in pipes for question in golden]

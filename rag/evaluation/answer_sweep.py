@@ -11,10 +11,9 @@ from rag.building.build import build
 from rag.config import stages
 from rag.core.files import Quarantined
 from rag.evaluation import pareto, sweep_files
-from rag.evaluation.answers import selected
 from rag.evaluation.answers_compared import AnswersCompared
 from rag.evaluation.compare_answers import MARGIN, check, compare_answers
-from rag.evaluation.golden_set import Questions
+from rag.evaluation.golden_set import Questions, read
 from rag.evaluation.grid import Grid, Setting
 from rag.evaluation.indexes import begin, paying
 from rag.evaluation.progress import Progress
@@ -109,7 +108,7 @@ def sweep_answers(
     'generator.model=haiku'
     """
     check(metric, margin)
-    golden, path, fixed = selected(questions, tags), Path(folder), settings or {}
+    golden, path, fixed = read(questions, tags=tags), Path(folder), settings or {}
     options = {"metadata": metadata, "metadata_from_path": metadata_from_path}
     combinations, indexes = begin(source, path, grid, fixed, build, options, progress, answers=True)
     speakers = _Speakers()

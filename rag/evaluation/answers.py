@@ -274,7 +274,7 @@ def evaluate_answers(
     if parallel < 1:
         raise UsageError(f"parallel is {parallel}: set it to 1 or more")
     named: Mapping[str, Any] = pipes if isinstance(pipes, Mapping) else {str(pipes.index.path): pipes}
-    golden = selected(questions, tags)
+    golden = read(questions, tags=tags)
     filters = {
         (name, each.id): combined(pipe, where, each) for name, pipe in named.items() for each in golden
     }
@@ -301,22 +301,6 @@ def evaluate_answers(
         name: summary(name, [scored[name][each.id] for each in golden], again[name], notes, trust)
         for name in names
     }
-
-
-def selected(questions: Questions, tags: Sequence[str] = ()) -> list[Question]:
-    """Return the questions of a golden set that have one of some tags, or all.
-
-    Raises
-    ------
-    SourceError
-        The golden set is invalid.
-    UsageError
-        No question has one of the tags.
-    """
-    golden = [each for each in read(questions) if not tags or {*tags} & {*each.expected.tags}]
-    if not golden:
-        raise UsageError(f"no question has one of the tags {', '.join(tags)}: see `rag golden check`")
-    return golden
 
 
 def _ask(

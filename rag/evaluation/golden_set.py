@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rag.core.errors import ConfigError, SourceError
+from rag.core.errors import ConfigError, SourceError, UsageError
 from rag.core.json_lines import numbered_lines
 from rag.evaluation.expected import Expected
 from rag.usage.settings import checked
@@ -79,13 +79,15 @@ class Question:
 Questions = str | Path | Iterable[Question | Mapping[str, Any]]
 
 
-def read(questions: Questions, *, drafts: bool = False) -> tuple[Question, ...]:
+def read(questions: Questions, *, tags: Sequence[str] = (), drafts: bool = False) -> tuple[Question, ...]:
     """Read a golden set.
 
     Parameters
     ----------
     questions : str, Path, or iterable of Question or mapping
         A JSON-lines file, or its rows.
+    tags : sequence of str
+        Return the questions that have one of these tags; by default all.
     drafts : bool
         Return drafts, too.
 
@@ -99,6 +101,8 @@ def read(questions: Questions, *, drafts: bool = False) -> tuple[Question, ...]:
     SourceError
         The file cannot be read, a line is invalid, an id occurs twice, or no question has evidence,
         gold or an answer. The message names the file, the line and what to write.
+    UsageError
+        No question has one of the tags.
 
     Examples
     --------
@@ -117,7 +121,15 @@ def read(questions: Questions, *, drafts: bool = False) -> tuple[Question, ...]:
     if not any(question.answerable for question in by_id.values()):
         what = "no question has evidence, gold or an answer" if by_id else "there are no questions"
         raise SourceError(f'{name}: {what}: write "evidence": [{_SPAN}] or "gold": ["SOURCE"]')
-    return tuple(question for question in by_id.values() if drafts or not question.expected.draft)
+    wanted = {tags} if isinstance(tags, str) else {*tags}
+    kept = tuple(
+        question
+        for question in by_id.values()
+        if (drafts or not question.expected.draft) and (not wanted or wanted & {*question.expected.tags})
+    )
+    if wanted and not kept:
+        raise UsageError(f"no question has one of the tags {', '.join(tags)}: see `rag golden check`")
+    return kept
 
 
 class Line(NamedTuple):

@@ -60,7 +60,7 @@ class TagReader:
     --------
     >>> tags = TagReader()
     >>> [*tags.feed('Anyone. <cite doc="1">Anyone may'), *tags.feed("</cite> Ask <ci"), *tags.close()]
-    ['Anyone.', Quote(words='Anyone may', document=1, broken=False), ' Ask']
+    ['Anyone.', Quote(words='Anyone may', document=1, broken=False), ' Ask', ' ']
     """
 
     def __init__(self) -> None:

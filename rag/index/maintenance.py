@@ -60,8 +60,8 @@ class Version:
     held: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Diff:
+@dataclass(frozen=True, slots=True, repr=False)
+class Diff(Displayable):
     """The differences between two versions, by document (its source, or its id if it has none)."""
 
     old: int

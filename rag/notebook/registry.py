@@ -11,6 +11,7 @@ from rag.notebook.display import Display
 DISPLAYS = {
     "rag.building.report.BuildPlan": "building.PlanDisplay",
     "rag.building.report.BuildReport": "building.ReportDisplay",
+    "rag.chunking.cuts.Cuts": "cuts.CutsDisplay",
     "rag.core.answers.Answer": "answers.AnswerDisplay",
     "rag.core.calls.Usage": "costs.UsageDisplay",
     "rag.core.citations.Citation": "citations.CitationDisplay",
@@ -23,6 +24,7 @@ DISPLAYS = {
     "rag.generation.prompt.Prompt": "prompts.PromptDisplay",
     "rag.index.filters.where.Where": "filters.FilterDisplay",
     "rag.index.index.Index": "indexes.IndexDisplay",
+    "rag.index.maintenance.Diff": "stores.DiffDisplay",
     "rag.index.maintenance.Store": "stores.StoreDisplay",
     "rag.index.search.results.Hits": "hits.HitsDisplay",
     "rag.index.search.results.SearchPlan": "searches.SearchPlanDisplay",

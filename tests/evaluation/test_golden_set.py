@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from rag.core.errors import SourceError
+from rag.core.errors import SourceError, UsageError
 from rag.evaluation import Question, Span, read
 from rag.evaluation.golden_set import json_schema
 
@@ -117,3 +117,14 @@ def test_the_schema_describes_what_is_read() -> None:
         with pytest.raises(SourceError):
             read([{**LINE, key: wrong}])
     assert set(schema["properties"]) == {*LINE}
+
+
+def test_questions_are_selected_by_tags() -> None:
+    rows = [
+        {"id": n, "question": "How long?", "gold": ["leave.md"], "tags": tags}
+        for n, tags in enumerate([["legal"], ["people", "date"], []])
+    ]
+    assert [each.id for each in read(rows, tags=["date", "legal"])] == ["0", "1"]
+    assert [each.id for each in read(rows)] == ["0", "1", "2"]
+    with pytest.raises(UsageError, match="no question has one of the tags finance"):
+        read(rows, tags=["finance"])

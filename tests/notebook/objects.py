@@ -5,8 +5,11 @@ from __future__ import annotations
 from html.parser import HTMLParser
 from typing import Any
 
+from langchain_core.documents import Document
+
 import rag
 from rag.building.report import BuildPlan, BuildReport
+from rag.chunking.cuts import Cuts
 from rag.core.answers import Answer, Step, ToolUse
 from rag.core.calls import Call, Usage
 from rag.core.citations import Citation, Field, Sentence, Support
@@ -19,6 +22,7 @@ from rag.evaluation.evaluate import Evaluation, Scored
 from rag.evaluation.golden_set import Question
 from rag.evaluation.statistics import Estimate
 from rag.evaluation.sweep import Sweep, Trial
+from rag.index.maintenance import Diff
 from rag.index.search.results import Hits, SearchPlan
 from rag.retrieval.explain import Explanation
 
@@ -46,11 +50,16 @@ def records(text: str) -> list[Any]:
     counts = {"added": 1, "changed": 0, "removed": 0, "renamed": 0, "unchanged": 2}
     measured = evaluation(text)
     comparison = Comparison(text, text, {text: Difference(0.1, 0.0, 0.2, 0.03, 9)}, (text,))
+    cut = (
+        Document(text, metadata={"start": 0, "end": len(text)}),
+        Document(text[1:], metadata={"start": 1, "end": len(text)}),
+    )
     return [
-        hit, Hits([hit, hit], plan), plan, context, *answers(text, context), Usage(10, 2, 3, 4, 0.5),
+        hit, Cuts(text, text, text, cut), Hits([hit, hit], plan), plan, context, *answers(text, context), Usage(10, 2, 3, 4, 0.5),
         BuildPlan(text, text, text, chunks=4, texts=5, tokens=6, cost_usd=0.1, minutes=2.0, quarantined=bad, notes=(text,), parsers=text, **counts),
         BuildReport(text, 1, 3, 4, embedded=5, seconds={text: 1.0, "total": 2.0}, quarantined=bad, notes=(text,), **counts),
         *(Explanation(text, text, stage, text, (text, "--budget 9"), (hit,), {text: 3, "dense": None}, 7, 0.5) for stage in ("kept", "filter", text)),
+        Diff(1, 2, (text,), (text,), (text,), (text,), 3, 4, {text: (text, None)}),
         measured, comparison, summary(text, [], notes=(text,)) if text else measured,
         Sweep(text, "recall", text, (Trial(text, {text: text}, text, 3, 4, measured, None, None),), 2, bad, (text,)),
         rag.Prompt(system=text or "x"), rag.field(text or "x") == text, ~(rag.field("a").isin([text, text])),

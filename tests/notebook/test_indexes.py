@@ -88,3 +88,16 @@ def test_a_store_of_many_versions_is_cut(tmp_path: Path) -> None:
         store.edit("n >= 0", {"n": n + 1})
     assert str(store).endswith("… 3 more versions: store.versions()")
     assert "… 3 more versions: store.versions()" in store._repr_html_()
+
+
+def test_a_difference_names_what_changed(folder: Path, tmp_path: Path) -> None:
+    built(folder, tmp_path)
+    (folder / "leave-us.md").unlink()
+    (folder / "new.txt").write_text("The office opens at eight.", encoding="utf-8")
+    rag.build(folder, tmp_path / "ix", embedder="static")
+    diff = rag.Store(tmp_path / "ix").diff(1)
+    assert str(diff).splitlines() == [
+        "version 1 → 2: 1 chunk added, 1 removed", "  added     new.txt", "  removed   leave-us.md",
+    ]  # fmt: skip
+    assert "<td>removed</td><td>leave-us.md</td>" in diff._repr_html_()
+    assert str(rag.Store(tmp_path / "ix").diff(2)) == "version 2 → 2: the same documents"
