@@ -5,7 +5,7 @@ Settings become a response cache and a review queue here; their rooms are import
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rag.review.queue import ReviewQueue
     from rag.review.store import ReviewStore
     from rag.telemetry.recorder import Recorder
+    from rag.telemetry.sinks import Sink
 
 
 class Around(Protocol):
@@ -115,13 +116,15 @@ def receipts_of(settings: Mapping[str, Any], folder: Path) -> Receipts | None:
     return Receipts(ReceiptStore(made.path or folder / NAME), made)
 
 
-def recorder_of(settings: Mapping[str, Any]) -> Recorder | None:
+def recorder_of(settings: Mapping[str, Any], sinks: Sequence[Sink] = ()) -> Recorder | None:
     """Return what records questions by a pipeline's settings; None where they name nothing.
 
     Parameters
     ----------
     settings : mapping
         With ``telemetry``, as passed to the pipeline or in rag.toml.
+    sinks : sequence of Sink
+        More than the settings name: then there is a recorder in any case.
 
     Raises
     ------
@@ -129,12 +132,16 @@ def recorder_of(settings: Mapping[str, Any]) -> Recorder | None:
         A setting is unknown or refused.
     """
     value = settings.get("telemetry")
-    if value is None or value is False:
+    off = value is None or value is False
+    if off and not sinks:
         return None
     from rag.telemetry.recorder import Recorder
+    from rag.telemetry.settings import TelemetrySettings
     from rag.telemetry.settings import settings as read
 
-    return value if isinstance(value, Recorder) else Recorder(read(value))
+    if isinstance(value, Recorder):
+        return value
+    return Recorder(TelemetrySettings() if off else read(value), sinks)
 
 
 def response_cache_of(settings: Mapping[str, Any], folder: Path) -> ResponseCache | None:

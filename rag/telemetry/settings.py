@@ -30,6 +30,10 @@ class TelemetrySettings(Settings):
         Whether a record has the question and the answer, with personal data masked.
     most_chars : int
         The most characters of each.
+    otel : bool
+        Trace questions with OpenTelemetry, and measure models' calls (`rag.telemetry.spans`).
+    otel_endpoint : str
+        The collector's URL, for applications without providers of their own; by default OpenTelemetry's.
     """
 
     path: str = Field(default="", description="the path of a file")
@@ -38,6 +42,8 @@ class TelemetrySettings(Settings):
     namespace: str = Field(default="rag", min_length=1, max_length=255, description="a text")
     texts: bool = Field(default=False, strict=True, description="true or false")
     most_chars: int = Field(default=2000, ge=1, description="a whole number from 1")
+    otel: bool = Field(default=False, strict=True, description="true or false")
+    otel_endpoint: str = Field(default="", pattern=r"^(https?://\S+)?$", description="a URL, http://…")
     max_mb: float = Field(default=100.0, gt=0, description="a number above 0")
     keep: int = Field(default=5, ge=0, le=1000, description="a whole number from 0 to 1000")
 
@@ -57,8 +63,10 @@ def settings(value: Any) -> TelemetrySettings:
     if not isinstance(value, Mapping):
         raise ConfigError("telemetry is a table, a path, or true for standard output")
     made = checked(TelemetrySettings, value, "telemetry")
-    if not made.path and not made.stdout:
-        raise ConfigError("telemetry has nowhere to go: set path, or stdout = true")
+    if made.otel_endpoint and not made.otel:
+        raise ConfigError("telemetry has otel_endpoint without otel = true: set both, or neither")
+    if not (made.path or made.stdout or made.otel):
+        raise ConfigError("telemetry has nowhere to go: set path, stdout = true or otel = true")
     if made.path and Path(made.path).is_dir():
         raise ConfigError(f"telemetry's path {made.path} is a folder: name a file in it")
     return made
