@@ -36,7 +36,7 @@ def observing(observer: Observer) -> Iterator[None]:
     try:
         yield
     finally:
-        # A generator that the garbage collector closes ends in another context, which has no observer to reset.
+        # A generator that the garbage collector closes ends in another context: nothing to reset.
         with contextlib.suppress(ValueError):
             _OBSERVER.reset(token)
 

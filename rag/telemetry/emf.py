@@ -17,7 +17,8 @@ METRICS = {
     "Questions": "Count", "Failed": "Count", "Refused": "Count", "Left": "Count", "CacheHits": "Count",
     "Fallbacks": "Count", "Escalations": "Count", "Guardrail": "Count", "Calls": "Count",
     "InputTokens": "Count", "OutputTokens": "Count", "CacheReadTokens": "Count", "CacheWriteTokens": "Count",
-    "Retries": "Count", "Throttles": "Count", "Dollars": "None", "Seconds": "Seconds", "FirstToken": "Seconds", "Retrieve": "Seconds",
+    "Retries": "Count", "Throttles": "Count", "Dollars": "None",
+    "Seconds": "Seconds", "FirstToken": "Seconds", "Retrieve": "Seconds",
     "Supported": "None",
 }  # fmt: skip
 DIMENSIONS = (("Index",), ("Index", "Model"))

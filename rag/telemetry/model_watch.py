@@ -72,7 +72,10 @@ class ModelWatch(BaseCallbackHandler):
             return
         span = self._seen.span.call(
             model_of(metadata, params, serialized), str(metadata.get("ls_provider") or ""), purpose(),
-            {"temperature": temperature, "max_tokens": params.get("max_tokens") or metadata.get("ls_max_tokens")},
+            {
+                "temperature": temperature,
+                "max_tokens": params.get("max_tokens") or metadata.get("ls_max_tokens"),
+            },
         )  # fmt: skip
         with self._lock:
             self._spans[run_id] = span

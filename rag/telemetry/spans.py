@@ -28,8 +28,9 @@ _PROVIDERS = {
 #: Of `rag.call` records, what becomes attributes of a question's span.
 _ATTRIBUTES = {
     "id": "rag.question.id", "task": "rag.task", "outcome": "rag.outcome", "index": "rag.index",
-    "version": "rag.index.version", "prompt": "rag.prompt", "prompt_hash": "rag.prompt.hash", "tag": "rag.tag",
-    "tenant": "rag.tenant", "model": "gen_ai.request.model", "tier": "rag.tier", "usd": "rag.usd",
+    "version": "rag.index.version", "prompt": "rag.prompt", "prompt_hash": "rag.prompt.hash",
+    "tag": "rag.tag", "tenant": "rag.tenant", "model": "gen_ai.request.model",
+    "tier": "rag.tier", "usd": "rag.usd",
     "guardrail": "rag.guardrail", "supported": "rag.supported", "citations": "rag.citations",
     "passages": "rag.passages", "retries": "rag.retries", "fallbacks": "rag.fallbacks",
     "escalations": "rag.escalations", "cache": "rag.cache",
@@ -124,7 +125,8 @@ class QuestionSpan:
     def call(self, model: str, provider: str, purpose: str, asked: Mapping[str, Any]) -> CallSpan:
         """Begin the span of a model's call, below the current stage."""
         attributes = {
-            "gen_ai.operation.name": "chat", "gen_ai.provider.name": _PROVIDERS.get(provider, provider or "unknown"),
+            "gen_ai.operation.name": "chat",
+            "gen_ai.provider.name": _PROVIDERS.get(provider, provider or "unknown"),
             "gen_ai.request.model": model,
         }  # fmt: skip
         told = {f"gen_ai.request.{name}": value for name, value in asked.items() if value is not None}

@@ -215,6 +215,7 @@ def _free(usage: Usage) -> Usage:
 
 
 def message_of(response: LLMResult) -> Any:
+    """Return a result's message; None of a text model."""
     first = response.generations[0] if response.generations else []
     return getattr(first[0], "message", None) if first else None
 
