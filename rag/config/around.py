@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rag.review.queue import ReviewQueue
     from rag.review.store import ReviewStore
     from rag.telemetry.recorder import Recorder
+    from rag.telemetry.settings import TelemetrySettings
     from rag.telemetry.sinks import Sink
 
 
@@ -84,7 +85,7 @@ def around(settings: Mapping[str, Any], folder: Path) -> Surroundings:
         response_cache_of(settings, folder),
         review_queue_of(settings, folder),
         receipts_of(settings, folder),
-        recorder_of(settings),
+        recorder_of(settings, folder),
     )
 
 
@@ -116,13 +117,15 @@ def receipts_of(settings: Mapping[str, Any], folder: Path) -> Receipts | None:
     return Receipts(ReceiptStore(made.path or folder / NAME), made)
 
 
-def recorder_of(settings: Mapping[str, Any], sinks: Sequence[Sink] = ()) -> Recorder | None:
+def recorder_of(settings: Mapping[str, Any], folder: Path, sinks: Sequence[Sink] = ()) -> Recorder | None:
     """Return what records questions by a pipeline's settings; None where they name nothing.
 
     Parameters
     ----------
     settings : mapping
         With ``telemetry``, as passed to the pipeline or in rag.toml.
+    folder : Path
+        The index's, which holds the spool file that has no path of its own.
     sinks : sequence of Sink
         More than the settings name: then there is a recorder in any case.
 
@@ -141,7 +144,38 @@ def recorder_of(settings: Mapping[str, Any], sinks: Sequence[Sink] = ()) -> Reco
 
     if isinstance(value, Recorder):
         return value
-    return Recorder(TelemetrySettings() if off else read(value), sinks)
+    made = TelemetrySettings() if off else read(value)
+    if made.cloudwatch:
+        from rag.bedrock.storage.log_sink import CloudWatchSink
+
+        to_cloudwatch = CloudWatchSink(
+            made.cloudwatch, spool_of(made, folder), region=made.cloudwatch_region or None,
+            spool_bytes=int(made.spool_mb * 1e6), emf=made.format == "emf",
+        )  # fmt: skip
+        sinks = (*sinks, to_cloudwatch)
+    return Recorder(made, sinks)
+
+
+def telemetry_of(settings: Mapping[str, Any]) -> TelemetrySettings | None:
+    """Return what settings say of telemetry, without opening anything; None where they name nothing.
+
+    Raises
+    ------
+    ConfigError
+        A setting is unknown or refused.
+    """
+    value = settings.get("telemetry")
+    if value is None or value is False:
+        return None
+    from rag.telemetry.recorder import Recorder
+    from rag.telemetry.settings import settings as read
+
+    return value.settings if isinstance(value, Recorder) else read(value)
+
+
+def spool_of(settings: TelemetrySettings, folder: Path) -> Path:
+    """Return the file for records that could not be sent to CloudWatch."""
+    return Path(settings.spool) if settings.spool else folder / "cloudwatch-spool.jsonl"
 
 
 def response_cache_of(settings: Mapping[str, Any], folder: Path) -> ResponseCache | None:

@@ -52,11 +52,11 @@ def application(
     """
     values = {name: value for name, value in settings.items() if name not in ("serving", "deploy")}
     sink = PrometheusSink() if installed("prometheus_client") else None
-    # One for all versions of the index: it holds connections, threads and counts.
-    recorder = recorder_of(values, () if sink is None else (sink,))
-    values["telemetry"] = recorder
     limiter = None if who is None else who.limiter
     place = place_of(index, values.get("remote"))
+    # One for all versions of the index: it holds connections, threads and counts.
+    recorder = recorder_of(values, place.folder, () if sink is None else (sink,))
+    values["telemetry"] = recorder
     service = Service(
         place.folder, lambda: Pipeline(index, settings=values), limiter, current=place.current,
         name=place.name,

@@ -110,6 +110,12 @@ class Recorder:
                 # A line of some 2 kB: written at once, also where the task is cancelled.
                 self._write(watch, pipeline, question, options, collector, tenant)
 
+    def close(self) -> None:
+        """Let sinks send what they hold; one that must be closed does so at a process's end by itself."""
+        for sink in self.sinks:
+            if isinstance(sink, _Closeable):
+                sink.close()
+
     @contextlib.contextmanager
     def _observing(
         self, watch: _Watch, pipeline: Any, options: Mapping[str, Any], collector: Collector
