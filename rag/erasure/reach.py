@@ -35,8 +35,8 @@ def not_reached(
         Log groups of CloudWatch that records were sent to.
     """
     groups = (
-        f"CloudWatch's log group {name}: records there with texts of before last until its retention ends, or "
-        "its streams are deleted"
+        f"CloudWatch's log group {name}: texts that were sent there last until its retention ends, or its "
+        "streams are deleted"
         for name in logs
     )
     return (*(_copy(folder, url) for url in remotes), *groups, *_lines(root, documents, version))

@@ -39,7 +39,8 @@ class TelemetrySettings(Settings):
     cloudwatch_region : str
         By default the environment's.
     spool : str
-        The file for what could not be sent there; by default ``cloudwatch-spool.jsonl`` in the index's folder.
+        The file for what could not be sent there; by default ``cloudwatch-spool.jsonl`` in the index's
+        folder.
     spool_mb : float
         Its most; the oldest records are dropped above it.
     """

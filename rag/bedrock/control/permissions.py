@@ -150,6 +150,10 @@ def needed(use: Use, place: Place) -> Iterator[Permission]:
             f"arn:{place.partition}:logs:{place.region}:{place.account}:log-group:/aws/lambda/{use.name}:*"
         )
         yield from (Permission(f"logs:{action}", group) for action in ("CreateLogStream", "PutLogEvents"))
+    elif use.kind == "records":
+        region = use.region or place.region
+        group = f"arn:{place.partition}:logs:{region}:{place.account}:log-group:{use.name}:*"
+        yield from (Permission(f"logs:{action}", group) for action in ("CreateLogStream", "PutLogEvents"))
     else:
         yield from _batch(use, place)
 

@@ -69,5 +69,5 @@ def rejected(count: int, reply: object) -> int:
     info = reply.get("rejectedLogEventsInfo") if isinstance(reply, dict) else None
     if not info:
         return 0
-    old = max(info.get("tooOldLogEventEndIndex", 0), info.get("expiredLogEventEndIndex", 0))
-    return min(count, old + max(count - info.get("tooNewLogEventStartIndex", count), 0))
+    old = max(int(info.get("tooOldLogEventEndIndex", 0)), int(info.get("expiredLogEventEndIndex", 0)))
+    return min(count, old + max(count - int(info.get("tooNewLogEventStartIndex", count)), 0))

@@ -86,7 +86,7 @@ class CloudWatchSink:
         timeout_s: float = 10.0,
     ) -> None:
         self.group, self.spool, self._emf = group, Spool(spool, spool_bytes), emf
-        self._arguments = {"region": region, "endpoint_url": endpoint_url, "timeout_s": timeout_s}
+        self._region, self._endpoint_url, self._timeout_s = region, endpoint_url, timeout_s
         self.sent = self.rejected = self.dropped = 0
         self._told = float("-inf")
         self._begin()
@@ -214,7 +214,7 @@ class CloudWatchSink:
         return True
 
     def _made_client(self) -> Any:
-        made = client("logs", **self._arguments)
+        made = client("logs", region=self._region, endpoint_url=self._endpoint_url, timeout_s=self._timeout_s)
         if self._emf:
             # Asks for metrics to be read from the events (CloudWatch User Guide, "Using the PutLogEvents
             # operation to send manually-created EMF logs").
