@@ -5,7 +5,7 @@ Settings become a response cache and a review queue here; their rooms are import
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from rag.review.queue import ReviewQueue
     from rag.review.store import ReviewStore
     from rag.telemetry.recorder import Recorder
+    from rag.telemetry.settings import TelemetrySettings
+    from rag.telemetry.sinks import Sink
 
 
 class Around(Protocol):
@@ -83,7 +85,7 @@ def around(settings: Mapping[str, Any], folder: Path) -> Surroundings:
         response_cache_of(settings, folder),
         review_queue_of(settings, folder),
         receipts_of(settings, folder),
-        recorder_of(settings),
+        recorder_of(settings, folder),
     )
 
 
@@ -115,13 +117,47 @@ def receipts_of(settings: Mapping[str, Any], folder: Path) -> Receipts | None:
     return Receipts(ReceiptStore(made.path or folder / NAME), made)
 
 
-def recorder_of(settings: Mapping[str, Any]) -> Recorder | None:
+def recorder_of(settings: Mapping[str, Any], folder: Path, sinks: Sequence[Sink] = ()) -> Recorder | None:
     """Return what records questions by a pipeline's settings; None where they name nothing.
 
     Parameters
     ----------
     settings : mapping
         With ``telemetry``, as passed to the pipeline or in rag.toml.
+    folder : Path
+        The index's, which holds the spool file that has no path of its own.
+    sinks : sequence of Sink
+        More than the settings name: then there is a recorder in any case.
+
+    Raises
+    ------
+    ConfigError
+        A setting is unknown or refused.
+    """
+    value = settings.get("telemetry")
+    off = value is None or value is False
+    if off and not sinks:
+        return None
+    from rag.telemetry.recorder import Recorder
+    from rag.telemetry.settings import TelemetrySettings
+    from rag.telemetry.settings import settings as read
+
+    if isinstance(value, Recorder):
+        return value
+    made = TelemetrySettings() if off else read(value)
+    if made.cloudwatch:
+        from rag.bedrock.storage.log_sink import CloudWatchSink
+
+        to_cloudwatch = CloudWatchSink(
+            made.cloudwatch, spool_of(made, folder), region=made.cloudwatch_region or None,
+            spool_bytes=int(made.spool_mb * 1e6), emf=made.format == "emf",
+        )  # fmt: skip
+        sinks = (*sinks, to_cloudwatch)
+    return Recorder(made, sinks)
+
+
+def telemetry_of(settings: Mapping[str, Any]) -> TelemetrySettings | None:
+    """Return what settings say of telemetry, without opening anything; None where they name nothing.
 
     Raises
     ------
@@ -134,7 +170,12 @@ def recorder_of(settings: Mapping[str, Any]) -> Recorder | None:
     from rag.telemetry.recorder import Recorder
     from rag.telemetry.settings import settings as read
 
-    return value if isinstance(value, Recorder) else Recorder(read(value))
+    return value.settings if isinstance(value, Recorder) else read(value)
+
+
+def spool_of(settings: TelemetrySettings, folder: Path) -> Path:
+    """Return the file for records that could not be sent to CloudWatch."""
+    return Path(settings.spool) if settings.spool else folder / "cloudwatch-spool.jsonl"
 
 
 def response_cache_of(settings: Mapping[str, Any], folder: Path) -> ResponseCache | None:

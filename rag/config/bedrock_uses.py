@@ -28,7 +28,7 @@ def uses(settings: Mapping[str, Any]) -> tuple[Use, ...]:
     found = [
         *_embedder(settings.get("embedder")), *_generator("generator", settings.get("generator")),
         *_retriever(settings.get("retriever")), *_batch(settings), *_responses(settings.get("cache")),
-        *_deployed(settings.get("deploy")),
+        *_deployed(settings.get("deploy")), *_recorded(settings.get("telemetry")),
     ]  # fmt: skip
     return tuple(dict.fromkeys(found))
 
@@ -117,3 +117,9 @@ def _deployed(value: Any) -> Iterator[Use]:
     if made.index.startswith("s3://"):
         yield Use("index", "deploy", made.index)
     yield Use("log", "deploy", made.name)
+
+
+def _recorded(value: Any) -> Iterator[Use]:
+    if isinstance(value, Mapping) and value.get("cloudwatch"):
+        region = value.get("cloudwatch_region") or None
+        yield Use("records", "telemetry", str(value["cloudwatch"]), region=region)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rag.config.around import recorder_of
 from rag.config.open import place_of
 from rag.core.extras import installed
 from rag.core.files import is_url
@@ -16,9 +17,7 @@ from rag.serving.guard import MOST_FAILURES, App
 from rag.serving.keys import OpenAuthenticator
 from rag.serving.service import Service
 from rag.serving.workers import share
-from rag.telemetry.recorder import Recorder
-from rag.telemetry.settings import TelemetrySettings
-from rag.telemetry.settings import settings as telemetry_settings
+from rag.telemetry.incoming import Continued
 from rag.telemetry.sinks import PrometheusSink
 
 #: Seconds between two looks for a new version; each look at an object store is a request that costs.
@@ -53,12 +52,11 @@ def application(
     """
     values = {name: value for name, value in settings.items() if name not in ("serving", "deploy")}
     sink = PrometheusSink() if installed("prometheus_client") else None
-    if sink is not None:
-        recorded = values.get("telemetry")
-        kept = TelemetrySettings() if recorded is None else telemetry_settings(recorded)
-        values["telemetry"] = Recorder(kept, [sink])
     limiter = None if who is None else who.limiter
     place = place_of(index, values.get("remote"))
+    # One for all versions of the index: it holds connections, threads and counts.
+    recorder = recorder_of(values, place.folder, () if sink is None else (sink,))
+    values["telemetry"] = recorder
     service = Service(
         place.folder, lambda: Pipeline(index, settings=values, plain=True), limiter, current=place.current,
         name=place.name,
@@ -69,4 +67,5 @@ def application(
         version=version, hosts=hosts, poll_s=_REMOTE_POLL_S if is_url(index) else _POLL_S,
         most_failures=share(MOST_FAILURES if who is None else who.most_failures, workers),
     )  # fmt: skip
-    return app, service
+    traced = recorder is not None and recorder.settings.otel
+    return Continued(app) if traced else app, service

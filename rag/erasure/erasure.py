@@ -39,9 +39,10 @@ class Erasure:
         sources: frozenset[str],
         where: WhereLike | None,
         places: Sequence[Place],
+        logs: Sequence[str] = (),
     ) -> None:
         self._started = time.monotonic()
-        self._folder, self._places = folder, places
+        self._folder, self._places, self._logs = folder, places, logs
         self._known = forgotten.read(folder)
         self._pending = pending.read(folder)
         self._interrupted = bool(self._pending)
@@ -205,7 +206,7 @@ class Erasure:
             self._versions.unreadable, stores, self._copies(), remains,
             not_reached(
                 self._versions.current.root, self._documents, version, folder=str(self._folder),
-                remotes=remotes(self._folder),
+                remotes=remotes(self._folder), logs=self._logs,
             ),
             tuple(notes),
             time.monotonic() - self._started, done,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from rag.config.around import receipts_of, recorder_of, response_cache_of, review_queue_of
+from rag.config.around import receipts_of, response_cache_of, review_queue_of, spool_of, telemetry_of
 from rag.core.errors import UsageError
 from rag.core.files import BATCH_STATE, local_folder
 from rag.embedding import cache_settings
@@ -96,10 +96,12 @@ def forget(
             )
     names = frozenset([source] if isinstance(source, str) else source)
     stores = [*stores_of(folder, settings or {}, files)]
+    recorded = telemetry_of(settings or {})
+    logs = (recorded.cloudwatch,) if recorded is not None and recorded.cloudwatch else ()
     if dry_run:
-        return Erasure(folder, versions, names, where, stores).planned()
+        return Erasure(folder, versions, names, where, stores, logs).planned()
     with locked(folder, timeout_s=timeout_s):
-        return Erasure(folder, versions_of(folder), names, where, stores).carried_out()
+        return Erasure(folder, versions_of(folder), names, where, stores, logs).carried_out()
 
 
 def allow(index: str | Path, source: str | Iterable[str], *, timeout_s: float = 0.0) -> None:
@@ -156,9 +158,11 @@ def stores_of(folder: Path, settings: Mapping[str, Any], files: Iterable[str | P
     yield from map(places.of_receipts, _with(kept, folder / RECEIPTS, ReceiptStore))
     for file in files:
         yield places.of_lines(check_file(Path(file)))
-    recorder = recorder_of(settings)
-    if recorder is not None and recorder.settings.path:
-        yield from places.of_records(Path(recorder.settings.path))
+    recorded = telemetry_of(settings)
+    if recorded is not None and recorded.path:
+        yield from places.of_records(Path(recorded.path))
+    if recorded is not None and recorded.cloudwatch:
+        yield from places.of_records(spool_of(recorded, folder))
 
 
 def _with(stores: list[Any], path: Path, kind: Callable[[Path], Any]) -> list[Any]:

@@ -10,7 +10,13 @@ _MOST = 3
 
 
 def not_reached(
-    root: str, documents: Iterable[str], version: int, *, folder: str = "", remotes: Iterable[str] = ()
+    root: str,
+    documents: Iterable[str],
+    version: int,
+    *,
+    folder: str = "",
+    remotes: Iterable[str] = (),
+    logs: Iterable[str] = (),
 ) -> tuple[str, ...]:
     """Return what an erasure does not reach, a line each.
 
@@ -25,8 +31,15 @@ def not_reached(
         The index's.
     remotes : iterable of str
         URLs that the folder was pushed to or pulled from.
+    logs : iterable of str
+        Log groups of CloudWatch that records were sent to.
     """
-    return (*(_copy(folder, url) for url in remotes), *_lines(root, documents, version))
+    groups = (
+        f"CloudWatch's log group {name}: texts that were sent there last until its retention ends, or its "
+        "streams are deleted"
+        for name in logs
+    )
+    return (*(_copy(folder, url) for url in remotes), *groups, *_lines(root, documents, version))
 
 
 def _copy(folder: str, url: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from rag.core.answers import Answer, Event
 from rag.core.calls import Call, Usage
+from rag.core.observed import stage
 from rag.core.retrieved import Retrieved
 from rag.generation import reply
 from rag.generation.asking import Asking, Reads
@@ -95,7 +96,8 @@ class Begun:
         yield Event("context", self.retrieved.context)
         self.about.begin(self.collector.tag)
         if self.messages:
-            yield from self.asking.events(self.messages, self.reading)
+            with stage("generate", {}):
+                yield from self.asking.events(self.messages, self.reading)
         yield from self._rest()
 
     async def aevents(self) -> AsyncGenerator[Event, None]:
@@ -103,9 +105,10 @@ class Begun:
         yield Event("context", self.retrieved.context)
         self.about.begin(self.collector.tag)
         if self.messages:
-            async with contextlib.aclosing(self.asking.aevents(self.messages, self.reading)) as events:
-                async for event in events:
-                    yield event
+            with stage("generate", {}):
+                async with contextlib.aclosing(self.asking.aevents(self.messages, self.reading)) as events:
+                    async for event in events:
+                        yield event
         for event in self._rest():
             yield event
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rag.core.answers import Step
+from rag.core.observed import stage
 
 
 @contextmanager
@@ -16,6 +17,7 @@ def timed(steps: list[Step], name: str) -> Iterator[dict[str, Any]]:
     detail: dict[str, Any] = {}
     started = time.perf_counter()
     try:
-        yield detail
+        with stage(name, detail):
+            yield detail
     finally:
         steps.append(Step(name, time.perf_counter() - started, detail))

@@ -22,7 +22,7 @@ import numpy as np
 from rag.core.errors import SourceError
 from rag.core.format import dollars
 from rag.core.table import Table
-from rag.telemetry.records import SCHEMA
+from rag.telemetry.records import READ
 
 #: What records can be grouped by.
 BY = ("model", "tag", "tenant", "prompt", "tier", "index", "task")
@@ -51,7 +51,7 @@ class Dashboard:
     outcomes, errors : Counter of str
         Questions by how they ended, and failures by the class of the error.
     flags : Counter of str
-        Cache hits, fallbacks, escalations, unsupported answers, guardrail interventions, throttles.
+        Cache hits, fallbacks, escalations, unsupported answers, guardrail interventions, throttles, retries.
     first, last : str
         Times of the first and the last record.
     unreadable : int
@@ -82,6 +82,8 @@ class Dashboard:
             ("escalated", bool(record.get("escalations"))),
             ("not supported", supported is not None and supported < 1),
             ("guardrail", record.get("guardrail") is not None),
+            ("throttled", bool(record.get("throttles"))),
+            ("retried", bool(record.get("retries"))),
         ):  # fmt: skip
             self.flags[name] += there
         seconds = record["seconds"]
@@ -184,10 +186,10 @@ def summarize(
     for path in paths:
         for row in _rows(path):
             try:
-                if row["schema"] == SCHEMA and row["time"].replace("Z", "+00:00") >= oldest:
-                    found.add(row, by)
-                elif row["schema"] != SCHEMA:
+                if row["schema"] not in READ:
                     found.unreadable += 1
+                elif row["time"].replace("Z", "+00:00") >= oldest:
+                    found.add(row, by)
             except (KeyError, TypeError, AttributeError):
                 found.unreadable += 1
     return found

@@ -17,7 +17,8 @@ METRICS = {
     "Questions": "Count", "Failed": "Count", "Refused": "Count", "Left": "Count", "CacheHits": "Count",
     "Fallbacks": "Count", "Escalations": "Count", "Guardrail": "Count", "Calls": "Count",
     "InputTokens": "Count", "OutputTokens": "Count", "CacheReadTokens": "Count", "CacheWriteTokens": "Count",
-    "Dollars": "None", "Seconds": "Seconds", "FirstToken": "Seconds", "Retrieve": "Seconds",
+    "Retries": "Count", "Throttles": "Count", "Dollars": "None",
+    "Seconds": "Seconds", "FirstToken": "Seconds", "Retrieve": "Seconds",
     "Supported": "None",
 }  # fmt: skip
 DIMENSIONS = (("Index",), ("Index", "Model"))
@@ -50,6 +51,7 @@ def embedded(record: Mapping[str, Any], namespace: str) -> dict[str, Any]:
         "OutputTokens": tokens.get("output", 0), "CacheReadTokens": tokens.get("cache_read", 0),
         "CacheWriteTokens": tokens.get("cache_write", 0), "Dollars": record.get("usd"),
         "Seconds": seconds.get("whole"), "FirstToken": seconds.get("first_token"),
+        "Retries": record.get("retries", 0), "Throttles": record.get("throttles", 0),
         "Retrieve": seconds.get("retrieve"), "Supported": record.get("supported"),
     }  # fmt: skip
     there = {name: value for name, value in values.items() if value is not None}

@@ -11,14 +11,20 @@ import logging
 import threading
 import time
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from rag.core.answers import Answer, Event
+from rag.core.asked import index_of
+from rag.core.observed import observing
 from rag.telemetry.emf import embedded
-from rag.telemetry.records import record
+from rag.telemetry.model_watch import watching
+from rag.telemetry.observation import Observation
+from rag.telemetry.records import record, task_of
 from rag.telemetry.settings import TelemetrySettings
 from rag.telemetry.sinks import FileSink, Sink, StdoutSink
+from rag.telemetry.tracing import Tracing
 from rag.usage.collector import Collector
 
 _LOG = logging.getLogger("rag.telemetry")
@@ -51,6 +57,7 @@ class Recorder:
         if settings.path:
             made.append(FileSink(Path(settings.path), int(settings.max_mb * 1e6), settings.keep))
         self.sinks: list[Sink] = [*made, *sinks]
+        self._tracing = Tracing(settings.otel_endpoint) if settings.otel else None
         self._told = float("-inf")
         self._lost = 0
         self._lock = threading.Lock()
@@ -66,17 +73,18 @@ class Recorder:
     ) -> Iterator[Event]:
         """Yield the events of a question, and record it at its end."""
         watch = _Watch()
-        try:
-            for event in events:
-                watch.see(event)
-                yield event
-        except Exception as error:
-            watch.error = error
-            raise
-        finally:
-            if isinstance(events, _Closeable):
-                events.close()
-            self._write(watch, pipeline, question, options, collector, tenant)
+        with self._observing(watch, pipeline, options, collector):
+            try:
+                for event in events:
+                    watch.see(event)
+                    yield event
+            except Exception as error:
+                watch.error = error
+                raise
+            finally:
+                if isinstance(events, _Closeable):
+                    events.close()
+                self._write(watch, pipeline, question, options, collector, tenant)
 
     async def athrough(
         self,
@@ -89,17 +97,38 @@ class Recorder:
     ) -> AsyncGenerator[Event, None]:
         """Yield the events of a question without blocking the event loop; see `through`."""
         watch = _Watch()
-        try:
-            async with contextlib.aclosing(events):
-                async for event in events:
-                    watch.see(event)
-                    yield event
-        except Exception as error:
-            watch.error = error
-            raise
-        finally:
-            # A line of some 2 kB: written at once, also where the task is cancelled.
-            self._write(watch, pipeline, question, options, collector, tenant)
+        with self._observing(watch, pipeline, options, collector):
+            try:
+                async with contextlib.aclosing(events):
+                    async for event in events:
+                        watch.see(event)
+                        yield event
+            except Exception as error:
+                watch.error = error
+                raise
+            finally:
+                # A line of some 2 kB: written at once, also where the task is cancelled.
+                self._write(watch, pipeline, question, options, collector, tenant)
+
+    def close(self) -> None:
+        """Let sinks send what they hold; one that must be closed does so at a process's end by itself."""
+        for sink in self.sinks:
+            if isinstance(sink, _Closeable):
+                sink.close()
+
+    @contextlib.contextmanager
+    def _observing(
+        self, watch: _Watch, pipeline: Any, options: Mapping[str, Any], collector: Collector
+    ) -> Iterator[None]:
+        """Observe a question inside, and trace it if that is switched on."""
+        with ExitStack() as stack:
+            if self._tracing is not None:
+                span = self._tracing.question(index_of(pipeline.index)[0])
+                stack.enter_context(span.current(task_of(options)))
+                watch.seen.span = span
+            stack.enter_context(observing(watch.seen))
+            stack.enter_context(watching(watch.seen, collector))
+            yield
 
     def _write(
         self,
@@ -115,8 +144,11 @@ class Recorder:
                 self.settings, id=collector.id, at=watch.at, question=question, options=options,
                 index=pipeline.index, tag=collector.tag, tenant=tenant or "", calls=collector.calls,
                 answer=watch.answer, error=watch.error, whole_s=time.perf_counter() - watch.started,
-                first_s=watch.first_s, trace_id=_trace_id(),
+                first_s=watch.first_s, trace_id=_trace_id(), seen=watch.seen,
             )  # fmt: skip
+            if self._tracing is not None and watch.seen.span is not None:
+                watch.seen.span.end(row)
+                self._tracing.meters.question(row)
             if self.settings.format == "emf":
                 row = embedded(row, self.settings.namespace)
         except Exception as error:
@@ -146,6 +178,7 @@ class _Watch:
         self.first_s: float | None = None
         self.answer: Answer | None = None
         self.error: BaseException | None = None
+        self.seen = Observation()
 
     def see(self, event: Event) -> None:
         if event.kind in ("text", "data") and self.first_s is None:

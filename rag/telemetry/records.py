@@ -14,9 +14,12 @@ from rag.core.asked import index_of
 from rag.core.calls import Call
 from rag.core.personal_data import masked
 from rag.generation.models import STANDS_IN
+from rag.telemetry.observation import Observation
 from rag.telemetry.settings import TelemetrySettings
 
-SCHEMA = "rag.call/1"
+SCHEMA = "rag.call/2"
+#: Versions that can be read: the second has all of the first, and more.
+READ = ("rag.call/1", SCHEMA)
 #: Of the hashes of filters: values of few bits, such as a department, could be tried out otherwise.
 _KEY = secrets.token_bytes(32)
 #: Purposes of calls that make an answer's text, or made it before it was cached.
@@ -39,6 +42,7 @@ def record(
     whole_s: float,
     first_s: float | None,
     trace_id: str | None = None,
+    seen: Observation | None = None,
 ) -> dict[str, Any]:
     """Return the record of a question that has ended.
 
@@ -60,18 +64,17 @@ def record(
     whole_s, first_s : float
         Seconds to its end, and to the first piece of its text; None where none came.
     trace_id : str, optional
+    seen : Observation, optional
+        What was seen of its calls.
     """
-    kind = (
-        "tools" if options.get("tools") else "data" if options.get("schema") is not None
-        else "chat" if options.get("history") is not None else "ask"
-    )  # fmt: skip
+    seen = seen or Observation()
     counts = [sum(each) for each in zip(*(call.usage.counts for call in calls), strict=True)] or [0] * 4
     costs = [call.usage.cost_usd for call in calls]
     saved = [call.saved_usd for call in calls if call.saved_usd is not None]
     purposes = [call.purpose for call in calls]
     name, version = index_of(index)
     row: dict[str, Any] = {
-        "schema": SCHEMA, "time": _time(at), "id": id, "trace_id": trace_id, "task": kind,
+        "schema": SCHEMA, "time": _time(at), "id": id, "trace_id": trace_id, "task": task_of(options),
         "outcome": _outcome(answer, error), "error": None if error is None else type(error).__name__,
         "index": name, "version": version, "filter": _hashed(options.get("where")),
         "prompt": "", "prompt_hash": "", "tag": tag, "tenant": tenant,
@@ -80,6 +83,8 @@ def record(
         "tokens": dict(zip(("input", "output", "cache_read", "cache_write"), counts, strict=True)),
         "usd": None if None in costs else sum(cost or 0.0 for cost in costs),
         "saved_usd": sum(saved) if saved else None,
+        "temperature": seen.temperature, "retries": seen.retries, "throttles": seen.throttles,
+        "aws_request_ids": list(seen.request_ids),
         "repairs": purposes.count("repair"), "calls": [_call(call) for call in calls],
     }  # fmt: skip
     if answer is not None:
@@ -89,6 +94,15 @@ def record(
         if answer is not None:
             row["answer"] = masked(answer.text)[: settings.most_chars]
     return row
+
+
+def task_of(options: Mapping[str, Any]) -> str:
+    """Return what a question is: ``"ask"``, ``"chat"``, ``"data"`` or ``"tools"``."""
+    if options.get("tools"):
+        return "tools"
+    if options.get("schema") is not None:
+        return "data"
+    return "chat" if options.get("history") is not None else "ask"
 
 
 def _of_answer(answer: Answer, row: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,6 +30,19 @@ class TelemetrySettings(Settings):
         Whether a record has the question and the answer, with personal data masked.
     most_chars : int
         The most characters of each.
+    otel : bool
+        Trace questions with OpenTelemetry, and measure models' calls (`rag.telemetry.spans`).
+    otel_endpoint : str
+        The collector's URL, for applications without providers of their own; by default OpenTelemetry's.
+    cloudwatch : str
+        The log group of Amazon CloudWatch Logs to which records go; by default none.
+    cloudwatch_region : str
+        By default the environment's.
+    spool : str
+        The file for what could not be sent there; by default ``cloudwatch-spool.jsonl`` in the index's
+        folder.
+    spool_mb : float
+        Its most; the oldest records are dropped above it.
     """
 
     path: str = Field(default="", description="the path of a file")
@@ -38,6 +51,14 @@ class TelemetrySettings(Settings):
     namespace: str = Field(default="rag", min_length=1, max_length=255, description="a text")
     texts: bool = Field(default=False, strict=True, description="true or false")
     most_chars: int = Field(default=2000, ge=1, description="a whole number from 1")
+    otel: bool = Field(default=False, strict=True, description="true or false")
+    otel_endpoint: str = Field(default="", pattern=r"^(https?://\S+)?$", description="a URL, http://…")
+    cloudwatch: str = Field(
+        default="", pattern=r"^[A-Za-z0-9_/.#-]{0,512}$", description="the name of a log group"
+    )
+    cloudwatch_region: str = Field(default="", pattern=r"^[a-z0-9-]*$", description="a region")
+    spool: str = Field(default="", description="the path of a file")
+    spool_mb: float = Field(default=50.0, gt=0, description="a number above 0")
     max_mb: float = Field(default=100.0, gt=0, description="a number above 0")
     keep: int = Field(default=5, ge=0, le=1000, description="a whole number from 0 to 1000")
 
@@ -57,8 +78,13 @@ def settings(value: Any) -> TelemetrySettings:
     if not isinstance(value, Mapping):
         raise ConfigError("telemetry is a table, a path, or true for standard output")
     made = checked(TelemetrySettings, value, "telemetry")
-    if not made.path and not made.stdout:
-        raise ConfigError("telemetry has nowhere to go: set path, or stdout = true")
+    if made.otel_endpoint and not made.otel:
+        raise ConfigError("telemetry has otel_endpoint without otel = true: set both, or neither")
+    if not made.cloudwatch and (made.spool or made.cloudwatch_region):
+        name = "spool" if made.spool else "cloudwatch_region"
+        raise ConfigError(f"telemetry has {name} without cloudwatch: name a log group, or leave it out")
+    if not (made.path or made.stdout or made.otel or made.cloudwatch):
+        raise ConfigError("telemetry has nowhere to go: set path, stdout = true, otel = true or cloudwatch")
     if made.path and Path(made.path).is_dir():
         raise ConfigError(f"telemetry's path {made.path} is a folder: name a file in it")
     return made

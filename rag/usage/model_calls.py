@@ -113,7 +113,7 @@ class ModelCalls(BaseCallbackHandler):
         if facts.stands_for_others:
             return
         local = "extractive" in (params.get("_type"), metadata.get("ls_model_type"))
-        model = None if local else _model_of(metadata, params, serialized)
+        model = None if local else model_of(metadata, params, serialized)
         tokens = None
         if self._collector.has_limits and model is not None:
             tokens = _input_tokens(prompt, params, facts.base or model)
@@ -136,9 +136,9 @@ class ModelCalls(BaseCallbackHandler):
         run = self._ended(run_id)
         if run is None:
             return
-        message = _message_of(response)
+        message = message_of(response)
         usage = usage_of(message) if message is not None else _text_usage(response)
-        answered = _answered(message)
+        answered = answered_by(message)
         if run.model is None:  # on this machine
             run.call.end(_free(usage or Usage()), model="extractive")
             return
@@ -151,7 +151,7 @@ class ModelCalls(BaseCallbackHandler):
         if run is None:
             return
         response = kwargs.get("response")
-        message = _message_of(response) if isinstance(response, LLMResult) else None
+        message = message_of(response) if isinstance(response, LLMResult) else None
         usage = usage_of(message)
         began = message is not None or bool(run.text)
         if run.model is None or not began:
@@ -214,19 +214,20 @@ def _free(usage: Usage) -> Usage:
     return Usage(usage.input_tokens, usage.output_tokens, cost_usd=0.0)
 
 
-def _message_of(response: LLMResult) -> Any:
+def message_of(response: LLMResult) -> Any:
+    """Return a result's message; None of a text model."""
     first = response.generations[0] if response.generations else []
     return getattr(first[0], "message", None) if first else None
 
 
-def _answered(message: Any) -> str | None:
+def answered_by(message: Any) -> str | None:
     """Return the model that a reply names as its own."""
     metadata = getattr(message, "response_metadata", None) or {}
     name = metadata.get("model_id")
     return name if isinstance(name, str) and name else None
 
 
-def _model_of(metadata: Mapping[str, Any], params: Mapping[str, Any], serialized: Any) -> str:
+def model_of(metadata: Mapping[str, Any], params: Mapping[str, Any], serialized: Any) -> str:
     """Return a model's id; the name of its class where it has none, so that its price can be given."""
     for name in (
         metadata.get("ls_model_name"),

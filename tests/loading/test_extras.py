@@ -220,7 +220,7 @@ def test_every_module_that_the_code_requires_comes_with_the_extra_that_it_names(
         for path in (ROOT / "rag").rglob("*.py") for match in call.finditer(path.read_text(encoding="utf-8"))
     }  # fmt: skip
     assert {extra for _, extra in found} == {
-        "lambda", "mcp", "notebook", "ocr", "office", "plots", "redis", "serve", "telemetry", "unstructured",
+        "lambda", "mcp", "notebook", "ocr", "office", "otel", "plots", "redis", "serve", "telemetry", "unstructured",
     }  # fmt: skip
     for module, extra in found:
         distributions = {name.lower().replace("_", "-") for name in packages_distributions()[module]}

@@ -49,7 +49,7 @@ def test_a_question_is_one_line_by_the_published_schema(ix: Path, tmp_path: Path
     pipe = rag.Pipeline(ix, telemetry={"path": str(tmp_path / "calls.jsonl")})
     answer = pipe.ask(LEAVE, tag="desk", tenant="acme")
     (row,) = lines(tmp_path / "calls.jsonl")
-    assert (row["schema"], row["id"], row["tag"], row["tenant"]) == ("rag.call/1", answer.id, "desk", "acme")
+    assert (row["schema"], row["id"], row["tag"], row["tenant"]) == ("rag.call/2", answer.id, "desk", "acme")
     assert (row["outcome"], row["task"], row["index"], row["version"]) == ("answered", "ask", "ix", 1)
     assert row["citations"] == len(answer.citations) and row["supported"] == 1.0
     seconds = row["seconds"]

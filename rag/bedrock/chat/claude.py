@@ -25,6 +25,7 @@ from rag.bedrock import models
 from rag.bedrock.chat import guardrails, prompt_cache, requests
 from rag.bedrock.runtime import event_stream
 from rag.bedrock.runtime.client import KEYS, explain, missing_keys
+from rag.bedrock.runtime.request_ids import report_request_ids
 from rag.bedrock.runtime.retry import Retry
 from rag.core.errors import ConfigError, GenerationError, near_miss
 from rag.generation.structured.schemas import Target
@@ -117,6 +118,7 @@ class ClaudeBedrock(ChatBedrockConverse):
                 raise
             raise GenerationError(explain(cause, str(arguments.get("model", MODEL)))) from error
         event_stream.join_text_events(self.client)
+        report_request_ids(self.client)
 
     @classmethod
     def argument_names(cls) -> set[str]:

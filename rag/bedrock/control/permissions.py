@@ -23,7 +23,9 @@ _ACTIONS: Mapping[str, str] = {
 _REFUSED = re.compile(r"not authorized to perform: ([a-z0-9-]+:\w+)(?: on resource: (\S+))?")
 _JOBS = ("CreateModelInvocationJob", "GetModelInvocationJob", "StopModelInvocationJob")
 _TABLE_ACTIONS = ("GetItem", "PutItem", "DeleteItem", "DescribeTable", "Scan")
-Kind = Literal["embed", "chat", "rerank", "retrieve", "guardrail", "batch", "table", "index", "log"]
+Kind = Literal[
+    "embed", "chat", "rerank", "retrieve", "guardrail", "batch", "table", "index", "log", "records"
+]
 
 
 def action_of(operation: str) -> str:
@@ -43,7 +45,7 @@ class Use:
 
     Attributes
     ----------
-    kind : {"embed", "chat", "rerank", "retrieve", "guardrail", "batch", "table", "index", "log"}
+    kind : {"embed", "chat", "rerank", "retrieve", "guardrail", "batch", "table", "index", "log", "records"}
     stage : str
         Which setting names it, e.g. ``"generator"``.
     name : str
@@ -147,6 +149,10 @@ def needed(use: Use, place: Place) -> Iterator[Permission]:
         group = (
             f"arn:{place.partition}:logs:{place.region}:{place.account}:log-group:/aws/lambda/{use.name}:*"
         )
+        yield from (Permission(f"logs:{action}", group) for action in ("CreateLogStream", "PutLogEvents"))
+    elif use.kind == "records":
+        region = use.region or place.region
+        group = f"arn:{place.partition}:logs:{region}:{place.account}:log-group:{use.name}:*"
         yield from (Permission(f"logs:{action}", group) for action in ("CreateLogStream", "PutLogEvents"))
     else:
         yield from _batch(use, place)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rag.bedrock.runtime.faults import code_of, fault_of, response_of
+from rag.bedrock.runtime.request_ids import report_request_ids
 from rag.core.errors import RagError
 
 # boto3's default session is not thread-safe: one thread at a time may create it or create clients.
@@ -61,9 +62,11 @@ def client(
     try:
         with _CREATION:
             region = region_name(region)
-            return boto3.client(service, region_name=region, endpoint_url=endpoint_url, config=config)
+            made = boto3.client(service, region_name=region, endpoint_url=endpoint_url, config=config)
     except (BotoCoreError, ValueError) as error:  # ValueError: the endpoint is not a URL
         raise RagError(explain(error, service)) from error
+    report_request_ids(made)
+    return made
 
 
 def region_name(region: str | None = None) -> str | None:

@@ -17,6 +17,7 @@ from typing import NoReturn, Protocol, TypeVar, runtime_checkable
 
 from rag.bedrock.runtime.client import explain
 from rag.bedrock.runtime.faults import code_of, fault_of, is_fault, response_of
+from rag.core import observed
 from rag.core.errors import ConfigError, GenerationError, RagError
 from rag.core.jitter import Uniform, full_jitter
 
@@ -149,7 +150,9 @@ class _Attempts:
         self.failed += 1
         self.failed_once += again == "once"
         exhausted = self.failed >= self.policy.attempts or self.failed_once > 1
-        if again == "no" or exhausted:
+        ends = again == "no" or exhausted
+        observed.failed_attempt(code_of(failure), again=not ends)
+        if ends:
             raise self._explained(failure) from failure
         wait = self._wait_s(failure)
         if self.policy.clock() - self.began + wait > self.policy.deadline_s:
