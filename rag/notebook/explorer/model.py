@@ -126,7 +126,7 @@ class Explorer:
             "unit": trimmer.unit if isinstance(trimmer, Budgeted) else "chars",
             "weight": retriever.lexical_weight if self.variants.has_weight else None,
             "reranker": type(retriever.reranker).__name__ if self.variants.has_reranker else None,
-            "model": type(models[0]).__name__ if models else None,
+            "modes": self.variants.has_weight, "model": type(models[0]).__name__ if models else None,
             "golden": None if self.golden is None else self.golden.name,
             "about": f"{self.index.path.name}: version {self.index.version:,}, {len(self.index):,} chunks",
         }  # fmt: skip
@@ -152,7 +152,7 @@ class Explorer:
         pipe = self.variants.of(settings.lexical_weight, rerank=settings.rerank)
         paying = pipe if message.pay else free(pipe)
         try:
-            results.hits = tuple(paying.retrieve(settings.question, **options_of(settings, bound)))
+            results.hits = tuple(paying.retrieve(settings.question, **self._options(settings, bound)))
             taken = time.perf_counter() - begun
             self.sides[message.side] = results
             yield {"kind": "hits", "html": views.hits_html(results.hits, settings.question),
@@ -233,8 +233,11 @@ class Explorer:
             expect = f"{hit.source}:{hit.start}-{hit.end}"
         else:
             expect = message.text
-        pipe = self.variants.of(settings.lexical_weight, rerank=settings.rerank)
-        told = pipe.explain(settings.question, expect, **options_of(settings, results.where or None))
+        pipe = free(self.variants.of(settings.lexical_weight, rerank=settings.rerank))
+        try:
+            told = pipe.explain(settings.question, expect, **self._options(settings, results.where or None))
+        except BudgetError:  # it searches a dozen times: nobody was told what that would cost
+            raise UsageError("explaining would call a model that costs money: switch the reranker off") from None
         return {"kind": "why", "html": views.explanation_html(told), "rank": message.rank}
 
     def _add(self, results: Results, message: Golden) -> Reply:
@@ -255,10 +258,9 @@ class Explorer:
             raise UsageError(f"there is no hit {rank:,}: there are {len(results.hits):,}")
         return results.hits[rank - 1]
 
-
-def options_of(settings: Settings, where: Any) -> dict[str, Any]:
-    """Return settings as a pipeline's options; what is not set is left to the pipeline."""
-    options = {"where": where, "k": settings.k, "mode": settings.mode, "budget": settings.budget}
-    if settings.budget is not None:
-        options["unit"] = settings.unit
-    return {name: value for name, value in options.items() if value is not None}
+    def _options(self, settings: Settings, where: Any) -> dict[str, Any]:
+        """Return settings as the pipeline's options; what is not set is left to the pipeline."""
+        mode = settings.mode if self.variants.has_weight else None
+        unit = settings.unit if settings.budget is not None else None
+        options = {"where": where, "k": settings.k, "mode": mode, "budget": settings.budget, "unit": unit}
+        return {name: value for name, value in options.items() if value is not None}
