@@ -55,7 +55,7 @@ class Settings(_Message):
     """
 
     question: str = Field("", max_length=QUESTION)
-    where: str = Field("", max_length=WHERE)
+    where: str = Field(default="", max_length=WHERE)
     rows: Annotated[tuple[Row, ...] | None, Field(max_length=30, strict=False)] = None
     k: int | None = Field(None, ge=1, le=1000)
     mode: Literal["hybrid", "dense", "lexical"] = "hybrid"
@@ -101,6 +101,12 @@ class _OfResults(_Message):
     serial: int = Field(ge=0)
 
 
+class Answering(_OfResults):
+    """Answer from these results, free of charge."""
+
+    do: Literal["answer"]
+
+
 class Ask(_OfResults):
     """Ask the paid model about these results."""
 
@@ -129,7 +135,7 @@ class Golden(_OfResults):
     evidence: Annotated[tuple[Evidence, ...], Field(max_length=100, strict=False)] = ()
 
 
-Message = Hello | Look | Drop | Ask | Why | Golden
+Message = Hello | Look | Drop | Answering | Ask | Why | Golden
 _MESSAGE: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="do")])
 
 
@@ -149,6 +155,24 @@ def message_of(value: Any) -> Message:
     try:
         return _MESSAGE.validate_python(value)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        name = ".".join(str(part) for part in first["loc"][1:]) or "the message"
-        raise UsageError(f"{name}: {first['msg']}") from None
+        raise _wrong(error, 1) from None
+
+
+def settings_of(values: Any) -> Settings:
+    """Return checked settings.
+
+    Raises
+    ------
+    UsageError
+        One is wrong, and named.
+    """
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise _wrong(error, 0) from None
+
+
+def _wrong(error: ValidationError, skipped: int) -> UsageError:
+    first = error.errors(include_url=False, include_context=False)[0]
+    name = ".".join(str(part) for part in first["loc"][skipped:]) or "the message"
+    return UsageError(f"{name}: {first['msg']}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,11 @@ from rag.core.errors import BudgetError, RagError, UsageError
 from rag.core.format import dollars
 from rag.core.passages import Context, Hit
 from rag.core.retrieved import Retrieved
+from rag.evaluation.golden_set import Span
 from rag.notebook.explorer import filter_form, golden, views
 from rag.notebook.explorer.compare import differences
 from rag.notebook.explorer.messages import (
+    Answering,
     Ask,
     Drop,
     Golden,
@@ -25,6 +27,7 @@ from rag.notebook.explorer.messages import (
     Settings,
     Why,
     message_of,
+    settings_of,
 )
 from rag.notebook.explorer.variants import Budgeted, Variants, free, price
 from rag.usage.collector import Collector
@@ -44,7 +47,7 @@ class Results:
         The filter, as a string; empty for none.
     """
 
-    settings: Settings = field(default_factory=Settings)
+    settings: Settings
     serial: int = -1
     where: str = ""
     hits: tuple[Hit, ...] = ()
@@ -69,14 +72,16 @@ class Explorer:
     >>> model = Explorer(rag.Pipeline("indexes/handbook"))                  # doctest: +SKIP
     >>> look = {"do": "look", "side": "A", "serial": 1, "settings": {"question": "SEV-1"}}
     >>> [reply["kind"] for reply in model.replies(look)]                    # doctest: +SKIP
-    ['filter', 'hits', 'context', 'answer']
+    ['filter', 'hits', 'context']
     """
 
-    def __init__(self, pipe: Any, *, golden: str | Path | None = None, settings: Settings | None = None) -> None:
+    def __init__(
+        self, pipe: Any, *, golden: str | Path | None = None, settings: Settings | None = None
+    ) -> None:
         self.pipe, self.index = pipe, pipe.index
         self.variants = Variants(pipe)
         self.golden = None if golden is None else Path(golden)
-        self.first = settings or Settings()
+        self.first = settings or settings_of({})
         self.sides = {"A": Results(self.first)}
 
     def replies(self, message: Any) -> Iterator[Reply]:
@@ -105,6 +110,8 @@ class Explorer:
             yield from self._look(message)
         elif isinstance(message, Drop):
             self.sides.pop(message.side, None)
+        elif isinstance(message, Answering):
+            yield from self._answer(self._results(message))
         elif isinstance(message, Ask):
             yield from self._ask(self._results(message))
         elif isinstance(message, Why):
@@ -164,18 +171,16 @@ class Explorer:
         except BudgetError:
             if message.pay:
                 raise
-            yield {"kind": "pay", "text": "This search calls a model that costs money: press Enter or Search."}
+            yield {
+                "kind": "pay",
+                "text": "This search calls a model that costs money: press Enter or Search.",
+            }
             return
         results.steps = (Step("retrieve", taken, {"documents": len(results.hits)}),
                          Step("trim", time.perf_counter() - begun - taken))  # fmt: skip
         yield {"kind": "context", "html": views.context_html(results.context),
                "fates": views.fates(results.hits, results.context)}  # fmt: skip
         yield from self._difference()
-        begun_with = self._begun(pipe, results)
-        results.answer = begun_with.answer()
-        yield {"kind": "answer", "html": views.answer_html(results.answer), "paid": False}
-        if self.variants.models:
-            yield self._price(results)
 
     def _begun(self, pipe: Any, results: Results) -> Any:
         """Return the question with what was retrieved already."""
@@ -195,7 +200,15 @@ class Explorer:
 
     # ------------------------------------------------------------------ what is asked of results
 
-    def _results(self, message: Ask | Why | Golden) -> Results:
+    def _answer(self, results: Results) -> Iterator[Reply]:
+        settings = results.settings
+        pipe = free(self.variants.of(settings.lexical_weight, rerank=settings.rerank))
+        if self.variants.models:
+            yield self._price(results)
+        results.answer = self._begun(pipe, results).answer()
+        yield {"kind": "answer", "html": views.answer_html(results.answer), "paid": False}
+
+    def _results(self, message: Answering | Ask | Why | Golden) -> Results:
         results = self.sides.get(message.side)
         if results is None or results.serial != message.serial or results.context is None:
             raise UsageError("the results have changed meanwhile: try again")
@@ -213,7 +226,11 @@ class Explorer:
         except UsageError as error:
             return {"kind": "price", "text": "", "why": str(error)}
         name = type(self.variants.models[0]).__name__
-        return {"kind": "price", "text": f"Ask {name}: about {dollars(about)}, at most {dollars(most)}", "why": ""}
+        return {
+            "kind": "price",
+            "text": f"Ask {name}: about {dollars(about)}, at most {dollars(most)}",
+            "why": "",
+        }
 
     def _ask(self, results: Results) -> Iterator[Reply]:
         settings = results.settings
@@ -237,16 +254,20 @@ class Explorer:
         try:
             told = pipe.explain(settings.question, expect, **self._options(settings, results.where or None))
         except BudgetError:  # it searches a dozen times: nobody was told what that would cost
-            raise UsageError("explaining would call a model that costs money: switch the reranker off") from None
+            raise UsageError(
+                "explaining would call a model that costs money: switch the reranker off"
+            ) from None
         return {"kind": "why", "html": views.explanation_html(told), "rank": message.rank}
 
     def _add(self, results: Results, message: Golden) -> Reply:
         if self.golden is None:
             raise UsageError('no golden set is named: open it with rag.explore(index, golden="golden.jsonl")')
-        evidence = [golden.evidence_of(self._hit(results, each.rank), each.quote) for each in message.evidence]
+        evidence = [
+            golden.evidence_of(self._hit(results, each.rank), each.quote) for each in message.evidence
+        ]
         if not evidence and results.answer is not None:
             evidence = [
-                (golden.Span(each.source, each.start, each.end), each.text)
+                (Span(each.source, each.start, each.end), each.text)
                 for each in results.answer.citations if each.verified
             ]  # fmt: skip
         name = golden.add(self.golden, results.settings.question, evidence, where=results.where)

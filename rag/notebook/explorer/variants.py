@@ -1,4 +1,4 @@
-"""The pipeline of the user, with other settings of its retriever, and with the local answerer in its place."""
+"""The user's pipeline with other settings of its retriever, or with the local answerer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from rag.core.errors import UsageError
 from rag.evaluation.answer_prices import id_of, longest, paid_models, unpriced
 from rag.generation.models import priced_as
 from rag.generation.reply import texts
-from rag.pipeline import Pipeline
 from rag.retrieval.search import HybridSearch
 from rag.usage.budget import Budget
 from rag.usage.tokens import estimate_all
@@ -81,8 +80,10 @@ class Variants:
         settings = {name: value for name, value in pipe.settings.items() if name not in _AROUND}
         settings |= {"retriever": retriever, "trimmer": pipe.trimmer, "generator": pipe.generator}
         if self.models and not own:
-            settings = {name: value for name, value in settings.items() if name not in ("generator", "prompt")}
-        return Pipeline(pipe.index, settings=settings, on_unverified=pipe.on_unverified)
+            settings = {
+                name: value for name, value in settings.items() if name not in ("generator", "prompt")
+            }
+        return type(pipe)(pipe.index, settings=settings, on_unverified=pipe.on_unverified)
 
 
 def free(pipe: Any) -> Any:

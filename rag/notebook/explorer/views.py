@@ -23,7 +23,10 @@ def hits_html(hits: Sequence[Hit], question: str) -> str:
     Ranks are all that the controls name; what became of a hit, and what differs, is filled in later.
     """
     shown = hits[:SHOWN]
-    most = max((hit.score for hit in shown), default=0.0), max((hit.lexical or 0.0 for hit in shown), default=0.0)
+    most = (
+        max((hit.score for hit in shown), default=0.0),
+        max((hit.lexical or 0.0 for hit in shown), default=0.0),
+    )
     items = "".join(
         f'<li class="item" data-rank="{rank}">'
         f'<div class="tools"><span class="fate chip" hidden></span><span class="other chip" hidden></span>'
@@ -49,8 +52,10 @@ def context_html(context: Context) -> str:
 
 
 def answer_html(answer: Any) -> str:
-    """Return an answer with its citations, which unfold."""
-    return AnswerDisplay(answer).html()
+    """Return an answer with citations that unfold, and below a fold what it rests on and took."""
+    display = AnswerDisplay(answer)
+    cited = counted(len(answer.citations), "citation")
+    return display.said() + parts.fold(f"{cited}, model, cost and times", display.behind())
 
 
 def explanation_html(explanation: Any) -> str:

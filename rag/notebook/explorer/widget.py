@@ -11,12 +11,11 @@ from rag.notebook.explorer.latest import Latest
 if TYPE_CHECKING:
     from rag.core.answers import Answer
     from rag.core.passages import Context, Hit
-    from rag.notebook.explorer.model import Explorer
 
 anywidget = require("anywidget", extra="notebook")
 
 
-class ExplorerWidget(anywidget.AnyWidget):  # type: ignore[misc]
+class ExplorerWidget(anywidget.AnyWidget):  # type: ignore[misc, name-defined]
     """An explorer that is shown where it stands last in a cell.
 
     Attributes
@@ -26,9 +25,9 @@ class ExplorerWidget(anywidget.AnyWidget):  # type: ignore[misc]
     """
 
     _esm = script()
-    _css = styles(("rag.notebook.explorer.page", "explorer.css"))
+    _css = styles(("rag.notebook.explorer", "page/explorer.css"))
 
-    def __init__(self, model: Explorer) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
         self._latest = Latest(self.send)
@@ -37,29 +36,32 @@ class ExplorerWidget(anywidget.AnyWidget):  # type: ignore[misc]
     @property
     def where(self) -> str:
         """The filter of side A, as a string; empty for none."""
-        return self.model.sides["A"].where
+        return str(self.model.sides["A"].where)
 
     @property
     def hits(self) -> tuple[Hit, ...]:
         """The hits of side A, best first."""
-        return self.model.sides["A"].hits
+        return tuple(self.model.sides["A"].hits)
 
     @property
     def context(self) -> Context | None:
         """What the model would be sent, of side A."""
-        return self.model.sides["A"].context
+        context: Context | None = self.model.sides["A"].context
+        return context
 
     @property
     def answer(self) -> Answer | None:
         """The answer of side A."""
-        return self.model.sides["A"].answer
+        answer: Answer | None = self.model.sides["A"].answer
+        return answer
 
     def _received(self, _: Any, content: Any, buffers: Any) -> None:
         """Start what the browser asks for; a later question of the same kind overtakes it."""
         do = str(content.get("do", "")) if isinstance(content, dict) else ""
         side = str(content.get("side", "")) if isinstance(content, dict) else ""
-        lane = f"{do}-{side}" if do in _LANES and side in ("A", "B") else "other"
+        lane = f"{_LANES[do]}-{side}" if do in _LANES and side in ("A", "B") else "other"
         self._latest.submit(lane, lambda: self.model.replies(content))
 
 
-_LANES = ("look", "ask", "why", "golden", "drop")
+#: Of what overtakes each other; closing a side overtakes its search.
+_LANES = {"look": "look", "drop": "look", "answer": "answer", "ask": "ask", "why": "why", "golden": "golden"}

@@ -93,6 +93,7 @@ function side(name, form, settings, rows, question, send) {
     context(reply) {
       show(context, reply.html);
       marks("fate", reply.fates);
+      send({ do: "answer", side: name, serial: shown });
     },
     answer(reply) {
       answer.classList.remove("old");
@@ -131,6 +132,7 @@ function side(name, form, settings, rows, question, send) {
     named(on) { root.querySelector(".side-name").hidden = !on; },
     receive(reply) {
       if (["filter", "hits", "context", "empty", "pay"].includes(reply.kind) && reply.serial < serial) return; // overtaken
+      if (["answer", "price", "why", "golden"].includes(reply.kind) && reply.serial !== shown) return;
       if (reply.kind !== "error") problem.hidden = true;
       receivers[reply.kind]?.(reply);
     },
