@@ -12,7 +12,7 @@ import rag
 PUBLIC = {
     "Answer", "BudgetTrimmer", "ClaudeBedrock", "Client", "ExtractiveAnswerer", "FaissStore", "Hit", "HybridRetriever", "Index", "Loader",
     "LocalEmbeddings", "Pipeline", "Prompt", "RagError", "SemanticChunker", "StaticEmbeddings",
-    "Store", "TitanEmbeddings", "build", "explore", "field", "forget", "plan", "pull", "push",
+    "Store", "TitanEmbeddings", "build", "chunk_map", "explore", "field", "forget", "plan", "pull", "push",
 }  # fmt: skip
 
 

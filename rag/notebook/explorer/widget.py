@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from rag.core.passages import Context, Hit
 
 anywidget = require("anywidget", extra="notebook")
+_HERE = "rag.notebook.explorer"
+#: The page's files, in their order.
+_MODULES = ("elements", "filter", "controls", "side", "explorer")
 
 
 class ExplorerWidget(anywidget.AnyWidget):  # type: ignore[misc, name-defined]
@@ -24,8 +27,8 @@ class ExplorerWidget(anywidget.AnyWidget):  # type: ignore[misc, name-defined]
         What it does, without a browser.
     """
 
-    _esm = script()
-    _css = styles(("rag.notebook.explorer", "page/explorer.css"))
+    _esm = script(*((_HERE, f"page/{name}.js") for name in _MODULES))
+    _css = styles((_HERE, "page/explorer.css"))
 
     def __init__(self, model: Any) -> None:
         super().__init__()
