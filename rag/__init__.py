@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from rag.index.filters.where import field
     from rag.index.langchain import FaissStore
     from rag.index.maintenance import Store
+    from rag.notebook.explorer.open import explore
+    from rag.notebook.map.open import chunk_map
     from rag.pipeline import Pipeline
     from rag.retrieval import HybridRetriever
     from rag.trimming import BudgetTrimmer
@@ -47,15 +49,16 @@ _HOMES = {
     "LocalEmbeddings": "embedding.local", "Pipeline": "pipeline", "Prompt": "generation.prompt",
     "RagError": "core.errors", "SemanticChunker": "chunking", "StaticEmbeddings": "embedding.static",
     "Store": "index.maintenance", "TitanEmbeddings": "bedrock.embeddings.titan", "build": "building.build",
-    "field": "index.filters.where", "forget": "erasure.forget", "plan": "building.plan",
+    "chunk_map": "notebook.map.open", "explore": "notebook.explorer.open", "field": "index.filters.where",
+    "forget": "erasure.forget", "plan": "building.plan",
     "pull": "config.remote", "push": "config.remote",
 }  # fmt: skip
 
 __all__ = [
     "Answer", "BudgetTrimmer", "ClaudeBedrock", "Client", "ExtractiveAnswerer", "FaissStore", "Hit",
     "HybridRetriever", "Index", "Loader", "LocalEmbeddings", "Pipeline", "Prompt", "RagError",
-    "SemanticChunker", "StaticEmbeddings", "Store", "TitanEmbeddings", "build", "field", "forget",
-    "plan", "pull", "push",
+    "SemanticChunker", "StaticEmbeddings", "Store", "TitanEmbeddings", "build", "chunk_map",
+    "explore", "field", "forget", "plan", "pull", "push",
 ]  # fmt: skip
 
 

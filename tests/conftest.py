@@ -46,7 +46,8 @@ QUICK = (
     "building/test_plan.py", "cli/test_output.py", "deployment/test_invocation.py", "emulator/test_framing.py", "erasure/test_runs.py",
     "evaluation/test_golden_set.py",
     "evaluation/test_metrics.py", "loading/test_drawings.py", "loading/test_number_format.py",
-    "loading/test_rtf.py", "notebook/test_answers.py", "notebook/test_hits.py", "notebook/test_lines.py",
+    "loading/test_rtf.py", "notebook/explorer/test_compare.py", "notebook/explorer/test_filter_form.py",
+    "notebook/explorer/test_latest.py", "notebook/explorer/test_messages.py", "notebook/map/test_map.py", "notebook/test_answers.py", "notebook/test_hits.py", "notebook/test_lines.py",
     "notebook/test_texts.py", "notebooks/test_differences.py", "response_cache/test_key.py",
 )  # fmt: skip
 SLOW_FIXTURES = {

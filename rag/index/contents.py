@@ -18,6 +18,7 @@ from rag.index.storage.segment import Segment
 
 #: Most fields whose values are counted, and most values of each that are named.
 MOST_FIELDS, MOST_VALUES = 50, 5
+_ORDERED = ("number", "date", "datetime")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class FieldSummary:
         Different values; of a list, different members.
     values : tuple of (str, int)
         The most frequent ones, each with its documents; equal counts in order of the values.
+    least, most : str
+        The smallest and the largest number or moment; empty where the field has none.
     """
 
     name: str
@@ -39,6 +42,8 @@ class FieldSummary:
     documents: int | None = None
     distinct: int = 0
     values: tuple[tuple[str, int], ...] = ()
+    least: str = ""
+    most: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +124,14 @@ def _summary(
     order = [("counts", "descending"), ("values", "ascending")]
     best = counts.take(pc.select_k_unstable(counts, k=MOST_VALUES, sort_keys=order)).to_pylist()
     values = tuple((str(each["values"]), each["counts"]) for each in best)
-    return FieldSummary(name, kind, documents, len(counts), values)
+    ends = pc.min_max(counts["values"]).as_py() if kind in _ORDERED and _comparable(columns[0].type) else {}
+    least, most = (str(ends[end]) if ends.get(end) is not None else "" for end in ("min", "max"))
+    return FieldSummary(name, kind, documents, len(counts), values, least, most)
+
+
+def _comparable(kind: pa.DataType) -> bool:
+    """Whether Arrow compares a column's values as a filter does: numbers that became text are not."""
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_temporal(kind))
 
 
 def _members(column: pa.ListArray) -> pa.Array:

@@ -33,16 +33,18 @@ class AnswerDisplay(Display):
     def html(self) -> str:
         """Return the answer as a card."""
         answer = self.value
-        body = (
-            self._said()
-            + parts.notes(answer.remarks)
-            + self._doubts()
-            + self._citations()
-            + self._work()
-        )  # fmt: skip
+        body = self.said() + self.behind()
         return parts.card("Answer" if answer.answered else "No answer", answer.question, body)
 
-    def _said(self) -> str:
+    def behind(self) -> str:
+        """Return what the text rests on, and what it took."""
+        return self._doubts() + self._citations() + self._work()
+
+    def said(self) -> str:
+        """Return the text, or data, with citations that unfold, and what a reader must know."""
+        return self._text() + parts.notes(self.value.remarks)
+
+    def _text(self) -> str:
         answer = self.value
         if answer.fields:
             rows = answer.field_rows

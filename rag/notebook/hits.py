@@ -26,7 +26,7 @@ class HitDisplay(Display):
 
     def html(self) -> str:
         """Return the hit as a card."""
-        return parts.card("Hit", "", _hit_html(self.value, how="hit.text", limit=_OF_ONE))
+        return parts.card("Hit", "", hit_html(self.value, how="hit.text", limit=_OF_ONE))
 
     def text(self) -> str:
         """Return place, scores, and the beginning of the text."""
@@ -53,7 +53,7 @@ class HitsDisplay(Display):
         lexical = [hit.lexical or 0.0 for hit in hits[:_IN_CARD]]
         most = max(scores, default=0.0), max(lexical, default=0.0)
         items = "".join(
-            f'<li class="item">{_hit_html(hit, question, rank, most, how=f"hits[{rank - 1}].text")}</li>'
+            f'<li class="item">{hit_html(hit, question, rank, most, how=f"hits[{rank - 1}].text")}</li>'
             for rank, hit in enumerate(hits[:_IN_CARD], 1)
         )
         body = (
@@ -73,7 +73,7 @@ class HitsDisplay(Display):
         return "\n".join([*out, *lines.more(len(hits) - _IN_TEXT, "hit", f"hits[{_IN_TEXT}:]")])
 
 
-def _hit_html(
+def hit_html(
     hit: Hit,
     question: str = "",
     rank: int | None = None,
@@ -82,6 +82,22 @@ def _hit_html(
     how: str,
     limit: int = _OF_EACH,
 ) -> str:
+    """Return a hit's place, scores, text and metadata.
+
+    Parameters
+    ----------
+    hit : Hit
+    question : str
+        Its words are marked.
+    rank : int, optional
+        From 1, of a list of hits: the scores have bars then.
+    most : (float, float)
+        The highest score, and BM25, of the list: full bars.
+    how : str
+        Where the whole text is to be found.
+    limit : int
+        Most characters of the text.
+    """
     number = "" if rank is None else f'<span class="dim">{rank}</span> '
     known = [("score", hit.score, hit.score / most[0] if most[0] > 0 else hit.score)]
     if hit.dense is not None:

@@ -31,11 +31,11 @@ def test_fields_are_counted_by_documents(tmp_path: Path) -> None:
     index = index_of_rows(tmp_path / "ix", ROWS)
     assert (index.contents.documents, index.contents.quarantined) == (3, 0)
     assert list(fields(index).values()) == [
-        FieldSummary("day", "date", 1, 1, (("2024-03-01", 1),)),
+        FieldSummary("day", "date", 1, 1, (("2024-03-01", 1),), "2024-03-01", "2024-03-01"),
         FieldSummary("ok", "boolean", 2, 1, (("true", 2),)),
         FieldSummary("region", "string", 3, 2, (("eu", 2), ("us", 1))),
         FieldSummary("tags", "list", 3, 2, (("hr", 2), ("leave", 1))),  # a member counts once a document
-        FieldSummary("year", "number", 3, 2, (("2024", 2), ("2023", 1))),
+        FieldSummary("year", "number", 3, 2, (("2024", 2), ("2023", 1)), "2023", "2024"),
     ]
 
 
