@@ -128,9 +128,7 @@ def test_statistics(place: Path) -> None:
 
 
 def test_items_are_erased(place: Path) -> None:
-    assert run("review", "forget", "--where-like", "the MOON", cwd=place).stdout.endswith(
-        ": 1 item erased\n"
-    )
+    assert run("review", "forget", "--where-like", "the MOON", cwd=place).stdout.endswith(": 1 item erased\n")
     assert run("review", "prune", cwd=place).stdout.endswith(": 0 items erased\n")
     assert run("review", "forget", "--source", "*.md", cwd=place).stdout.endswith(": 1 item erased\n")
     assert items(place, "--state", "any") == []
