@@ -96,15 +96,14 @@ def _append(handle: int, data: bytes) -> None:
     OSError
         There is no room.
     """
+    # Held until the file is closed: half of a line that another process writes is none that was left.
+    fcntl.flock(handle, fcntl.LOCK_EX)
     size = os.fstat(handle).st_size
-    if (
-        size and os.pread(handle, 1, size - 1) != b"\n"
-    ):  # what wrote the last line was ended in the middle of it
+    if size and os.pread(handle, 1, size - 1) != b"\n":  # a process was ended in the middle of the last line
         data = b"\n" + data
     written = os.write(handle, data)
     if written < len(data):
-        if os.fstat(handle).st_size == size + written:
-            os.ftruncate(handle, size)
+        os.ftruncate(handle, size)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
