@@ -30,6 +30,7 @@ from rag.cli import (
     maintenance,
     mcp,
     models,
+    observe,
     prompts,
     questions,
     review,
@@ -103,7 +104,7 @@ _SECTIONS: Mapping[str, tuple[click.Command, ...]] = {
         *review.COMMANDS,
         *answer.COMMANDS,
     ),
-    "Serve": (*serve.COMMANDS, *mcp.COMMANDS, *keys.COMMANDS, *deploy.COMMANDS),
+    "Serve": (*serve.COMMANDS, *mcp.COMMANDS, *keys.COMMANDS, *deploy.COMMANDS, *observe.COMMANDS),
     "Maintain": (
         *maintenance.COMMANDS,
         *transfer.COMMANDS,
