@@ -32,9 +32,9 @@ pytestmark = [
 HOSTILE = "<img src=x onerror=\"document.title='run'\"><script>document.title='run'</script>"
 LEAVE = "How many days of annual leave do staff in Europe take?"
 #: How long a busy machine may take for one step.
-PATIENCE = 120_000
+PATIENCE = 45_000
 CELLS = (
-    f"import rag\npipe = rag.Pipeline('ix')\npipe.ask({LEAVE!r})",
+    f"import rag\npipe = rag.Pipeline('ix')\npipe.ask({LEAVE!r}, where='year == 2025')",
     f"rag.explore(pipe, {LEAVE!r}, golden='golden.jsonl')",
     "m = rag.chunk_map('ix', color='region', question='annual leave')\nm",
 )  # fmt: skip
