@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,9 +33,9 @@ pytestmark = [
 HOSTILE = "<img src=x onerror=\"document.title='run'\"><script>document.title='run'</script>"
 LEAVE = "How many days of annual leave do staff in Europe take?"
 #: How long a busy machine may take for one step.
-PATIENCE = 120_000
+PATIENCE = 45_000
 CELLS = (
-    f"import rag\npipe = rag.Pipeline('ix')\npipe.ask({LEAVE!r})",
+    f"import rag\npipe = rag.Pipeline('ix')\npipe.ask({LEAVE!r}, where='year == 2025')",
     f"rag.explore(pipe, {LEAVE!r}, golden='golden.jsonl')",
     "m = rag.chunk_map('ix', color='region', question='annual leave')\nm",
 )  # fmt: skip
@@ -112,7 +113,7 @@ def test_a_question_a_filter_and_a_wrong_one_change_the_results(page: Any) -> No
     where.fill("")
     expect(side.locator(".hits-part")).to_contain_text("28 days")
     page.get_by_label("question").first.fill("Where do sick notes go?")
-    expect(side.locator(".answer-part")).to_contain_text("manager")
+    expect(side.locator(".hits-part mark", has_text="Sick").first).to_be_visible()
     page.get_by_label("question").first.fill(LEAVE)
     expect(side.locator(".answer-part")).to_contain_text("28 days")
 
@@ -174,10 +175,8 @@ def test_the_map_points_selects_and_shows_a_question(page: Any) -> None:
 @pytest.mark.parametrize(("theme", "light"), [("JupyterLab Dark", "false"), ("JupyterLab Light", "true")])
 def test_axe_finds_nothing_serious_in_light_and_dark(page: Any, theme: str, light: str) -> None:
     page.get_by_role("menuitem", name="Settings", exact=True).click()
-    page.get_by_role("menuitem", name="Theme", exact=True).hover()
-    page.get_by_role("menuitemcheckbox", name=theme, exact=True).or_(
-        page.get_by_role("menuitem", name=theme, exact=True)
-    ).first.click()
+    page.locator(".lm-Menu-itemLabel", has_text=re.compile("^Theme$")).hover()
+    page.locator(".lm-Menu-itemLabel", has_text=re.compile(f"^{theme}$")).click()
     expect(page.locator("body")).to_have_attribute("data-jp-theme-light", light)
     page.wait_for_timeout(1000)  # the theme's style sheet
     scheme = page.evaluate("getComputedStyle(document.querySelector('.explorer')).colorScheme")
@@ -198,4 +197,4 @@ def test_nothing_was_run_or_fetched_elsewhere(page: Any) -> None:
     assert page.elsewhere == [] and page.errors == []
     assert page.evaluate("document.title") != "run"
     assert page.evaluate("document.querySelectorAll('.rag script, .rag img, .rag a').length") == 0
-    assert HOSTILE in page.locator(".explorer .hits-part").inner_text()  # seen, and not obeyed
+    assert HOSTILE in page.locator(".explorer .hits-part").first.inner_text()  # seen, and not obeyed
