@@ -24,8 +24,7 @@ from pydantic import Field, ValidationError, model_validator
 from rag.bedrock import models
 from rag.bedrock.chat import guardrails, prompt_cache, requests
 from rag.bedrock.runtime import event_stream
-from rag.bedrock.runtime.client import KEYS, explain, missing_keys
-from rag.bedrock.runtime.request_ids import report_request_ids
+from rag.bedrock.runtime.client import KEYS, explain, missing_keys, report_request_ids
 from rag.bedrock.runtime.retry import Retry
 from rag.core.errors import ConfigError, GenerationError, near_miss
 from rag.generation.structured.schemas import Target

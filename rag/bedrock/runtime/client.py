@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from rag.bedrock.runtime.faults import code_of, fault_of, response_of
-from rag.bedrock.runtime.request_ids import report_request_ids
+from rag.core import observed
 from rag.core.errors import RagError
 
 # boto3's default session is not thread-safe: one thread at a time may create it or create clients.
@@ -67,6 +67,27 @@ def client(
         raise RagError(explain(error, service)) from error
     report_request_ids(made)
     return made
+
+
+@runtime_checkable
+class _Client(Protocol):
+    meta: Any
+
+
+def report_request_ids(client: object) -> None:
+    """Let a client of boto3 report the id of each reply, of refusals too, to the question under way.
+
+    Source: botocore's event ``after-call``, which has the parsed reply before an error is raised
+    (`botocore.client.BaseClient._make_api_call`, 1.44.5). What is no client of boto3 is left alone.
+    """
+    if isinstance(client, _Client) and hasattr(client.meta, "events"):
+        client.meta.events.register("after-call", _replied, unique_id="rag-request-id")
+
+
+def _replied(parsed: Any = None, **kwargs: Any) -> None:
+    number = (parsed or {}).get("ResponseMetadata", {}).get("RequestId")
+    if number:
+        observed.replied(str(number))
 
 
 def region_name(region: str | None = None) -> str | None:
