@@ -45,7 +45,8 @@ def dashboard(
     """
     from rag.cli.output import say, show_table, warn
     from rag.config import settings
-    from rag.telemetry.dashboard import BY, rotated, summarize
+    from rag.telemetry.dashboard import BY, summarize
+    from rag.telemetry.rotation import rotated
 
     names = names_of(by)
     for name in names:

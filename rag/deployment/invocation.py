@@ -15,10 +15,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
-from mangum.handlers import ALB, APIGateway, HTTPGateway
-from mangum.types import LambdaConfig, LambdaContext, LambdaEvent, LambdaHandler, Scope
-
 from rag.core.errors import UsageError
+from rag.core.extras import ensure
+
+ensure("mangum", extra="lambda")  # before its import: without it one line names the extra
+
+from mangum.handlers import ALB, APIGateway, HTTPGateway  # noqa: E402
+from mangum.types import LambdaConfig, LambdaContext, LambdaEvent, LambdaHandler, Scope  # noqa: E402
 
 Headers = Sequence[Sequence[bytes]]
 #: The type of a streamed reply that begins with status and headers, and what ends them.

@@ -19,7 +19,7 @@ from rag.response_cache import forgetting as answers
 from rag.response_cache.store import ResponseStore
 from rag.review.packing import unpack
 from rag.review.store import ReviewStore, Selection
-from rag.telemetry.dashboard import rotated
+from rag.telemetry.rotation import rotated
 
 
 @dataclass(frozen=True, slots=True)

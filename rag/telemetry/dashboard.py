@@ -195,15 +195,6 @@ def summarize(
     return found
 
 
-def rotated(path: Path) -> list[Path]:
-    """Return a file of records with those that were rotated before it, the oldest first."""
-    older = [
-        each for each in path.parent.glob(f"{path.name}.*")
-        if each.suffix == ".gz" or each.suffix[1:].isdigit()
-    ]  # fmt: skip
-    return [*sorted(older, key=lambda each: each.stat().st_mtime), *([path] if path.exists() else [])]
-
-
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
     try:
         for line in _lines(path):

@@ -18,8 +18,9 @@ import pytest
 import rag
 from rag.core.errors import ConfigError, GenerationError
 from rag.telemetry import emf
-from rag.telemetry.dashboard import rotated, summarize
+from rag.telemetry.dashboard import summarize
 from rag.telemetry.recorder import Recorder
+from rag.telemetry.rotation import rotated
 from rag.telemetry.settings import TelemetrySettings, settings
 from rag.telemetry.sinks import FileSink, PrometheusSink
 from tests.command import run
