@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from rag.retrieval import HybridRetriever
     from rag.trimming import BudgetTrimmer
 
-__version__ = "0.6.0"
+__version__ = "0.7.0"
 
 # Imported when first used: `import rag` loads no model, no AWS and no faiss.
 _HOMES = {

@@ -10,13 +10,21 @@ import pytest
 
 from tests.notebooks.differences import differences, kinds
 from tests.notebooks.run import FOLDER, METADATA, NOTEBOOKS, run, stripped, traces
+from tests.scale import scale
 
 IDS = [path.stem for path in NOTEBOOKS]
 
 
+#: The whole of them takes as long as a third of all other tests, on two cores.
+_QUICK = ("03_exact_filters",)
+
+
+@pytest.mark.soak
 @pytest.mark.enable_socket
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=IDS)
 def test_a_notebook_runs_and_shows_what_it_is_saved_with(path: Path, tmp_path: Path) -> None:
+    if path.stem not in scale(_QUICK, tuple(IDS)):
+        pytest.skip("runs in make soak, and with python -m tests.notebooks --check")
     now = run(path, tmp_path)
     assert differences(nbformat.read(path, 4), now) == []
     assert traces(now) == []

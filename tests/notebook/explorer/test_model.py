@@ -52,7 +52,7 @@ def test_a_question_has_hits_a_context_and_an_answer_with_its_citation(index: ra
     model = model_of(index)
     got = replies(model)
     assert [*got] == ["filter", "hits", "context"]
-    assert "28 days" in got["hits"]["html"] and "<mark>annual" in got["hits"]["html"]
+    assert "28 <mark>days</mark> of <mark>annual" in got["hits"]["html"]
     assert got["context"]["fates"][0] == "kept"
     assert got["filter"] | {"side": "", "serial": 0} == {
         "kind": "filter", "where": "", "rows": [], "matches": len(index), "of": len(index), "form": False, "side": "",
