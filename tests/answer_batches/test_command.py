@@ -18,7 +18,7 @@ def test_the_output_is_that_of_ask_without_a_batch(world: AnswerWorld) -> None:
     first, second, last = said.splitlines()
     assert first == f"12 questions: {SENT} requests to {MODEL} in 1 job"
     assert re.fullmatch(
-        r"  at most \$0\.1\d+, half the price on demand: about \d+ tokens in, at most 22528 out; AWS may take a day "
+        r"  at most \$0\.1\d+, half the price on demand: about [\d,]+ tokens in, at most 22528 out; AWS may take a day "
         "or more", second,
     )  # fmt: skip
     assert last == f"{world.output}: 12 answers"
