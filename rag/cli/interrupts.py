@@ -36,6 +36,7 @@ KEPT: Mapping[str, str] = {
     "push": "run the same push again, it goes on where it stopped",
     "pull": "run the same pull again, it goes on where it stopped",
     "kb": "what is at AWS stays, and its jobs go on: run the same command again",
+    "observe": "a change set that was begun at AWS goes on by itself: run the same command again",
     "guardrail": "versions that were made at AWS stay: rag guardrail plan shows what is left to do",
     "deploy": "run the same command again",
     "keys": "rag keys list shows what is kept",

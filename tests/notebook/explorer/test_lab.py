@@ -25,10 +25,13 @@ from playwright.sync_api import expect, sync_playwright
 import rag
 from rag.evaluation.golden_set import read
 from tests.notebook.explorer.lab import jupyterlab, notebook
+from tests.scale import scale
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here"), pytest.mark.slow, pytest.mark.enable_socket,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here"),
+    pytest.mark.skipif(not scale(False, True), reason="takes minutes: runs in make soak"),
+    pytest.mark.slow, pytest.mark.soak, pytest.mark.enable_socket,
 ]  # fmt: skip
 HOSTILE = "<img src=x onerror=\"document.title='run'\"><script>document.title='run'</script>"
 LEAVE = "How many days of annual leave do staff in Europe take?"
