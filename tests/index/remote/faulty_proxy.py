@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
@@ -53,6 +53,7 @@ class FaultyProxy:
         #: Faults of the next requests, by a part of their first line; None for no fault.
         self.planned: list[tuple[str, str]] = []
         self.pause_s = 0.0
+        self._strike: tuple[int, Callable[[], None]] | None = None
         self._random = random.Random(seed)
         self._lock = threading.Lock()
         proxy = self
@@ -72,9 +73,24 @@ class FaultyProxy:
         self._listener.shutdown()
         self._listener.server_close()
 
+    def strike(self, after: int, kill: Callable[[], None]) -> None:
+        """Call `kill` after so many more requests: before the next reaches the server, or up to 50 ms later."""
+        with self._lock:
+            self._strike = (self.requests + after, kill)
+
+    def spare(self) -> None:
+        """Forget a strike that was not due."""
+        with self._lock:
+            self._strike = None
+
     def choose(self, line: str) -> tuple[str, float]:
         """Return the fault of a request, or an empty text, and a share from 0 to 1 of where it strikes."""
         with self._lock:
+            if self._strike is not None and self.requests >= self._strike[0]:
+                threading.Timer(
+                    self._random.choice((0.0, 0.05 * self._random.random())), self._strike[1]
+                ).start()
+                self._strike = None
             self.requests += 1
             fault, share = "", self._random.random()
             for number, (part, planned) in enumerate(self.planned):
