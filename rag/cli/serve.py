@@ -89,7 +89,9 @@ class Application:
     config_path: Path | None
 
     def checked(self) -> bool:
-        """Return whether callers need a key or token; what is wrong is said once, not by each.
+        """Return whether callers need a key or token.
+
+        What is wrong with the index is said here once if there are several processes; one says it itself.
 
         Raises
         ------
@@ -99,7 +101,8 @@ class Application:
         from rag.config.open import open_index
 
         settings = self._settings()
-        open_index(self.index, settings.get("embedder"), plain=True, remote=settings.get("remote"))
+        if self.workers > 1:
+            open_index(self.index, settings.get("embedder"), plain=True, remote=settings.get("remote"))
         return self._callers(settings) is not None
 
     def _settings(self) -> dict[str, Any]:
