@@ -7,20 +7,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
-from rag.core.errors import UsageError
+from rag.notebook.messages import PageMessage, wrong
 
 Side = Literal["A", "B"]
 #: Most characters of a question, of a filter (as `rag.index.filters.parse` has it) and of a pasted passage.
 QUESTION, WHERE, PASSAGE = 4_000, 20_000, 20_000
 
 
-class _Message(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class Row(_Message):
+class Row(PageMessage):
     """A test of the filter's form: one field, one operator, and a value as it was typed.
 
     Attributes
@@ -37,7 +33,7 @@ class Row(_Message):
     upto: str = Field("", max_length=200)
 
 
-class Settings(_Message):
+class Settings(PageMessage):
     """The settings of one side.
 
     Attributes
@@ -65,13 +61,13 @@ class Settings(_Message):
     rerank: bool = True
 
 
-class Hello(_Message):
+class Hello(PageMessage):
     """A view was opened: it needs the form, and results."""
 
     do: Literal["hello"]
 
 
-class Look(_Message):
+class Look(PageMessage):
     """Search with these settings.
 
     Attributes
@@ -89,14 +85,14 @@ class Look(_Message):
     pay: bool = False
 
 
-class Drop(_Message):
+class Drop(PageMessage):
     """A side was closed."""
 
     do: Literal["drop"]
     side: Literal["B"]
 
 
-class _OfResults(_Message):
+class _OfResults(PageMessage):
     side: Side
     serial: int = Field(ge=0)
 
@@ -121,7 +117,7 @@ class Why(_OfResults):
     text: str = Field("", max_length=PASSAGE)
 
 
-class Evidence(_Message):
+class Evidence(PageMessage):
     """A hit that answers the question, or words of it."""
 
     rank: int = Field(ge=1, le=1000)
@@ -155,7 +151,7 @@ def message_of(value: Any) -> Message:
     try:
         return _MESSAGE.validate_python(value)
     except ValidationError as error:
-        raise _wrong(error, 1) from None
+        raise wrong(error, 1) from None
 
 
 def settings_of(values: Any) -> Settings:
@@ -169,10 +165,4 @@ def settings_of(values: Any) -> Settings:
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
-        raise _wrong(error, 0) from None
-
-
-def _wrong(error: ValidationError, skipped: int) -> UsageError:
-    first = error.errors(include_url=False, include_context=False)[0]
-    name = ".".join(str(part) for part in first["loc"][skipped:]) or "the message"
-    return UsageError(f"{name}: {first['msg']}")
+        raise wrong(error, 0) from None

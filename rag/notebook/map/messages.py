@@ -4,36 +4,33 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from rag.core.errors import UsageError
+from rag.notebook.messages import PageMessage, wrong
 
 
-class _Message(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class Hello(_Message):
+class Hello(PageMessage):
     """A view was opened: it needs the points."""
 
     do: Literal["hello"]
 
 
-class Ask(_Message):
+class Ask(PageMessage):
     """Show a question and its hits."""
 
     do: Literal["ask"]
     question: str = Field(max_length=4_000)
 
 
-class Point(_Message):
+class Point(PageMessage):
     """Say what stands at a place."""
 
     do: Literal["point"]
     at: int = Field(ge=0)
 
 
-class Select(_Message):
+class Select(PageMessage):
     """Select what is inside a polygon, the chunks of a colour, or the hits.
 
     Attributes
@@ -65,9 +62,7 @@ def message_of(value: Any) -> Message:
     try:
         message = _MESSAGE.validate_python(value)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        name = ".".join(str(part) for part in first["loc"][1:]) or "the message"
-        raise UsageError(f"{name}: {first['msg']}") from None
+        raise wrong(error, 1) from None
     if isinstance(message, Select) and len(message.lasso) % 2:
         raise UsageError("lasso: it has an x without a y")
     return message
