@@ -65,7 +65,8 @@ def serve(
     if made is None:
         return processes.run(
             application, listener, workers,
-            lambda: say(f"{index} is served at {address} by {workers} processes"), **options,
+            lambda: say(f"{index} is served at {address} by {workers} processes"),
+            modules=application.modules(), **options,
         )  # fmt: skip
     server = _announcing(
         uvicorn, uvicorn.Config(made, **options), lambda: say(f"{index} is served at {address}")
@@ -104,6 +105,18 @@ class Application:
         if self.workers > 1:
             open_index(self.index, settings.get("embedder"), plain=True, remote=settings.get("remote"))
         return self._callers(settings) is not None
+
+    def modules(self) -> list[str]:
+        """Return what each process imports."""
+        from rag.config.open import place_of
+        from rag.config.registry import modules
+        from rag.index.storage.manifest import read_manifest
+
+        settings = self._settings()
+        if settings.get("embedder") is None:
+            folder = place_of(self.index, settings.get("remote")).folder
+            settings["embedder"] = read_manifest(folder).embedder.name
+        return ["rag.cli.main", "rag.deployment.application", *modules(settings, plain=True)]
 
     def _settings(self) -> dict[str, Any]:
         return settings_of(self.config_path, self.bedrock, None, self.generator)

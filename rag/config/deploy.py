@@ -27,11 +27,11 @@ class DeploySettings(Settings):
         The folder of the index, or its URL on Amazon S3, ``s3://bucket/prefix``; the variable ``RAG_INDEX``
         replaces it.
     folder : str
-        Where the copy of one on Amazon S3 stands; by default below `state`. A folder of an Amazon EFS file
-        system is shared by all containers.
+        Of the local copy of one on Amazon S3; by default that of ``[remote]``, else `state`. A folder of an
+        Amazon EFS file system is shared by all containers.
     state : str
         A folder that can be written to, for the ledger and what else has no path of its own where the
-        index's folder cannot.
+        index's folder cannot, or is on Amazon S3.
     open : bool
         Whether everyone who reaches the function may call it without a key or token.
     stream : bool

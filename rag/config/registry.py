@@ -115,6 +115,34 @@ def check(kind: str, value: Any) -> None:
         refuse_unknown(factory, arguments, kind, use)
 
 
+def modules(settings: Mapping[str, Any], *, plain: bool = False) -> list[str]:
+    """Return the modules of `rag`'s own stages with which settings answer questions.
+
+    Parameters
+    ----------
+    settings : mapping
+        As passed to a pipeline.
+    plain : bool
+        See `PLAIN`.
+
+    Examples
+    --------
+    >>> modules({"embedder": "static", "generator": {"use": "claude"}}, plain=True)[::4]
+    ['rag.embedding.static_model', 'rag.bedrock.chat.claude']
+    """
+    found = []
+    for kind in ("embedder", "retriever", "trimmer", "prompt", "generator"):
+        value = settings.get(kind)
+        if is_builtin(kind, value):
+            known = {**STAGES[kind], **(PLAIN.get(kind, {}) if plain else {})}
+            use, _ = split(kind, value)
+            found.append(known[use].partition(":")[0])
+    # Imported when the model is loaded.
+    return (
+        [*found, "rag.embedding.onnx_runtime"] if PLAIN["embedder"]["local"].startswith(found[0]) else found
+    )
+
+
 def split(kind: str, value: Any) -> tuple[str, dict[str, Any]]:
     """Split a stage's setting, a name or a mapping, into name and arguments."""
     if value is None:

@@ -212,6 +212,10 @@ class RemoteError(StoreError):
     """An index on an object store cannot be reached, read or written."""
 
 
+class NoRoomError(RemoteError):
+    """The disk of a local copy has no room for a version; nothing was fetched."""
+
+
 class StoreConflictError(StoreError):
     """Two writers of an index went separate ways: the other one's version would be lost."""
 

@@ -34,6 +34,7 @@ def application(
     hosts: frozenset[str] = frozenset(),
     workers: int = 1,
     version: str = "1",
+    poll_s: float | None = None,
 ) -> tuple[App, Service]:
     """Return the web service of an index, and what it serves.
 
@@ -49,11 +50,15 @@ def application(
         See `rag.serving.app.create_app`.
     workers : int
         Processes that have their share of requests and failures each.
+    poll_s : float, optional
+        Seconds between looks for a new version; by default 2 for a folder, 15 for an object store.
     """
     values = {name: value for name, value in settings.items() if name not in ("serving", "deploy")}
     sink = PrometheusSink() if installed("prometheus_client") else None
     limiter = None if who is None else who.limiter
     place = place_of(index, values.get("remote"))
+    if poll_s is None:
+        poll_s = _REMOTE_POLL_S if is_url(index) else _POLL_S
     # One for all versions of the index: it holds connections, threads and counts.
     recorder = recorder_of(values, place.folder, () if sink is None else (sink,))
     values["telemetry"] = recorder
@@ -64,7 +69,7 @@ def application(
     app = create_app(
         service, OpenAuthenticator() if who is None else who.authenticator, limiter, origins=origins,
         most_requests=share(most_requests, workers), metrics=None if sink is None else sink.text,
-        version=version, hosts=hosts, poll_s=_REMOTE_POLL_S if is_url(index) else _POLL_S,
+        version=version, hosts=hosts, poll_s=poll_s, ended=None if recorder is None else recorder.close,
         most_failures=share(MOST_FAILURES if who is None else who.most_failures, workers),
     )  # fmt: skip
     traced = recorder is not None and recorder.settings.otel

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-import logging
+import math
 import os
 import threading
 import time
@@ -21,16 +21,16 @@ from rag import __version__
 from rag.config import deploy
 from rag.config import settings as rag_toml
 from rag.config.deploy import DeploySettings
-from rag.core.errors import ConfigError, RagError, UsageError
+from rag.config.open import place_of
+from rag.core.errors import ConfigError, NoRoomError, UsageError
+from rag.core.files import is_url
 from rag.deployment.callers import callers
 from rag.usage import ledger_settings
 
 if TYPE_CHECKING:
-    from rag.deployment.index_copy import IndexCopy
     from rag.serving.guard import App
     from rag.serving.service import Service
 
-_LOG = logging.getLogger("rag.deployment")
 #: Files that stand in an index's folder by default, and the table and the key of their path.
 _FILES = {"ledger": "ledger.sqlite", "receipts": "receipts.sqlite", "review": "reviews.sqlite"}
 
@@ -43,29 +43,22 @@ class Function:
     app : ASGI application
     service : Service
     settings : DeploySettings
-    copy : IndexCopy, optional
-        The copy of an index on Amazon S3 that is served.
+    remote : bool
+        Whether the index is on Amazon S3.
 
     Attributes
     ----------
     app, service, settings
     """
 
-    def __init__(
-        self, app: App, service: Service, settings: DeploySettings, copy: IndexCopy | None = None
-    ) -> None:
-        self.app, self.service, self.settings, self._copy = app, service, settings, copy
+    def __init__(self, app: App, service: Service, settings: DeploySettings, remote: bool = False) -> None:
+        self.app, self.service, self.settings, self._remote = app, service, settings, remote
         self._looked = time.monotonic()
         self._looking: threading.Thread | None = None
 
     def refresh(self) -> int:
         """Take over a new version of the index, if there is one; return the version in service."""
         self._looked = time.monotonic()
-        if self._copy is not None:
-            try:
-                self._copy.update()
-            except RagError as error:
-                _LOG.warning("version %d stays in service: %s", self.service.version, error)
         self.service.refresh()
         return self.service.version
 
@@ -76,7 +69,7 @@ class Function:
         answered from the version in service.
         """
         due = time.monotonic() - self._looked >= self.settings.refresh_s
-        if self._copy is None or not due or (self._looking is not None and self._looking.is_alive()):
+        if not self._remote or not due or (self._looking is not None and self._looking.is_alive()):
             return
         self._looked = time.monotonic()
         self._looking = threading.Thread(target=self.refresh, name="rag-refresh", daemon=True)
@@ -88,8 +81,15 @@ class Function:
             self._looking.join(max(most_s, 0.0))
 
 
-def function(environ: Mapping[str, str]) -> Function:
+def function(environ: Mapping[str, str], *, frozen: bool = True) -> Function:
     """Return the service that the variables and ``rag.toml`` describe.
+
+    Parameters
+    ----------
+    environ : mapping
+    frozen : bool
+        Whether the container is frozen between requests: then `Function.look` looks for new versions of an
+        index on Amazon S3, and otherwise the application does so by itself.
 
     Raises
     ------
@@ -107,11 +107,13 @@ def function(environ: Mapping[str, str]) -> Function:
     if not name:
         raise ConfigError("no index is named: set index in [deploy] of rag.toml, or the variable RAG_INDEX")
     state = Path(made.state)
-    copy = _copy(name, made, values.get("remote")) if name.startswith("s3://") else None
-    index = Path(name) if copy is None else copy.folder
+    remote = is_url(name)
+    if remote:
+        values["remote"] = _cached(values.get("remote"), made)
+    folder = place_of(name, values.get("remote")).folder
     who = None
     if not made.open:
-        who = callers(index, values, state)
+        who = callers(folder, values, state)
         if who is None:
             raise UsageError(
                 "without callers the service does not start: package the file of the keys (`rag keys add`; "
@@ -124,20 +126,25 @@ def function(environ: Mapping[str, str]) -> Function:
             f"{what}, and each container would count for itself: limit requests at the gateway instead, or "
             'set limits = "container" in [deploy]'
         )
-    if copy is not None:
-        copy.update()
     from rag.deployment.application import application  # what takes long to import, once all is checked
 
-    app, service = application(index, _placed(values, index, state), who, version=__version__)
-    return Function(app, service, made, copy)
+    placed = _placed(values, state) if remote or not os.access(folder, os.W_OK) else values
+    poll_s = (math.inf if frozen else made.refresh_s) if remote else None
+    try:
+        app, service = application(name, placed, who, version=__version__, poll_s=poll_s)
+    except NoRoomError as error:
+        raise UsageError(
+            f"{error}: with storage_mb in [deploy], or with folder in [deploy] on an Amazon EFS file system"
+        ) from error
+    return Function(app, service, made, remote)
 
 
-def _copy(url: str, made: DeploySettings, remote: Any) -> IndexCopy:
-    from rag.config.open import object_store
-    from rag.deployment.index_copy import IndexCopy
-
-    name = url.rstrip("/").rpartition("/")[2]
-    return IndexCopy(object_store(url, remote), made.folder or Path(made.state) / "indexes" / name)
+def _cached(remote: Any, made: DeploySettings) -> Any:
+    """Return ``[remote]`` with the folder of local copies: that of ``[deploy]``, else one below `state`."""
+    if not isinstance(remote, Mapping | None):
+        return remote  # refused where it is read
+    given = made.folder or (remote or {}).get("cache") or made.state
+    return {**(remote or {}), "cache": str(given)}
 
 
 def _read(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -149,18 +156,13 @@ def _read(environ: Mapping[str, str]) -> dict[str, Any]:
     return rag_toml.read(Path(path) if path else None)
 
 
-def _writable(folder: Path) -> bool:
-    return os.access(folder, os.W_OK)
+def _placed(values: Mapping[str, Any], state: Path) -> dict[str, Any]:
+    """Return settings whose files are written to `state`.
 
-
-def _placed(values: Mapping[str, Any], index: Path, state: Path) -> dict[str, Any]:
-    """Return settings whose files are written where that is possible.
-
-    What has no path of its own stands in the index's folder, which may be one of the image, read-only.
+    What has no path of its own stands in the index's folder otherwise, which may be one of the image,
+    read-only, or a local copy, which containers may share over a network.
     """
     placed = dict(values)
-    if _writable(index):
-        return placed
     for name, file in _FILES.items():
         table = placed.get(name)
         if name == "ledger" and table is None:

@@ -11,31 +11,22 @@ import logging
 import os
 import signal
 import sys
-import threading
 from typing import Any
 
 from rag.core.errors import ConfigError, RagError
 from rag.core.extras import require
-from rag.deployment.function import Function, function
+from rag.deployment.function import function
 
 _DRAIN_S = 25
-
-
-def refreshing(made: Function, stop: threading.Event) -> None:
-    """Look for new versions of the index until it is to stop."""
-    while not stop.wait(made.settings.refresh_s):
-        made.refresh()
 
 
 def main() -> int:
     """Serve until SIGTERM; return the exit code."""
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    stop = threading.Event()
     try:
         port = _port(os.environ.get("PORT", "8080"))
         uvicorn: Any = require("uvicorn", extra="serve")
-        made = function(os.environ)
-        threading.Thread(target=refreshing, args=(made, stop), name="rag-refresh", daemon=True).start()
+        made = function(os.environ, frozen=False)
         config = uvicorn.Config(
             made.app, host="0.0.0.0", port=port, log_level="warning", lifespan="on",
             timeout_graceful_shutdown=_DRAIN_S, timeout_keep_alive=65, server_header=False,
@@ -47,8 +38,6 @@ def main() -> int:
     except RagError as error:
         print(f"rag: {' '.join(str(error).split())}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError) else 1
-    finally:
-        stop.set()
     return 0
 
 

@@ -122,10 +122,7 @@ def _batches(lengths: Sequence[int]) -> list[list[int]]:
 @lru_cache(maxsize=1)
 def session() -> Any:
     """Load the model, once."""
-    # ONNX Runtime (1.31 on Linux) keeps an id of the machine in ~/.cache/Microsoft and sends events to
-    # Microsoft, unless this is set before it is imported; `disable_telemetry_events` comes too late.
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    import onnxruntime as ort
+    from rag.embedding.onnx_runtime import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.log_severity_level = 3

@@ -61,6 +61,7 @@ def create_app(
     open_paths: frozenset[str] = OPEN,
     version: str = "1",
     hosts: frozenset[str] = frozenset(),
+    ended: Callable[[], None] | None = None,
 ) -> App:
     """Return the service as an ASGI application.
 
@@ -88,6 +89,8 @@ def create_app(
     hosts : frozenset of str
         Names of this server, without port, that a request may be for; empty for any. A service without
         keys names its own: else a web site whose name points here could read it (DNS rebinding).
+    ended : callable, optional
+        Called once all requests have ended.
 
     Examples
     --------
@@ -105,6 +108,8 @@ def create_app(
         yield
         watching.cancel()
         pool.shutdown(wait=False, cancel_futures=True)
+        if ended is not None:
+            await asyncio.to_thread(ended)
 
     app = FastAPI(title="rag", version=version, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.service, app.state.pool = service, pool

@@ -1,20 +1,26 @@
 """Several processes behind one address: each serves with a CPU of its own, and one that dies is replaced.
 
-The parent listens, starts the workers and watches them; it answers no request. Workers share the index's
-files, the keys and the limits of callers, which are files that processes may share. What is counted in
-memory is divided by the number of workers (`share`): requests at once, and failures of an address.
+The parent listens, starts the workers and watches them; it answers no request. Workers are forks of a
+process that has imported what they need and has started no thread (multiprocessing's fork server), so that
+one that dies is replaced in a fraction of a second; if the parent dies, they end, and leave the address to
+the next one. They share the index's files, the keys and the limits of callers, which are files that processes
+may share. What is counted in memory is divided by the number of workers (`share`): requests at once, and
+failures of an address.
 """
 
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
+import multiprocessing.forkserver
 import os
 import shutil
 import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,6 +33,12 @@ _COUNTS = "PROMETHEUS_MULTIPROC_DIR"
 _BACKLOG = 2048
 #: Seconds in which a worker must answer the parent; it is killed and replaced otherwise.
 _HEALTHY_S = 30
+#: What every worker imports later than with its first module: uvicorn's choices by what is installed, what
+#: FastAPI needs for its first route, what counts, and what numpy needs for its first set of values.
+_MODULES = (
+    "uvicorn", "uvicorn.loops.auto", "uvicorn.protocols.http.auto", "uvicorn.lifespan.on", "pydantic.v1",
+    "prometheus_client", "numpy.ma",
+)  # fmt: skip
 
 
 class Application(Protocol):
@@ -45,11 +57,20 @@ class _Started:
     def __call__(self) -> Any:
         from uvicorn.config import STARTUP_FAILURE
 
+        threading.Thread(target=_end_with_parent, name="rag-parent", daemon=True).start()
         try:
             return self.application()
         except RagError as error:
             print(f"rag: {error}", file=sys.stderr)
             sys.exit(STARTUP_FAILURE)
+
+
+def _end_with_parent() -> None:
+    """Let requests end, and end, once the parent is gone: else the address stays taken."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def share(most: int, workers: int) -> int:
@@ -81,7 +102,13 @@ def listening(host: str, port: int) -> socket.socket:
 
 
 def run(
-    application: Application, listener: socket.socket, workers: int, ready: Callable[[], None], **options: Any
+    application: Application,
+    listener: socket.socket,
+    workers: int,
+    ready: Callable[[], None],
+    *,
+    modules: Sequence[str] = (),
+    **options: Any,
 ) -> int:
     """Serve until told to stop; return 0, or 1 if the workers cannot start.
 
@@ -95,6 +122,8 @@ def run(
     workers : int
     ready : callable
         Called once all workers serve.
+    modules : sequence of str
+        What workers import, so that it is there when one is forked; none may start a thread.
     **options
         Of ``uvicorn.Config``.
 
@@ -141,11 +170,40 @@ def run(
         _Started(application), factory=True, workers=workers, timeout_worker_healthcheck=_HEALTHY_S, **options
     )
     with _counts(), contextlib.closing(listener):
+        _begin_forking([*_MODULES, *modules])
         supervisor = Supervisor(config, sockets=[listener])
         supervisor.run()
     if supervisor.interrupted:
         raise KeyboardInterrupt
     return 1 if supervisor.failed else 0
+
+
+def _begin_forking(modules: Sequence[str]) -> None:
+    """Start the process that workers are forks of, and let uvicorn fork from it."""
+    from uvicorn import _subprocess
+
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(modules))
+    # Before Python 3.12.4 it looks for modules in the working directory first, whatever is there.
+    with _uninterrupted(), _environment({"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONSAFEPATH": "1"}):
+        multiprocessing.forkserver.ensure_running()
+    # uvicorn has no setting for it: it spawns workers, each of which imports everything again.
+    _subprocess.spawn = context  # type: ignore[assignment]
+
+
+@contextlib.contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set variables for the time of a block."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 @contextlib.contextmanager

@@ -13,23 +13,26 @@ import time
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from rag.core.answers import Answer, Event
 from rag.core.asked import index_of
 from rag.core.observed import observing
 from rag.telemetry.emf import embedded
-from rag.telemetry.model_watch import watching
 from rag.telemetry.observation import Observation
 from rag.telemetry.records import record, task_of
 from rag.telemetry.settings import TelemetrySettings
 from rag.telemetry.sinks import FileSink, Sink, StdoutSink
-from rag.telemetry.tracing import Tracing
-from rag.usage.collector import Collector
+from rag.usage.collector import LISTENERS, Collector
+
+if TYPE_CHECKING:
+    from rag.telemetry.tracing import Tracing
 
 _LOG = logging.getLogger("rag.telemetry")
 #: Failures of one sink are logged at most so often, in seconds.
 _TELL_EVERY_S = 60.0
+#: Seconds for which the end waits for OpenTelemetry's collector, once for spans and once for metrics.
+_FLUSH_S = 3.0
 
 
 @runtime_checkable
@@ -57,7 +60,7 @@ class Recorder:
         if settings.path:
             made.append(FileSink(Path(settings.path), int(settings.max_mb * 1e6), settings.keep))
         self.sinks: list[Sink] = [*made, *sinks]
-        self._tracing = Tracing(settings.otel_endpoint) if settings.otel else None
+        self._tracing = _tracing(settings.otel_endpoint) if settings.otel else None
         self._told = float("-inf")
         self._lost = 0
         self._lock = threading.Lock()
@@ -111,10 +114,16 @@ class Recorder:
                 self._write(watch, pipeline, question, options, collector, tenant)
 
     def close(self) -> None:
-        """Let sinks send what they hold; one that must be closed does so at a process's end by itself."""
+        """Let sinks and OpenTelemetry send what they hold.
+
+        They do so at a process's end by themselves, but not at that of one that a signal ends, as it does a
+        web server, or that was forked (`multiprocessing`).
+        """
         for sink in self.sinks:
             if isinstance(sink, _Closeable):
                 sink.close()
+        if self._tracing is not None:
+            self._tracing.flush(_FLUSH_S)
 
     @contextlib.contextmanager
     def _observing(
@@ -127,7 +136,10 @@ class Recorder:
                 stack.enter_context(span.current(task_of(options)))
                 watch.seen.span = span
             stack.enter_context(observing(watch.seen))
-            stack.enter_context(watching(watch.seen, collector))
+            if LISTENERS:  # else no chat model has been made whose calls are reported, nor LangChain imported
+                from rag.telemetry.model_watch import watching
+
+                stack.enter_context(watching(watch.seen, collector))
             yield
 
     def _write(
@@ -168,6 +180,12 @@ class Recorder:
                 return
             self._told, lost, self._lost = now, self._lost, 0
         _LOG.warning("%d records of questions were not written: %s: %s", lost, type(error).__name__, error)
+
+
+def _tracing(endpoint: str) -> Tracing:
+    from rag.telemetry.tracing import Tracing  # and with it OpenTelemetry and LangChain
+
+    return Tracing(endpoint)
 
 
 class _Watch:

@@ -128,6 +128,13 @@ class Tracing:
         provider = self._metrics.get_meter_provider()
         return provider if not _is_proxy(provider) else _ours(self._endpoint).meters
 
+    def flush(self, timeout_s: float) -> None:
+        """Send what our providers hold, each within a time; an application's own are its to flush."""
+        if _ours.cache_info().currsize:
+            ours = _ours(self._endpoint)
+            ours.tracers.force_flush(int(1000 * timeout_s))
+            ours.meters.force_flush(int(1000 * timeout_s))
+
     def question(self, index: str) -> QuestionSpan:
         """Return the span of a question, not begun yet.
 

@@ -23,6 +23,7 @@ from typing import Any
 
 import rag
 from rag.core.errors import RagError
+from tests.serving.served import workers
 
 GATES, CLIENTS = 12, 16
 _WORD = re.compile(r"word(\d\d)v(\d+)")
@@ -83,8 +84,7 @@ class Server:
     def workers(self) -> list[int]:
         """The processes below it that serve."""
         assert self.process is not None
-        found = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return [int(pid) for pid in found if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()]
+        return workers(self.process.pid)
 
     def __enter__(self) -> Server:
         self.start()

@@ -34,6 +34,22 @@ def running(app: Any) -> Iterator[str]:
             thread.join(20)
 
 
+def workers(pid: int) -> list[int]:
+    """The processes that serve for ``rag serve --workers``: forks of a child of its process."""
+    found = []
+    for child in _children(pid):
+        with contextlib.suppress(OSError):
+            if "forkserver" in Path(f"/proc/{child}/cmdline").read_text():
+                found += _children(child)
+    return found
+
+
+def _children(pid: int) -> list[int]:
+    with contextlib.suppress(OSError):
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []
+
+
 def canary(tenant: int) -> str:
     """Words that stand in the documents of one tenant alone."""
     return f"zebra{tenant:02}quartz"

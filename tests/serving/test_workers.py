@@ -19,6 +19,7 @@ import rag
 from rag.core.errors import RagError
 from rag.serving.workers import listening, share
 from tests.command import run
+from tests.serving.served import workers
 
 QUESTION = {"question": "How many days of annual leave?"}
 
@@ -58,15 +59,9 @@ def address(process: subprocess.Popen[str]) -> str:
     return found[1]
 
 
-def children(process: subprocess.Popen[str]) -> list[int]:
-    """The workers, which are the children that have the listening socket."""
-    found = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    return [int(pid) for pid in found if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()]
-
-
 def test_both_answer_and_their_metrics_are_one_sum(command: tuple[subprocess.Popen[str], str]) -> None:
     process, url = command
-    assert len(children(process)) == 2
+    assert len(workers(process.pid)) == 2
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         replies = list(pool.map(lambda _: httpx.post(f"{url}/v1/ask", json=QUESTION, timeout=30), range(24)))
     assert all("28 days" in reply.json()["text"] for reply in replies)
@@ -79,14 +74,45 @@ def test_both_answer_and_their_metrics_are_one_sum(command: tuple[subprocess.Pop
 
 def test_a_worker_that_is_killed_is_replaced(command: tuple[subprocess.Popen[str], str]) -> None:
     process, url = command
-    killed = children(process)[0]
+    killed = workers(process.pid)[0]
     os.kill(killed, signal.SIGKILL)
     deadline = time.monotonic() + 60
-    while len(children(process)) < 2 or killed in children(process):
+    while len(workers(process.pid)) < 2 or killed in workers(process.pid):
         assert time.monotonic() < deadline
         time.sleep(0.1)
     for _ in range(4):
         assert "28 days" in httpx.post(f"{url}/v1/ask", json=QUESTION, timeout=30).json()["text"]
+
+
+def test_the_workers_of_a_killed_parent_end_and_leave_the_address(leave: Path) -> None:
+    process = started(leave)
+    url = address(process)
+    serving = workers(process.pid)
+    assert len(serving) == 2
+    process.kill()
+    process.wait(30)
+    deadline = time.monotonic() + 30
+    while [pid for pid in serving if Path(f"/proc/{pid}").exists()]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    with listening("127.0.0.1", int(url.rpartition(":")[2])):
+        pass
+
+
+def test_workers_are_forks_of_a_process_that_has_imported_what_they_need(
+    command: tuple[subprocess.Popen[str], str],
+) -> None:
+    """A fork has no more threads than the one that asked for it: that one must have none of a library's pool."""
+    process, _ = command
+    parents = {
+        Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1] for pid in workers(process.pid)
+    }
+    (server,) = parents
+    assert "rag.deployment.application" in Path(f"/proc/{server}/cmdline").read_text()
+    # Of OpenBLAS, which numpy brings, and which ends its threads before a fork (pthread_atfork).
+    assert len(list(Path(f"/proc/{server}/task").iterdir())) <= (os.cpu_count() or 1)
+    libraries = Path(f"/proc/{server}/maps").read_text()
+    assert all(name in libraries for name in ("faiss", "libarrow", "pydantic_core"))
 
 
 def test_ctrl_c_ends_all_and_leaves_no_folder(
@@ -95,12 +121,12 @@ def test_ctrl_c_ends_all_and_leaves_no_folder(
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     process = started(leave)
     address(process)
-    workers = children(process)
+    serving = workers(process.pid)
     assert [path.name for path in tmp_path.glob("rag-metrics-*")]
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in errors
-    assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+    assert not [pid for pid in serving if Path(f"/proc/{pid}").exists()]
     assert not [*tmp_path.glob("rag-metrics-*")]
 
 

@@ -7,15 +7,12 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from opentelemetry import metrics, trace
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -27,18 +24,10 @@ from rag.core.errors import ConfigError, GenerationError
 from rag.telemetry.incoming import Continued
 from rag.telemetry.settings import settings
 from tests.response_cache.models import Echo
+from tests.telemetry.collector import Collector
 
 LEAVE = "How many days of annual leave do staff in Europe take?"
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-
-
-@pytest.fixture(scope="module")
-def ix(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("otel")
-    (folder / "docs").mkdir()
-    (folder / "docs" / "eu.md").write_text("# Leave\n\nStaff in Europe take 28 days of annual leave.\n")
-    rag.build(folder / "docs", folder / "ix", embedder="static")
-    return folder / "ix"
 
 
 @pytest.fixture
@@ -225,45 +214,6 @@ def test_settings_of_tracing_are_checked(value: Any, match: str) -> None:
 # ------------------------------------------------------------------ over the wire
 
 
-class Collector(ThreadingHTTPServer):
-    """Receives OTLP over HTTP."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        self.traces: list[ExportTraceServiceRequest] = []
-        self.metrics: list[ExportMetricsServiceRequest] = []
-        super().__init__(("127.0.0.1", 0), Receiver)
-
-
-class Receiver(BaseHTTPRequestHandler):
-    server: Collector
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        if self.path == "/v1/traces":
-            self.server.traces.append(ExportTraceServiceRequest.FromString(body))
-        elif self.path == "/v1/metrics":
-            self.server.metrics.append(ExportMetricsServiceRequest.FromString(body))
-        self.send_response(200)
-        self.send_header("content-type", "application/x-protobuf")
-        self.send_header("content-length", "0")
-        self.end_headers()
-
-    def log_message(self, *args: Any) -> None:
-        pass
-
-
-@pytest.fixture
-def collector() -> Iterator[Collector]:
-    server = Collector()
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-
-
 def test_without_a_provider_ours_sends_to_the_collector_and_sets_nothing_global(
     collector: Collector, ix: Path
 ) -> None:
@@ -271,7 +221,7 @@ def test_without_a_provider_ours_sends_to_the_collector_and_sets_nothing_global(
     code = f"""
 import rag
 from opentelemetry import metrics, trace
-pipe = rag.Pipeline({str(ix)!r}, telemetry={{"otel": True, "otel_endpoint": "http://127.0.0.1:{collector.server_port}"}})
+pipe = rag.Pipeline({str(ix)!r}, telemetry={{"otel": True, "otel_endpoint": "{collector.url}"}})
 pipe.ask({LEAVE!r})
 assert type(trace.get_tracer_provider()).__name__ == "ProxyTracerProvider"
 assert type(metrics.get_meter_provider()).__name__ == "_ProxyMeterProvider"

@@ -1,8 +1,9 @@
 """Local copies of indexes on object stores, which `Index.open` opens; several processes share them.
 
 The cache holds a folder for each place, which is an index's folder with the versions that were opened. A new
-version moves only the files that the copy lacks. What takes more than the cache may hold is deleted, the
-versions first that were not opened for longest, but none that a reader holds (`rag.index.remote.lease`).
+version moves only the files that the copy lacks. What takes more than the cache may hold, or than its disk
+has room for, is deleted, the versions first that were not opened for longest, but none that a reader holds
+(`rag.index.remote.lease`).
 """
 
 from __future__ import annotations
@@ -50,14 +51,21 @@ class Cache:
         return sum(_bytes(copy) for copy in self.copies())
 
     def make_room(self, needed: int = 0) -> None:
-        """Delete what was not opened for longest until so many bytes fit in, but nothing that is read."""
-        total = self.bytes() + needed
-        for _, copy, version in sorted(self._versions()) if total > self.most_bytes else ():
+        """Delete what was not opened for longest until so many bytes fit in, but nothing that is read.
+
+        They fit in if the copies then take no more than they may, and the disk has room for them.
+        """
+        over = max(self.bytes() + needed - self.most_bytes, needed - self._free())
+        for _, copy, version in sorted(self._versions()) if over > 0 else ():
             before = _bytes(copy)
             _evict(copy, version)
-            total += _bytes(copy) - before
-            if total <= self.most_bytes:
+            over += _bytes(copy) - before
+            if over <= 0:
                 return
+
+    def _free(self) -> int:
+        folder = next(each for each in (self.folder, *self.folder.parents) if each.exists())
+        return shutil.disk_usage(folder).free
 
     def _versions(self) -> Iterator[tuple[float, Path, int]]:
         """Yield each version with the time of its last use; 0 stands for what a killed pull left."""

@@ -18,7 +18,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rag.core.errors import RemoteError, StoreConflictError, StoreCorruptError, UsageError, cannot_write
+from rag.core.errors import (
+    NoRoomError,
+    RemoteError,
+    StoreConflictError,
+    StoreCorruptError,
+    UsageError,
+    cannot_write,
+)
 from rag.core.format import bytes_text, counted
 from rag.index.remote.history import becomes_current, drop, in_the_way
 from rag.index.remote.known import remember
@@ -109,6 +116,8 @@ def pull(
         What is on the object store is not what its manifest says.
     RemoteError
         The object store cannot be reached, or holds something else.
+    NoRoomError
+        The disk has no room for it.
     StoreLockedError
         Another process is writing to the folder.
 
@@ -270,7 +279,7 @@ def _check_room(waiting: Path, files: Sequence[FileEntry]) -> None:
     needed, free = sum(file.bytes for file in files) - there, shutil.disk_usage(waiting).free
     if needed > free:
         room = f"needs {bytes_text(needed)}, and its disk has {bytes_text(free)} left"
-        raise RemoteError(f"{waiting.parent} {room}: make room")
+        raise NoRoomError(f"{waiting.parent} {room}: make room")
 
 
 def _fetch_file(source: _Source, path: Path, file: FileEntry, meter: Meter) -> None:

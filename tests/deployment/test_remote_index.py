@@ -1,4 +1,4 @@
-"""The copy of an index on S3: whole and verified or not there, found again, shared, and kept up to date."""
+"""A container's copy of an index on S3: whole or not there, found again, shared, and kept up to date."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ import pytest
 
 import rag
 from rag.bedrock.storage.s3_objects import S3Objects
-from rag.core.errors import StoreCorruptError, StoreMissingError, UsageError
-from rag.deployment.index_copy import IndexCopy
+from rag.core.errors import NoRoomError, StoreCorruptError, StoreMissingError, UsageError
+from rag.deployment import function as deployed
+from rag.index.remote.mirror import Cache, Mirror
+from rag.index.remote.pull import pull
 from rag.index.remote.push import push
-from rag.index.storage.manifest import current_version
+from rag.index.storage.manifest import current_version, kept_versions
 from tests.conftest import ROOT
 from tests.deployment.conftest import LEAVE
 from tests.deployment.containers import container
@@ -64,27 +66,33 @@ def asked(client: Any) -> collections.Counter[str]:
     return counts
 
 
+def copy_of(folder: Path, client: Any = None, url: str = URL) -> Mirror:
+    return Mirror(S3Objects(url, client=client), Cache(folder, 10**9))
+
+
 def test_only_what_is_missing_is_fetched(s3: Any, built: Path, tmp_path: Path) -> None:
     push(built, S3Objects(URL))
-    copy = IndexCopy(S3Objects(URL, client=s3), tmp_path / "copy")
+    copy = copy_of(tmp_path / "copies", s3)
     counts = asked(s3)
-    assert copy.update() and rag.Store(copy.folder).verify().sound
+    assert copy.hold().version == 1 and rag.Store(copy.folder).verify().sound
     first = {key for key in counts if key.startswith("files/")}
     counts.clear()
-    assert not copy.update() and counts == {"CURRENT.json": 1}, "a warm container reads the pointer alone"
-    assert not IndexCopy(S3Objects(URL, client=s3), tmp_path / "copy").update()
+    assert copy.current() == 1 and counts == {"CURRENT.json": 1}, "a warm container reads the pointer alone"
+    counts.clear()
+    copy_of(tmp_path / "copies", s3).hold()
+    assert counts == {"CURRENT.json": 1}, "and so does one that finds another's copy"
     changed(built, "Bicycles stand in the cellar.")
     push(built, S3Objects(URL))
     counts.clear()
-    assert copy.update() and current_version(copy.folder) == 2
+    assert copy.hold().version == current_version(copy.folder) == 2
     assert len(first) > 5 and not first & counts.keys() and any(key.startswith("files/") for key in counts)
     assert rag.Index.open(copy.folder).search("bicycles", k=1)[0].source == "new.md"
 
 
 def test_what_is_damaged_is_not_opened(s3: Any, built: Path, tmp_path: Path) -> None:
     push(built, S3Objects(URL))
-    copy = IndexCopy(S3Objects(URL), tmp_path / "copy")
-    copy.update()
+    copy = copy_of(tmp_path / "copies")
+    copy.hold()
     changed(built, "Bicycles stand in the cellar.")
     before = {item["Key"] for item in s3.list_objects_v2(Bucket="indexes")["Contents"]}
     push(built, S3Objects(URL))
@@ -95,38 +103,58 @@ def test_what_is_damaged_is_not_opened(s3: Any, built: Path, tmp_path: Path) -> 
     )
     s3.put_object(Bucket="indexes", Key=key, Body=b"x" * size)
     with pytest.raises(StoreCorruptError, match="does not have the SHA-256"):
-        copy.update()
+        copy.hold()
     assert current_version(copy.folder) == 1 and rag.Store(copy.folder).verify().sound
-    cold = IndexCopy(S3Objects(URL), tmp_path / "cold")
+    cold = copy_of(tmp_path / "cold")
     with pytest.raises(StoreCorruptError):
-        cold.update()
+        cold.hold()
     assert current_version(cold.folder) is None
     with pytest.raises(StoreMissingError):
-        IndexCopy(S3Objects("s3://indexes/nothing"), tmp_path / "none").update()
+        copy_of(tmp_path / "none", url="s3://indexes/nothing").hold()
 
 
 def test_a_disk_without_room_is_said_before_anything_is_fetched(
     s3: Any, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     push(built, S3Objects(URL))
+    settings = f'[deploy]\nindex = "{URL}"\nstate = "{tmp_path / "state"}"\nopen = true\n'
     usage = collections.namedtuple("usage", "total used free")
     with monkeypatch.context() as patched:
         patched.setattr(shutil, "disk_usage", lambda path: usage(100, 99, 1000))
-        copy = IndexCopy(S3Objects(URL), tmp_path / "deep" / "copy")
-        with pytest.raises(UsageError, match=r"needs .* left: give the function more ephemeral storage"):
-            copy.update()
-    assert not copy.folder.exists() or current_version(copy.folder) is None
-    assert copy.update()
+        with pytest.raises(UsageError, match=r"needs .* left: make room: with storage_mb in \[deploy\]"):
+            deployed.function({"RAG_TOML": settings})
+    (copy,) = (tmp_path / "state" / "indexes").iterdir()
+    assert current_version(copy) is None and not [*copy.glob("segments/*")]
+    assert deployed.function({"RAG_TOML": settings}).service.version == 1
+
+
+def test_a_disk_without_room_loses_the_versions_that_nobody_reads(
+    s3: Any, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a disk that is smaller than the cache may be, such as that of AWS Lambda."""
+    push(built, S3Objects(URL))
+    copy = copy_of(tmp_path / "copies")
+    copy.hold().close()
+    changed(built, "Bicycles stand in the cellar.")
+    push(built, S3Objects(URL))
+    needed = pull(copy.store, copy.folder, force=True, check=False, dry_run=True).bytes
+    most, usage = copy.cache.bytes() + needed - 1, collections.namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(most, 0, most - copy.cache.bytes()))
+    reading = copy.hold(1)
+    with pytest.raises(NoRoomError, match="left: make room"):
+        copy.hold(2)
+    assert kept_versions(copy.folder) == [1] and rag.Store(copy.folder).verify().sound
+    reading.close()
+    assert copy.hold(2).version == 2 and kept_versions(copy.folder) == [2]
 
 
 def test_containers_share_a_copy(s3: Any, built: Path, tmp_path: Path) -> None:
     """Of an Amazon EFS file system: four fetch at once, and each finds it whole."""
     push(built, S3Objects(URL))
     program = (
-        "import sys; from rag.deployment.index_copy import IndexCopy; import rag; "
-        "from rag.config.open import object_store; "
-        f"copy = IndexCopy(object_store('{URL}'), sys.argv[1]); copy.update(); "
-        "print(rag.Index.open(copy.folder).version)"
+        "import sys; from rag.config.open import mirror; "
+        f"copy = mirror('{URL}', {{'cache': sys.argv[1]}}); lease = copy.hold(); "
+        "import rag; print(rag.Index.open(copy.folder).version)"
     )
     words = [sys.executable, "-c", program, str(tmp_path / "shared")]
     running = [
@@ -136,7 +164,8 @@ def test_containers_share_a_copy(s3: Any, built: Path, tmp_path: Path) -> None:
     for process in running:
         out, error = process.communicate(timeout=120)
         assert (process.returncode, out.strip()) == (0, "1"), error
-    assert rag.Store(tmp_path / "shared").verify().sound
+    (copy,) = (tmp_path / "shared" / "indexes").iterdir()
+    assert rag.Store(copy).verify().sound
 
 
 def version(service: LambdaService) -> int:
