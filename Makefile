@@ -14,21 +14,21 @@ check: $(VENV)/.tested
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not slow"
 
 test: $(VENV)/.tested
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 coverage: $(VENV)/.tested
-	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=json:coverage.json
+	$(BIN)/python -m pytest -n 3 --dist loadfile --cov --cov-report=json:coverage.json
 	$(BIN)/python -m tests.room_coverage coverage.json
 
 soak: $(VENV)/.tested
-	$(BIN)/python -m pytest -n 2 --dist loadfile --soak -m soak
+	$(BIN)/python -m pytest -n 3 --dist loadfile --soak -m soak
 
 bench: $(VENV)/.tested
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[bench]"

@@ -67,7 +67,7 @@ def test_an_erasure_that_is_killed_is_completed_by_the_next(
     for name in ("ix", "calls.jsonl"):
         (tmp_path / name).rename(old / name)
     (tmp_path / "work").mkdir()
-    step = scale(16, 1)
+    step = scale(19, 1)
     done = subprocess.run(
         [sys.executable, "-c", KILLED, old, tmp_path / "work", str(step)], capture_output=True, text=True,
         timeout=500, cwd=ROOT,

@@ -241,7 +241,7 @@ def test_readers_see_whole_versions(tmp_path: Path) -> None:
     threads = [threading.Thread(target=reader) for _ in range(8)]
     for thread in threads:
         thread.start()
-    for version in range(1, scale(25, 400) + 1):
+    for version in range(1, scale(12, 400) + 1):
         number = version % DOCS
         store.add_texts(
             [f"document{number} generation{version}"], [{"number": number, "generation": version}], ids=[f"d{number}"]
@@ -260,6 +260,6 @@ def test_readers_see_whole_versions(tmp_path: Path) -> None:
     assert len(counted) == 8
     assert min(counted) > 0
     assert min(across) > 0
-    assert check_snapshot(path, 0) == scale(25, 400)
+    assert check_snapshot(path, 0) == scale(12, 400)
     check = rag.Store(path).verify()
     assert (check.problems, check.orphans) == ((), ())

@@ -79,7 +79,7 @@ def test_one_of_two_workers_killed(gates: Path) -> None:
 def test_new_versions_and_pruned_ones(gates: Path) -> None:
     with Server(gates) as server, Load(server.url) as load:
         load.wait_for(10)
-        for version in range(2, scale(5, 25)):
+        for version in range(2, scale(4, 25)):
             write(gates.parent / "docs", version)
             command("build", gates.parent / "docs", gates)
             if version % 2:

@@ -268,7 +268,7 @@ def whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_mutated_indexes_raise_only_rag_errors(whole: Path, tmp_path: Path) -> None:
-    count, at_once = scale(400, 10_000), 200
+    count, at_once = scale(200, 10_000), 200
     opened = refused = 0
     for first in range(0, count, at_once):
         work = tmp_path / str(first)
