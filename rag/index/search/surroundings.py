@@ -1,16 +1,17 @@
 """BM25 of rows with the rows around them, and the rows where it is highest.
 
-The sum over terms is exact wherever it is asked for, but most rows are never looked at: as in MaxScore
-(Turtle and Flood, "Query Evaluation: Strategies and Optimizations", 1995), terms are added from the
-rarest on, and as soon as all that the others could still add lifts no further row among the best, these
-others are added to the candidates only. A frequent term of a question weighs little, and has most of the
-postings.
+The sum over terms is exact wherever it is asked for, but most rows are never looked at. As in block-max
+indexes (Ding and Suel, "Faster Top-k Document Retrieval Using Block-Max Indexes", 2011), rows are taken in
+blocks: how often a term occurs in a block and beside it bounds what it can add to any row there. The blocks
+with the highest bounds are summed first; once the k-th best row has more than a block's bound, the block
+cannot hold a better one. The bounds are made for each question from the postings, so no file holds them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,15 +24,21 @@ from rag.index.storage.layout import Rows
 from rag.index.storage.segment import Segment
 
 Scores = npt.NDArray[np.float64]
+#: Bounds: half the memory of scores.
+Bounds = npt.NDArray[np.float32]
 
 #: Weights of BM25 over the near rows, over the wide ones, and over the document.
 LEXICAL = (0.6, 0.3, 0.6)
-#: Postings of terms that are added together: their arrays should stay small.
-AT_ONCE = 1 << 16
-#: Candidates to which the frequent terms are added one by one, beside AT_ONCE of their postings.
-FEW = 1 << 13
-#: Shares of the maximum are compared with this margin, as sums in another order differ by rounding.
-_MARGIN = 1e-9
+#: Rows of a block. The rows around one row are then in its block and one of those beside it.
+BLOCK = 2 * WIDE
+#: Rows of a block, and those on either side.
+_LINE = BLOCK + 2 * WIDE
+#: Blocks that are summed together at first; each further time four times as many.
+AT_ONCE = 128
+#: Shares of an array up to which it is quicker to look at some of its places than at all.
+_FEW = 1 / 16
+#: Bounds are compared with this margin: they are of single precision, and sums are rounded.
+_MARGIN = 1e-5
 
 
 class Surroundings:
@@ -65,6 +72,11 @@ class Surroundings:
             for three in lengths
         ]
 
+    @cached_property
+    def blocks(self) -> list[_Blocks]:
+        """The blocks of each segment."""
+        return [_blocks(segment, norms) for segment, norms in zip(self.segments, self.norms, strict=True)]
+
     def lexical(self, query: Sequence[QueryTerm]) -> Lexical:
         """Return the scores of a question."""
         return Lexical(self, query)
@@ -79,27 +91,19 @@ class Lexical:
 
     def __init__(self, surroundings: Surroundings, query: Sequence[QueryTerm]) -> None:
         self._segments, self._norms = surroundings.segments, surroundings.norms
+        self._surroundings = surroundings
         scale = (K1 + 1) * sum(LEXICAL)
         weighed = [(t.repeats * float(idf(t.df, surroundings.statistics.count)), t) for t in query]
-        weighed.sort(key=lambda pair: -pair[0])
         # A term that no row holds counts for the maximum all the same.
         most = max(sum(weight for weight, _ in weighed) * scale, 1e-9)
         self._terms = [_Term(weight / most, term.postings) for weight, term in weighed]
         self._documents = self._of_documents(query, surroundings.count, scale)
-        #: For each segment, the sum of the first `_added` terms: of the rows that `best` was asked about.
-        self._sums = [np.zeros(segment.rows) for segment in self._segments]
-        self._added = 0
 
     def of(self, number: int, rows: Rows) -> Scores:
-        """Return the scores of rows of a segment; after `best`, of rows in its masks."""
-        total = self._sums[number][rows]
-        if self._added < len(self._terms):
-            windows = _Windows(self._segments[number], rows)
-            for term in self._terms[self._added :]:
-                near, wide = windows.frequencies(*term.postings[number])
-                total = total + self._part(number, rows, term.weight, near, wide)
-        document = self._segments[number].document_of_row[rows]
-        return np.asarray(total + self._documents[number][document])
+        """Return the scores of rows of a segment."""
+        blocks, place = np.unique(rows // BLOCK, return_inverse=True)
+        scores = self._of_blocks(number, blocks)
+        return np.asarray(scores[place.reshape(-1), rows % BLOCK])
 
     def best(self, masks: Sequence[Mask], k: int) -> list[Rows]:
         """Return, by segment, the k rows with the highest scores, and those that tie; without zeros.
@@ -110,62 +114,87 @@ class Lexical:
             The rows to look at, one mask for each segment.
         k : int
         """
-        counts = [int(np.count_nonzero(mask)) for mask in masks]
-        if sum(counts) <= FEW:
-            candidates = [np.flatnonzero(mask) for mask in masks]
-        else:
-            candidates = self._candidates(masks, k)
-        scores = [self.of(number, rows) for number, rows in enumerate(candidates)]
-        candidates = [rows[values > 0] for rows, values in zip(candidates, scores, strict=True)]
-        scores = [values[values > 0] for values in scores]
-        return [rows[at] for rows, at in zip(candidates, highest(scores, k), strict=True)]
+        of_segments = [self._bounds(number, mask) for number, mask in enumerate(masks)]
+        starts = np.cumsum([0, *map(len, of_segments)])
+        bounds = np.concatenate([np.zeros(0, np.float32), *of_segments])
+        rows = [np.zeros(0, np.int64) for _ in masks]
+        scores = [np.zeros(0) for _ in masks]
+        waiting, size = np.flatnonzero(bounds > 0), AT_ONCE
+        while len(waiting):
+            (among,) = highest([bounds[waiting]], size)
+            blocks, waiting = waiting[among], waiting[~among]
+            for number, (start, mask) in enumerate(zip(starts, masks, strict=False)):
+                own = blocks[(blocks >= start) & (blocks < starts[number + 1])] - start
+                found, values = self._positive(number, own, mask)
+                rows[number] = np.concatenate([rows[number], found])
+                scores[number] = np.concatenate([scores[number], values])
+            kept = highest(scores, k)
+            rows = [at[some] for at, some in zip(rows, kept, strict=True)]
+            scores = [values[some] for values, some in zip(scores, kept, strict=True)]
+            if sum(map(len, rows)) >= k:
+                least = min(float(values.min(initial=np.inf)) for values in scores) - _MARGIN
+                waiting = waiting[bounds[waiting] > least]
+            size *= 4
+        return rows
 
-    def _candidates(self, masks: Sequence[Mask], k: int) -> list[Rows]:
-        """Add terms until few rows can be among the k best, and return these, by segment."""
-        touched = [[np.zeros(0, np.int64)] for _ in masks]
-        full = [bool(mask.all()) for mask in masks]
-        candidates: list[Rows] | None = None
-        for group in self._groups():
-            for number, mask in enumerate(masks):
-                touched[number].append(self._add(number, group, None if full[number] else mask))
-            self._added += len(group)
-            rest = sum(term.weight for term in self._terms[self._added :]) * (K1 + 1) * sum(LEXICAL[:2])
-            rows = [_distinct(parts, len(mask)) for parts, mask in zip(touched, masks, strict=True)]
-            touched = [[each] for each in rows]
-            candidates = self._possible(masks, rows, k, rest)
-            if candidates is not None:
-                break
-        return candidates or [np.zeros(0, np.int64) for _ in masks]
-
-    def _possible(
-        self, masks: Sequence[Mask], rows: Sequence[Rows], k: int, rest: float
-    ) -> list[Rows] | None:
-        """Return the rows that may be among the k best if terms add at most `rest`; None if too many."""
-        known = [
-            sums[at] + documents[segment.document_of_row[at]]
-            for sums, documents, segment, at in zip(
-                self._sums, self._documents, self._segments, rows, strict=True
+    def _bounds(self, number: int, mask: Mask) -> Bounds:
+        """Return what no row of the mask can exceed, for each block of a segment; 0 for one without rows."""
+        blocks = self._surroundings.blocks[number]
+        bounds = blocks.highest_of_documents(self._documents[number]).astype(np.float32)
+        for term in self._terms:
+            rows, frequency = term.postings[number]
+            held, tf = _sums(rows // np.int32(BLOCK), frequency, len(bounds))
+            line = np.zeros(len(bounds) + 2, np.float32)
+            line[1 + held] = tf
+            at: Rows | slice = (
+                slice(None) if len(held) > _FEW * len(bounds) else _with_neighbours(held, len(bounds))
             )
-        ]
-        together = np.concatenate(known)
-        least = np.partition(together, -k)[-k] if len(together) >= k else 0.0
-        least -= rest + _MARGIN
-        if rest and least <= 0:
-            return None
-        out, count = [], 0
-        for number, (segment, mask) in enumerate(zip(self._segments, masks, strict=True)):
-            # A row without any of the terms so far has the score of its document.
-            possible = self._documents[number] >= max(least, 0.0)
-            possible &= self._documents[number] > 0
-            first, end = segment.rows_of_document
-            count += int((end - first)[possible].sum())
-            if rest and count > FEW:
-                return None
-            whole = _ranges(first[possible], end[possible])
-            likely = rows[number][known[number] >= least]
-            count += len(likely)
-            out.append(np.union1d(likely, whole[mask[whole]]))
-        return out if count <= FEW or not rest else None
+            most = line[1:-1][at] + np.maximum(line[:-2][at], line[2:][at])
+            near, wide = saturated(most, blocks.near[at]), saturated(most, blocks.wide[at])
+            bounds[at] += np.float32(term.weight) * (LEXICAL[0] * near + LEXICAL[1] * wide)
+        if not mask.all():
+            bounds[~np.logical_or.reduceat(mask, np.arange(0, len(mask), BLOCK))] = 0.0
+        return bounds
+
+    def _positive(self, number: int, blocks: Rows, mask: Mask) -> tuple[Rows, Scores]:
+        """Return the rows of some blocks that are in the mask and have a score, and their scores."""
+        scores = self._of_blocks(number, blocks).ravel()
+        rows = (blocks[:, None] * BLOCK + np.arange(BLOCK)).ravel()
+        scores[rows >= len(mask)] = 0.0
+        kept = (scores > 0) & mask[np.minimum(rows, len(mask) - 1)]
+        return rows[kept], scores[kept]
+
+    def _of_blocks(self, number: int, blocks: Rows) -> Scores:
+        """Return the scores of the rows of some blocks, ``(len(blocks), BLOCK)``."""
+        segment = self._segments[number]
+        if not len(blocks):
+            return np.zeros((0, BLOCK))
+        first = blocks * BLOCK - WIDE
+        rows = np.minimum(blocks[:, None] * BLOCK + np.arange(BLOCK), segment.rows - 1).ravel()
+        # The rows of each block, with those on either side, are written one after the other; of the
+        # frequencies in this line, those around a row are a difference of two sums.
+        shift = np.repeat(np.arange(len(blocks)) * _LINE - first, BLOCK)
+        sides = [side + shift for reach in (NEAR, WIDE) for side in segment.around(rows, reach)]
+        norms = [norm[rows] for norm in self._norms[number][:2]]
+        total = np.zeros(len(rows))
+        for term in self._terms:
+            held, frequency = term.postings[number]
+            # In the postings' own type: others would be converted for each search.
+            low, high = (np.searchsorted(held, (first + end).astype(held.dtype)) for end in (0, _LINE))
+            if not (low < high).any():
+                continue
+            at = _ranges(low, high)
+            line = np.zeros(len(blocks) * _LINE + 1, np.int64)
+            line[1 + held[at] + np.repeat(np.arange(len(blocks)) * _LINE - first, high - low)] = frequency[at]
+            sums = np.cumsum(line)
+            near, wide = (sums[sides[2 * n + 1]] - sums[sides[2 * n]] for n in range(2))
+            hit = np.flatnonzero(wide)
+            total[hit] += term.weight * (
+                LEXICAL[0] * saturated(near[hit], norms[0][hit])
+                + LEXICAL[1] * saturated(wide[hit], norms[1][hit])
+            )
+        total += self._documents[number][segment.document_of_row[rows]]
+        return total.reshape(-1, BLOCK)
 
     def _of_documents(self, query: Sequence[QueryTerm], count: int, scale: float) -> list[Scores]:
         """Return the documents' part of the scores, by segment."""
@@ -184,45 +213,6 @@ class Lexical:
             total *= LEXICAL[2] / max(most * scale, 1e-9)
         return out
 
-    def _groups(self) -> Iterator[list[_Term]]:
-        """Yield the terms, those with few postings together."""
-        group: list[_Term] = []
-        size = 0
-        for term in self._terms:
-            count = sum(len(rows) for rows, _ in term.postings)
-            if group and size + count > AT_ONCE:
-                yield group
-                group, size = [], 0
-            group.append(term)
-            size += count
-        if group:
-            yield group
-
-    def _add(self, number: int, group: Sequence[_Term], mask: Mask | None) -> Rows:
-        """Add terms to the rows around their occurrences, and return these rows, with repeats."""
-        segment = self._segments[number]
-        counts = [len(term.postings[number][0]) for term in group]
-        of = np.repeat(np.arange(len(group)), counts)
-        held = np.concatenate([term.postings[number][0] for term in group]).astype(np.int64)
-        if not len(held):
-            return held
-        frequency = np.concatenate([term.postings[number][1] for term in group])
-        rows, owner, near, wide = _around_occurrences(segment, of, held, frequency)
-        term = of[owner]
-        if mask is not None:
-            kept = mask[rows]
-            rows, term, near, wide = rows[kept], term[kept], near[kept], wide[kept]
-        weights = np.array([each.weight for each in group])
-        part = self._part(number, rows, weights[term], near, wide)
-        np.add.at(self._sums[number], rows, part)
-        return rows
-
-    def _part(self, number: int, rows: Rows, weight: Any, near: Rows, wide: Rows) -> Scores:
-        """Return what a term adds to rows, from its frequencies in the rows around them."""
-        norms = self._norms[number]
-        both = LEXICAL[0] * saturated(near, norms[0][rows]) + LEXICAL[1] * saturated(wide, norms[1][rows])
-        return np.asarray(weight * both)
-
 
 class _Term(NamedTuple):
     """A term's weight as a share of the maximum, and its rows and frequencies in each segment."""
@@ -231,96 +221,58 @@ class _Term(NamedTuple):
     postings: list[tuple[npt.NDArray[np.int32], npt.NDArray[np.uint16]]]
 
 
-class _Windows:
-    """The rows around some rows, in which occurrences of terms are counted by search."""
+class _Blocks(NamedTuple):
+    """What bounds need of a segment's blocks: their least norms, and their first and last documents."""
 
-    def __init__(self, segment: Segment, rows: Rows) -> None:
-        # In the postings' own type: others would be converted for each search.
-        sides = [side for reach in (NEAR, WIDE) for side in segment.around(rows, reach)]
-        self._sides = [side.astype(np.int32) for side in sides]
+    near: Bounds
+    wide: Bounds
+    first: npt.NDArray[np.int32]
+    last: npt.NDArray[np.int32]
+    several: Rows  # blocks of three documents or more
 
-    def frequencies(
-        self, rows: npt.NDArray[np.int32], frequency: npt.NDArray[np.uint16]
-    ) -> tuple[Rows, Rows]:
-        """Return how often a term occurs in the near rows, and in the wide ones."""
-        near, near_end, first, end = (np.searchsorted(rows, side) for side in self._sides)
-        sums = np.zeros((2, len(first)), np.int64)
-        for step in range(int((end - first).max(initial=0))):
-            at = first + step
-            value = np.where(at < end, frequency[np.minimum(at, len(rows) - 1)], 0)
-            sums[1] += value
-            sums[0] += np.where((at >= near) & (at < near_end), value, 0)
-        return sums[0], sums[1]
+    def highest_of_documents(self, scores: Scores) -> Scores:
+        """Return the highest score of the documents in each block."""
+        out = np.maximum(scores[self.first], scores[self.last])
+        if len(self.several):
+            ends = np.stack([self.first[self.several], self.last[self.several] + 1], axis=1).ravel()
+            out[self.several] = np.maximum.reduceat(np.append(scores, 0.0), ends)[::2]
+        return out
 
 
-def _around_occurrences(
-    segment: Segment, term: Rows, rows: Rows, frequency: npt.NDArray[np.uint16]
-) -> tuple[Rows, Rows, Rows, Rows]:
-    """Return the rows around occurrences of terms.
-
-    Parameters
-    ----------
-    term, rows, frequency : ndarray, shape (occurrences,)
-        The term's number, its row, and how often; in order of term, then row.
-
-    Returns
-    -------
-    rows : ndarray of int64
-        For each term, every row with an occurrence in its wide surroundings, once.
-    occurrence : ndarray of int64
-        The position of one of the row's occurrences: it is in the same document, and of the same term.
-    near, wide : ndarray of int64
-        The term's frequency in the near rows, and in the wide ones.
-    """
-    first, end = segment.around(rows, WIDE)
-    start = term * segment.rows  # one line of numbers for all terms
-    # Each occurrence contributes the rows that those before it did not; `last` is where its rows end.
-    new = end + start
-    new -= np.maximum(first + start, np.concatenate([[0], new[:-1]]))
-    last = np.cumsum(new)
-    owner = np.repeat(np.arange(len(rows)), new)
-    place = np.arange(last[-1])
-    counts = np.zeros(len(place) + 1, np.int64)
-    counts[last - (end - rows) + 1] = frequency
-    before = np.cumsum(counts)
-    # In this line the surroundings of two occurrences in a document are either joined or far apart, as
-    # there are WIDE rows without an occurrence on both sides; so only documents must be kept apart.
-    document = segment.document_of_row[rows]
-    leads = np.flatnonzero((np.diff(document, prepend=-1) != 0) | (np.diff(term, prepend=-1) != 0))
-    size = np.diff(leads, append=len(rows))
-    low = np.repeat((last - new)[leads], size)[owner]
-    high = np.repeat(last[np.append(leads[1:], len(rows)) - 1], size)[owner]
-    near, wide = (
-        before[np.minimum(place + reach + 1, high)] - before[np.maximum(place - reach, low)]
-        for reach in (NEAR, WIDE)
-    )
-    return place + (end - last)[owner], owner, near, wide
+def _blocks(segment: Segment, norms: Sequence[Scores]) -> _Blocks:
+    starts = np.arange(0, segment.rows, BLOCK)
+    near, wide = (np.minimum.reduceat(norm, starts).astype(np.float32) for norm in norms[:2])
+    document = segment.document_of_row
+    first, last = document[starts], document[np.minimum(starts + BLOCK, segment.rows) - 1]
+    return _Blocks(near, wide, first, last, np.flatnonzero(last - first > 1))
 
 
 def _by_document(
     segment: Segment, rows: npt.NDArray[np.int32], frequency: npt.NDArray[np.uint16]
-) -> tuple[Rows, Rows]:
+) -> tuple[Rows, Scores]:
     """Return the live documents in which a term occurs, ascending, and how often."""
     if len(segment.removed):
         live = segment.live[rows]
         rows, frequency = rows[live], frequency[live]
-    document = segment.document_of_row[rows]
-    new = np.flatnonzero(np.diff(document, prepend=-1))
+    return _sums(segment.document_of_row[rows], frequency, len(segment.documents))
+
+
+def _sums(group: npt.NDArray[np.int32], frequency: npt.NDArray[np.uint16], count: int) -> tuple[Rows, Scores]:
+    """Return the groups that occur, ascending as `group` is, and their sums; there are `count` in all."""
+    if len(group) > _FEW * count:
+        sums = np.bincount(group, frequency, count)
+        held: Rows = np.flatnonzero(sums)
+        return held, sums[held].astype(np.float64)
+    new = np.flatnonzero(np.diff(group, prepend=-1))
     if not len(new):
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    return document[new].astype(np.int64), np.add.reduceat(frequency, new, dtype=np.int64)
+        return np.zeros(0, np.int64), np.zeros(0)
+    return group[new].astype(np.int64), np.add.reduceat(frequency, new, dtype=np.float64)
 
 
-def _distinct(parts: Sequence[Rows], count: int) -> Rows:
-    """Return the distinct rows of some arrays, ascending; there are `count` rows in all."""
-    if len(parts) == 1 and not np.any(np.diff(parts[0]) <= 0):
-        return parts[0]
-    together = np.concatenate(parts)
-    if 16 * len(together) < count:
-        return np.unique(together)
-    among = np.zeros(count, bool)
-    among[together] = True
-    return np.flatnonzero(among)
+def _with_neighbours(numbers: Rows, count: int) -> Rows:
+    """Return some numbers below `count` and those beside them, ascending."""
+    near = np.unique(np.concatenate([numbers - 1, numbers, numbers + 1]))
+    return near[(near >= 0) & (near < count)]
 
 
 def _ranges(first: Rows, end: Rows) -> Rows:
