@@ -102,6 +102,17 @@ def test_an_answer_shows_its_citation_and_it_unfolds(page: Any) -> None:
     expect(card.locator("details.cite[open] mark.quote").first).to_contain_text("28 days")
 
 
+def test_plain_keys_in_the_explorer_and_the_map_are_no_shortcuts_of_the_notebook(page: Any) -> None:
+    for place in (page.locator(".explorer .search"), page.locator(".map .marks")):
+        page.locator(".jp-Cell .jp-InputPrompt").first.click()  # command mode
+        expect(page.locator(".jp-Notebook.jp-mod-commandMode")).to_have_count(1)
+        place.focus()
+        for key in ("b", "a", "x", "m", "Enter"):  # would add cells, cut one, make it Markdown, edit it
+            page.keyboard.press(key)
+        expect(page.locator(".jp-Notebook .jp-Cell")).to_have_count(3)
+        expect(page.locator(".jp-Notebook.jp-mod-editMode")).to_have_count(0)
+
+
 def test_a_question_a_filter_and_a_wrong_one_change_the_results(page: Any) -> None:
     side = page.locator(".explorer .side").first
     where = side.get_by_label("as a string (where)")

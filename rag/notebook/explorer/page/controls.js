@@ -49,7 +49,7 @@ function controls(form, settings, rows, look) {
       where.removeAttribute("aria-invalid");
       matches.textContent = `${reply.matches.toLocaleString("en")} of ${reply.of.toLocaleString("en")} chunks match`;
       if (reply.form) where.value = reply.where;
-      else if (reply.rows) filter.set(reply.rows);
+      else if (reply.rows && !byForm) filter.set(reply.rows); // what was changed meanwhile stays
       root.querySelector(".filters > summary").textContent = reply.where ? "Filter: on" : "Filter";
       filter.root.classList.toggle("off", reply.rows === null && !reply.form);
     },

@@ -29,6 +29,13 @@ function select(options, value, onchange) {
   return out;
 }
 
+// A notebook's shortcuts of plain keys ("b" adds a cell, Enter edits one) are none while the focus is in here.
+function keysStay(root) {
+  root.addEventListener("keydown", (event) => {
+    if (!event.ctrlKey && !event.metaKey && !event.altKey) event.stopPropagation();
+  });
+}
+
 // HTML of rag's own displays, whose texts Python has escaped; the one place where markup is set.
 function show(place, html) {
   place.innerHTML = html;

@@ -2,6 +2,7 @@
 
 function render({ model, el: place }) {
   const root = el("div", { className: "rag explorer tex2jax_ignore mathjax_ignore", role: "group" });
+  keysStay(root);
   root.setAttribute("aria-label", "explorer of an index");
   place.append(root);
   const send = (message) => model.send(message);

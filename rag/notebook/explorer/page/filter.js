@@ -1,5 +1,7 @@
 // The filter as rows of field, operator and value; Python makes the string of them, and reads it back.
 
+const rowsText = (rows) => JSON.stringify(rows.map((each) => [each.field, each.op, each.value || "", each.upto || ""]));
+
 function filterForm(form, changed) {
   const rows = el("div", { className: "rows" });
   const named = new Map(form.fields.map((each) => [each.name, each]));
@@ -92,7 +94,10 @@ function filterForm(form, changed) {
   return {
     root,
     rows: () => current.map((each) => ({ ...each })),
+    // The rows of a string. Where the form holds them already, conditions without a value yet stay, and the focus.
     set(list) {
+      const finished = current.filter((each) => each.op === "has" || each.op === "lacks" || each.value.trim() || each.upto.trim());
+      if (rowsText(finished) === rowsText(list)) return;
       current.length = 0;
       rows.replaceChildren();
       list.forEach(append);

@@ -2,6 +2,7 @@
 
 function render({ model, el: place }) {
   const root = el("div", { className: "rag explorer map tex2jax_ignore mathjax_ignore", role: "group" });
+  keysStay(root);
   root.setAttribute("aria-label", "map of an index");
   place.append(root);
   const send = (message) => model.send(message);
@@ -47,7 +48,7 @@ function build(root, form, buffers, send) {
     "aria-label": `select ${name}, ${count} chunks`, onclick: () => send({ do: "select", value: code }) },
   el("span", { className: `swatch c${/^(other|no value)$/.test(name) ? "x" : code}` }), el("bdi", {}, name), el("span", { className: "dim" }, count.toLocaleString("en"))))));
   const chosen = el("p", { className: "chosen", role: "status" }, "Draw a lasso (button, or Shift and drag), or choose in the legend.");
-  const where = el("code", { className: "where" });
+  const where = el("code", { className: "where", tabIndex: 0, role: "region", "aria-label": "filter" });
   const list = el("ol", { className: "listed", tabIndex: 0 });
   list.setAttribute("aria-label", "selected chunks");
   root.append(
