@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo check test coverage soak bench corpus clean
+.PHONY: demo check test coverage soak bench docs corpus clean
 
 demo: $(VENV)/.installed
 	$(BIN)/rag demo
@@ -35,6 +35,9 @@ bench: $(VENV)/.tested
 	test -x $(VENV)/peers/bin/python || $(PYTHON) -m venv $(VENV)/peers
 	$(VENV)/peers/bin/python -m pip install --quiet --requirement tests/benchmarks/peers.txt
 	$(BIN)/python -m tests.benchmarks
+
+docs: $(VENV)/.tested
+	$(BIN)/python .docs/build.py
 
 corpus: $(VENV)/.tested
 	$(BIN)/python data/make_handbook.py

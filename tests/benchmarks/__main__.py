@@ -102,6 +102,8 @@ def main() -> None:
         if SHARED.is_dir():
             rows += builds(work)
     lines = [
+        "# Results",
+        "",
         f"Measured by `make bench` (the golden set was in view when the ranking was chosen) on {os.cpu_count()} CPUs, Python {platform.python_version()}. Brackets: 95 % bootstrap.",
         "", "| what | measured | asked or baseline |", "|---|---|---|",
         *(f"| {what} | {value} | {goal} |" for what, value, goal in rows),

@@ -246,7 +246,9 @@ def main(count: int = 1000) -> None:
         rag.build(DATA / "handbook", folder / "ix")
         day = traffic(count)
         lines = [
-            f"{count} questions of a day (see the head of `bill.py`), answered by the emulator at Bedrock's prices."
+            "# The bill of a day",
+            "",
+            f"{count} questions of a day (see the head of `bill.py`), answered by the emulator at Bedrock's prices.",
         ]
         for generation, models in GENERATIONS.items():
             work = folder / generation
