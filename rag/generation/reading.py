@@ -44,12 +44,14 @@ class Reading:
         self.question, self.context, self.steps = question, context, steps
         self._reader = ReplyReader(hits, on_fail, question)
         self._pieces: list[Any] = []
+        self._message: Any = None
         self._started = time.perf_counter()
         self._detail: dict[str, Any] = {}
 
     def feed(self, piece: Any) -> Iterator[Event]:
         """Read one more piece; yield the text and citations that are complete now."""
         self._pieces.append(piece)
+        self._message = None
         for part in reply.parts(piece):
             if part:
                 self._detail.setdefault("first_token_s", round(time.perf_counter() - self._started, 4))
@@ -66,7 +68,7 @@ class Reading:
 
     def again(self) -> None:
         """Forget how the reply ended: another one goes on."""
-        self._pieces = []
+        self._pieces, self._message = [], None
 
     def close(self) -> Iterator[Event]:
         """Read the reply's end; yield what was held back."""
@@ -78,7 +80,9 @@ class Reading:
     @property
     def message(self) -> Any:
         """The reply so far as one message."""
-        return reply.whole(self._pieces)
+        if self._message is None:
+            self._message = reply.whole(self._pieces)
+        return self._message
 
     def answer(self, generator: Any, prompt: str, usage: Usage) -> Answer:
         """Return the answer, without the calls and notes of the question's collector.

@@ -21,6 +21,7 @@ from typing import Any
 from rag.core.errors import AuthError, TooManyError, is_full
 from rag.core.ids import new_id
 from rag.serving.callers import Authenticator, Caller
+from rag.serving.keys import OpenAuthenticator
 from rag.serving.limits import Limiter
 from rag.serving.replies import FULL, RETRY_S
 
@@ -100,6 +101,8 @@ class Guard:
     ) -> None:
         self._app, self._authenticator, self._limiter = app, authenticator, limiter
         self._open, self._failures = open_paths, Failures(most_failures)
+        # What reads no file needs no thread, of which a burst of requests would each wait for one.
+        self._waits = limiter is not None or not isinstance(authenticator, OpenAuthenticator)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
@@ -114,7 +117,10 @@ class Guard:
             await refuse(send, 429, "too many failed attempts", retry_after_s=int(wait_s) + 1)
             return
         try:
-            caller = await asyncio.to_thread(self._admitted, _headers(scope))
+            headers = _headers(scope)
+            caller = (
+                await asyncio.to_thread(self._admitted, headers) if self._waits else self._admitted(headers)
+            )
         except AuthError as error:
             self._failures.add(address)
             await refuse(send, 401, str(error))

@@ -8,7 +8,7 @@ import json
 import logging
 import time
 from collections.abc import AsyncGenerator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import anyio
@@ -26,6 +26,8 @@ _LOG = logging.getLogger("rag.serving")
 #: for longer: an Application Load Balancer after 60 s by default
 #: (https://docs.aws.amazon.com/elasticloadbalancing/latest/application/application-load-balancers.html).
 BEAT_S = 15.0
+#: In the place of a context that is not there.
+_NOTHING = Context((), 0, 0, "chars")
 
 
 class EventStream(StreamingResponse):
@@ -106,15 +108,34 @@ async def _last(events: AsyncGenerator[Event, None]) -> Answer:
 
 async def sent_events(events: AsyncGenerator[Event, None]) -> AsyncGenerator[str, None]:
     """Yield events as server-sent ones; a client that goes away closes them, and the model's reply."""
+    values = _Values()
     try:
         async with contextlib.aclosing(events):
             async for event in events:
-                yield f"event: {event.kind}\ndata: {json.dumps(_plain(event.value), default=str)}\n\n"
+                yield f"event: {event.kind}\ndata: {values.json(event.value)}\n\n"
     except Exception as error:
         status, said = said_of(error)
         if status >= 500:
             _LOG.error("the stream of request %s failed", said["id"], exc_info=error)
         yield f"event: error\ndata: {json.dumps({**said, 'status': status})}\n\n"
+
+
+class _Values:
+    """Makes JSON of a stream's values; of the context, which the answer has again, once."""
+
+    def __init__(self) -> None:
+        self._context, self._text = _NOTHING, ""
+
+    def json(self, value: Any) -> str:
+        """Return a value as JSON, on one line."""
+        if isinstance(value, Answer) and value.context is self._context:
+            rest = replace(value, context=_NOTHING).to_dict()
+            del rest["context"]
+            return f'{{"context": {self._text}, {json.dumps(rest, default=str)[1:]}'
+        text = json.dumps(_plain(value), default=str)
+        if isinstance(value, Context):
+            self._context, self._text = value, text
+        return text
 
 
 def _plain(value: Any) -> Any:

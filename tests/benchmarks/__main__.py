@@ -5,7 +5,7 @@ Writes ``tests/benchmarks/RESULTS.md``, then ``EVIDENCE.md`` (`tests.benchmarks.
 ``BEDROCK.md`` (`tests.benchmarks.bedrock`) and ``BILL.md`` (`tests.benchmarks.bill`). What needs the reference data beside the checkout is left
 out where that is absent.
 
-    python -m tests.benchmarks results    # or evidence, filtered, loading, bedrock, bill, serving: one
+    python -m tests.benchmarks results    # or evidence, filtered, loading, bedrock, bill, serving, start-up, telemetry
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 import rag
-from tests.benchmarks import bedrock, bill, evidence, filtered, loading, serving
+from tests.benchmarks import bedrock, bill, evidence, filtered, loading, serving, start_up, telemetry
 from tests.benchmarks.measured import command, interval
 from tests.scoring import recall
 
@@ -116,6 +116,7 @@ if __name__ == "__main__":
     PARTS = {
         "results": main, "evidence": evidence.main, "filtered": filtered.main, "loading": loading.main,
         "bedrock": bedrock.main, "bill": bill.main, "serving": serving.main,
+        "start-up": start_up.main, "telemetry": telemetry.main,
     }  # fmt: skip
     for part in sys.argv[1:] or PARTS:
         PARTS[part]()

@@ -77,15 +77,15 @@ def _sample(segments: Sequence[Segment]) -> tuple[list[str], Vectors]:
 def _bm25(texts: Sequence[str]) -> npt.NDArray[np.float32]:
     """Return the BM25 of all texts, with every second text as the question."""
     bags = [Counter(terms(text)) for text in texts]
-    numbers: dict[str, int] = {}
-    for bag in bags:
-        for term in bag:
-            numbers.setdefault(term, len(numbers))
+    # A term of one text alone says nothing of another one, which most terms are: they count as length.
+    texts_with = Counter(term for bag in bags for term in bag)
+    numbers = {term: number for number, term in enumerate(t for t, count in texts_with.items() if count > 1)}
     tf = np.zeros((len(texts), len(numbers)), np.float32)
     for row, bag in enumerate(bags):
         for term, frequency in bag.items():
-            tf[row, numbers[term]] = frequency
-    lengths = tf.sum(1, keepdims=True)
+            if term in numbers:
+                tf[row, numbers[term]] = frequency
+    lengths = np.array([[bag.total()] for bag in bags], np.float32)
     present = tf > 0
     weights = idf(present.sum(0), len(texts)).astype(np.float32)
     weighted = weights * saturated(tf, length_norm(lengths, float(lengths.mean())))
