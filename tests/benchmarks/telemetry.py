@@ -11,6 +11,7 @@ measured over a block of questions of each kind, in turns, too.
 from __future__ import annotations
 
 import argparse
+import atexit
 import json
 import multiprocessing
 import tempfile
@@ -30,12 +31,12 @@ ROOT = Path(__file__).parents[2]
 BLOCKS = 8
 
 
-def collect(ready: Any, stop: Any) -> None:
-    """Receive spans and metrics until told to stop, then say how many spans came."""
+def collect(asked: Any, told: Any) -> None:
+    """Receive spans and metrics; say how many spans came each time that is asked, but for the last."""
     with Collector() as collector:
-        ready.put(collector.url)
-        stop.wait()
-        ready.put(len(collector.spans))
+        told.put(collector.url)
+        while asked.get():
+            told.put(len(collector.spans))
 
 
 def pipelines(folder: Path, url: str) -> dict[str, rag.Pipeline]:
@@ -89,20 +90,18 @@ def main() -> None:
     known = [json.loads(line)["question"] for line in lines]
     questions = [known[n % len(known)] for n in range(options.questions)]
     context = multiprocessing.get_context("spawn")
-    ready, stop = context.Queue(), context.Event()
-    process = context.Process(target=collect, args=(ready, stop))
-    process.start()
-    try:
-        with tempfile.TemporaryDirectory() as name:
-            pipes = pipelines(Path(name), ready.get(timeout=60))
-            turns(pipes, questions[:20])  # warm
-            took = turns(pipes, questions)
-            cpu = blocks(pipes, questions[:50])
-            time.sleep(6)  # the SDK sends spans every five seconds
-    finally:
-        stop.set()
-        spans = ready.get(timeout=60)
-        process.join(20)
+    asked, told = context.Queue(), context.Queue()
+    context.Process(target=collect, args=(asked, told)).start()
+    atexit.register(asked.put, False)  # after OpenTelemetry's own end, which sends what is left
+    with tempfile.TemporaryDirectory() as name:
+        pipes = pipelines(Path(name), told.get(timeout=60))
+        turns(pipes, questions[:20])  # warm
+        took = turns(pipes, questions)
+        cpu = blocks(pipes, questions[:50])
+    recorder = pipes["OpenTelemetry"].around.telemetry
+    assert recorder is not None
+    recorder.close()
+    asked.put(True)
     print(f"telemetry, {len(questions)} questions of each kind in turns; ms a question:")
     for kind, values in took.items():
         line = f"  {kind}: median {np.median(values):.2f}, CPU {cpu[kind]:.2f}"
@@ -111,7 +110,7 @@ def main() -> None:
             low, high = bounds(more.tolist())
             line += f"; more than off: median {np.median(more):+.2f}, mean {more.mean():+.2f} ({low:+.2f} to {high:+.2f})"
         print(line, flush=True)
-    print(f"  {spans:,} spans reached the collector")
+    print(f"  {told.get(timeout=60):,} spans reached the collector")
 
 
 if __name__ == "__main__":
