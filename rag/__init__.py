@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rag.core.answers import Answer
     from rag.core.errors import RagError
     from rag.core.passages import Hit
+    from rag.core.progress import Progress
     from rag.embedding.local import LocalEmbeddings
     from rag.embedding.static import StaticEmbeddings
     from rag.erasure.forget import forget
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from rag.index.maintenance import Store
     from rag.notebook.explorer.open import explore
     from rag.notebook.map.open import chunk_map
+    from rag.notebook.progress.open import progress_bar
     from rag.pipeline import Pipeline
     from rag.retrieval import HybridRetriever
     from rag.trimming import BudgetTrimmer
@@ -46,19 +48,20 @@ _HOMES = {
     "Client": "client.client", "ExtractiveAnswerer": "generation.extractive",
     "FaissStore": "index.langchain", "Hit": "core.passages",
     "HybridRetriever": "retrieval", "Index": "config.open", "Loader": "config.loader",
-    "LocalEmbeddings": "embedding.local", "Pipeline": "pipeline", "Prompt": "generation.prompt",
+    "LocalEmbeddings": "embedding.local", "Pipeline": "pipeline", "Progress": "core.progress",
+    "Prompt": "generation.prompt",
     "RagError": "core.errors", "SemanticChunker": "chunking", "StaticEmbeddings": "embedding.static",
     "Store": "index.maintenance", "TitanEmbeddings": "bedrock.embeddings.titan", "build": "building.build",
     "chunk_map": "notebook.map.open", "explore": "notebook.explorer.open", "field": "index.filters.where",
-    "forget": "erasure.forget", "plan": "building.plan",
+    "forget": "erasure.forget", "plan": "building.plan", "progress_bar": "notebook.progress.open",
     "pull": "config.remote", "push": "config.remote",
 }  # fmt: skip
 
 __all__ = [
     "Answer", "BudgetTrimmer", "ClaudeBedrock", "Client", "ExtractiveAnswerer", "FaissStore", "Hit",
-    "HybridRetriever", "Index", "Loader", "LocalEmbeddings", "Pipeline", "Prompt", "RagError",
+    "HybridRetriever", "Index", "Loader", "LocalEmbeddings", "Pipeline", "Progress", "Prompt", "RagError",
     "SemanticChunker", "StaticEmbeddings", "Store", "TitanEmbeddings", "build", "chunk_map",
-    "explore", "field", "forget", "plan", "pull", "push",
+    "explore", "field", "forget", "plan", "progress_bar", "pull", "push",
 ]  # fmt: skip
 
 

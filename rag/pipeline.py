@@ -12,10 +12,10 @@ from rag.config import stages
 from rag.config.around import around
 from rag.config.open import open_index
 from rag.core.answers import Answer, Event, Step
-from rag.core.displayable import Displayable
 from rag.core.errors import UsageError
 from rag.core.passages import Context, Hit
 from rag.core.retrieved import Retrieved
+from rag.core.shown import Shows
 from rag.generation.asking import asking
 from rag.generation.begun import Begun
 from rag.generation.citations import OnFail
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from rag.conversation.chat import Chat
 
 
-class Pipeline(Displayable):
+class Pipeline(Shows):
     """Answers questions from an index; every stage is a keyword.
 
     Parameters

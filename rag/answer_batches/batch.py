@@ -33,13 +33,14 @@ from rag.answer_batches.running import Run, jobs_of
 from rag.answer_batches.state import WORK, AnswerBatch, Journals, journals
 from rag.bedrock.storage import batch_settings
 from rag.bedrock.storage.batch_jobs import BatchJobs, JobStatus
-from rag.bedrock.storage.batch_parts import Part, Tell
-from rag.bedrock.storage.batch_run import advance, halt, quiet
+from rag.bedrock.storage.batch_parts import Part
+from rag.bedrock.storage.batch_run import GOES_ON, advance, halt
 from rag.bedrock.storage.batch_settings import BatchSettings
 from rag.bedrock.storage.batch_state import plain
 from rag.core.answers import Answer
 from rag.core.errors import ConfigError, UsageError
 from rag.core.plain import from_fields
+from rag.core.progress import Progress, Task
 from rag.generation.voice import label
 
 #: Settings that decide no answer: they may change while a batch is under way.
@@ -57,7 +58,7 @@ def answer(
     where: Any = None,
     wait: bool = True,
     on_demand: bool = False,
-    tell: Tell = quiet,
+    progress: Progress | None = None,
     sleep: Callable[[float], None] = time.sleep,
     **options: Any,
 ) -> AnswerReport:
@@ -80,8 +81,8 @@ def answer(
         Whether to wait until the jobs end. Otherwise call again to go on.
     on_demand : bool
         Whether to ask on demand, at full price, if there are fewer questions than a job takes.
-    tell : callable
-        Called with what is being done, how much of it is done, and of how much.
+    progress : Progress, optional
+        As for `rag.build`; what the jobs do is its ``detail``.
     sleep : callable
         Waits so many seconds.
     **options
@@ -104,10 +105,10 @@ def answer(
     chosen = batch_settings.settings({**table, **{name: value for name, value in given.items() if value}})
     claude_of(pipe.generator)
     items = items_of(questions, pipe.index, where)
-    start(pipe, items, batch=chosen, on_demand=on_demand, tell=tell, **options)
-    if not resume(pipe, wait=wait, tell=tell, sleep=sleep):
+    start(pipe, items, batch=chosen, on_demand=on_demand, progress=progress, **options)
+    if not resume(pipe, wait=wait, progress=progress, sleep=sleep):
         return AnswerReport(False)
-    with finished(pipe, tell=tell) as (report, answers):
+    with finished(pipe, progress=progress) as (report, answers):
         found = list(answers)
     return replace(report, ids=tuple(item.id for item, _ in found), answers=tuple(each for _, each in found))
 
@@ -121,7 +122,7 @@ def start(
     config: str = "",
     source: str = "",
     output: str = "",
-    tell: Tell = quiet,
+    progress: Progress | None = None,
     **options: Any,
 ) -> AnswerBatch:
     """Find the passages of all questions, make their requests, and check the budget; no model is asked yet.
@@ -131,7 +132,7 @@ def start(
     pipe : Pipeline
     items : sequence of Item
     batch : BatchSettings
-    on_demand, tell, **options
+    on_demand, progress, **options
         As of `answer`.
     config, source, output : str
         Paths of the command line.
@@ -173,14 +174,17 @@ def start(
                     files.questions.append(str(number), asdict(item))
                 files.questions.sync()
             state.save(folder, current)
-            return current if current.prepared else prepare(pipe, folder, current, items, files, tell)
+            if current.prepared:
+                return current
+            with _task(progress) as task:
+                return prepare(pipe, folder, current, items, files, task)
 
 
 def resume(
     pipe: Asks,
     *,
     wait: bool = True,
-    tell: Tell = quiet,
+    progress: Progress | None = None,
     jobs: BatchJobs | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> bool:
@@ -190,7 +194,7 @@ def resume(
     ----------
     pipe : Pipeline
         Over the version of the index with which the batch was started, if that is not prepared yet.
-    wait, tell, jobs, sleep
+    wait, progress, jobs, sleep
         As of `rag.building.batch.resume`.
 
     Returns
@@ -207,17 +211,21 @@ def resume(
     UsageError
         No batch is under way, or the pipeline asks another model.
     """
-    with _opened(pipe) as (folder, batch, items, files):
+    with _opened(pipe) as (folder, batch, items, files), _task(progress) as task:
         if not batch.prepared:
             _check_version(folder, batch, pipe.index.version)
-            batch = prepare(pipe, folder, batch, items, files, tell)
+            batch = prepare(pipe, folder, batch, items, files, task)
         return batch.finished or advance(
-            Run(folder, batch, files, pipe.meter, tell, jobs), wait=wait, sleep=sleep
+            Run(folder, batch, files, pipe.meter, task, jobs), wait=wait, sleep=sleep
         )
 
 
+def _task(progress: Progress | None) -> Task:
+    return Task(progress, "batch", unit="question", kept=GOES_ON)
+
+
 @contextmanager
-def finished(pipe: Asks, *, tell: Tell = quiet) -> Iterator[tuple[AnswerReport, Answers]]:
+def finished(pipe: Asks, *, progress: Progress | None = None) -> Iterator[tuple[AnswerReport, Answers]]:
     """Answer what has no answer yet; give the report, without answers, and the answers one by one.
 
     Raises
@@ -227,7 +235,8 @@ def finished(pipe: Asks, *, tell: Tell = quiet) -> Iterator[tuple[AnswerReport, 
     """
     with _opened(pipe) as (folder, batch, items, files):
         if not batch.finished:
-            finishing.finish(pipe, folder, batch, items, files, tell)
+            with _task(progress) as task:
+                finishing.finish(pipe, folder, batch, items, files, task)
             state.save(folder, replace(batch, finished=True))
         totals = finishing.totals(files)
         notes = totals.notes(batch)
@@ -262,7 +271,7 @@ def cancelled(
         No batch is under way.
     """
     with _opened(pipe) as (folder, batch, items, files):
-        halt(Run(folder, batch, files, pipe.meter, quiet, jobs), sleep)
+        halt(Run(folder, batch, files, pipe.meter, _task(None), jobs), sleep)
         finishing.settled(pipe, batch, items, files)
         yield finishing.pairs(items, files)
         state.drop(folder)

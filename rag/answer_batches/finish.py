@@ -10,12 +10,12 @@ from pathlib import Path
 from rag.answer_batches.prepare import Asks, Row, begin, row_at
 from rag.answer_batches.questions import Item, claude_of
 from rag.answer_batches.state import AnswerBatch, Journals
-from rag.bedrock.storage.batch_parts import Tell
 from rag.core.answers import Answer, Step
 from rag.core.calls import Call, Usage
 from rag.core.errors import GenerationError
 from rag.core.format import dollars
 from rag.core.plain import from_fields
+from rag.core.progress import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Totals:
 
 
 def finish(
-    pipe: Asks, folder: Path, batch: AnswerBatch, items: Sequence[Item], files: Journals, tell: Tell
+    pipe: Asks, folder: Path, batch: AnswerBatch, items: Sequence[Item], files: Journals, task: Task
 ) -> None:
     """Answer every question that has no answer yet, from its reply or on demand.
 
@@ -83,7 +83,7 @@ def finish(
             if how not in ("batch", "nothing"):
                 files.answers.sync()  # paid for at full price, and nowhere else
         if number % 16 == 0 or number + 1 == len(items):
-            tell("questions answered", number + 1, len(items))
+            task.show(number + 1, len(items), detail="questions answered")
     files.answers.sync()
     if failures:
         more = f" and {len(failures) - 1} more" if len(failures) > 1 else ""

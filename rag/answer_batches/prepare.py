@@ -11,11 +11,12 @@ from typing import Any, Protocol
 from rag.answer_batches import state
 from rag.answer_batches.questions import Item, claude_of
 from rag.answer_batches.state import WORK, AnswerBatch, Journals
-from rag.bedrock.storage.batch_parts import PartWriter, Tell, records_of
+from rag.bedrock.storage.batch_parts import PartWriter, records_of
 from rag.core.answers import Answer
 from rag.core.calls import Call
 from rag.core.errors import UsageError
 from rag.core.plain import from_fields
+from rag.core.progress import Task
 from rag.core.retrieved import Retrieved
 from rag.generation.voice import Voice
 from rag.usage.collector import Collector
@@ -113,7 +114,7 @@ def begin(pipe: Asks, item: Item, batch: AnswerBatch, retrieved: Retrieved | Non
 
 
 def prepare(
-    pipe: Asks, folder: Path, batch: AnswerBatch, items: Sequence[Item], files: Journals, tell: Tell
+    pipe: Asks, folder: Path, batch: AnswerBatch, items: Sequence[Item], files: Journals, task: Task
 ) -> AnswerBatch:
     """Make the requests that are not there yet, write them to files, and check the budget for the jobs.
 
@@ -128,7 +129,7 @@ def prepare(
         if str(number) not in files.rows:
             files.rows.append(str(number), _to_dict(_row(pipe, number, item, batch)))
         if number % 16 == 0 or number + 1 == len(items):
-            tell("questions prepared", number + 1, len(items))
+            task.show(number + 1, len(items), detail="questions prepared")
     files.rows.sync()
     writer = PartWriter(folder / WORK, f"rag-{batch.id}", batch.settings.min_records, private=True)
     records = 0

@@ -14,10 +14,11 @@ from rag.answer_batches.prepare import check_budget, estimate, number_of, row_at
 from rag.answer_batches.state import WORK, AnswerBatch, Journals
 from rag.bedrock.storage import batch_run
 from rag.bedrock.storage.batch_jobs import BatchJobs
-from rag.bedrock.storage.batch_parts import BadResult, Part, Tell, records_of, result_of
+from rag.bedrock.storage.batch_parts import BadResult, Part, records_of, result_of
 from rag.bedrock.storage.batch_settings import BatchSettings
 from rag.core.calls import Call, Usage
 from rag.core.errors import GenerationError
+from rag.core.progress import Task
 from rag.usage.meter import Meter
 from rag.usage.prices import BATCH_FACTOR
 
@@ -38,7 +39,7 @@ class Run(batch_run.Run):
     files : Journals
     meter : Meter
         Asked before each job, and told of each reply.
-    tell : callable
+    task : Task
     jobs : BatchJobs, optional
     """
 
@@ -52,10 +53,10 @@ class Run(batch_run.Run):
         batch: AnswerBatch,
         files: Journals,
         meter: Meter,
-        tell: Tell,
+        task: Task,
         jobs: BatchJobs | None = None,
     ) -> None:
-        super().__init__(folder, WORK, tell, jobs or jobs_of(batch))
+        super().__init__(folder, WORK, task, jobs or jobs_of(batch))
         self.batch, self._files, self._meter = batch, files, meter
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from rag.building.diff import Change
 from rag.building.report import BuildReport
@@ -13,6 +13,7 @@ from rag.building.stages import Source, Stages, check_chunker, prepare
 from rag.building.upgrade import upgrade_first
 from rag.core.errors import SourceError
 from rag.core.passages import STRUCTURE
+from rag.core.progress import Progress, Task
 from rag.embedding import cache as cache_file
 from rag.embedding.cache import CachedEmbeddings
 from rag.index.storage.formats import FORMAT
@@ -25,13 +26,8 @@ from rag.usage.collector import Collector
 
 #: Chunks that are embedded and written together.
 BATCH = 1024
-
-
-class Progress(Protocol):
-    """Shows how far a build is; `rag.cli.output` draws it."""
-
-    def __call__(self, *, files: int, of: int, bytes: int, chunks: int, embedded: int) -> None:
-        """Show the counts so far: files read (of how many), chunks cut, chunks with vectors."""
+#: What an interruption of a build leaves.
+KEPT = "readers keep the version they have, and texts that were embedded are kept: build again to go on"
 
 
 def build(
@@ -59,8 +55,9 @@ def build(
         Read quarantined files again though they have not changed.
     hold : bool
         Hold the new version back: readers stay where they are until `Store.promote`.
-    progress : callable, optional
-        See `Progress`.
+    progress : Progress, optional
+        Told how far it is: `rag.progress_bar`, or any callable (`rag.core.progress`). A file is done once
+        its chunks have vectors; ``chunks`` counts these, ``bytes`` the files that were read.
     **settings
         ``embedder``, ``chunker`` and ``loader`` as objects, names or mappings (as in ``rag.toml``);
         ``metadata``: a JSON-lines table; ``metadata_from_path``: a template; ``cache``: the file of
@@ -106,19 +103,22 @@ def carry_out(
     if previous is not None and stages.format < FORMAT:
         previous = collector.run(upgrade_first, stages.folder, stages.embedder, stages.cache)
     with (
+        Task(progress, "build", unit="file", speed_of="chunks", kept=KEPT) as task,
         stages.reading(),
         open_writer(stages.folder, stages.entry, rebuild=stages.rebuild, previous=previous) as writer,
         contextlib.closing(CachedEmbeddings(stages.embedder, stages.cache)) as cache,
     ):
         check_chunker(stages.folder, writer.previous, stages.chunking)  # of now, under the lock
+        task.show(0, detail="comparing files")
         with clock.timing("load"):
             change = stages.compare(writer.previous, retry=retry)
         if writer.previous is not None and not change.any:
             manifest: Manifest = writer.previous
         else:
-            collector.run(_write, stages, change, writer, cache, progress)
+            collector.run(_write, stages, change, writer, cache, task)
             if not any(record.chunks for record in change.records.values()):
                 raise SourceError(_nothing(stages, change))
+            task.show(len(change.todo), detail="writing the index")
             with clock.timing("write"):
                 manifest = writer.commit(
                     removed=change.outdated, sources=list(change.records.values()),
@@ -139,17 +139,17 @@ def _write(
     change: Change,
     writer: IndexWriter,
     cache: CachedEmbeddings,
-    progress: Progress | None,
+    task: Task,
 ) -> None:
     """Load, chunk and embed the files to read, and pass them to the writer in batches."""
     waiting: list[tuple[int, Chunk]] = []
     files = read = chunks = embedded = 0
 
     def show(of_batch: int = 0) -> None:
-        if progress is not None:
-            progress(
-                files=files, of=len(change.todo), bytes=read, chunks=chunks, embedded=embedded + of_batch
-            )  # fmt: skip
+        # Reading runs ahead of embedding, which takes most of the time.
+        with_vectors = embedded + of_batch
+        done = files * (with_vectors / chunks) if chunks else files
+        task.show(done, len(change.todo), chunks=with_vectors, bytes=read)
 
     def flush(size: int) -> None:
         """Embed and write batches until fewer than `size` chunks wait."""

@@ -12,6 +12,7 @@ from rag.building.report import BuildPlan
 from rag.building.stages import Source, prepare
 from rag.building.texts import embedding_usd, missing_texts, token_counter
 from rag.core import embedders
+from rag.core.progress import Progress, Task
 from rag.embedding.cache import CachedEmbeddings
 from rag.index.storage.sources import quarantined
 from rag.loading.loader import Loader
@@ -24,13 +25,14 @@ def plan(
     *,
     rebuild: bool = False,
     retry: bool = False,
+    progress: Progress | None = None,
     **settings: Any,
 ) -> BuildPlan:
     """Return what `rag.build` would do and cost, without embedding or writing anything.
 
     Parameters
     ----------
-    source, index, rebuild, retry, **settings
+    source, index, rebuild, retry, progress, **settings
         As for `rag.build`.
 
     Returns
@@ -55,11 +57,16 @@ def plan(
     count = token_counter(stages.embedder)
     cache = CachedEmbeddings(stages.embedder, stages.cache) if stages.cache.exists() else None
     chunks = texts = tokens = 0
-    with stages.reading(), contextlib.closing(cache) if cache else contextlib.nullcontext():
-        for missing, of_chunks in missing_texts(stages.cut(change), cache):
+    with (
+        stages.reading(),
+        contextlib.closing(cache) if cache else contextlib.nullcontext(),
+        Task(progress, "plan", of=len(change.todo), unit="file", speed_of="chunks") as task,
+    ):
+        for number, (missing, of_chunks) in enumerate(missing_texts(stages.cut(change), cache), 1):
             texts += len(missing)
             chunks += of_chunks
             tokens += sum(count(missing))
+            task.show(number, chunks=chunks)
     prices = stages.meter.prices
     usd = embedding_usd(stages.embedder, tokens, prices)
     return BuildPlan(

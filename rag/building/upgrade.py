@@ -15,6 +15,7 @@ from rag.building.stages import cut_by_older
 from rag.chunking.offsets import place
 from rag.config import registry, stages
 from rag.core.files import local_folder
+from rag.core.progress import Progress
 from rag.embedding import cache_settings
 from rag.embedding.cache import CachedEmbeddings
 from rag.index.storage.formats import FORMAT
@@ -66,6 +67,7 @@ def upgrade(
     cache: Any = None,
     ledger: Any = None,
     prices: Any = None,
+    progress: Progress | None = None,
 ) -> UpgradeReport:
     """Convert an index to the current format, in place: chunks, vectors, metadata and versions stay.
 
@@ -77,7 +79,7 @@ def upgrade(
     embedder : optional
         The embedder that the index was built with, as an object, a name or a mapping. Needed only where
         vectors are missing (the first indexes of format 1) and the embedder is not local.
-    cache, ledger, prices : optional
+    cache, ledger, prices, progress : optional
         As for `rag.build`.
 
     Returns
@@ -108,7 +110,7 @@ def upgrade(
         )
     collector = Collector(stages.meter(ledger, prices, folder))
     before, manifest = collector.run(
-        upgrade_files, folder, version=version, embed=vectors, table_heads=table_heads
+        upgrade_files, folder, version=version, embed=vectors, table_heads=table_heads, progress=progress
     )
     notes = [*collector.notes]
     if before < FORMAT and cut_by_older(manifest.chunker):

@@ -37,11 +37,10 @@ def ask_by_jobs(
 
     if not output.parent.is_dir() or output.is_dir() or not os.access(output.parent, os.W_OK):
         raise SourceError(f"cannot write {output}: give --output a file in a folder that you may write to")
-    with watch_jobs() as tell:
-        planned = batching.start(
-            pipe, items, batch=jobs, config=str(config or ""), source=str(questions.absolute()),
-            output=str(output.absolute()), tell=tell, **options,
-        )  # fmt: skip
+    planned = batching.start(
+        pipe, items, batch=jobs, config=str(config or ""), source=str(questions.absolute()),
+        output=str(output.absolute()), progress=watch_jobs(), **options,
+    )  # fmt: skip
     _show_plan(planned)
     if not _goes_on(pipe, planned, wait=wait, as_json=False):
         show_answer_status(str(pipe.index.path))
@@ -114,17 +113,14 @@ def _goes_on(pipe: Any, batch: AnswerBatch, *, wait: bool, as_json: bool) -> boo
     from rag.answer_batches import batch as batching
     from rag.cli.output import say, show_warnings, watch_jobs
 
-    with watch_jobs() as tell:
-        ready = batching.resume(pipe, wait=wait, tell=tell)
-        if ready:
-            with (
-                batching.finished(pipe, tell=tell) as (report, answers),
-                replacing(Path(batch.output)) as sink,
-            ):
-                for item, answer in answers:
-                    sink.write(json_text({"id": item.id, **answer_row(answer)}) + "\n")
-    if not ready:
+    if not batching.resume(pipe, wait=wait, progress=watch_jobs()):
         return False
+    with (
+        batching.finished(pipe, progress=watch_jobs()) as (report, answers),
+        replacing(Path(batch.output)) as sink,
+    ):
+        for item, answer in answers:
+            sink.write(json_text({"id": item.id, **answer_row(answer)}) + "\n")
     batching.drop(pipe.index.path)
     if as_json:
         print_json({

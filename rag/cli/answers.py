@@ -44,23 +44,22 @@ def measure(
     pipes: Mapping[str, Any], options: dict[str, Any], grading: Grading
 ) -> dict[str, AnswersEvaluation]:
     """Ask systems the questions of a command's options, and return the measured answers of each."""
-    from rag.cli.output import watch_steps
+    from rag.cli.output import bar
     from rag.evaluation.answers import evaluate_answers
 
-    with watch_steps() as step:
-        grading.calibrate(step)
-        return evaluate_answers(
-            pipes, options["questions"], where=options["where"], mode=options["mode"],
-            tags=names_of(options["tags"]), log=options["log"], parallel=options["parallel"],
-            graders=grading.graders, progress=lambda done, of: step("questions", done, of),
-        )  # fmt: skip
+    grading.calibrate(bar())
+    return evaluate_answers(
+        pipes, options["questions"], where=options["where"], mode=options["mode"],
+        tags=names_of(options["tags"]), log=options["log"], parallel=options["parallel"],
+        graders=grading.graders, progress=bar(),
+    )  # fmt: skip
 
 
 def run(
     pipe: Any, options: dict[str, Any], output: Path | None, worst: int, as_json: bool, baseline: Any = None
 ) -> int:
     """Measure and show answers, and those of a baseline beside them."""
-    from rag.cli.output import say, show_table, show_warnings, watch_steps
+    from rag.cli.output import bar, say, show_table, show_warnings
     from rag.evaluation.compare_answers import against
     from rag.evaluation.reports.answers import report
 
@@ -72,8 +71,7 @@ def run(
     pipes = {index: pipe} if baseline is None else {index: pipe, "baseline": baseline}
     results = measure(pipes, options, grading)
     result, other = results[index], results.get("baseline")
-    with watch_steps() as step:
-        pairs = [] if other is None else grading.compared(result, [other], step)
+    pairs = [] if other is None else grading.compared(result, [other], bar())
     comparison = None if other is None else against(result, other)
     if output is not None:
         with replacing(output) as sink:

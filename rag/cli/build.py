@@ -26,6 +26,7 @@ from rag.cli.options import (
     METADATA,
     METADATA_FROM_PATH,
     QUARANTINED,
+    QUIET,
     Command,
     print_json,
     settings_of,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from rag.bedrock.storage.batch_settings import BatchSettings
     from rag.building.report import BuildPlan, BuildReport
     from rag.config.gate import GateSettings
+    from rag.core.progress import Progress
     from rag.evaluation.gate import Gate
 
 
@@ -62,7 +64,7 @@ def _options(command: Command) -> Command:
         click.option("--ocr", metavar="NAME", help="For scans: tesseract, or MODULE:FUNCTION."),
         click.option("--cache", metavar="FILE", help="Embedding cache.  [default: INDEX/cache.sqlite]"),
         click.option("--rebuild", is_flag=True, help="Start empty, e.g. to change the embedder."),
-        click.option("--retry", is_flag=True, help="Read quarantined files again."), JSON,
+        click.option("--retry", is_flag=True, help="Read quarantined files again."), JSON, QUIET,
     ])  # fmt: skip
 
 
@@ -75,7 +77,7 @@ def build(
 ) -> int:  # fmt: skip
     """Build or update INDEX from the files in SRC; only what changed is embedded."""
     import rag
-    from rag.cli.output import watch
+    from rag.cli.output import bar
 
     path = options["config_path"]
     jobs = selected(batch, role_arn, path)
@@ -86,8 +88,7 @@ def build(
         return _build_by_jobs(arguments, jobs, wait=not no_wait, as_json=as_json)
     if gate is not None:
         return _build_gated(arguments, gate, path, as_json)
-    with watch() as progress:
-        report = rag.build(**arguments, progress=progress)
+    report = rag.build(**arguments, progress=bar())
     return _show_built(report, as_json)
 
 
@@ -97,9 +98,9 @@ def build(
 def plan(as_json: bool, batch: str | None, **options: Any) -> int:
     """Show what `rag build` would do and cost, without doing it."""
     import rag
-    from rag.cli.output import show_plan, show_warnings
+    from rag.cli.output import bar, show_plan, show_warnings
 
-    planned: BuildPlan = rag.plan(**_arguments(options))
+    planned: BuildPlan = rag.plan(**_arguments(options), progress=bar())
     if batch is not None:
         _show_batch_plan(planned, as_json)
     elif as_json:
@@ -129,8 +130,7 @@ def _build_by_jobs(
     from rag.building import batch as batching
     from rag.cli.output import watch_jobs
 
-    with watch_jobs() as tell:
-        batching.start(batch=settings, tell=tell, **arguments)
+    batching.start(batch=settings, progress=watch_jobs(), **arguments)
     return resume_build(arguments["index"], wait=wait, as_json=as_json)
 
 
@@ -150,29 +150,26 @@ def _show_batch_plan(planned: BuildPlan, as_json: bool) -> None:
 def resume_build(index: str, *, wait: bool, as_json: bool) -> int:
     """Go on with a build by batch jobs, and show the report or how far it is."""
     from rag.building import batch as batching
-    from rag.cli.output import watch, watch_jobs
+    from rag.cli.output import bar, watch_jobs
 
-    with watch_jobs() as tell:
-        ready = batching.resume(index, wait=wait, tell=tell)
+    ready = batching.resume(index, wait=wait, progress=watch_jobs())
     if not ready:
         _show_status(index, as_json)
         return 0
-    with watch() as progress:
-        report = batching.finish(index, progress=progress)
+    report = batching.finish(index, progress=bar())
     return _show_built(report, as_json)
 
 
 def _build_gated(arguments: dict[str, Any], golden: str, path: Path | None, as_json: bool) -> int:
     """Build a version that becomes current only if a gate passes."""
     from rag.cli.gate_output import gate_settings, show
-    from rag.cli.output import say, watch
+    from rag.cli.output import bar, say
     from rag.evaluation.gate import REFUSED
 
     asked = gate_settings(path, golden=None if golden == CONFIGURED else golden)
     if not asked.golden and not asked.canary:
         raise UsageError("--gate names no golden set, and rag.toml has no [gate]: name one")
-    with watch() as progress:
-        report, result = _built_gated(arguments, asked, path, progress)
+    report, result = _built_gated(arguments, asked, path, bar())
     if as_json:
         print_json({**report.to_dict(), "gate": None if result is None else result.to_dict()})
         code = QUARANTINED if report.quarantined else 0
@@ -192,7 +189,7 @@ def _build_gated(arguments: dict[str, Any], golden: str, path: Path | None, as_j
 
 
 def _built_gated(
-    arguments: dict[str, Any], asked: GateSettings, config: Path | None, progress: Any
+    arguments: dict[str, Any], asked: GateSettings, config: Path | None, progress: Progress | None
 ) -> tuple[BuildReport, Gate | None]:
     """Build; make the new version current only if the gate passes. The gate is None if nothing changed."""
     import rag
@@ -216,9 +213,11 @@ def _built_gated(
             return None  # a first version has nothing to be compared with
         return rag.Pipeline(rag.Index.open(index, version=version), settings=settings)
 
-    grading.calibrate()
+    grading.calibrate(progress)
     graders = grading.graders
-    result = promote_if_passed(rag.Store(index), report.version, asked, open_version, graders=graders)
+    result = promote_if_passed(
+        rag.Store(index), report.version, asked, open_version, graders=graders, progress=progress
+    )
     return report, result
 
 
@@ -297,6 +296,7 @@ def _show_status(index: str, as_json: bool) -> None:
 @_ONLY
 @NO_WAIT
 @JSON
+@QUIET
 def batch_resume(index: str, only: Kind | None, no_wait: bool, as_json: bool) -> int:
     """Continue what was left or killed; a job that failed is started again."""
     from rag.cli.answer_batch import resume_answers

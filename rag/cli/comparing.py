@@ -12,7 +12,7 @@ import click
 
 from rag.cli.judging import Grading
 from rag.cli.options import Command, names_of, print_json, replacing, with_options
-from rag.cli.output import say, show_table, show_warnings, warn, watch_steps
+from rag.cli.output import bar, say, show_table, show_warnings, warn
 from rag.cli.query_settings import query_settings
 from rag.cli.reporting import explain_words, refuse_no_folder, write_report
 from rag.cli.terminal import echo, json_text
@@ -73,8 +73,7 @@ def run(options: Mapping[str, Any], output: Path | None, worst: int, as_json: bo
         return _plan(pipes, options, grading, as_json)
     _refuse_too_late(pipes, options)
     compared = _compare(pipes, options, grading)
-    with watch_steps() as step:
-        pairs = grading.compared(compared.evaluations[0], compared.evaluations[1:], step)
+    pairs = grading.compared(compared.evaluations[0], compared.evaluations[1:], bar())
     learned = _learn(compared, made) if options["rule"] is not None else None
     if output is not None:
         _write_questions(output, compared)
@@ -146,10 +145,7 @@ def _plan(pipes: Mapping[str, Any], options: Mapping[str, Any], grading: Grading
     from rag.evaluation.golden_set import read
     from rag.evaluation.judging.plan import plan_judge
 
-    with watch_steps() as step:
-        plans = plan_answers(
-            pipes, options["questions"], **_asked(options), progress=lambda done, of: step("plan", done, of)
-        )
+    plans = plan_answers(pipes, options["questions"], **_asked(options), progress=bar())
     if grading.judge is not None:
         asked = read(options["questions"], tags=names_of(options["tags"]))
         pipe = next(iter(pipes.values()))
@@ -174,13 +170,13 @@ def _plan(pipes: Mapping[str, Any], options: Mapping[str, Any], grading: Grading
 def _compare(pipes: Mapping[str, Any], options: Mapping[str, Any], grading: Grading) -> AnswersCompared:
     from rag.evaluation.compare_answers import compare_answers
 
-    with telling_of(options["log"]), watch_steps() as step:
-        grading.calibrate(step)
+    with telling_of(options["log"]):
+        grading.calibrate(bar())
         return compare_answers(
             pipes, options["questions"], **_asked(options), metric=options["metric"],
             margin=options["margin"], parallel=options["parallel"],
             graders=grading.graders,
-            progress=lambda done, of: step("answers", done, of),
+            progress=bar(),
         )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 
 import rag
-from rag.cli.output import say, watch
+from rag.cli.output import bar, say
 from rag.core.answers import Answer
 from rag.core.citations import Citation
 from rag.core.format import counted, shortened
@@ -34,8 +34,7 @@ def run(index: str) -> None:
     """Build the sample index, ask the questions, and print each answer with its citations."""
     source = handbook()
     say(f"Building {index} from the sample handbook, on this machine, for free:", "bold")
-    with watch() as progress:
-        report = rag.build(source, index, progress=progress)
+    report = rag.build(source, index, progress=bar())
     say(
         f"{counted(report.files, 'file')}, {counted(report.chunks, 'chunk')}, "
         f"{report.seconds['total']:.1f} s",

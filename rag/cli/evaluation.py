@@ -26,6 +26,7 @@ from rag.cli.query_settings import measuring_settings, query_settings
 from rag.cli.reporting import explain_words, refuse_no_folder, write_report
 from rag.cli.terminal import echo, json_text
 from rag.core.errors import UsageError
+from rag.core.progress import within
 
 if TYPE_CHECKING:
     from rag.evaluation.evaluate import Evaluation
@@ -142,7 +143,7 @@ def _measure(
     questions: Sequence[Any], options: dict[str, Any], index: str, config: Path | None
 ) -> Evaluation:
     import rag
-    from rag.cli.output import watch_steps
+    from rag.cli.output import bar
     from rag.evaluation.evaluate import evaluate as measure
 
     settings = query_settings(index, config, options["bedrock"], options["embedder"])
@@ -154,11 +155,10 @@ def _measure(
     pipe = rag.Pipeline(index, settings=kept)
     selected = {name: options[name] for name in ("unit", "k", "copies", "where", "mode")}
     name = index if config is None else f"{index} with {config}"
-    with watch_steps() as step:
-        return measure(
-            pipe, questions, budgets=budgets_of(options["budgets"]), name=name, **selected,
-            progress=lambda done, of: step(name, done, of),
-        )  # fmt: skip
+    return measure(
+        pipe, questions, budgets=budgets_of(options["budgets"]), name=name, **selected,
+        progress=within(bar(), name),
+    )  # fmt: skip
 
 
 def _for_other_index(index: str, settings: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rag.cli.options import CONFIG, INDEX_FOLDER, JSON, print_json, reporting, settings_of
+from rag.cli.options import CONFIG, INDEX_FOLDER, JSON, QUIET, print_json, reporting, settings_of
 from rag.cli.terminal import echo
 from rag.core.errors import UsageError
 from rag.core.format import counted
@@ -35,6 +35,7 @@ _MOST = 10  # documents that are shown by name
 @click.option("--allow", multiple=True, metavar="NAME", help="Let builds read a forgotten file again.")
 @CONFIG
 @JSON
+@QUIET
 def forget(
     index: str, sources: tuple[str, ...], where: str | None, files: tuple[Path, ...], yes: bool,
     dry_run: bool, text: str | None, allow: tuple[str, ...], config_path: Path | None, as_json: bool,
@@ -51,11 +52,14 @@ def forget(
     settings = settings_of(config_path, False, None)
     if text is not None:
         return _check(index, text, sources, files, settings, as_json)
+    from rag.cli.output import bar
     from rag.erasure.forget import forget as erase
 
     def run(*, only_look: bool) -> Forgotten:
         with reporting("store of answers, reviews or receipts"):
-            return erase(index, sources, where=where, files=files, settings=settings, dry_run=only_look)
+            return erase(
+                index, sources, where=where, files=files, settings=settings, dry_run=only_look, progress=bar()
+            )
 
     if not yes or dry_run:
         planned = run(only_look=True)

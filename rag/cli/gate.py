@@ -10,7 +10,7 @@ import click
 
 from rag.cli.gate_output import gate_settings, judged_by, show
 from rag.cli.judging import Grading, judge_options
-from rag.cli.options import BEDROCK, CONFIG, EMBEDDER, JSON
+from rag.cli.options import BEDROCK, CONFIG, EMBEDDER, JSON, QUIET
 from rag.cli.query_settings import measuring_settings
 from rag.cli.reporting import refuse_no_folder
 from rag.core.errors import SourceError, UsageError
@@ -59,6 +59,7 @@ def _bounds(text: str | None, option: str) -> dict[str, float]:
 @BEDROCK
 @CONFIG
 @JSON
+@QUIET
 def gate(
     index: str, golden: str | None, least: str | None, most: str | None, against: str | None, as_json: bool,
     write_baseline: Path | None, baseline: Path | None, version: int | None, config_path: Path | None,
@@ -71,7 +72,7 @@ def gate(
     rag.toml.
     """
     import rag
-    from rag.cli.output import watch_steps
+    from rag.cli.output import bar
     from rag.evaluation.gate import REFUSED
     from rag.evaluation.measured import read_baseline
     from rag.evaluation.promotion import check_asked, judge
@@ -92,12 +93,10 @@ def gate(
         asked = asked.model_copy(update={"min": {"recall": 0.0}})  # nothing is demanded of a first baseline
     grading = Grading(judged_by(asked, {**options, "config_path": config_path}), pipe.meter, strict=True)
     check_asked(asked, grading.graders)
-    with watch_steps() as step:
-        grading.calibrate(step)
-        result, measured = judge(
-            asked, pipe, baseline=before, log=options["log"], graders=grading.graders,
-            progress=lambda done, of: step("questions", done, of),
-        )  # fmt: skip
+    grading.calibrate(bar())
+    result, measured = judge(
+        asked, pipe, baseline=before, log=options["log"], graders=grading.graders, progress=bar()
+    )
     if write_baseline is not None:
         measured.write(write_baseline)
     _write(result, paths, index)

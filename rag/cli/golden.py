@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from rag.cli.options import CONFIG, EMBEDDER, JSON, print_json, replacing
+from rag.cli.options import CONFIG, EMBEDDER, JSON, QUIET, print_json, replacing
 from rag.cli.query_settings import query_settings
 from rag.cli.terminal import echo, json_text
 from rag.core.errors import UsageError
 from rag.core.format import counted
+from rag.core.progress import Progress
 
 if TYPE_CHECKING:
     from rag.evaluation.drafting.suggest import Suggestions
@@ -73,6 +73,7 @@ def check(questions: str, index: str | None, held_out: str | None, as_json: bool
 )
 @EMBEDDER
 @CONFIG
+@QUIET
 def suggest(index: str, output: Path | None, **options: Any) -> int:
     """Draft questions on the documents of INDEX, with evidence and answer; they count once accepted.
 
@@ -99,11 +100,11 @@ def suggest(index: str, output: Path | None, **options: Any) -> int:
 
 def _written(index: str, output: Path, options: dict[str, Any]) -> Suggestions:
     """Write drafts into a file as they come, then list them."""
-    from rag.cli.output import say, watch_steps
+    from rag.cli.output import bar, say
 
     drafts = []
-    with watch_steps() as step, replacing(output) as sink:
-        found = _suggestions(index, **options, progress=lambda done, of: step("drafts", done, of))
+    with replacing(output) as sink:
+        found = _suggestions(index, **options, progress=bar())
         for draft in found:
             sink.write(json_text(draft.row()) + "\n")
             sink.flush()  # what was paid for is kept, whatever comes
@@ -124,7 +125,7 @@ def _suggestions(
     seed: int,
     embedder: str | None,
     config_path: Path | None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Suggestions:
     import rag
     from rag.evaluation.drafting.from_log import suggest_from_log

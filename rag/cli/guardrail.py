@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rag.cli.options import CONFIG, JSON, print_json
+from rag.cli.options import CONFIG, JSON, QUIET, print_json
 from rag.core.errors import ConfigError, RagError, UsageError, near_miss
+from rag.core.progress import Task
 
 if TYPE_CHECKING:
     from rag.bedrock.control.guardrails import GuardrailControl, Listed
@@ -113,6 +114,7 @@ def apply(names: tuple[str, ...], yes: bool, folder: Path, region: str | None, a
 @FOLDER
 @REGION
 @JSON
+@QUIET
 def test(
     name: str, table: Path, offline: bool, version: str | None, config_path: Path | None, folder: Path,
     region: str | None, as_json: bool,
@@ -124,7 +126,7 @@ def test(
     """
     from rag.bedrock.guardrails.cases import read
     from rag.bedrock.guardrails.runtime import results_of
-    from rag.cli.output import warn, watch_steps
+    from rag.cli.output import bar, warn
 
     if offline and (version or region):
         raise UsageError("--version and --region are of the account: leave them out with --offline")
@@ -137,10 +139,10 @@ def test(
     else:
         runner = _paid(settings, cases, version, config_path, folder, region)
     results = []
-    with watch_steps() as step:
+    with Task(bar(), "texts", of=len(cases), unit="text") as task:
         for result in results_of(cases, runner):
             results.append(result)
-            step("texts", len(results), len(cases))
+            task.show(len(results))
     failed = sum(bool(result.wrong) for result in results)
     if as_json:
         rows = [result.to_dict() for result in results]

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from rag.cli.judging import cost_of, made_judge
-from rag.cli.options import CONFIG, JSON, names_of, print_json, settings_of
+from rag.cli.options import CONFIG, JSON, QUIET, names_of, print_json, settings_of
 from rag.core.format import counted
 
 _FILE = click.Path(path_type=Path)
@@ -34,6 +34,7 @@ def judge() -> None:
 @click.option("--index", metavar="INDEX", help="Record the calls in this index's ledger, within its budget.")
 @CONFIG
 @JSON
+@QUIET
 def calibrate(
     labels: Path, model: str, rubrics: str | None, votes: int, probes: int, min_kappa: float | None,
     log: Path | None, index: str | None, config_path: Path | None, as_json: bool,
@@ -43,7 +44,7 @@ def calibrate(
     A line is {"rubric", "question", "answer", "context": […], "reference", "label"}; the label is a score
     from 1 to 5, or true and false. Agreement is Cohen's kappa: weighted for scores.
     """
-    from rag.cli.output import say, show_table, show_warnings, watch_steps
+    from rag.cli.output import bar, say, show_table, show_warnings
     from rag.config import stages
     from rag.evaluation.judging.calibration import FEW, trusted
     from rag.evaluation.judging.calibration import calibrate as compare
@@ -56,11 +57,7 @@ def calibrate(
     where = Path(index) if index else labels.absolute().parent
     spending = Spending(stages.meter(settings.get("ledger"), settings.get("prices"), where))
     judged = made_judge(model, names, votes, log, config_path)
-    with watch_steps() as step:
-        found = compare(
-            judged, rows, spending=spending, probes=probes,
-            progress=lambda done, of: step("labels", done, of),
-        )  # fmt: skip
+    found = compare(judged, rows, spending=spending, probes=probes, progress=bar())
     problems = [] if min_kappa is None else trusted(found, list(found), min_kappa)
     notes = [
         f"{name}: {each.kappa.count} labels are few: the interval is wide"

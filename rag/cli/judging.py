@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import click
 from rag.cli.options import Command, names_of, settings_of, with_options
 from rag.core.errors import RagError, UsageError
 from rag.core.format import counted
+from rag.core.progress import Progress
 
 if TYPE_CHECKING:
     from rag.evaluation.answers import AnswersEvaluation
@@ -101,7 +102,7 @@ class Grading:
         if options.get("labels"):
             self.labels = labels_of(self.judge, read_labels(options["labels"]))
 
-    def calibrate(self, progress: Callable[[str, int, int], None] | None = None) -> None:
+    def calibrate(self, progress: Progress | None = None) -> None:
         """Measure the judge by its labels, if there are any; it is paid for.
 
         Raises
@@ -113,10 +114,7 @@ class Grading:
             return
         from rag.evaluation.judging.calibration import calibrate, trusted
 
-        found = calibrate(
-            self.judge, self.labels, spending=self.spending, probes=0,
-            progress=None if progress is None else lambda done, of: progress("labels", done, of),
-        )  # fmt: skip
+        found = calibrate(self.judge, self.labels, spending=self.spending, probes=0, progress=progress)
         if self._least is not None and (lines := trusted(found, list(self.judge.rubrics), self._least)):
             raise RagError(f"{self.judge.name} must not judge here: {'; '.join(lines)}")
         self._judging.kappas = {name: each.kappa for name, each in found.items()}
@@ -125,7 +123,7 @@ class Grading:
         self,
         first: AnswersEvaluation,
         others: Iterable[AnswersEvaluation],
-        progress: Callable[[str, int, int], None],
+        progress: Progress | None,
     ) -> list[Pairs]:
         """Let the judge compare a system's answers with each other system's, with ``--pairs``."""
         if not self.pairs or self.judge is None or self.spending is None:
@@ -135,7 +133,7 @@ class Grading:
         return [
             compare(
                 self.judge, cases_of(first, other), names=(first.name, other.name),
-                run=self.spending.run, progress=lambda done, of: progress("pairs", done, of),
+                run=self.spending.run, progress=progress,
             )
             for other in others
         ]  # fmt: skip

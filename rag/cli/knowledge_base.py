@@ -17,6 +17,7 @@ from rag.cli.options import (
     METADATA,
     METADATA_FROM_PATH,
     QUARANTINED,
+    QUIET,
     print_json,
     settings_of,
     with_files,
@@ -25,6 +26,7 @@ from rag.cli.options import (
 from rag.cli.terminal import echo
 from rag.core.errors import UsageError
 from rag.core.format import counted
+from rag.core.progress import Task
 
 if TYPE_CHECKING:
     from rag.bedrock.knowledge_bases.control import KnowledgeBase, KnowledgeBases
@@ -56,6 +58,7 @@ def knowledge_base() -> None:
 @click.option("--dry-run", is_flag=True, help="Show what would be done; write nothing.")
 @CONFIG
 @JSON
+@QUIET
 def upload(
     folder: Path, url: str, delete: bool, dry_run: bool, config_path: Path | None, as_json: bool,
     **options: Any,
@@ -69,7 +72,7 @@ def upload(
     from rag.bedrock.knowledge_bases import upload as uploading
     from rag.bedrock.knowledge_bases.bucket import Bucket, place_of
     from rag.building.stages import loader_of
-    from rag.cli.output import show_warnings, watch_steps
+    from rag.cli.output import bar, show_warnings
     from rag.loading.loader import Loader
 
     bucket = Bucket(place_of(url))
@@ -78,15 +81,10 @@ def upload(
     loader = loader_of(folder, {**options, **files})
     if not isinstance(loader, Loader):
         raise UsageError("rag kb upload reads files with rag's own loader: leave `use` out of [loader]")
-    with (
-        _interrupted("interrupted; what is uploaded is kept: run the same command again"),
-        watch_steps() as step,
-    ):
-        plan = uploading.plan(loader, bucket, lambda done, of: step("metadata", done, of))
+    with _interrupted("interrupted; what is uploaded is kept: run the same command again"):
+        plan = uploading.plan(loader, bucket, bar())
         if not dry_run:
-            uploading.carry_out(
-                plan, bucket, delete=delete, progress=lambda done, of: step("upload", done, of)
-            )
+            uploading.carry_out(plan, bucket, delete=delete, progress=bar())
     if as_json:
         print_json({**plan.to_dict(), "deleted": delete and not dry_run})
     else:
@@ -145,7 +143,7 @@ _CREATION = [
     click.option("--overlap", type=int, metavar="N", help="Fixed: percent (20); hierarchical: tokens (60)."),
     click.option("--parent-tokens", type=int, metavar="N", help="Of the upper level.  [default: 1500]"),
     click.option("--breakpoint", type=int, metavar="N", help="Of semantic chunks, percent.  [default: 95]"),
-    _REGION, JSON,
+    _REGION, JSON, QUIET,
 ]  # fmt: skip
 
 
@@ -186,6 +184,7 @@ def create(s3: str, region: str | None, as_json: bool, **options: Any) -> int:
 @click.option("--data-source", metavar="ID", help="Needed where there are several.")
 @_REGION
 @JSON
+@QUIET
 def sync(knowledge_base: str, data_source: str | None, region: str | None, as_json: bool) -> int:
     """Ingest what is new or changed on S3, and wait until that is done.
 
@@ -294,18 +293,18 @@ def _progress(job: Ingestion) -> str:
 @contextmanager
 def _told() -> Iterator[Callable[[str], None]]:
     """Draw steps on standard error; without a terminal, write a line for each that is another one."""
-    from rag.cli.output import watch_steps
+    from rag.cli.output import bar
 
     last = ""
 
     def tell(what: str) -> None:
         nonlocal last
-        step(what, 0, None)
+        task.show(0, detail=what)
         if not sys.stderr.isatty() and what != last:
             echo(what, err=True)
         last = what
 
-    with watch_steps() as step:
+    with Task(bar(), "kb") as task:
         yield tell
 
 

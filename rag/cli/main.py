@@ -38,6 +38,7 @@ from rag.cli import (
     sweeps,
     transfer,
 )
+from rag.cli.options import QUIET
 from rag.cli.terminal import echo
 from rag.core.errors import RagError
 
@@ -82,6 +83,7 @@ def cli() -> None:
 @click.option(
     "--index", default="indexes/handbook", show_default=True, metavar="INDEX", help="Where to build it."
 )
+@QUIET
 def demo(index: str) -> int:
     """Build an index of the sample handbook and ask it three questions."""
     from rag.cli.demo import run

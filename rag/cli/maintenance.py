@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from rag.cli.options import CONFIG, INDEX, INDEX_FOLDER, JSON, print_json, settings_of
+from rag.cli.options import CONFIG, INDEX, INDEX_FOLDER, JSON, QUIET, print_json, settings_of
 from rag.cli.responses import responses
 from rag.core.errors import SourceError
 from rag.core.files import is_url
@@ -169,12 +169,13 @@ def compact(index: str) -> int:
 @click.option("--version", type=int, metavar="N", help="Convert an older version, and make it current.")
 @click.option("--embedder", metavar="NAME", help="The index's, if vectors are missing: NAME or MODULE:CLASS.")
 @JSON
+@QUIET
 def upgrade(index: str, version: int | None, embedder: str | None, as_json: bool) -> int:
     """Convert INDEX to the format of this version of rag; no file is read or cut again."""
     from rag.building.upgrade import upgrade as run
-    from rag.cli.output import say, show_warnings
+    from rag.cli.output import bar, say, show_warnings
 
-    report = run(index, version=version, embedder=embedder)
+    report = run(index, version=version, embedder=embedder, progress=bar())
     if as_json:
         print_json(report.to_dict())
         return 0

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rag.cli.terminal import QUIET as MARK
 from rag.cli.terminal import json_text
 from rag.core.errors import RagError, SourceError, UsageError
 from rag.core.files import local_folder
@@ -40,6 +41,16 @@ CONFIG = click.option(
 BEDROCK = click.option("--bedrock", is_flag=True, help="Use Amazon Bedrock: Titan and Claude.")
 EMBEDDER = click.option(
     "--embedder", metavar="NAME", help="local, static, titan, cohere, nova, MODULE:CLASS."
+)
+
+
+def _silence(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value:
+        context.meta[MARK] = True
+
+
+QUIET = click.option(
+    "-q", "--quiet", is_flag=True, expose_value=False, callback=_silence, help="Show no progress."
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 METADATA = click.option("--metadata", metavar="FILE.jsonl", help="One object per file; or MODULE:FUNCTION.")
@@ -100,7 +111,7 @@ def measuring_options(command: Command) -> Command:
         click.option("-k", type=click.IntRange(min=1), default=10, show_default="10", metavar="N",
                      help="How many documents of a ranking count."),
         click.option("--copies", is_flag=True, help="Count verbatim copies of evidence elsewhere."),
-        CONFIG, JSON,
+        CONFIG, JSON, QUIET,
     ])  # fmt: skip
 
 

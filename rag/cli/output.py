@@ -4,31 +4,22 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 from rich.text import Text
 
 from rag.building.report import BuildPlan, BuildReport
-from rag.cli.terminal import echo, on_one_line
+from rag.cli.terminal import echo, is_quiet, on_one_line
 from rag.core.answers import Answer
 from rag.core.drawn import drawn
 from rag.core.files import Quarantined
 from rag.core.format import counted, dollars, shortened
 from rag.core.passages import Context, Hit
+from rag.core.progress import Progress, Update
 from rag.core.table import Table
+from rag.notebook.progress.terminal import TerminalBar
 from rag.usage.spending import Spending
 
 if TYPE_CHECKING:
@@ -77,77 +68,23 @@ def _line(text: str, style: str = "") -> None:
     say(on_one_line(text), style)
 
 
-@contextmanager
-def watch() -> Iterator[Any]:
-    """Draw a build's progress on standard error, if that is a terminal: files, chunks, MB/s, time left."""
-    columns = (
-        TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(),
-        TextColumn("files"), TextColumn("{task.fields[chunks]} chunks"),
-        TextColumn("{task.fields[rate]:.1f} MB/s"), TimeElapsedColumn(),
-        TextColumn("left"), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=_ERR, disable=not _ERR.is_terminal) as bars:
-        task = bars.add_task("build", total=None, chunks=0, rate=0.0)
-
-        def progress(*, files: int, of: int, bytes: int, chunks: int, embedded: int) -> None:
-            # Reading runs ahead of embedding, which takes most of the time: a file counts as done when
-            # its chunks have vectors.
-            done = files * (embedded / chunks) if chunks else files
-            elapsed = bars.tasks[0].elapsed or 1e-9
-            bars.update(
-                task, total=of, completed=round(done, 1), chunks=embedded,
-                rate=bytes * (done / files if files else 1) / 1e6 / elapsed,
-            )  # fmt: skip
-
-        yield progress
+def bar() -> Progress | None:
+    """Return what draws how far work is on standard error; nothing in a log, or with ``--quiet``."""
+    # What an interruption leaves is said by the command line, for all that the command did.
+    return TerminalBar(_ERR, tell_kept=False) if _ERR.is_terminal and not is_quiet() else None
 
 
-@contextmanager
-def watch_steps() -> Iterator[Any]:
-    """Draw the progress of one step after another on standard error, if that is a terminal."""
-    columns = (
-        TextColumn("{task.description}", markup=False), BarColumn(bar_width=24), MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=_ERR, disable=not _ERR.is_terminal, transient=True) as bars:
-        task = bars.add_task("", total=None)
-
-        def step(what: str, done: float, of: int) -> None:
-            bars.update(task, description=on_one_line(what), completed=round(done), total=of)
-
-        yield step
-
-
-@contextmanager
-def watch_bytes(what: str) -> Iterator[Any]:
-    """Draw the progress of a transfer on standard error, if that is a terminal: bytes, speed, time left."""
-    columns = (
-        TextColumn("{task.description}", markup=False), BarColumn(bar_width=24), DownloadColumn(),
-        TransferSpeedColumn(), TextColumn("{task.fields[files]} files"), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=_ERR, disable=not _ERR.is_terminal, transient=True) as bars:
-        task = bars.add_task(what, total=None, files="0")
-
-        def progress(*, bytes: int, of: int, files: int, of_files: int) -> None:
-            bars.update(task, completed=max(0, bytes), total=of, files=f"{files} of {of_files}")
-
-        yield progress
-
-
-@contextmanager
-def watch_jobs() -> Iterator[Any]:
-    """Draw the progress of batch jobs; without a terminal, write a line whenever it changes."""
+def watch_jobs() -> Progress | None:
+    """Return what shows how far batch jobs are; without a terminal, it writes a line whenever they change."""
     last = ""
 
-    def tell(what: str, done: int, of: int) -> None:
+    def tell(update: Update, /) -> None:
         nonlocal last
-        step(what, done, of)
-        if not _ERR.is_terminal and what != last:
-            echo(what, err=True)
-        last = what
+        if update.detail and update.detail != last:
+            last = update.detail
+            echo(last, err=True)
 
-    with watch_steps() as step:
-        yield tell
+    return bar() if _ERR.is_terminal or is_quiet() else tell
 
 
 def show_jobs(index: str, jobs: Sequence[tuple[Part, JobStatus]]) -> None:

@@ -17,6 +17,7 @@ from rag.cli.options import (
     INDEX,
     JSON,
     MODE,
+    QUIET,
     UNIT,
     Command,
     answer_row,
@@ -30,6 +31,7 @@ from rag.cli.schema import SCHEMA, fields_of, read_schema, show_data
 from rag.cli.terminal import json_text
 from rag.core.errors import RagError, SourceError, UsageError
 from rag.core.json_lines import read_json_lines
+from rag.core.progress import tracked
 
 if TYPE_CHECKING:
     from rag.bedrock.storage.batch_settings import BatchSettings
@@ -51,7 +53,7 @@ def _question_options(command: Command) -> Command:
         click.option("--output", type=click.Path(path_type=Path), metavar="FILE.jsonl",
                      help="Where to write the results of --questions."),
         click.option("--version", type=int, metavar="N", help="Another version than the current one."),
-        EMBEDDER, BEDROCK, CONFIG, JSON,
+        EMBEDDER, BEDROCK, CONFIG, JSON, QUIET,
     ])  # fmt: skip
 
 
@@ -225,8 +227,10 @@ def _open(
             show(run(question, query))
             return 0
         items = list(_items(pipe.index, options))  # checked before the first question costs anything
+        from rag.cli.output import bar
+
         with replacing(output) as sink:
-            for item, where in items:
+            for item, where in tracked(bar(), "questions", items, "question"):
                 result = run(item["question"], {**query, "where": where})
                 sink.write(json_text({"id": item["id"], **row(result)}) + "\n")
         return 0

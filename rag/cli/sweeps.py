@@ -47,18 +47,19 @@ def sweep(
     generator.model, generator.rules and trimmer.budget can be tried, too. A list of tables is written as
     JSON: generator.rules=[],[{"when":{"question_words_below":12},"tier":"small"}].
     """
-    from rag.cli.output import watch_steps
+    from rag.cli.output import bar
 
     grid = _grid(sets)
     settings = settings_of(config_path, bedrock=False, embedder=None)
-    with watch_steps() as step:
-        if answers:
-            return _answers(grid, settings, options, as_json, step)
-        return _contexts(grid, settings, options, as_json, step)
+    return (_answers if answers else _contexts)(grid, settings, options, as_json, bar())
 
 
 def _contexts(
-    grid: dict[str, list[Any]], settings: dict[str, Any], options: dict[str, Any], as_json: bool, step: Any
+    grid: dict[str, list[Any]],
+    settings: dict[str, Any],
+    options: dict[str, Any],
+    as_json: bool,
+    progress: Any,
 ) -> int:
     from rag.cli.output import say, show_table, show_warnings
     from rag.evaluation.sweep import sweep as run
@@ -66,7 +67,7 @@ def _contexts(
     names = ("source", "questions", "folder", "unit", "k", "copies", "metadata", "metadata_from_path")
     result = run(
         **{name: options[name] for name in names}, budgets=budgets_of(options["budgets"]), grid=grid,
-        settings=settings, progress=step,
+        settings=settings, progress=progress,
     )  # fmt: skip
     if as_json:
         print_json(result.to_dict())
@@ -78,7 +79,11 @@ def _contexts(
 
 
 def _answers(
-    grid: dict[str, list[Any]], settings: dict[str, Any], options: dict[str, Any], as_json: bool, step: Any
+    grid: dict[str, list[Any]],
+    settings: dict[str, Any],
+    options: dict[str, Any],
+    as_json: bool,
+    progress: Any,
 ) -> int:
     from rag.cli.output import say, show_warnings
     from rag.evaluation.answer_sweep import LOG, sweep_answers
@@ -89,7 +94,7 @@ def _answers(
     with telling_of(log):
         result = sweep_answers(
             **{name: options[name] for name in names}, tags=names_of(options["tags"]), grid=grid,
-            settings=settings, progress=step,
+            settings=settings, progress=progress,
         )  # fmt: skip
     if as_json:
         print_json(result.to_dict())

@@ -13,6 +13,15 @@ import click
 
 from rag.core.drawn import OBEYED, drawn
 
+#: Where a command's context keeps that ``--quiet`` was given.
+QUIET = "rag.quiet"
+
+
+def is_quiet() -> bool:
+    """Tell whether the command that runs is to show no progress."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.meta.get(QUIET))
+
 
 def on_one_line(text: str) -> str:
     """Return a text drawn on one line: with a line feed, a file's name would forge a line of output."""

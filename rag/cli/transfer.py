@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rag.cli.interrupts import CODE, message
-from rag.cli.options import CONFIG, INDEX_FOLDER, JSON, print_json, settings_of
+from rag.cli.options import CONFIG, INDEX_FOLDER, JSON, QUIET, print_json, settings_of
 from rag.cli.terminal import echo
 from rag.core.errors import UsageError
 
@@ -37,6 +37,7 @@ _DRY_RUN = click.option("--dry-run", is_flag=True, help="Only say what would be 
 @_DRY_RUN
 @CONFIG
 @JSON
+@QUIET
 def push(
     index: str, url: str, version: int | None, prune: bool, keep: int | None, check: bool, force: bool,
     kms_key: str | None, dry_run: bool, config_path: Path | None, as_json: bool,
@@ -67,6 +68,7 @@ def push(
 @_DRY_RUN
 @CONFIG
 @JSON
+@QUIET
 def pull(
     url: str, index: str, version: int | None, force: bool, dry_run: bool, config_path: Path | None,
     as_json: bool,
@@ -89,10 +91,10 @@ def _remote(config: Path | None) -> dict[str, Any]:
 
 
 def _transfer(what: str, as_json: bool, run: Callable[[Any], Transfer]) -> int:
-    from rag.cli.output import say, show_warnings, watch_bytes
+    from rag.cli.output import bar, say, show_warnings
 
-    with _interruptible(what), watch_bytes(what) as progress:
-        done = run(progress)
+    with _interruptible(what):
+        done = run(bar())
     if as_json:
         print_json(done.to_dict())
         return 0

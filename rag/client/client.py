@@ -19,6 +19,7 @@ from rag.client.transport import Bounds, Transport
 from rag.core.answers import Answer, Event
 from rag.core.errors import UsageError
 from rag.core.passages import Context, Hit
+from rag.core.shown import Shows
 
 if TYPE_CHECKING:
     from rag.client.retriever import RemoteRetriever
@@ -44,7 +45,7 @@ class Health:
     version: int
 
 
-class Client:
+class Client(Shows):
     """Asks a server of `rag serve`; threads may share it.
 
     Parameters
@@ -396,5 +397,4 @@ def _names(body: bytes) -> list[str]:
 
 
 def _health(body: bytes) -> Health:
-    status, version = records.of_fields(body, "status", "version")
-    return record(lambda values: Health(*values), (status, version))
+    return record(lambda values: Health(*values), records.of_fields(body, "status", "version"))

@@ -7,9 +7,10 @@ from typing import Any
 
 from rag.config.open import object_store
 from rag.core.files import local_folder
+from rag.core.progress import Progress
 from rag.index.remote.pull import pull as pull_into
 from rag.index.remote.push import push as push_to
-from rag.index.remote.transfer import Progress, Transfer
+from rag.index.remote.transfer import Transfer
 
 
 def push(
@@ -41,8 +42,8 @@ def push(
         Delete all but so many of the newest versions there, and every object that belongs to none.
     dry_run : bool
         Move and delete nothing.
-    progress : callable, optional
-        Called with ``bytes``, ``of``, ``files`` and ``of_files``, from several threads, one at a time.
+    progress : Progress, optional
+        Told how many bytes are moved: `rag.progress_bar`, or any callable (`rag.core.progress`).
     remote : mapping, optional
         As ``[remote]`` in rag.toml.
 
@@ -95,7 +96,7 @@ def pull(
         Drop the folder's versions that S3 does not have, if they are in the way.
     dry_run : bool
         Move nothing.
-    progress : callable, optional
+    progress : Progress, optional
         As for `push`.
     timeout_s : float
         How long to wait for another process that writes to the folder.

@@ -14,6 +14,7 @@ from rag.conversation.follow_up import FollowUp, carry_over
 from rag.conversation.transcript import Transcript
 from rag.core.answers import Answer, Event
 from rag.core.errors import UsageError
+from rag.core.shown import Shows
 
 _KEEP = object()
 
@@ -41,7 +42,7 @@ class Answers(Protocol):
         """Answer a question as events, without blocking the event loop."""
 
 
-class Chat:
+class Chat(Shows):
     """A conversation; one question at a time.
 
     Parameters

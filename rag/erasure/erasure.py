@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from rag.core.errors import StoreError, UsageError, near_miss
+from rag.core.progress import Task
 from rag.erasure import pending, proof
 from rag.erasure.places import Place
 from rag.erasure.reach import not_reached
@@ -148,10 +149,11 @@ class Erasure:
             self._versions.current.version, tuple(sorted(with_them)), self._counted(), (), False
         )
 
-    def carried_out(self) -> Forgotten:
-        """Erase; the caller holds the writer's lock."""
+    def carried_out(self, task: Task) -> Forgotten:
+        """Erase; the caller holds the writer's lock, and is told what is under way."""
         counted = self._counted()  # also fails here, before anything is changed, where a store cannot be used
         self._pending = self._pending.joined((), (), answers=self._trace.answers)
+        task.show(0, detail="rewriting versions")
         try:
             self._pending.save(self._folder)
             self._known.adding(self._contents()).save(self._folder)
@@ -163,11 +165,13 @@ class Erasure:
             ) from error
         for name in _WORK:
             shutil.rmtree(self._folder / name, ignore_errors=True)
+        task.show(0, detail="erasing from stores")
         busy = [
             Remnant(place.name, "another process reads from before: its WAL may hold old pages; run again")
             for place in self._places if not place.sweep(self._trace, False).clean
         ]  # fmt: skip
         pending.drop(self._folder)
+        task.show(0, detail="searching every file for pieces of them")
         remains = (*busy, *self._remains())
         return self._report(erased.version, erased.rewritten, counted, remains, True)
 

@@ -9,6 +9,7 @@ from typing import Any
 from rag.config.around import receipts_of, response_cache_of, review_queue_of, spool_of, telemetry_of
 from rag.core.errors import UsageError
 from rag.core.files import BATCH_STATE, local_folder
+from rag.core.progress import Progress, Task
 from rag.embedding import cache_settings
 from rag.erasure import places
 from rag.erasure.erasure import Erasure
@@ -27,6 +28,7 @@ from rag.review.sqlite_store import NAME as REVIEWS
 from rag.review.sqlite_store import SqliteReviews
 
 #: The state of a batch of answers (`rag.answer_batches.state`).
+_KEPT = "an erasure that has begun is completed by the same call, or by the next build"
 _ANSWER_BATCH = "answers/state.json"
 
 
@@ -39,6 +41,7 @@ def forget(
     settings: Mapping[str, Any] | None = None,
     dry_run: bool = False,
     timeout_s: float = 0.0,
+    progress: Progress | None = None,
 ) -> Forgotten:
     """Erase documents from every version of an index, and what the library keeps about them.
 
@@ -62,6 +65,8 @@ def forget(
         Only say what would be erased.
     timeout_s : float
         How long to wait for another writer.
+    progress : Progress, optional
+        Told what is under way: `rag.progress_bar`, or any callable (`rag.core.progress`).
 
     Returns
     -------
@@ -100,8 +105,9 @@ def forget(
     logs = (recorded.cloudwatch,) if recorded is not None and recorded.cloudwatch else ()
     if dry_run:
         return Erasure(folder, versions, names, where, stores, logs).planned()
-    with locked(folder, timeout_s=timeout_s):
-        return Erasure(folder, versions_of(folder), names, where, stores, logs).carried_out()
+    with locked(folder, timeout_s=timeout_s), Task(progress, "forget", kept=_KEPT) as task:
+        task.show(0, detail="finding what is kept of them")
+        return Erasure(folder, versions_of(folder), names, where, stores, logs).carried_out(task)
 
 
 def allow(index: str | Path, source: str | Iterable[str], *, timeout_s: float = 0.0) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -20,6 +20,7 @@ import numpy as np
 from rag.core.errors import BudgetError
 from rag.core.format import dollars
 from rag.core.passages import Hit
+from rag.core.progress import Progress, tracked
 from rag.core.table import Table
 from rag.evaluation.answer_log import AnswerLog, key_of
 from rag.evaluation.answer_prices import id_of, longest, paid_models, refuse_unpriced, unpriced
@@ -81,7 +82,7 @@ def plan_answers(
     mode: str | None = None,
     tags: Sequence[str] = (),
     log: str | Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[AnswersPlan, ...]:
     """Price the answers of several pipelines without asking for any.
 
@@ -103,7 +104,7 @@ def plan_answers(
     kept, contexts = AnswerLog(log), _Contexts()
     work = {name: _Work() for name in pipes}
     steps = [(name, question) for name in pipes for question in golden]
-    for done, (name, question) in enumerate(steps, 1):
+    for name, question in tracked(progress, "plan", steps, "answer"):
         pipe, own = pipes[name], work[name]
         options = options_of(question, combined(pipe, where, question), mode)
         known = kept.get(key_of(pipe, question, options))
@@ -113,8 +114,6 @@ def plan_answers(
             own.read += turns * contexts.tokens(pipe, question, options)
         else:
             own.replies.append(known.answer.usage.output_tokens)
-        if progress is not None:
-            progress(done, len(steps))
     return tuple(_priced(name, pipe, work[name], contexts.notes) for name, pipe in pipes.items())
 
 

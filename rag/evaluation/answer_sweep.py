@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,13 @@ from typing import Any
 from rag.building.build import build
 from rag.config import stages
 from rag.core.files import Quarantined
+from rag.core.progress import Progress
 from rag.evaluation import pareto, sweep_files
 from rag.evaluation.answers_compared import AnswersCompared
 from rag.evaluation.compare_answers import MARGIN, check, compare_answers
 from rag.evaluation.golden_set import Questions, read
 from rag.evaluation.grid import Grid, Setting
 from rag.evaluation.indexes import begin, paying
-from rag.evaluation.progress import Progress
 from rag.pipeline import Pipeline
 
 #: The file of a sweep's answers, in its folder.
@@ -88,8 +88,8 @@ def sweep_answers(
         As for `rag.evaluation.compare_answers.compare_answers`.
     log : str or Path, optional
         By default ``answers.jsonl`` in the folder.
-    progress : callable, optional
-        See `Progress`.
+    progress : Progress, optional
+        Told how far it is: `rag.progress_bar`, or any callable (`rag.core.progress`).
 
     Raises
     ------
@@ -116,14 +116,14 @@ def sweep_answers(
         speakers.of(setting)  # what is wrong is said before anything is built
     pipes = {
         setting.name: Pipeline(
-            **indexes.arguments(setting, f"{number} of {len(combinations)}: {setting.name}: index"),
+            **indexes.arguments(setting, f"{number} of {len(combinations)}: {setting.name}"),
             **speakers.of(setting), **paying(fixed, path),
         )
         for number, setting in enumerate(combinations, 1)
     }  # fmt: skip
     compared = compare_answers(
         pipes, golden, metric=metric, margin=margin, log=log or path / LOG, parallel=parallel,
-        progress=None if progress is None else _step(progress),
+        progress=progress,
     )  # fmt: skip
     reports = list(indexes.reports.values())
     quarantined = {item.source: item for report in reports for item in report.quarantined}
@@ -151,10 +151,6 @@ class _Speakers:
             stages.prompt(prompt, made)
             self._made.append((value, made))
         return {"generator": made, "prompt": prompt}
-
-
-def _step(progress: Progress) -> Callable[[int, int], None]:
-    return lambda done, of: progress("answers", done, of)
 
 
 def _write(folder: Path, result: AnswerSweep) -> AnswerSweep:

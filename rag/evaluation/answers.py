@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,6 +15,7 @@ from rag.core.answers import Answer
 from rag.core.displayable import Displayable
 from rag.core.errors import GenerationError, UsageError
 from rag.core.frames import frame
+from rag.core.progress import Progress, Task
 from rag.core.table import Table
 from rag.evaluation.answer_log import AnswerLog, key_of
 from rag.evaluation.answer_metrics import METRICS, cell, shown, with_graded
@@ -27,6 +28,9 @@ from rag.usage.prices import ANSWER
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_KEPT = "answers in the log are kept: ask again with the same log"
+_LOST = "without a log no answer is kept; what they cost is in the ledger"
 
 
 class Grader(Protocol):
@@ -229,7 +233,7 @@ def evaluate_answers(
     log: str | Path | None = None,
     parallel: int = 4,
     graders: Sequence[Grader] = (),
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, AnswersEvaluation]:
     """Ask every question of a golden set, and check the answers; of several pipelines each is asked.
 
@@ -253,8 +257,8 @@ def evaluate_answers(
         Questions that are asked at the same time.
     graders : sequence of Grader
         Judges and metrics of one's own (`rag.evaluation.judging`).
-    progress : callable, optional
-        Called with the number of finished questions and their total, over all pipelines.
+    progress : Progress, optional
+        Told how far it is: `rag.progress_bar`, or any callable (`rag.core.progress`).
 
     Raises
     ------
@@ -290,11 +294,11 @@ def evaluate_answers(
     scored: dict[str, dict[str, AnswerScored]] = {name: {} for name in names}
     again = dict.fromkeys(names, 0)
     total = len(golden) * len(names)
-    for done, (name, one, before) in enumerate(in_order(measured, total, parallel), 1):
-        scored[name][one.question.id] = one
-        again[name] += before
-        if progress is not None:
-            progress(done, total)
+    with Task(progress, "answers", of=total, unit="answer", kept=_KEPT if log else _LOST) as task:
+        for done, (name, one, before) in enumerate(in_order(measured, total, parallel), 1):
+            scored[name][one.question.id] = one
+            again[name] += before
+            task.show(done)
     notes = (*kept.notes, *(note for grader in graders for note in grader.notes))
     trust = {name: text for grader in graders for name, text in grader.trust.items()}
     return {

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rag.core.errors import UsageError, near_miss
+from rag.core.progress import Progress
 from rag.evaluation.answer_metrics import COSTS, METRICS, graded, with_graded
 from rag.evaluation.answer_prices import refuse_unpriced
 from rag.evaluation.answers import AnswersEvaluation, Grader, evaluate_answers
@@ -39,7 +40,7 @@ def compare_answers(
     log: str | Path | None = None,
     parallel: int = 4,
     graders: Sequence[Grader] = (),
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> AnswersCompared:
     """Answer a golden set with each of several pipelines, and compare the answers question by question.
 

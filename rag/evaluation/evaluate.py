@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from rag.core.displayable import Displayable
 from rag.core.errors import RagError, UsageError, near_miss
 from rag.core.frames import frame
 from rag.core.passages import Context, Hit
+from rag.core.progress import Progress, Task
 from rag.core.table import Table
 from rag.evaluation import corpus, metrics
 from rag.evaluation.golden_set import Question, Questions, Span, read
@@ -183,7 +184,7 @@ def evaluate(
     where: Any = None,
     mode: str | None = None,
     name: str | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Evaluation:
     """Measure a pipeline's retrieval and trimming on a golden set; nothing is generated.
 
@@ -205,8 +206,8 @@ def evaluate(
         As in `Pipeline.context`; `where` is combined with a question's filter by "and".
     name : str, optional
         Name of the evaluation.
-    progress : callable, optional
-        Called with the number of finished questions and their total.
+    progress : Progress, optional
+        Told how far it is: `rag.progress_bar`, or any callable (`rag.core.progress`).
 
     Raises
     ------
@@ -242,10 +243,10 @@ def evaluate(
             )
     cuts = _Cuts(tuple(sorted({int(budget) for budget in budgets})), unit, k, places)
     scored = []
-    for question, combined in zip(answerable, filters, strict=True):
-        scored.append(_score(pipe, question, combined, mode, cuts))
-        if progress is not None:
-            progress(len(scored), len(answerable))
+    with Task(progress, "questions", of=len(answerable), unit="question") as task:
+        for question, combined in zip(answerable, filters, strict=True):
+            scored.append(_score(pipe, question, combined, mode, cuts))
+            task.show(len(scored))
     short = sum(one.sources < k and one.values.get(f"source_recall@{k}", 1.0) < 1 for one in scored)
     if short:
         notes.append(

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from rag.core.progress import Progress
 from rag.evaluation.answers import AnswerScored, Grader, evaluate_answers
 from rag.evaluation.evaluate import evaluate
 from rag.evaluation.golden_set import Question, Questions, read
@@ -25,7 +26,7 @@ def measure(
     parallel: int = 4,
     log: str | Path | None = None,
     graders: Sequence[Grader] = (),
-    progress: Any = None,
+    progress: Progress | None = None,
 ) -> Measured:
     """Measure what metrics ask for: retrieval, answers, or both.
 
@@ -50,7 +51,8 @@ def measure(
     if kinds & {*RETRIEVAL} and any(each.located for each in questions):
         ranks = [int(cut) for base, _, cut in (each.partition("@") for each in metrics)
                  if cut and base in RETRIEVAL[3:]]  # fmt: skip
-        found = evaluate(pipe, questions, budgets=budgets_of(metrics) or (4000,), k=max(ranks, default=10))
+        found = evaluate(pipe, questions, budgets=budgets_of(metrics) or (4000,), k=max(ranks, default=10),
+                         progress=progress)  # fmt: skip
         for scored in found.questions:
             values[scored.question.id] |= scored.values
             lost[scored.question.id] = scored.lost
@@ -88,7 +90,7 @@ def _answers(
     parallel: int,
     log: Any,
     graders: Sequence[Grader],
-    progress: Any,
+    progress: Progress | None,
 ) -> dict[str, AnswerScored]:
     (result,) = evaluate_answers(
         pipe, questions, parallel=parallel, log=log, graders=graders, progress=progress, tag="gate"

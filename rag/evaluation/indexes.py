@@ -12,9 +12,9 @@ from langchain_core.document_loaders import BaseLoader
 from rag.building.report import BuildReport
 from rag.config import stages
 from rag.core.errors import SourceError, StoreMismatchError
+from rag.core.progress import Progress, within
 from rag.evaluation.grid import INDEXING, Grid, Setting
 from rag.evaluation.grid import settings as combined
-from rag.evaluation.progress import Progress
 from rag.usage import ledger_settings
 from rag.usage.ledger import NAME as LEDGER
 
@@ -119,7 +119,7 @@ class Indexes:
         ----------
         setting : Setting
         step : str
-            What `progress` shows while the index is built.
+            Names the build in what `progress` shows.
         """
         if setting.index not in self.reports:
             self.reports[setting.index] = self._build(setting, step)
@@ -142,13 +142,14 @@ class Indexes:
         return self._embedders[name]
 
     def _build(self, setting: Setting, step: str) -> BuildReport:
-        def show(*, files: int, of: int, bytes: int, chunks: int, embedded: int) -> None:
-            if self.progress is not None:
-                self.progress(step, files * (embedded / chunks) if chunks else files, of)
-
         stages = {kind: setting.stages[kind] for kind in INDEXING} | {"embedder": self._embedder(setting)}
         index = self.folder / setting.index
-        options = {**self.options, **stages, "cache": self.folder / "cache.sqlite", "progress": show}
+        options = {
+            **self.options,
+            **stages,
+            "cache": self.folder / "cache.sqlite",
+            "progress": within(self.progress, step),
+        }
         try:
             return self.build(self.source, index, **options)
         except StoreMismatchError:  # an older version of the library built it; the index is the sweep's

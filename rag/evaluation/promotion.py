@@ -9,6 +9,7 @@ from typing import Any
 
 from rag.config.gate import GateSettings
 from rag.core.errors import UsageError, near_miss
+from rag.core.progress import Progress
 from rag.evaluation.answer_metrics import graded, parted
 from rag.evaluation.gate import Gate, gate
 from rag.evaluation.gate_values import measure
@@ -27,7 +28,7 @@ def judge(
     baseline: Measured | None = None,
     log: str | Path | None = None,
     graders: Sequence[Any] = (),
-    progress: Any = None,
+    progress: Progress | None = None,
 ) -> tuple[Gate, Measured]:
     """Measure what a gate's settings ask for, and judge it.
 
@@ -61,7 +62,7 @@ def judge(
         raise UsageError("the gate has limits, but no golden set: name one")
     metrics = [*dict.fromkeys([*bounded, *against])]
     check_asked(settings, graders)
-    named = {"runs": settings.runs, "log": log, "graders": graders, "progress": progress}
+    named: dict[str, Any] = {"runs": settings.runs, "log": log, "graders": graders, "progress": progress}
     golden = settings.golden or settings.canary
     measured = measure(after, golden, metrics or ["recall"], **named)
     if before is not None and against and baseline is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +11,13 @@ from rag.building.report import BuildReport
 from rag.core.displayable import Displayable
 from rag.core.files import Quarantined
 from rag.core.frames import frame
+from rag.core.progress import Progress, within
 from rag.core.table import Table
 from rag.evaluation import plot, sweep_files
 from rag.evaluation.compare import compare
 from rag.evaluation.differences import Comparison
 from rag.evaluation.evaluate import BUDGETS, Evaluation, evaluate
 from rag.evaluation.golden_set import Questions, read
-from rag.evaluation.progress import Progress
 from rag.evaluation.statistics import holm, p_text
 
 if TYPE_CHECKING:
@@ -166,8 +166,8 @@ def sweep(
         cache have no effect (`rag.evaluation.answer_sweep` measures answers).
     budgets, unit, k, copies
         As for `evaluate`.
-    progress : callable, optional
-        See `Progress`.
+    progress : Progress, optional
+        Told how far it is: `rag.progress_bar`, or any callable (`rag.core.progress`).
 
     Raises
     ------
@@ -193,10 +193,10 @@ def sweep(
     trials: list[Trial] = []
     for number, setting in enumerate(combinations, 1):
         step = f"{number} of {len(combinations)}: {setting.name}"
-        pipe = Pipeline(**indexes.arguments(setting, f"{step}: index"), **paying(settings or {}, path))
+        pipe = Pipeline(**indexes.arguments(setting, step), **paying(settings or {}, path))
         evaluation = evaluate(
             pipe, golden, budgets=budgets, unit=unit, k=k, copies=copies, name=setting.name,
-            progress=None if progress is None else _step(progress, f"{step}: questions"),
+            progress=within(progress, step),
         )  # fmt: skip
         report = indexes.reports[setting.index]
         trials.append(Trial(
@@ -204,10 +204,6 @@ def sweep(
             evaluation,
         ))  # fmt: skip
     return _write(path, _ranked(path, trials, indexes.reports.values()))
-
-
-def _step(progress: Progress, what: str) -> Callable[[int, int], None]:
-    return lambda done, of: progress(what, done, of)
 
 
 def _ranked(folder: Path, trials: list[Trial], reports: Iterable[BuildReport]) -> Sweep:

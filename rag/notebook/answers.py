@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rag.core.citations import Citation
 
 #: Most characters of an answer, marks that unfold, and rows of a table that a card shows.
-_CHARS, _UNFOLDING, _ROWS = 20_000, 60, 50
+CHARS, _UNFOLDING, _ROWS = 20_000, 60, 50
 _MARK = re.compile(r"\[(\d{1,6})\??\]")
 
 
@@ -50,7 +50,7 @@ class AnswerDisplay(Display):
             rows = answer.field_rows
             left = parts.more(len(rows) - _ROWS, "field", "answer.fields")
             return parts.grid("fields", FIELD_HEAD, rows[:_ROWS]) + left
-        text = answer.text[:_CHARS]
+        text = answer.text[:CHARS]
         by_number = {each.number: each for each in answer.citations}
         cites = [
             (*match.span(), by_number[int(match[1])])
@@ -133,9 +133,12 @@ class AnswerDisplay(Display):
 
     def text(self) -> str:
         """Return the text, the citations, what is not supported, the cost and the times."""
+        return "\n".join([*lines.wrapped(self.value.text, most=12), *self.rest()])
+
+    def rest(self) -> list[str]:
+        """Return the lines behind the text."""
         answer = self.value
-        out = lines.wrapped(answer.text, most=12)
-        out += [part for each in answer.citations[:5] for part in citation_lines(each, "  ")]
+        out = [part for each in answer.citations[:5] for part in citation_lines(each, "  ")]
         out += lines.more(len(answer.citations) - 5, "citation", "answer.citations")
         out += [lines.line(each, indent="  ") for each in [*answer.support_lines, *answer.remarks][:8]]
         for fact in (
@@ -143,7 +146,7 @@ class AnswerDisplay(Display):
             f"context {size_text(answer.context)}", _times(answer),
         ):  # fmt: skip
             out += lines.wrapped(fact, "  ", 3) if fact else []
-        return "\n".join(out)
+        return out
 
 
 def _times(answer: Answer) -> str:

@@ -12,6 +12,8 @@ DISPLAYS = {
     "rag.building.report.BuildPlan": "building.PlanDisplay",
     "rag.building.report.BuildReport": "building.ReportDisplay",
     "rag.chunking.cuts.Cuts": "cuts.CutsDisplay",
+    "rag.client.client.Client": "conversations.ClientDisplay",
+    "rag.conversation.chat.Chat": "conversations.ChatDisplay",
     "rag.core.answers.Answer": "answers.AnswerDisplay",
     "rag.core.calls.Usage": "costs.UsageDisplay",
     "rag.core.citations.Citation": "citations.CitationDisplay",

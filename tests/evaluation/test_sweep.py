@@ -9,6 +9,7 @@ import pytest
 
 import rag
 from rag.core.errors import ConfigError, SourceError
+from rag.core.progress import Update
 from rag.evaluation import compare, evaluate, sweep
 from rag.evaluation.grid import settings
 from rag.evaluation.statistics import holm
@@ -112,8 +113,8 @@ def test_only_new_texts_are_embedded(source: Path, questions: list[dict], tmp_pa
 def test_stopped_sweep_resumes(source: Path, questions: list[dict], tmp_path: Path) -> None:
     grid = {"chunker.max_tokens": [64, 24]}
 
-    def stop(what: str, done: float, of: int) -> None:
-        if what == "2 of 2: chunker.max_tokens=24: questions":
+    def stop(update: Update) -> None:
+        if update.task == "2 of 2: chunker.max_tokens=24: questions":
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -35,7 +35,9 @@ HOSTILE = (
 _TAGS = frozenset(
     "div style strong bdi table caption thead tbody tr th td span details summary p small code mark ol ul li".split()
 )
-_ATTRIBUTES = frozenset("class role aria-label aria-hidden style tabindex scope title dir".split())
+_ATTRIBUTES = frozenset(
+    "class role aria-label aria-hidden aria-busy aria-valuenow aria-valuemin aria-valuemax style tabindex scope title dir".split()
+)
 
 
 def records(text: str) -> list[Any]:

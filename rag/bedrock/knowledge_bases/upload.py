@@ -8,7 +8,7 @@ So there is no state to keep or lose: an upload that was killed goes on when it 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,10 +19,12 @@ from rag.bedrock.knowledge_bases.bucket import Bucket, Stored
 from rag.bedrock.knowledge_bases.limits import FORMATS, MAX_BYTES
 from rag.core.errors import LoadError, RagError, SourceError
 from rag.core.files import SIDECAR, Quarantined, SourceFile
+from rag.core.progress import Progress, Task
 from rag.loading.loader import Loader
 
 #: Bytes of a key (Amazon S3 User Guide, "Naming Amazon S3 objects").
 MAX_KEY_BYTES = 1024
+_KEPT = "what was written stays: upload again, only the rest is moved"
 _RENAME = {".htm": ".html", ".xhtml": ".html", ".markdown": ".md", ".text": ".txt", ".log": ".txt"}
 
 
@@ -103,7 +105,7 @@ class UploadPlan:
         }  # fmt: skip
 
 
-def plan(loader: Loader, bucket: Bucket, progress: Callable[[int, int], None] | None = None) -> UploadPlan:
+def plan(loader: Loader, bucket: Bucket, progress: Progress | None = None) -> UploadPlan:
     """Compare a folder with what is on S3; nothing is written.
 
     Parameters
@@ -111,8 +113,8 @@ def plan(loader: Loader, bucket: Bucket, progress: Callable[[int, int], None] | 
     loader : Loader
         Of files on this machine; its settings decide which, and their metadata, as in a build.
     bucket : Bucket
-    progress : callable, optional
-        Called with the number of files whose metadata are known, and their total.
+    progress : Progress, optional
+        Told how far it is: `rag.progress_bar`, or any callable (`rag.core.progress`).
 
     Raises
     ------
@@ -132,13 +134,12 @@ def plan(loader: Loader, bucket: Bucket, progress: Callable[[int, int], None] | 
     paths = {file.source: file.path for file in left}
     # Without LibreOffice nothing here reads .doc, which Knowledge Bases does.
     unread = () if loader.converter is not None else (".doc",)
-    for number, (file, fields) in enumerate(loader.metadata(left, unread), 1):
-        if isinstance(fields, LoadError):
-            refused.append(Quarantined(file.source, fields.reason, fields.advice))
-        else:
-            metadata[file.source] = fields
-        if progress is not None:
-            progress(number, len(left))
+    with Task(progress, "files", of=len(left), unit="file") as task:
+        for file, fields in task.each(loader.metadata(left, unread)):
+            if isinstance(fields, LoadError):
+                refused.append(Quarantined(file.source, fields.reason, fields.advice))
+            else:
+                metadata[file.source] = fields
     notes = list(loader.notes)
     prefix = bucket.place.prefix
     written = dict(sidecars(metadata, notes))
@@ -162,9 +163,7 @@ def plan(loader: Loader, bucket: Bucket, progress: Callable[[int, int], None] | 
     )  # fmt: skip
 
 
-def carry_out(
-    plan: UploadPlan, bucket: Bucket, *, delete: bool, progress: Callable[[int, int], None] | None = None
-) -> None:
+def carry_out(plan: UploadPlan, bucket: Bucket, *, delete: bool, progress: Progress | None = None) -> None:
     """Write what is new or changed, and then delete.
 
     A document's sidecar is written before it: a knowledge base never ingests a document without the
@@ -176,8 +175,8 @@ def carry_out(
     bucket : Bucket
     delete : bool
         Whether to delete what the folder no longer has.
-    progress : callable, optional
-        Called with the number of objects written, and their total.
+    progress : Progress, optional
+        Told how far it is: `rag.progress_bar`, or any callable (`rag.core.progress`).
 
     Raises
     ------
@@ -188,14 +187,16 @@ def carry_out(
     for item in plan.items:
         groups.setdefault(item.source, []).append(item)
     done = 0
-    with ThreadPoolExecutor(bucket.parallel, thread_name_prefix="rag-kb") as pool:
+    with (
+        Task(progress, "upload", of=len(plan.items), unit="object", kept=_KEPT) as task,
+        ThreadPoolExecutor(bucket.parallel, thread_name_prefix="rag-kb") as pool,
+    ):
         futures = [pool.submit(_write, bucket, items) for items in groups.values()]
         try:
             for future, items in zip(futures, groups.values(), strict=True):
                 future.result()
                 done += len(items)
-                if progress is not None:
-                    progress(done, len(plan.items))
+                task.show(done)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
     bucket.delete(plan.cleared)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -11,9 +11,6 @@ from typing import Any, Literal
 from rag.bedrock.storage import batch_jobs as aws
 from rag.core.errors import StoreCorruptError
 from rag.index.storage.manifest import sha256, write_durably
-
-#: Shows progress: what is being done, how many are done, of how many.
-Tell = Callable[[str, int, int], None]
 
 
 class BadResult(Exception):  # noqa: N818 -- counted by its text, never shown as an error

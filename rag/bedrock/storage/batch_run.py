@@ -13,14 +13,18 @@ from typing import Literal
 from rag.bedrock.runtime.faults import FAULTS
 from rag.bedrock.storage import batch_jobs as aws
 from rag.bedrock.storage.batch_jobs import BatchJobs, JobStatus
-from rag.bedrock.storage.batch_parts import Part, Tell
+from rag.bedrock.storage.batch_parts import Part
 from rag.bedrock.storage.batch_settings import BatchSettings
+from rag.core.progress import Task
 from rag.index.storage.manifest import sha256, write_durably
 
 #: Seconds between two polls of the jobs: the first interval, its growth per poll, the longest.
 FIRST_S, GROWTH, LONGEST_S = 0.5, 1.5, 60.0
 #: Polls in a row that may fail (each after its own retries) before waiting is given up.
 PATIENCE = 30
+
+#: What an interruption leaves of a batch.
+GOES_ON = "jobs on AWS go on by themselves: resume the batch to wait for them"
 
 
 class Run(ABC):
@@ -32,7 +36,7 @@ class Run(ABC):
         The index's; the caller holds the lock of its batch.
     work : str
         The folder of the batch's files, in `folder`.
-    tell : callable
+    task : Task
     jobs : BatchJobs
         Its `error` is what this raises.
     """
@@ -43,8 +47,8 @@ class Run(ABC):
     instead = "build without --batch"
     private = False
 
-    def __init__(self, folder: Path, work: str, tell: Tell, jobs: BatchJobs) -> None:
-        self.folder, self.tell, self.jobs = folder, tell, jobs
+    def __init__(self, folder: Path, work: str, task: Task, jobs: BatchJobs) -> None:
+        self.folder, self.task, self.jobs = folder, task, jobs
         self._work = folder / work
 
     @property
@@ -114,7 +118,8 @@ class Run(ABC):
             else:
                 counts["waiting for a free slot"] += 1
         summary = ", ".join(f"{count} {name}" for name, count in counts.items())
-        self.tell(f"batch jobs: {summary or 'done'}", processed, sum(part.records for part in self.parts))
+        total = sum(part.records for part in self.parts)
+        self.task.show(processed, total, detail=f"batch jobs: {summary or 'done'}")
         if failures:
             raise self.jobs.error(
                 f"{'; '.join(failures)}: correct this, then `rag batch resume {self.folder}` starts it "
@@ -222,7 +227,3 @@ def halt(run: Run, sleep: Callable[[float], None] = time.sleep) -> None:
     while not run.stopped():
         sleep(pause)
         pause = min(pause * GROWTH, LONGEST_S)
-
-
-def quiet(what: str, done: int, of: int) -> None:
-    """Show no progress."""

@@ -21,19 +21,20 @@ from typing import Any
 
 from rag.bedrock.storage import batch_settings
 from rag.bedrock.storage.batch_jobs import BatchJobs, JobStatus
-from rag.bedrock.storage.batch_parts import Part, Tell
-from rag.bedrock.storage.batch_run import advance, halt, quiet
+from rag.bedrock.storage.batch_parts import Part
+from rag.bedrock.storage.batch_run import GOES_ON, advance, halt
 from rag.bedrock.storage.batch_settings import BatchSettings
 from rag.bedrock.storage.batch_state import plain
 from rag.building.batch import state
 from rag.building.batch.results import model_of, write_parts
 from rag.building.batch.running import Run, jobs_of
 from rag.building.batch.state import Batch
-from rag.building.build import Progress, carry_out
+from rag.building.build import carry_out
 from rag.building.report import BuildReport
 from rag.building.stages import Stages, prepare
 from rag.building.texts import missing_texts, token_counter
 from rag.core.errors import UsageError
+from rag.core.progress import Progress, Task
 from rag.embedding.cache import CachedEmbeddings
 from rag.index.storage.own_files import check_inside
 from rag.usage.meter import Meter
@@ -51,7 +52,7 @@ def start(
     retry: bool = False,
     ledger: Any = None,
     prices: Any = None,
-    tell: Tell = quiet,
+    progress: Progress | None = None,
     **settings: Any,
 ) -> Batch:
     """Write the missing texts to files for batch jobs, and save the state; AWS is not called yet.
@@ -65,8 +66,8 @@ def start(
         As for `rag.build`, but names and mappings only, so that another process can resume.
     ledger, prices : mapping, optional
         As for `rag.build`: where the jobs' costs are recorded, the budget, and the models' prices.
-    tell : callable
-        Called with the number of texts so far.
+    progress : Progress, optional
+        As for `rag.build`.
 
     Returns
     -------
@@ -100,9 +101,11 @@ def start(
     with state.locked(folder):
         under_way = _under_way(folder, str(source), arguments, chosen)
         if under_way is None:
-            under_way = _planned(
-                stages or prepared(), str(source), arguments, chosen, money["ledger"], money["prices"], tell
-            )  # fmt: skip
+            with Task(progress, "batch") as task:
+                under_way = _planned(
+                    stages or prepared(), str(source), arguments, chosen, money["ledger"], money["prices"],
+                    task,
+                )  # fmt: skip
         state.save(folder, under_way)
     return under_way
 
@@ -111,7 +114,7 @@ def resume(
     index: str | Path,
     *,
     wait: bool = True,
-    tell: Tell = quiet,
+    progress: Progress | None = None,
     jobs: BatchJobs | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> bool:
@@ -121,8 +124,8 @@ def resume(
     ----------
     wait : bool
         Whether to wait until the jobs end; otherwise only the results of those that have ended are read.
-    tell : callable
-        Called with the jobs' progress.
+    progress : Progress, optional
+        As for `rag.build`; what the jobs do is its ``detail``.
     jobs : BatchJobs, optional
         By default those of the batch's bucket and region.
     sleep : callable
@@ -142,7 +145,10 @@ def resume(
     """
     folder = Path(index)
     state.current(folder)
-    with state.locked(folder), contextlib.closing(Run(folder, tell, jobs)) as run:
+    with (
+        state.locked(folder), Task(progress, "batch", unit="record", kept=GOES_ON) as task,
+        contextlib.closing(Run(folder, task, jobs)) as run,
+    ):  # fmt: skip
         return advance(run, wait=wait, sleep=sleep)
 
 
@@ -211,7 +217,7 @@ def cancel(
     """
     folder = Path(index)
     state.current(folder)
-    with state.locked(folder), contextlib.closing(Run(folder, quiet, jobs)) as run:
+    with state.locked(folder), contextlib.closing(Run(folder, Task(None, "batch"), jobs)) as run:
         halt(run, sleep)
         state.drop(folder)
         return run.batch
@@ -245,7 +251,7 @@ def _planned(
     settings: BatchSettings,
     ledger: Any,
     prices: Any,
-    tell: Tell,
+    task: Task,
 ) -> Batch:
     """Write the missing texts to files, and check the budget for the jobs."""
     number, tokens, model = secrets.token_hex(6), 0, model_of(stages.embedder)
@@ -259,7 +265,7 @@ def _planned(
 
     try:
         total, parts = write_parts(
-            stages.folder / "batch", f"rag-{number}", texts(), stages.embedder, settings, tell
+            stages.folder / "batch", f"rag-{number}", texts(), stages.embedder, settings, task
         )
         warnings = _check_budget(stages.meter, model, tokens) if parts else ()
     except BaseException:

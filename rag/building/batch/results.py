@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from rag.bedrock.storage import batch_jobs as aws
-from rag.bedrock.storage.batch_parts import BadResult, Part, PartWriter, Tell, result_of
+from rag.bedrock.storage.batch_parts import BadResult, Part, PartWriter, result_of
 from rag.bedrock.storage.batch_settings import BatchSettings
 from rag.core import embedders
 from rag.core.embedders import TakesBatchJobs
 from rag.core.errors import ConfigError, EmbeddingError
+from rag.core.progress import Task
 from rag.core.vectors import unit_rows
 from rag.embedding.cache import CachedEmbeddings
 
@@ -36,7 +37,7 @@ def model_of(embedder: Any) -> str:
 
 
 def write_parts(
-    folder: Path, stem: str, texts: Iterable[str], embedder: Any, settings: BatchSettings, tell: Tell
+    folder: Path, stem: str, texts: Iterable[str], embedder: Any, settings: BatchSettings, task: Task
 ) -> tuple[int, list[Part]]:
     """Write texts to files of at most a job's size.
 
@@ -52,7 +53,7 @@ def write_parts(
     for text in texts:
         count += 1
         if count % 256 == 0:
-            tell("texts to embed", count, count)
+            task.show(count, detail="texts to embed")
         try:
             line = aws.record(text, embedder.request_body(text))
         except EmbeddingError:  # the build reports it, or embeds it in parts

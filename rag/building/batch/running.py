@@ -12,7 +12,7 @@ import numpy.typing as npt
 from rag.bedrock.storage import batch_jobs as aws
 from rag.bedrock.storage import batch_run
 from rag.bedrock.storage.batch_jobs import BatchJobs
-from rag.bedrock.storage.batch_parts import BadResult, Part, Tell, records_of
+from rag.bedrock.storage.batch_parts import BadResult, Part, records_of
 from rag.bedrock.storage.batch_settings import BatchSettings
 from rag.building.batch import state
 from rag.building.batch.results import checked, text_of
@@ -20,6 +20,7 @@ from rag.building.batch.state import Batch
 from rag.building.texts import embedding_usd
 from rag.config import stages
 from rag.core.calls import Call, Usage
+from rag.core.progress import Task
 from rag.embedding import cache_settings
 from rag.embedding.cache import CachedEmbeddings
 from rag.usage import ledger_settings
@@ -42,13 +43,13 @@ class Run(batch_run.Run):
     ----------
     folder : Path
         The index's; the caller holds the lock of its batch.
-    tell : callable
+    task : Task
     jobs : BatchJobs, optional
     """
 
-    def __init__(self, folder: Path, tell: Tell, jobs: BatchJobs | None = None) -> None:
+    def __init__(self, folder: Path, task: Task, jobs: BatchJobs | None = None) -> None:
         self.batch = state.current(folder)
-        super().__init__(folder, "batch", tell, jobs or jobs_of(self.batch))
+        super().__init__(folder, "batch", task, jobs or jobs_of(self.batch))
         self._open: CachedEmbeddings | None = None
 
     def close(self) -> None:

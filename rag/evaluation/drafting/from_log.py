@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,10 @@ from rag.core.answers import Answer
 from rag.core.errors import SourceError
 from rag.core.json_lines import read_json_lines
 from rag.core.personal_data import masked
+from rag.core.progress import Progress, tracked
 from rag.evaluation.drafting.clusters import clusters
 from rag.evaluation.drafting.draft import Draft
-from rag.evaluation.drafting.suggest import Suggestions, known_questions
+from rag.evaluation.drafting.suggest import KEPT, Suggestions, known_questions
 from rag.evaluation.golden_set import Questions, Span
 from rag.evaluation.likeness import Texts, plain, unit_vectors
 from rag.usage.collector import Collector
@@ -100,7 +101,7 @@ def suggest_from_log(
     *,
     against: Questions | None = None,
     tag: str = "golden",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Suggestions:
     """Draft one question for each group of a log's questions, the most frequent first.
 
@@ -137,9 +138,7 @@ def suggest_from_log(
     def drafts() -> Iterator[Draft]:
         texts = Texts([each.question for each in groups])
         taken = {pair.first for pair in texts.pairs(Texts(known))} if known else set[int]()
-        for number, each in enumerate(groups):
-            if progress is not None:
-                progress(number, len(groups))
+        for number, each in enumerate(tracked(progress, "drafts", groups, "group", kept=KEPT)):
             if number in taken:
                 dropped["asked already"] += 1
                 continue

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import Any
 
 from rag.core.calls import Call
 from rag.core.errors import BudgetError, UsageError
 from rag.core.passages import Hit
+from rag.core.progress import Progress, tracked
 from rag.evaluation.drafting.draft import Draft
 from rag.evaluation.drafting.filtering import Sieve, chosen, spread
 from rag.evaluation.drafting.model import FEWEST_CHARS, ModelDrafter
@@ -25,7 +26,8 @@ _TRIED, _SHOWN = 8, 3
 _RANKS = {"table": 1, "heading": 2}
 #: The most documents that are read: with more, a sample of so many.
 _DOCUMENTS = 400
-T = TypeVar("T")
+#: What an interruption leaves of drafts.
+KEPT = "drafts that came are yours; what a model's replies cost is in the ledger"
 
 
 class Suggestions:
@@ -92,7 +94,7 @@ def suggest(
     against: Questions | None = None,
     seed: int = 0,
     tag: str = "golden",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Suggestions:
     """Draft questions with their evidence from the documents of an index.
 
@@ -115,8 +117,8 @@ def suggest(
     seed : int
     tag : str
         Recorded with the calls.
-    progress : callable, optional
-        Called with the number of drafts that were tried, and how many there are.
+    progress : Progress, optional
+        Told how far it is: `rag.progress_bar`, or any callable (`rag.core.progress`).
 
     Raises
     ------
@@ -143,12 +145,14 @@ def suggest(
                 lambda each: (each.section, each.kind),
                 lambda each: _RANKS.get(each.kind, 0),
             )[: _TRIED * count]  # fmt: skip
-            yield from chosen(_watched(tried, progress), known, sieve)
+            yield from chosen(tracked(progress, "drafts", tried, "draft", kept=KEPT), known, sieve)
             return
         shown = [hit for hit in _chunks(pipe.index, seed) if len(hit.text) >= FEWEST_CHARS]
         shown.sort(key=lambda hit: (hit.source, hit.start))
         shown = spread(shown, seed, lambda hit: hit.source, lambda hit: (hit.section,))[: _SHOWN * count]
-        replies = ModelDrafter(model, sieve.dropped).drafts(_watched(shown, progress))
+        replies = ModelDrafter(model, sieve.dropped).drafts(
+            tracked(progress, "drafts", shown, "passage", kept=KEPT)
+        )
         yield from chosen(replies, known, sieve)
 
     meter = pipe.meter.tagged(tag)
@@ -158,13 +162,6 @@ def suggest(
 def known_questions(against: Questions | None) -> list[str]:
     """Return the questions of a golden set, drafts among them; none without one."""
     return [] if against is None else [question_of(line).question for line in lines(against)]
-
-
-def _watched(items: Sequence[T], progress: Callable[[int, int], None] | None) -> Iterator[T]:
-    for number, item in enumerate(items):
-        if progress is not None:
-            progress(number, len(items))
-        yield item
 
 
 def _chunks(index: Any, seed: int) -> Iterator[Hit]:

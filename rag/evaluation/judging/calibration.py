@@ -7,11 +7,12 @@ as passes passes an answer from `PASSES` on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rag.core.errors import GenerationError, UsageError
+from rag.core.progress import Progress, Task
 from rag.core.table import Table
 from rag.evaluation.in_order import in_order
 from rag.evaluation.judging import biases
@@ -28,6 +29,7 @@ PASSES = 4
 FEW = 30
 #: Answers that are judged again to look for biases, by rubric.
 PROBES = 20
+_KEPT = "verdicts are not kept; what they cost is in the ledger"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ def calibrate(
     spending: Spending | None = None,
     probes: int = PROBES,
     parallel: int = 4,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Calibration]:
     """Let a judge judge what people have judged, and compare.
 
@@ -119,8 +121,8 @@ def calibrate(
         How many answers of each rubric are judged again in other forms, to look for biases; 0 for none.
     parallel : int
         Answers that are judged at the same time.
-    progress : callable, optional
-        Called with the number of judged answers and their total.
+    progress : Progress, optional
+        Told how far it is: `rag.progress_bar`, or any callable (`rag.core.progress`).
 
     Returns
     -------
@@ -206,19 +208,17 @@ def trusted(found: Mapping[str, Calibration | Kappa], rubrics: Sequence[str], le
 class _Tasks:
     """Runs calls of a judge, several at a time; those that fail give None."""
 
-    def __init__(
-        self, spending: Spending, parallel: int, progress: Callable[[int, int], None] | None
-    ) -> None:
+    def __init__(self, spending: Spending, parallel: int, progress: Progress | None) -> None:
         self._spending, self._parallel, self._progress = spending, parallel, progress
         self.failures: list[str] = []
 
     def run(self, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Return the results of calls, each a function with its arguments, in their order."""
         found = []
-        for done, each in enumerate(in_order(lambda at: self._one(calls[at]), len(calls), self._parallel), 1):
-            found.append(each)
-            if self._progress is not None:
-                self._progress(done, len(calls))
+        with Task(self._progress, "labels", of=len(calls), unit="label", kept=_KEPT) as task:
+            for each in in_order(lambda at: self._one(calls[at]), len(calls), self._parallel):
+                found.append(each)
+                task.show(len(found))
         return found
 
     def _one(self, call: tuple[Any, ...]) -> Any:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from rag.core.errors import GenerationError, UsageError
+from rag.core.progress import Progress, Task
 from rag.core.table import Table
 from rag.evaluation.answers import AnswersEvaluation
 from rag.evaluation.in_order import in_order
@@ -20,6 +21,7 @@ from rag.evaluation.judging.graders import case_of
 from rag.evaluation.judging.judge import Case, Judge
 
 _SWAPPED = {"first": "second", "second": "first", "tie": "tie"}
+_KEPT = "verdicts are not kept; what they cost is in the ledger"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ def compare(
     names: Sequence[str] = ("a", "b"),
     parallel: int = 4,
     run: Callable[..., Any] = lambda function, *args: function(*args),
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Pairs:
     """Judge pairs of answers in both orders.
 
@@ -141,8 +143,8 @@ def compare(
         Pairs that are judged at the same time.
     run : callable
         Calls a function so that what it spends is collected (`rag.evaluation.judging.graders.Spending.run`).
-    progress : callable, optional
-        Called with the number of judged pairs and their total.
+    progress : Progress, optional
+        Told how far it is: `rag.progress_bar`, or any callable (`rag.core.progress`).
 
     Raises
     ------
@@ -169,10 +171,10 @@ def compare(
 
     items = [*cases.items()]
     found: list[Pair | tuple[str, str]] = []
-    for done, each in enumerate(in_order(lambda at: one(items[at]), len(items), parallel), 1):
-        found.append(each)
-        if progress is not None:
-            progress(done, len(items))
+    with Task(progress, "pairs", of=len(items), unit="pair", kept=_KEPT) as task:
+        for each in in_order(lambda at: one(items[at]), len(items), parallel):
+            found.append(each)
+            task.show(len(found))
     pairs = tuple(each for each in found if isinstance(each, Pair))
     errors = dict(each for each in found if not isinstance(each, Pair))
     return Pairs(names[0], names[1], judge.name, pairs, errors)

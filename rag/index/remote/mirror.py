@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rag.core.errors import RagError, StoreCorruptError, StoreError, StoreLockedError, cannot_write
+from rag.core.progress import Progress
 from rag.index.remote.history import drop, local_manifest
 from rag.index.remote.lease import LEASES, Lease, last_used, unleased
 from rag.index.remote.objects import ObjectStore
 from rag.index.remote.pointer import Pointer, Pushed, current_pointer, wanted
 from rag.index.remote.pull import PULLING, pull
-from rag.index.remote.transfer import Progress
 from rag.index.storage.manifest import kept_versions, read_manifest
 from rag.index.storage.orphans import clear_orphans
 from rag.index.storage.own_files import FOLDERS, open_lock, writer_lock

@@ -27,11 +27,12 @@ from rag.core.errors import (
     cannot_write,
 )
 from rag.core.format import bytes_text, counted
+from rag.core.progress import Progress, Task
 from rag.index.remote.history import becomes_current, drop, in_the_way
 from rag.index.remote.known import remember
 from rag.index.remote.objects import AbsentError, ObjectStore
 from rag.index.remote.pointer import Pointer, Pushed, current_pointer, numbers_text, wanted
-from rag.index.remote.transfer import Meter, Progress, Transfer, each
+from rag.index.remote.transfer import Meter, Transfer, each
 from rag.index.storage import forgotten
 from rag.index.storage.locking import locked
 from rag.index.storage.manifest import (
@@ -263,13 +264,14 @@ def _fetch(source: _Source, folder: Path, lacking: Sequence[FileEntry], progress
         _check_room(waiting, once)
     except OSError as error:
         raise cannot_write(folder, error) from error
-    meter = Meter(once, progress)
 
     def fetch(file: FileEntry) -> None:
         _fetch_file(source, waiting / file.sha256, file, meter)
         meter.file_done()
 
-    with _pruned(source.store, source.pushed):
+    kept = "what was moved is kept: pull again, it goes on where it stopped"
+    with _pruned(source.store, source.pushed), Task(progress, "pull", unit="byte", kept=kept) as task:
+        meter = Meter(once, task)
         each(once, fetch, meter.stop)
     return meter.network
 

@@ -20,6 +20,7 @@ from rag.core.errors import (
     UsageError,
     cannot_write,
 )
+from rag.core.progress import Progress, Task
 from rag.index.remote.history import next_pointer
 from rag.index.remote.known import remember
 from rag.index.remote.objects import ChangedError, ObjectStore
@@ -33,7 +34,7 @@ from rag.index.remote.pointer import (
     this_machine,
 )
 from rag.index.remote.prune import free_pointer, prune
-from rag.index.remote.transfer import Meter, Progress, Transfer, each
+from rag.index.remote.transfer import Meter, Transfer, each
 from rag.index.storage.manifest import (
     LARGEST_MANIFEST,
     FileEntry,
@@ -178,8 +179,6 @@ def _lacking(store: ObjectStore, files: list[FileEntry], check: bool, checked: s
 def _send(
     folder: Path, store: ObjectStore, manifest: Manifest, lacking: list[FileEntry], progress: Progress | None
 ) -> int:
-    meter = Meter(lacking, progress)
-
     def send(file: FileEntry) -> None:
         try:
             store.upload(f"files/{file.sha256}", folder / file.path, file.bytes, file.sha256, meter)
@@ -191,7 +190,10 @@ def _send(
             raise StoreCorruptError(f"{folder / file.path} is missing: see `rag verify {folder}`") from None
         meter.file_done()
 
-    each(lacking, send, meter.stop)
+    kept = "what was moved is kept: push again, it goes on where it stopped"
+    with Task(progress, "push", unit="byte", kept=kept) as task:
+        meter = Meter(lacking, task)
+        each(lacking, send, meter.stop)
     return meter.network
 
 

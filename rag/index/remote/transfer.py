@@ -1,4 +1,4 @@
-"""What a push or a pull moved, its progress, and how it is stopped."""
+"""What a push or a pull moved, how far it is, and how it is stopped."""
 
 from __future__ import annotations
 
@@ -6,22 +6,16 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from rag.core.format import bytes_text, counted, seconds_text
+from rag.core.progress import Task
 from rag.index.storage.manifest import FileEntry
 
 #: Files that are moved at the same time.
 PARALLEL = 8
 
 T = TypeVar("T")
-
-
-class Progress(Protocol):
-    """Told how far a transfer is; called from several threads, one at a time."""
-
-    def __call__(self, *, bytes: int, of: int, files: int, of_files: int) -> None:
-        """Take the bytes and files that are done, and how many there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +88,10 @@ class Stopped(BaseException):
 class Meter:
     """Adds up what the threads of a transfer move, and stops them."""
 
-    def __init__(self, files: Sequence[FileEntry], progress: Progress | None = None) -> None:
+    def __init__(self, files: Sequence[FileEntry], task: Task | None = None) -> None:
         self.of, self.of_files = sum(file.bytes for file in files), len(files)
         self.bytes = self.files = self.network = 0
-        self._progress = progress
+        self._task = task
         self._lock = threading.Lock()
         self._stopped = False
 
@@ -124,8 +118,8 @@ class Meter:
             self.bytes += count
             self.network += network
             self.files += files
-            if self._progress is not None:
-                self._progress(bytes=self.bytes, of=self.of, files=self.files, of_files=self.of_files)
+            if self._task is not None:
+                self._task.show(max(0, self.bytes), self.of, files=self.files)
 
 
 def each(

@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rag.core.errors import StoreCorruptError, StoreMismatchError, UsageError
+from rag.core.progress import Progress, tracked
 from rag.index.storage import compaction, rabitq
 from rag.index.storage.columns import ADVICE, ArrayWriter, Columns, reading
 from rag.index.storage.formats import FORMAT, RENAMED
@@ -39,6 +40,8 @@ Embed = Callable[[Sequence[str]], Vectors]
 #: offset, and the offset of that head; None where there is none.
 TableHeads = Callable[[str, str, Sequence[int]], Sequence[tuple[str, int] | None]]
 
+#: What an interruption leaves.
+_UNTOUCHED = "the index is as it was: upgrade it again"
 #: Files that no step changes; one that a segment is too small for is not there.
 _KEPT = {"vectors.faiss", "moments.npy", "terms.arrow", "postings.npy", "frequencies.npy", "lengths.npy"}
 
@@ -68,6 +71,7 @@ def upgrade(
     version: int | None = None,
     embed: Embed | None = None,
     table_heads: TableHeads | None = None,
+    progress: Progress | None = None,
 ) -> tuple[int, Manifest]:
     """Make a version of an older format current in the format of today.
 
@@ -81,6 +85,8 @@ def upgrade(
         See `Embed`; called only for heading paths, where the index has no vectors of them.
     table_heads : callable, optional
         See `TableHeads`; without it no chunk of an older format has a table's head.
+    progress : Progress, optional
+        Told how many segments are done.
 
     Returns
     -------
@@ -111,9 +117,10 @@ def upgrade(
         found, old = read_any_format(folder, version)
         if found == FORMAT:  # another process was quicker
             return found, old
+        segments = tracked(progress, "upgrade", old.segments, "segment", kept=_UNTOUCHED)
         return found, writer.adopt(
             old, f"upgrade from format {found}",
-            lambda: [_upgraded(writer, segment, found, embed, table_heads) for segment in old.segments],
+            lambda: [_upgraded(writer, segment, found, embed, table_heads) for segment in segments],
         )  # fmt: skip
 
 

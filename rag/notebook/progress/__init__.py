@@ -1,0 +1,1 @@
+"""How far long work is, as a bar: in a terminal, and in a notebook."""
