@@ -11,8 +11,10 @@ import click
 
 from rag.cli.options import BEDROCK, CONFIG, EMBEDDER, INDEX
 from rag.cli.query_settings import query_settings
+from rag.cli.terminal import width_of
 from rag.core.errors import RagError
 from rag.core.format import counted
+from rag.notebook.wrapping import Wrapped
 
 if TYPE_CHECKING:
     from rag.conversation.chat import Chat
@@ -85,14 +87,18 @@ def _line(terminal: bool) -> str | None:
 
 
 def _answered(conversation: Chat, question: str) -> Answer:
-    from rag.cli.output import say, say_piece, show_warnings
+    from rag.cli.output import say, show_warnings
 
     answer: Any = None
-    for event in conversation.stream(question):
-        answer = event.value
-        if event.kind == "text":
-            say_piece(event.value)
-    say()
+    lines = Wrapped(sys.stdout.write, width_of(sys.stdout))
+    try:
+        for event in conversation.stream(question):
+            answer = event.value
+            if event.kind == "text":
+                lines.write(event.value)
+                sys.stdout.flush()
+    finally:
+        lines.close()
     for citation in answer.citations:
         mark = f"[{citation.number}{'?' if citation.verdict else ''}]"
         say(f"{mark} {citation.place if citation.verified else citation.verdict}", "cyan")

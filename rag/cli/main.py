@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +14,7 @@ from rag.cli import (
     answer,
     build,
     chat,
+    completion,
     cost,
     dashboard,
     deploy,
@@ -38,6 +40,7 @@ from rag.cli import (
     sweeps,
     transfer,
 )
+from rag.cli.help import fitting
 from rag.cli.options import QUIET
 from rag.cli.terminal import echo
 from rag.core.errors import RagError
@@ -119,11 +122,14 @@ _SECTIONS: Mapping[str, tuple[click.Command, ...]] = {
 }
 for _title, _commands in _SECTIONS.items():
     cli.add_section(_title, _commands)
+fitting(cli)
 
 
 def main() -> None:
     """Run the command line; print every error in one line that says what to do."""
     try:
+        if completion.ASKED in os.environ:
+            completion.prepare()
         code = cli.main(prog_name="rag", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.NoArgsIsHelpError as error:

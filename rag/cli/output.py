@@ -20,6 +20,7 @@ from rag.core.passages import Context, Hit
 from rag.core.progress import Progress, Update
 from rag.core.table import Table
 from rag.notebook.progress.terminal import TerminalBar
+from rag.notebook.wrapping import folded, tabled
 from rag.usage.spending import Spending
 
 if TYPE_CHECKING:
@@ -48,24 +49,23 @@ _MOST_WARNINGS = 20
 
 
 def say(text: str = "", style: str = "") -> None:
-    """Print a line, wrapped only in a terminal; nothing in it is markup."""
-    _OUT.print(Text(text, style=style), soft_wrap=not _OUT.is_terminal)
-
-
-def say_piece(text: str) -> None:
-    """Print a piece of a text that is still coming, at once."""
-    _OUT.print(Text(text), end="", soft_wrap=True)
-    _OUT.file.flush()
+    """Print a text, wrapped between words in a terminal; nothing in it is markup."""
+    _OUT.print(Text(folded(text, _width(_OUT)), style=style), soft_wrap=True)
 
 
 def warn(text: str) -> None:
     """Print a line to standard error."""
-    _ERR.print(Text(text, style="yellow"), soft_wrap=True)
+    _ERR.print(Text(folded(text, _width(_ERR), 2), style="yellow"), soft_wrap=True)
 
 
 def _line(text: str, style: str = "") -> None:
-    """Print a text on one line, whatever file name or message is in it."""
-    say(on_one_line(text), style)
+    """Print a text on one line, whatever file name or message is in it; in a terminal it is wrapped."""
+    _OUT.print(Text(folded(on_one_line(text), _width(_OUT), 2), style=style), soft_wrap=True)
+
+
+def _width(console: Console) -> int | None:
+    """Return the columns of a terminal; None of what is none, in which a line stays a line."""
+    return console.width if console.is_terminal else None
 
 
 def bar() -> Progress | None:
@@ -97,14 +97,11 @@ def show_jobs(index: str, jobs: Sequence[tuple[Part, JobStatus]]) -> None:
 
 
 def show_table(table: Table) -> None:
-    """Print a table; lines are not truncated, and only the terminal wraps them."""
+    """Print a table; nothing is truncated, and in a terminal that is too narrow its cells are wrapped."""
     say(table.caption)
-    lines = [[on_one_line(cell) for cell in row] for row in (table.head, *table.rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for number, line in enumerate(lines):
-        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        style = "dim" if number == 0 else ""
-        _OUT.print(Text("  " + "  ".join(cells).rstrip(), style=style), soft_wrap=True)
+    head, *rows = ([on_one_line(cell) for cell in row] for row in (table.head, *table.rows))
+    for number, line in enumerate(tabled(head, rows, _width(_OUT))):
+        _OUT.print(Text(line, style="" if number else "dim"), soft_wrap=True)
     say()
 
 
@@ -149,10 +146,10 @@ def show_warnings(notes: Sequence[str], quarantined: Sequence[Quarantined]) -> N
     lines = [f"note: {note}" for note in notes]
     lines += [f"quarantined: {q.source} {q.reason}; {q.advice}" for q in quarantined]
     for line in lines[:_MOST_WARNINGS]:
-        _ERR.print(Text(on_one_line(line), style="yellow"), soft_wrap=True)
+        warn(on_one_line(line))
     if len(lines) > _MOST_WARNINGS:
         more = len(lines) - _MOST_WARNINGS
-        _ERR.print(Text(f"… and {more} more: see `rag quarantine INDEX`, or --json", style="yellow"))
+        warn(f"… and {more} more: see `rag quarantine INDEX`, or --json")
 
 
 def show_hits(hits: Any) -> None:
@@ -190,8 +187,7 @@ def show_answer(answer: Answer) -> None:
         wrong = citation.verdict
         mark = (f"[{citation.number}?]", "bold yellow") if wrong else (f"[{citation.number}]", "bold cyan")
         place = on_one_line(citation.place) if citation.verified else ""
-        head = Text.assemble(mark, " ", (place, "cyan"), "  " if place and wrong else "", (wrong, "yellow"))
-        _OUT.print(head, soft_wrap=True)
+        _head(Text.assemble(mark, " ", (place, "cyan"), "  " if place and wrong else "", (wrong, "yellow")))
         say(textwrap.indent(_wrapped(f'"{shortened(citation.text, 400)}"'), "    "))
     for line in answer.support_lines:
         _line(line, "dim" if answer.supported == 1 else "yellow")
@@ -229,8 +225,7 @@ def show_quarantined(index: str, quarantined: Sequence[Quarantined]) -> None:
         say()
         _line(f"{advice}:", "bold")
         for item in items:
-            name = on_one_line(f"  {item.source} {item.reason}")
-            _OUT.print(Text(name, style="yellow"), soft_wrap=True)
+            _line(f"  {item.source} {item.reason}", "yellow")
 
 
 def _by_advice(quarantined: Sequence[Quarantined]) -> Iterator[tuple[str, list[Quarantined]]]:
@@ -296,19 +291,22 @@ def show_cache(cache: CacheInfo) -> None:
 
 
 def _show_hit(mark: str, hit: Hit, most: int | None) -> None:
-    score = Text.assemble((mark, "bold cyan"), f"  {hit.score:7.3f}  ", (on_one_line(hit.place), "cyan"))
-    _OUT.print(score, soft_wrap=True)
+    _head(Text.assemble((mark, "bold cyan"), f"  {hit.score:7.3f}  ", (on_one_line(hit.place), "cyan")))
     text = hit.text if most is None else shortened(hit.text, most)
     say(textwrap.indent(_wrapped(text), "    "))
 
 
+def _head(text: Text) -> None:
+    """Print what stands above a quote or a passage, its styles kept where it is wrapped."""
+    lines = folded(text.plain, _width(_OUT), 4).split("\n")
+    if len(lines) == 1:
+        _OUT.print(text, soft_wrap=True)
+        return
+    _OUT.print(Text("\n".join(lines), style="cyan"), soft_wrap=True)
+
+
 def _wrapped(text: str) -> str:
-    width = max(40, min(_OUT.width, 110) - 4)
-    lines = [
-        textwrap.fill(line, width, break_long_words=False, replace_whitespace=False, drop_whitespace=True)
-        for line in text.splitlines()
-    ]  # fmt: skip
-    return "\n".join(lines)
+    return folded("\n".join(text.splitlines()), max(20, min(_OUT.width, 110) - 4))
 
 
 def show_costs(groups: Sequence[Spending], by: Sequence[str], notes: Sequence[str]) -> None:

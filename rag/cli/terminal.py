@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import sys
 from typing import Any
 
 import click
 
 from rag.core.drawn import OBEYED, drawn
+from rag.notebook.wrapping import folded
 
 #: Where a command's context keeps that ``--quiet`` was given.
 QUIET = "rag.quiet"
@@ -29,8 +32,13 @@ def on_one_line(text: str) -> str:
 
 
 def echo(text: str, *, err: bool = False) -> None:
-    """Print a line."""
-    click.echo(on_one_line(text), err=err)
+    """Print a line; a terminal's is wrapped between words."""
+    click.echo(folded(on_one_line(text), width_of(sys.stderr if err else sys.stdout), 2), err=err)
+
+
+def width_of(stream: Any) -> int | None:
+    """Return the columns of a terminal; None of what is none, in which a line stays a line."""
+    return shutil.get_terminal_size().columns if stream is not None and stream.isatty() else None
 
 
 def json_text(value: Any, indent: int | None = None) -> str:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
-
-from rich.cells import cell_len
 
 from rag.core.drawn import drawn
 from rag.core.format import counted
@@ -18,6 +15,7 @@ from rag.notebook import parts
 from rag.notebook.answers import CHARS, AnswerDisplay
 from rag.notebook.frontend import in_notebook
 from rag.notebook.texts import marked
+from rag.notebook.wrapping import Wrapped
 
 if TYPE_CHECKING:
     from rag.core.answers import Answer, Event
@@ -58,71 +56,12 @@ def write(events: Iterator[Event], to: Callable[[str], object], width: int | Non
             answer = event.value
             if event.kind == "text":
                 lines.write(event.value)
+                sys.stdout.flush()
     finally:
         lines.close()
     to("\n".join(AnswerDisplay(answer).rest()) + "\n")
     sys.stdout.flush()
     return answer  # type: ignore[no-any-return]
-
-
-class Wrapped:
-    """Writes a text that comes in pieces, wrapped between words, such that a terminal obeys nothing of it.
-
-    Parameters
-    ----------
-    to : callable
-        Takes the pieces of the output.
-    width : int, optional
-        Columns; without, lines are not wrapped.
-
-    Examples
-    --------
-    >>> lines = Wrapped(lambda text: print(text, end=""), 20)
-    >>> for piece in ("Staff take 28 days o", "f leave a year."):
-    ...     lines.write(piece)
-    >>> lines.close()
-    Staff take 28 days
-    of leave a year.
-    """
-
-    def __init__(self, to: Callable[[str], object], width: int | None) -> None:
-        self._to, self._width = to, width
-        self._column, self._word, self._space = 0, "", ""
-
-    def write(self, text: str) -> None:
-        """Write a piece; a word that it ends with waits for the next one."""
-        for part in re.findall(r"\n|[^\S\n]+|\S+", text):
-            if part == "\n":
-                self._put()
-                self._out("\n")
-                self._column, self._space = 0, ""
-            elif part.isspace():
-                self._put()
-                self._space += part
-            else:
-                self._word += part
-        if self._width is None:
-            self._put()
-        sys.stdout.flush()
-
-    def close(self) -> None:
-        """Write what waits, and end the line."""
-        self._put()
-        self._out("\n")
-
-    def _put(self) -> None:
-        if not self._word:
-            return
-        size, gap = cell_len(drawn(self._word)), self._space
-        if self._width is not None and self._column and self._column + len(gap) + size > self._width:
-            self._out("\n")
-            self._column, gap = 0, ""
-        self._out(gap + self._word)
-        self._column += len(gap) + size
-        self._word = self._space = ""
-
-    def _out(self, text: str) -> None:
-        self._to(drawn(text))
 
 
 def _in_notebook(events: Iterator[Event], question: str) -> Answer:

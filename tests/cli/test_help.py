@@ -8,7 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from rag.cli.main import cli
+from rag.cli.main import cli, main
 
 SECTIONS = ["Build:", "Ask:", "Measure:", "Maintain:", "Develop:"]
 
@@ -50,3 +50,18 @@ def test_every_option_is_explained(path: tuple[str, ...]) -> None:
         command = command.commands[name]
     options = [option for option in command.params if isinstance(option, click.Option)]
     assert [option.name for option in options if not option.help] == []
+
+
+@pytest.mark.parametrize(("words", "at", "completed"), [
+    ("rag ver", 1, "plain,verify\nplain,versions"), ("rag search ix q --mode h", 5, "plain,hybrid"),
+    ("rag build corp", 2, "file,corp"), ("rag search ix q --nothing", 4, ""), ("rag push ix s3://b --qu", 4, "plain,--quiet"),
+])  # fmt: skip
+def test_the_tab_key_completes_names_choices_and_paths(
+    words: str, at: int, completed: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {"_RAG_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(at)}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.argv", ["rag"])
+    with pytest.raises(SystemExit):
+        main()
+    assert capsys.readouterr().out.strip() == completed

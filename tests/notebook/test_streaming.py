@@ -18,7 +18,8 @@ from rag.core.answers import Answer, Event
 from rag.core.errors import GenerationError
 from rag.core.shown import Shown
 from rag.notebook import streaming
-from rag.notebook.streaming import Wrapped, streaming_html, write
+from rag.notebook.streaming import streaming_html, write
+from rag.notebook.wrapping import Wrapped
 from tests.notebook.objects import HOSTILE, markup
 
 QUESTION = "How many weeks of parental leave do I get?"
