@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from rag.core.answers import Answer
+from rag.core.displayable import Displayable
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerReport:
+@dataclass(frozen=True, slots=True, repr=False)
+class AnswerReport(Displayable):
     """The answers of a batch.
 
     Attributes
@@ -37,3 +38,10 @@ class AnswerReport:
     notes: tuple[str, ...] = ()
     batch_usd: float | None = 0.0
     on_demand_usd: float | None = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {
+            "done": self.done, "ids": list(self.ids), "answers": [each.to_dict() for each in self.answers],
+            "notes": list(self.notes), "batch_usd": self.batch_usd, "on_demand_usd": self.on_demand_usd,
+        }  # fmt: skip

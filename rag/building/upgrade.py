@@ -14,6 +14,7 @@ from langchain_core.embeddings import Embeddings
 from rag.building.stages import cut_by_older
 from rag.chunking.offsets import place
 from rag.config import registry, stages
+from rag.core.displayable import Displayable
 from rag.core.files import local_folder
 from rag.core.progress import Progress
 from rag.embedding import cache_settings
@@ -29,8 +30,8 @@ from rag.usage.collector import Collector, note
 _MARKDOWN = (".md", ".markdown", ".mdx", ".qmd")
 
 
-@dataclass(frozen=True, slots=True)
-class UpgradeReport:
+@dataclass(frozen=True, slots=True, repr=False)
+class UpgradeReport(Displayable):
     """What an upgrade did.
 
     Attributes

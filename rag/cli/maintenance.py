@@ -43,7 +43,7 @@ def verify(index: str, version: int | None, as_json: bool) -> int:
 
     result = rag.Store(index).verify(version)
     if as_json:
-        print_json({**asdict(result), "sound": result.sound})
+        print_json(result.to_dict())
     else:
         show_verification(index, result)
     return 0 if result.sound else 1

@@ -7,7 +7,7 @@ import hashlib
 import sqlite3
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from langchain_core.embeddings import Embeddings
 
 from rag.core import embedders
+from rag.core.displayable import Displayable
 from rag.core.embedders import EmbedsEach
 from rag.core.errors import EmbeddingError, RagError
 from rag.core.sqlite import Format, give_back, open_file
@@ -181,14 +182,18 @@ def key_of(fingerprint: str, text: str) -> bytes:
     return hashlib.blake2b(data, digest_size=20).digest()
 
 
-@dataclass(frozen=True, slots=True)
-class CacheInfo:
+@dataclass(frozen=True, slots=True, repr=False)
+class CacheInfo(Displayable):
     """What a cache holds: bytes of its file, and for each embedder its vectors and their bytes."""
 
     path: str
     bytes: int
     vectors: int
     models: Mapping[str, tuple[int, int]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
 
 
 def connect(path: Path) -> sqlite3.Connection:

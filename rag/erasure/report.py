@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from rag.core.displayable import Displayable
+
 
 @dataclass(frozen=True, slots=True)
 class Kept:
@@ -37,8 +39,8 @@ class Remnant:
         return f"{self.place}: {self.what}"
 
 
-@dataclass(frozen=True, slots=True)
-class Forgotten:
+@dataclass(frozen=True, slots=True, repr=False)
+class Forgotten(Displayable):
     """What `rag.forget` erased; of a dry run, what it would erase.
 
     Attributes

@@ -17,6 +17,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from rag.core.displayable import Displayable
 from rag.core.errors import BudgetError
 from rag.core.format import dollars
 from rag.core.passages import Hit
@@ -42,8 +43,8 @@ CONTEXT_CHARS = 4000
 _WORDS = "Staff may ask their manager about it. "
 
 
-@dataclass(frozen=True, slots=True)
-class AnswersPlan:
+@dataclass(frozen=True, slots=True, repr=False)
+class AnswersPlan(Displayable):
     """What one configuration will cost.
 
     Attributes

@@ -9,6 +9,7 @@ from typing import Any
 
 from rag.building.build import build
 from rag.config import stages
+from rag.core.displayable import Displayable
 from rag.core.files import Quarantined
 from rag.core.progress import Progress
 from rag.evaluation import pareto, sweep_files
@@ -23,8 +24,8 @@ from rag.pipeline import Pipeline
 LOG = "answers.jsonl"
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerSweep:
+@dataclass(frozen=True, slots=True, repr=False)
+class AnswerSweep(Displayable):
     """A sweep over settings whose answers were measured.
 
     Attributes

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from rag.core.displayable import Displayable
 from rag.core.table import Table
 from rag.evaluation.answer_metrics import METRICS, cell, digits_of, shown, with_graded
 from rag.evaluation.answers import AnswersEvaluation
@@ -14,8 +15,8 @@ from rag.evaluation.non_inferiority import Loss, points
 from rag.evaluation.statistics import p_text
 
 
-@dataclass(frozen=True, slots=True)
-class AnswersCompared:
+@dataclass(frozen=True, slots=True, repr=False)
+class AnswersCompared(Displayable):
     """Configurations side by side.
 
     Attributes
@@ -165,9 +166,6 @@ class AnswersCompared:
         """Return a metric's name for people, with how right a judge is."""
         trust = self.evaluations[0].trust.get(metric)
         return f"{shown(metric)}, {trust}" if trust else shown(metric)
-
-    def _repr_html_(self) -> str:
-        return "".join(table.to_html() for table in self.tables())
 
 
 def _change(found: Difference | None, metric: str) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from statistics import NormalDist
 from typing import Any
 
-from rag.core import html
+from rag.core.displayable import Displayable
 from rag.core.errors import UsageError
 from rag.core.table import Table
 from rag.evaluation.measured import Asked, Measured, check_metrics, is_cost
@@ -114,8 +114,8 @@ class Lost:
     expect: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Gate:
+@dataclass(frozen=True, slots=True, repr=False)
+class Gate(Displayable):
     """The outcome of a gate."""
 
     name: str
@@ -175,15 +175,6 @@ class Gate:
             head = ("metric", "loss", "p", "smallest loss found", "questions", "")
             tables.append(Table("against the baseline (above 0: worse)", head, tests))
         return tables
-
-    def _repr_html_(self) -> str:
-        """Return the outcome, why it fails and the tables, and below them what was lost, folded."""
-        verdict = html.paragraph(html.bold(f"the gate is {'passed' if self.passed else 'NOT passed'}"))
-        rows = [(each.id, each.question, each.why) for each in (*self.canaries, *self.lost)]
-        lost = Table("", ("id", "question", "why"), rows).to_html()
-        tables = "".join(table.to_html() for table in self.tables())
-        folded = html.folded(f"{len(rows)} questions that were lost", lost) if rows else ""
-        return verdict + "".join(map(html.note, self.reasons)) + tables + folded
 
 
 def gate(

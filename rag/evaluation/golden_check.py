@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rag.core.displayable import Displayable
 from rag.core.errors import SourceError
 from rag.core.table import Table
 from rag.evaluation.golden_evidence import Corpus, evidence_findings, filter_findings
@@ -20,8 +21,8 @@ _ORDER = {"error": 0, "warning": 1}
 _ADVICE = re.compile(r": (?=write|give|see|did you mean)")
 
 
-@dataclass(frozen=True, slots=True)
-class GoldenCheck:
+@dataclass(frozen=True, slots=True, repr=False)
+class GoldenCheck(Displayable):
     """What is wrong with a golden set.
 
     Attributes
@@ -71,9 +72,6 @@ class GoldenCheck:
             for each in self.findings
         ]
         return Table(self.summary, ("severity", "kind", "line", "id", "what", "what to do"), rows)
-
-    def _repr_html_(self) -> str:
-        return self.table().to_html()
 
 
 def check(

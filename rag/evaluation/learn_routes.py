@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from rag.core.displayable import Displayable
 from rag.core.errors import UsageError
 from rag.core.table import Table
 from rag.core.toml_text import toml_text
@@ -44,8 +45,8 @@ class Measured:
     loss: Loss | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Learned:
+@dataclass(frozen=True, slots=True, repr=False)
+class Learned(Displayable):
     """A routing rule, and what it is worth.
 
     Attributes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,8 @@ from rag.index.storage.writer import IndexWriter, open_writer, publish
 HELD_BACK = ", held back"
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+@dataclass(frozen=True, slots=True, repr=False)
+class Version(Displayable):
     """One version of an index.
 
     Attributes
@@ -59,6 +59,10 @@ class Version:
     error: str = ""
     held: bool = False
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Diff(Displayable):
@@ -73,6 +77,10 @@ class Diff(Displayable):
     chunks_added: int
     chunks_removed: int
     fields: Mapping[str, tuple[str | None, str | None]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
 
 
 class Store(Displayable):

@@ -40,20 +40,20 @@ class EvaluationDisplay(Display):
             for each in worst
         ]
         folded = parts.fold("the worst questions", parts.grid("", (name, "id", "question", "lost"), rows))
-        body = bar + _tables_html(value.tables()) + (folded if rows else "") + parts.notes(value.notes[:10])
+        body = bar + tables_html(value.tables()) + (folded if rows else "") + parts.notes(value.notes[:10])
         return parts.card("Evaluation", value.name, body)
 
     def text(self) -> str:
         """Return the tables, and a line for each of the worst questions."""
         value = self.value
         name, worst = value.headline, self._worst()
-        out = [*lines.wrapped(f"Evaluation of {value.name}", most=3), *_tables_text(value.tables())]
+        out = [*lines.wrapped(f"Evaluation of {value.name}", most=3), *tables_text(value.tables())]
         out += ["  the worst questions:"] if worst else []
         out += [
             lines.line(f"{each.values[name]:.2f} {each.question.id}: {each.question.question}", indent="    ")
             for each in worst
         ]
-        return "\n".join([*out, *_notes(value.notes)])
+        return "\n".join([*out, *notes_text(value.notes)])
 
     def _worst(self) -> list[Scored]:
         name = self.value.headline
@@ -70,17 +70,17 @@ class AnswersDisplay(Display):
         value = self.value
         low = "".join(f'<li class="item">{each._repr_html_()}</li>' for each in value.worst(_WORST))
         folded = parts.fold("the worst answers", f"<ol>{low}</ol>") if low else ""
-        body = _tables_html([value.table()]) + folded + parts.notes(value.notes[:10])
+        body = tables_html([value.table()]) + folded + parts.notes(value.notes[:10])
         return parts.card("Evaluation of answers", value.name, body)
 
     def text(self) -> str:
         """Return the table, and what is wrong with the worst answers."""
         value = self.value
-        out = [*lines.wrapped(f"Evaluation of answers: {value.name}", most=3), *_tables_text([value.table()])]
+        out = [*lines.wrapped(f"Evaluation of answers: {value.name}", most=3), *tables_text([value.table()])]
         low = value.worst(_WORST)
         out += ["  the worst answers:"] if low else []
         out += [lines.line(f"{each.question.id}: {'; '.join(each.faults)}", indent="    ") for each in low]
-        return "\n".join([*out, *_notes(value.notes)])
+        return "\n".join([*out, *notes_text(value.notes)])
 
 
 class ComparisonDisplay(Display):
@@ -91,13 +91,13 @@ class ComparisonDisplay(Display):
     def html(self) -> str:
         """Return the table as a card."""
         value = self.value
-        body = _tables_html([value.table()]) + parts.notes(value.notes[:10])
+        body = tables_html([value.table()]) + parts.notes(value.notes[:10])
         return parts.card("Comparison", f"{value.a} against {value.b}", body)
 
     def text(self) -> str:
         """Return the table."""
         value = self.value
-        return "\n".join(["Comparison", *_tables_text([value.table()]), *_notes(value.notes)])
+        return "\n".join(["Comparison", *tables_text([value.table()]), *notes_text(value.notes)])
 
 
 class SweepDisplay(Display):
@@ -109,17 +109,18 @@ class SweepDisplay(Display):
         """Return the table as a card."""
         value = self.value
         against = parts.dim(f"change and p are against {value.first}") if len(value.trials) > 1 else ""
-        body = _tables_html([value.table()]) + against + parts.notes(value.notes[:10])
+        body = tables_html([value.table()]) + against + parts.notes(value.notes[:10])
         return parts.card("Sweep", value.folder, body)
 
     def text(self) -> str:
         """Return the table."""
         value = self.value
-        out = [*lines.wrapped(f"Sweep in {value.folder}", most=3), *_tables_text([value.table()])]
-        return "\n".join([*out, *_notes(value.notes)])
+        out = [*lines.wrapped(f"Sweep in {value.folder}", most=3), *tables_text([value.table()])]
+        return "\n".join([*out, *notes_text(value.notes)])
 
 
-def _tables_html(tables: Iterable[Table]) -> str:
+def tables_html(tables: Iterable[Table]) -> str:
+    """Return tables as HTML."""
     return "".join(
         parts.grid(table.caption, table.head, [_separated(row) for row in table.rows[:_ROWS]])
         + parts.more(len(table.rows) - _ROWS, "row", ".table(), or .to_pandas()")
@@ -127,7 +128,8 @@ def _tables_html(tables: Iterable[Table]) -> str:
     )
 
 
-def _tables_text(tables: Iterable[Table]) -> list[str]:
+def tables_text(tables: Iterable[Table]) -> list[str]:
+    """Return tables as lines."""
     out: list[str] = []
     for table in tables:
         out += lines.wrapped(table.caption, "  ", 3)
@@ -152,6 +154,7 @@ def _narrowed(head: Sequence[str], rows: list[list[str]]) -> list[list[str]]:
     ]
 
 
-def _notes(notes: Sequence[str]) -> list[str]:
+def notes_text(notes: Sequence[str]) -> list[str]:
+    """Return notes as lines, the first few of them."""
     out = [part for note in notes[:5] for part in lines.wrapped(f"note: {note}", "  ", 3)]
     return [*out, *([f"  … {counted(len(notes) - 5, 'more note')}: .notes"] if len(notes) > 5 else [])]

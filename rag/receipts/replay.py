@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from rag.core.answers import Answer
+from rag.core.displayable import Displayable
 from rag.core.errors import StoreError
 from rag.receipts.receipt import digest, passages, stages_of
 
 
-@dataclass(frozen=True, slots=True)
-class Replay:
+@dataclass(frozen=True, slots=True, repr=False)
+class Replay(Displayable):
     """What became of an answer that was made again.
 
     Attributes

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 from rag.core.citations import Citation
+from rag.core.displayable import Displayable
+from rag.core.drawn import drawn
 from rag.core.errors import ReviewConflictError
 from rag.core.format import utc_text
 from rag.core.plain import from_fields
@@ -40,8 +42,8 @@ class Reason:
         return f"{self.name} ({self.detail})" if self.detail else self.name
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+@dataclass(frozen=True, slots=True, repr=False)
+class Decision(Displayable):
     """What a reviewer decided.
 
     Attributes
@@ -72,7 +74,7 @@ class Decision:
         """Return ``approved by ana at 2026-11-25 14:03 UTC: as in the policy``."""
         what = "opened again" if self.state == "open" else self.state
         comment = f": {self.comment}" if self.comment else ""
-        return f"{what} by {self.by} at {utc_text(self.at)}{comment}"
+        return drawn(f"{what} by {self.by} at {utc_text(self.at)}{comment}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
@@ -84,8 +86,8 @@ class Decision:
         return from_fields(cls, values)
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+@dataclass(frozen=True, slots=True, repr=False)
+class Item(Displayable):
     """An answer in the queue, without the answer itself, which the store keeps beside it.
 
     Attributes

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from rag.core.displayable import Displayable
 from rag.core.table import Table
 from rag.review.records import Item
 
@@ -18,8 +19,8 @@ _DECIDED = ("approved", "corrected", "rejected")
 _Z = 1.959963984540054
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
+@dataclass(frozen=True, slots=True, repr=False)
+class Decided(Displayable):
     """The decisions on a group of items.
 
     Attributes

@@ -19,8 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from rag.core.displayable import Displayable
 from rag.core.errors import SourceError
-from rag.core.format import dollars
+from rag.core.format import counted, dollars
 from rag.core.table import Table
 from rag.telemetry.records import READ
 
@@ -41,8 +42,8 @@ class Group:
     unpriced: int = 0
 
 
-@dataclass(slots=True)
-class Dashboard:
+@dataclass(slots=True, repr=False)
+class Dashboard(Displayable):
     """What happened in a window of time.
 
     Attributes
@@ -117,7 +118,7 @@ class Dashboard:
 
     def tables(self) -> list[Table]:
         """Return the tables, each at most 80 columns wide for names of usual length."""
-        caption = f"{self.questions:,} questions, {self.first[:19]} to {self.last[:19]} UTC"
+        caption = f"{counted(self.questions, 'question')}, {self.first[:19]} to {self.last[:19]} UTC"
         counts = {**self.outcomes, **{name: count for name, count in self.flags.items() if count}}
         shares = [(name, f"{count:,}", f"{count / self.questions:.1%}") for name, count in counts.items()]
         tables = [Table(caption, ("what became of them", "", "share"), shares)]
@@ -136,9 +137,6 @@ class Dashboard:
                 [(key, *_row(each)) for key, each in [*ordered, ("all", self.total)]],
             ))  # fmt: skip
         return tables
-
-    def _repr_html_(self) -> str:
-        return "".join(table.to_html() for table in self.tables())
 
 
 def _row(each: Group) -> tuple[str, ...]:

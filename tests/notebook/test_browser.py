@@ -17,6 +17,7 @@ from playwright.sync_api import sync_playwright
 import rag
 from tests.conftest import HANDBOOK
 from tests.notebook.objects import HOSTILE, records
+from tests.notebook.reports import reports
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
@@ -36,7 +37,7 @@ def cards(handbook_index: rag.Index) -> str:
         handbook_index, rag.Store(handbook_index.path), rag.plan(HANDBOOK, handbook_index.path), pipe, pipe.prompt,
         handbook_index.search("who may declare a SEV-1?", k=4), pipe.ask(question, where="region == 'us'"),
         pipe.context(question), pipe.explain(question, "parental leave"), pipe.meter.ledger,
-        handbook_index.check("status == 'current'"), *(each for text in (HOSTILE[0], "x" * 5000) for each in records(text)),
+        handbook_index.check("status == 'current'"), *(each for text in (HOSTILE[0], "x" * 5000) for each in [*records(text), *reports(text)]),
     ]  # fmt: skip
     return "".join(each._repr_html_() for each in shown)
 

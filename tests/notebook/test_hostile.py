@@ -11,22 +11,29 @@ from rich.cells import cell_len
 
 from rag.core.drawn import OBEYED
 from rag.index.filters.where import Where
+from rag.index.remote.transfer import Transfer
 from rag.index.search.results import SearchPlan
+from rag.review.records import Decision
 from tests.notebook.objects import HOSTILE, markup, records
+from tests.notebook.reports import reports
 
 TEXTS = st.text(
     st.one_of(st.characters(), st.sampled_from("<>&\"'|#\n\r\f\t\x1b\x9b\u202e\u2066\ud800[1]?")), max_size=60
 )
 
 
+_SENTENCES = (SearchPlan, Transfer, Decision)
+
+
 def check(text: str) -> None:
-    for each in records(text):
+    for each in [*records(text), *reports(text)]:
         shown = markup(each._repr_html_())
         assert "cannot be displayed" not in shown.text
         for form in (str(each), repr(each)):
             assert not OBEYED.search(form), (type(each), form)
-            # A filter's text can be evaluated, and a plan's is the sentence that --json has: neither is cut.
-            if not isinstance(each, Where) and not (isinstance(each, SearchPlan) and form == str(each)):
+            # A filter's text can be evaluated, and others are sentences of the command line: none is cut.
+            whole = isinstance(each, Where) or (isinstance(each, _SENTENCES) and form == str(each))
+            if not whole:
                 assert max(map(cell_len, form.split("\n"))) <= 80, (type(each), form)
 
 
@@ -57,7 +64,7 @@ def test_mathjax_and_scripts_are_kept_out() -> None:
 
 @pytest.mark.parametrize("text", ["plain", HOSTILE[0]])
 def test_records_equal_hash_and_pickle_as_before(text: str) -> None:
-    for one, two in zip(records(text), records(text), strict=True):
+    for one, two in zip([*records(text), *reports(text)], [*records(text), *reports(text)], strict=True):
         if type(one).__eq__ is not object.__eq__:
             assert one == two
         assert str(pickle.loads(pickle.dumps(one))) == str(one)

@@ -17,12 +17,13 @@ from rag.bedrock.control.guardrails import BUSY, GuardrailControl, Listed
 from rag.bedrock.guardrails.changes import MADE_FROM, Change, Facts, differences, digest, facts
 from rag.bedrock.guardrails.settings import GuardrailSettings
 from rag.bedrock.guardrails.wire import arguments, configuration
+from rag.core.displayable import Displayable
 
 Step = Literal["create", "update", "version", "tag", "none"]
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+@dataclass(frozen=True, slots=True, repr=False)
+class Plan(Displayable):
     """What would change.
 
     Attributes

@@ -13,6 +13,7 @@ from rag.bedrock.knowledge_bases.ingestion import Ingestion, ingestion_of
 from rag.bedrock.knowledge_bases.service import Service, fault_code, until
 from rag.bedrock.knowledge_bases.settings import KnowledgeBaseSettings
 from rag.bedrock.knowledge_bases.vector_store import prepared
+from rag.core.displayable import Displayable
 from rag.core.errors import ConfigError, RagError, UsageError
 
 #: How long a knowledge base may take to become active, or to be deleted, and how often AWS is asked.
@@ -26,8 +27,8 @@ _CREATE_ADVICE = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class KnowledgeBase:
+@dataclass(frozen=True, slots=True, repr=False)
+class KnowledgeBase(Displayable):
     """A knowledge base, and its data sources by id.
 
     Attributes

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from rag.core.displayable import Displayable
+
 #: Final statuses of an ingestion job (botocore 1.44.5's model of bedrock-agent, IngestionJobStatus).
 ENDED = ("COMPLETE", "FAILED", "STOPPED")
 
 
-@dataclass(frozen=True, slots=True)
-class Ingestion:
+@dataclass(frozen=True, slots=True, repr=False)
+class Ingestion(Displayable):
     """An ingestion job: what it has done so far.
 
     Attributes

@@ -17,6 +17,7 @@ from typing import Any
 from rag.bedrock.knowledge_bases.attributes import sidecars
 from rag.bedrock.knowledge_bases.bucket import Bucket, Stored
 from rag.bedrock.knowledge_bases.limits import FORMATS, MAX_BYTES
+from rag.core.displayable import Displayable
 from rag.core.errors import LoadError, RagError, SourceError
 from rag.core.files import SIDECAR, Quarantined, SourceFile
 from rag.core.progress import Progress, Task
@@ -56,8 +57,8 @@ class Item:
         return isinstance(self.content, bytes)
 
 
-@dataclass(frozen=True, slots=True)
-class UploadPlan:
+@dataclass(frozen=True, slots=True, repr=False)
+class UploadPlan(Displayable):
     """What an upload has to do.
 
     Attributes

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from rag.core.displayable import Displayable
 from rag.core.errors import GenerationError, UsageError
 from rag.core.progress import Progress, Task
 from rag.core.table import Table
@@ -32,8 +33,8 @@ PROBES = 20
 _KEPT = "verdicts are not kept; what they cost is in the ledger"
 
 
-@dataclass(frozen=True, slots=True)
-class Calibration:
+@dataclass(frozen=True, slots=True, repr=False)
+class Calibration(Displayable):
     """A judge beside people, on one rubric.
 
     Attributes
@@ -93,9 +94,6 @@ class Calibration:
             Table("people's ratings by row, the judge's by column", ("", *names),
                   [(name, *map(str, row)) for name, row in zip(names, self.table_of, strict=True)]),
         ]  # fmt: skip
-
-    def _repr_html_(self) -> str:
-        return "".join(table.to_html() for table in self.tables())
 
 
 def calibrate(

@@ -11,7 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from rag.core.displayable import Displayable
 from rag.core.errors import GenerationError, UsageError
+from rag.core.format import counted
 from rag.core.progress import Progress, Task
 from rag.core.table import Table
 from rag.evaluation.answers import AnswersEvaluation
@@ -49,8 +51,8 @@ class Pair:
         return self.forward if self.forward == self.backward and self.forward != "tie" else ""
 
 
-@dataclass(frozen=True, slots=True)
-class Pairs:
+@dataclass(frozen=True, slots=True, repr=False)
+class Pairs(Displayable):
     """All pairs of two systems.
 
     Attributes
@@ -115,10 +117,9 @@ class Pairs:
             (f"changes with the order{favours}", str(self.count("inconsistent"))),
             (f"{self.a}'s share of the wins", f"{share:.2f} [{low:.2f}, {high:.2f}]"),
         ]  # fmt: skip
-        return Table(f"{self.judge} on {len(self.pairs)} pairs, each in both orders", ("outcome", ""), rows)
-
-    def _repr_html_(self) -> str:
-        return self.table().to_html()
+        return Table(
+            f"{self.judge} on {counted(len(self.pairs), 'pair')}, each in both orders", ("outcome", ""), rows
+        )
 
 
 def compare(

@@ -8,6 +8,8 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
+from rag.core.displayable import Displayable
+from rag.core.drawn import drawn
 from rag.core.format import bytes_text, counted, seconds_text
 from rag.core.progress import Task
 from rag.index.storage.manifest import FileEntry
@@ -18,8 +20,8 @@ PARALLEL = 8
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Transfer:
+@dataclass(frozen=True, slots=True, repr=False)
+class Transfer(Displayable):
     """What a push or a pull moved.
 
     Attributes
@@ -78,7 +80,7 @@ class Transfer:
             line += (
                 f"; {counted(len(self.pruned), 'old version')} and {counted(self.deleted, 'object')} deleted"
             )
-        return line if self.dry_run else f"{line} ({seconds_text(self.seconds)})"
+        return drawn(line if self.dry_run else f"{line} ({seconds_text(self.seconds)})")
 
 
 class Stopped(BaseException):

@@ -12,12 +12,13 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from rag.core.displayable import Displayable
 from rag.core.errors import RagError, StoreCorruptError
 from rag.index.storage.columns import without_advice
 from rag.index.storage.formats import FORMAT
@@ -38,8 +39,8 @@ from rag.index.storage.sources import open_sources, read_sources
 _BLOCK = 1 << 15
 
 
-@dataclass(frozen=True, slots=True)
-class Verification:
+@dataclass(frozen=True, slots=True, repr=False)
+class Verification(Displayable):
     """The result of `Store.verify`.
 
     Attributes
@@ -61,6 +62,10 @@ class Verification:
     problems: tuple[str, ...] = ()
     orphans: tuple[str, ...] = ()
     advice: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {**asdict(self), "sound": self.sound}
 
     @property
     def sound(self) -> bool:
