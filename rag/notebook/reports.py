@@ -92,6 +92,8 @@ def said_of(name: str, value: Any) -> str:
         return ""
     if value is True:
         return "yes"
+    if isinstance(value, bytes):
+        return bytes_text(len(value))
     if isinstance(value, int):
         return bytes_text(value) if name.endswith("bytes") else f"{value:,}"
     if isinstance(value, float):
@@ -100,7 +102,7 @@ def said_of(name: str, value: Any) -> str:
         return utc_text(value) if name == "at" else seconds_text(value) if _is_time(name) else f"{value:.4g}"
     if isinstance(value, Mapping):
         return _some([f"{key}: {_short(each)}" for key, each in list(value.items())[:_VALUES]], len(value))
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+    if isinstance(value, Sequence) and not isinstance(value, str):
         return _some([_short(each) for each in value[:_VALUES]], len(value))
     return _short(value)
 

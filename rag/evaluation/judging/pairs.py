@@ -95,7 +95,7 @@ class Pairs(Displayable):
         """What was not compared, and why."""
         if not self.errors:
             return ()
-        return (f"{len(self.errors)} pairs were not judged: {next(iter(self.errors.values()))}",)
+        return (f"{counted(len(self.errors), 'pair')} without a verdict: {next(iter(self.errors.values()))}",)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""

@@ -46,7 +46,7 @@ def bar_html(update: Update) -> str:
     kind = {"failed": "bad", "interrupted": "bad", "done": "good"}.get(update.state, "")
     said = ", ".join(part for part in (update.detail, *update.figures) if part)
     state = "" if update.state in ("running", "done") else f"{update.state} at "
-    bar = "" if share is None and update.state == "running" else parts.bar(share or 0.0, kind=kind, wide=True)
+    bar = parts.bar(share or 0.0, kind=kind, wide=True)  # also before the whole is known: nothing jumps
     value = (
         "" if share is None else f' aria-valuenow="{100 * share:.0f}" aria-valuemin="0" aria-valuemax="100"'
     )
