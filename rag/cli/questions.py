@@ -85,7 +85,7 @@ def search(**options: Any) -> int:
 
     return answer_all(
         run, lambda hits: {"hits": hit_rows(hits)},
-        (lambda hits: print_json({"plan": str(hits.plan), "hits": [hit.to_dict() for hit in hits]}))
+        (lambda hits: print_json(hits.to_dict()))
         if as_json else show_hits,
     )  # fmt: skip
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from rag.core.displayable import Displayable
 from rag.core.format import dollars
@@ -28,6 +29,10 @@ class Usage(Displayable):
     cache_write_input_tokens: int = 0
     cost_usd: float | None = None
     cache_write_1h_input_tokens: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
 
     @property
     def counts(self) -> tuple[int, int, int, int]:

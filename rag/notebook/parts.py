@@ -7,6 +7,7 @@ to somebody else. Its root has the classes that keep MathJax out, which would re
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from importlib.resources import files
@@ -17,6 +18,7 @@ from rag.notebook.lines import LINE_END, numeric
 
 #: Most characters of a value, name or path; what is longer is cut, and says so.
 LONGEST = 300
+_MARKUP = re.compile("[&<>\"']")
 
 
 @functools.cache
@@ -38,6 +40,8 @@ def inert(text: object, most: int = LONGEST) -> str:
     '&lt;b&gt;�[2J'
     """
     whole = str(text)
+    if len(whole) <= most and whole.isascii() and whole.isprintable() and not _MARKUP.search(whole):
+        return whole  # most cells of tables: nothing in it could be markup, or obeyed
     return escape(drawn(LINE_END.sub("\n", whole[: most - 1] + "…" if len(whole) > most else whole)))
 
 

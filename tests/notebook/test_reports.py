@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from rag.core.answers import Answer
 from rag.notebook.registry import DISPLAYS
 from tests.notebook.objects import markup, records
 from tests.notebook.reports import reports
@@ -41,6 +43,15 @@ def test_a_gate_says_first_whether_it_is_passed_and_why_not() -> None:
     assert str(passed).splitlines()[0] == "Gate passed: recall, version 3"
     card = markup(failed._repr_html_()).text
     assert "Gate NOT passed" in card and "2 questions that were lost" in card
+
+
+@pytest.mark.parametrize("record", [
+    each for each in records("leave.md") if type(each).__name__ not in ("Cuts", "Prompt", "Comparator", "Test", "Not")
+], ids=lambda each: type(each).__name__)  # fmt: skip
+def test_a_record_has_plain_values(record: Any) -> None:
+    if isinstance(record, Answer) and record.data is not None:
+        record = replace(record, text="{}")  # the text of data is its JSON
+    assert json.loads(json.dumps(record.to_dict(), default=str))
 
 
 def test_every_display_has_an_object_among_the_tests() -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from rag.core.displayable import Displayable
 from rag.core.drawn import drawn
@@ -47,6 +47,10 @@ class SearchPlan(Displayable):
     min_score: float | None = None
     question: str = field(default="", compare=False)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
     @property
     def exact(self) -> bool:
         """Whether every matching row was compared exactly."""
@@ -72,6 +76,10 @@ class Hits(Displayable, list[Hit]):
     def __init__(self, hits: Iterable[Hit], plan: SearchPlan) -> None:
         super().__init__(hits)
         self.plan = plan
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, as ``rag search --json`` prints them."""
+        return {"plan": str(self.plan), "hits": [hit.to_dict() for hit in self]}
 
     def to_pandas(self) -> pd.DataFrame:
         """Return a row for each hit; metadata are columns ``metadata.NAME``; needs pandas."""
