@@ -13,7 +13,7 @@ import pytest
 from rich.cells import cell_len
 
 import rag
-from rag.cli import main
+from rag.cli import main, output
 from rag.cli.main import cli
 from rag.notebook.wrapping import folded, tabled
 from tests.conftest import HANDBOOK
@@ -45,6 +45,9 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
         monkeypatch.setenv("COLUMNS", str(width or 80))
         monkeypatch.setenv("TERM", "xterm")
         monkeypatch.setenv("NO_COLOR", "1")
+        for name in ("_OUT", "_ERR"):  # as a command that starts here has them
+            made = output._SafeConsole(stderr=name == "_ERR", highlight=False)
+            monkeypatch.setattr(output, name, made)
         with pytest.raises(SystemExit):
             main.main()
         text = out.getvalue() + err.getvalue()
