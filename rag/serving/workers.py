@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import multiprocessing.forkserver
+import multiprocessing.resource_tracker
 import os
 import shutil
 import signal
@@ -32,7 +33,7 @@ _COUNTS = "PROMETHEUS_MULTIPROC_DIR"
 #: Connections that wait to be accepted.
 _BACKLOG = 2048
 #: Seconds in which a worker must answer the parent; it is killed and replaced otherwise.
-_HEALTHY_S = 30
+_HEALTHY_S = 60
 #: What every worker imports later than with its first module: uvicorn's choices by what is installed, what
 #: FastAPI needs for its first route, what counts, and what numpy needs for its first set of values.
 _MODULES = (
@@ -159,6 +160,8 @@ def run(
                 ready()
 
         def keep_subprocess_alive(self) -> None:
+            # Those that have ended first: a busy one may take long to answer.
+            self.processes.sort(key=lambda process: process.process.is_alive())
             with _uninterrupted():
                 super().keep_subprocess_alive()
 
@@ -182,8 +185,11 @@ def _begin_forking(modules: Sequence[str]) -> None:
     """Start the process that workers are forks of, and let uvicorn fork from it."""
     from uvicorn import _subprocess
 
+    if sys.platform == "darwin":  # whose system libraries a fork may crash (CPython issue 77906): spawned
+        return
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(modules))
+    multiprocessing.resource_tracker.ensure_running()  # which unblocks signals when it starts
     # Before Python 3.12.4 it looks for modules in the working directory first, whatever is there.
     with _uninterrupted(), _environment({"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONSAFEPATH": "1"}):
         multiprocessing.forkserver.ensure_running()
