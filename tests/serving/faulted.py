@@ -23,7 +23,7 @@ from typing import Any
 
 import rag
 from rag.core.errors import RagError
-from tests.serving.served import fork_servers, workers
+from tests.serving.served import workers
 
 GATES, CLIENTS = 12, 16
 _WORD = re.compile(r"word(\d\d)v(\d+)")
@@ -85,25 +85,6 @@ class Server:
         """The processes below it that serve."""
         assert self.process is not None
         return workers(self.process.pid)
-
-    def forked_from(self) -> int:
-        """The process of which they are forks."""
-        assert self.process is not None
-        (pid,) = fork_servers(self.process.pid)
-        return pid
-
-    @staticmethod
-    def runs(pid: int, until: float) -> bool:
-        """Wait for a process to end; tell whether it still runs then (a zombie does not)."""
-        while time.monotonic() < until:
-            try:
-                state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-            except OSError:
-                return False
-            if state == "Z":
-                return False
-            time.sleep(0.05)
-        return True
 
     def __enter__(self) -> Server:
         self.start()

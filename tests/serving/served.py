@@ -36,16 +36,11 @@ def running(app: Any) -> Iterator[str]:
 
 def workers(pid: int) -> list[int]:
     """The processes that serve for ``rag serve --workers``: forks of a child of its process."""
-    return [worker for server in fork_servers(pid) for worker in _children(server)]
-
-
-def fork_servers(pid: int) -> list[int]:
-    """The processes of which those are forks."""
     found = []
     for child in _children(pid):
         with contextlib.suppress(OSError):
             if "forkserver" in Path(f"/proc/{child}/cmdline").read_text():
-                found.append(child)
+                found += _children(child)
     return found
 
 

@@ -76,24 +76,6 @@ def test_one_of_two_workers_killed(gates: Path) -> None:
     assert load.wrong == []
 
 
-def test_workers_are_replaced_without_an_error(gates: Path) -> None:
-    """One by one when that is asked for (SIGHUP), and all when the process dies of which they are forks."""
-    with Server(gates, "--workers", "2") as server, Load(server.url) as load:
-        load.wait_for(10)
-        assert server.process is not None
-        for _ in range(scale(1, 4)):
-            for number, pid in ((signal.SIGHUP, server.process.pid), (signal.SIGKILL, server.forked_from())):
-                before, began = set(server.workers()), time.monotonic()
-                os.kill(pid, number)
-                while before & set(server.workers()) or len(server.workers()) < 2:
-                    assert time.monotonic() < began + 120
-                    time.sleep(0.05)
-                assert not [each for each in before if server.runs(each, until=began + 120)]
-                load.wait_for(20)
-    print(f"\nworkers replaced: {load.summary()}")
-    assert load.wrong == [] and not load.errors
-
-
 def test_new_versions_and_pruned_ones(gates: Path) -> None:
     with Server(gates) as server, Load(server.url) as load:
         load.wait_for(10)
