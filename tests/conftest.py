@@ -39,7 +39,7 @@ SLOW = (
     "review/test_with_claude.py", "test_import.py",
     "testing/test_embedder.py", "testing/test_retriever.py", "usage/test_cost_command.py", "usage/test_ledger.py",
     "usage/test_reservations.py", "usage/test_sqlite.py", "usage/test_tokens.py",
-    "notebooks", "test_doctests.py",
+    "notebooks", "examples", "test_doctests.py",
 )  # fmt: skip
 #: What it runs of these folders all the same: each room has quick tests (`tests/test_quick.py`).
 QUICK = (
