@@ -1,22 +1,16 @@
-"""Read files and cut them into chunks: the first half of a build, and all of a plan."""
+"""A file's chunks, as an index holds them."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from langchain_core.documents import Document
 
-from rag.building.clock import Clock
-from rag.building.diff import Change
 from rag.chunking import Chunker, locate
-from rag.core.errors import LoadError
 from rag.core.files import SourceFile
-from rag.core.passages import STRUCTURE
 from rag.index.storage.segment_writer import Chunk
-from rag.loading.base import BuildLoader
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,30 +22,6 @@ class CutFile:
     chunks: list[Chunk]
 
 
-def cut_files(loader: BuildLoader, chunker: Chunker, clock: Clock, change: Change) -> Iterator[CutFile]:
-    """Yield each file of ``change.todo`` with its document and chunks; record it in ``change``."""
-    reading = loader.read(change.todo)
-    while True:
-        with clock.timing("load"):
-            item = next(reading, None)
-        if item is None:
-            return
-        file, result = item
-        chunks: list[Chunk] = []
-        document = None if isinstance(result, LoadError) else result
-        error = result if isinstance(result, LoadError) else None
-        if document is not None:
-            notes = document.metadata[STRUCTURE].get("notes", ())
-            change.notes += [f"{file.source}: {note}" for note in notes]
-            try:
-                with clock.timing("chunk"):
-                    chunks = cut(chunker, file.source, document)
-            except LoadError as refused:
-                error = refused
-        change.record(file, len(chunks), error)
-        yield CutFile(file, document, chunks)
-
-
 def cut(chunker: Chunker, source: str, document: Document) -> list[Chunk]:
     """Cut a document into chunks, as an index holds them.
 
@@ -60,9 +30,14 @@ def cut(chunker: Chunker, source: str, document: Document) -> list[Chunk]:
     LoadError
         A chunk is no slice of the document.
     """
-    title = str(document.metadata.get("title") or Path(source).stem)
+    title = title_of(source, document)
     pieces = locate(document, chunker.transform_documents([document]))
     return [_chunk(source, title, piece) for piece in pieces]
+
+
+def title_of(source: str, document: Document) -> str:
+    """Return what a document's heading paths begin with."""
+    return str(document.metadata.get("title") or Path(source).stem)
 
 
 def _chunk(source: str, title: str, piece: Document) -> Chunk:

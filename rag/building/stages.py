@@ -13,9 +13,10 @@ from langchain_core.document_loaders import BaseLoader
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
-from rag.building.chunks import CutFile, cut_files
+from rag.building.chunks import CutFile
 from rag.building.clock import Clock
 from rag.building.diff import Change, compare
+from rag.building.reading import cut_files
 from rag.chunking import Chunker, FixedChunker, RecursiveChunker, SemanticChunker
 from rag.config import registry, stages
 from rag.core import embedders
@@ -80,7 +81,7 @@ class Stages:
         )
 
     def cut(self, change: Change) -> Iterator[CutFile]:
-        """Read the files of a change and cut them into chunks; see `rag.building.chunks.cut_files`."""
+        """Read the files of a change and cut them into chunks; see `rag.building.reading.cut_files`."""
         return cut_files(self.loader, self.chunker, self.clock, change)
 
     @contextlib.contextmanager

@@ -45,7 +45,7 @@ class _PackingChunker(SlicingChunker):
                 f"max_tokens is {max_tokens} and overlap_percentage {overlap_percentage:g}: give at least 8, "
                 "and between 0 and 90"
             )
-        self._count = count_tokens or estimate_tokens
+        self.count_tokens = count_tokens or estimate_tokens
         self.max_tokens, self.overlap_percentage = max_tokens, overlap_percentage
 
     @property
@@ -104,7 +104,7 @@ class _PackingChunker(SlicingChunker):
     def _words(self, text: str, start: int, end: int) -> list[tuple[Span, int]]:
         """Return the words of a span; those above `max_tokens` are halved until they fit."""
         waiting = [match.span() for match in _WORD.finditer(text, start, end)][::-1]
-        counts = self._count([text[a:b] for a, b in reversed(waiting)])[::-1]
+        counts = self.count_tokens([text[a:b] for a, b in reversed(waiting)])[::-1]
         todo = list(zip(waiting, counts, strict=True))
         out: list[tuple[Span, int]] = []
         while todo:
@@ -113,7 +113,7 @@ class _PackingChunker(SlicingChunker):
                 out.append(((low, high), count))
                 continue
             middle = (low + high) // 2
-            left, right = self._count([text[low:middle], text[middle:high]])
+            left, right = self.count_tokens([text[low:middle], text[middle:high]])
             todo += [((middle, high), right), ((low, middle), left)]
         return out
 
@@ -165,7 +165,7 @@ class RecursiveChunker(_PackingChunker):
         trimmed = (stripped(text, *span) for span in spans)
         spans = [span for span in trimmed if span[0] < span[1]]
         group: list[tuple[Span, int]] = []
-        for span, count in zip(spans, self._count([text[a:b] for a, b in spans]), strict=True):
+        for span, count in zip(spans, self.count_tokens([text[a:b] for a, b in spans]), strict=True):
             if count <= self.max_tokens:
                 group.append((span, count))
                 continue

@@ -89,8 +89,8 @@ class SemanticChunker(SlicingChunker):
             )
         if not 0 <= overlap_percentage <= 50:
             raise ConfigError(f"overlap_percentage is {overlap_percentage}: give one between 0 and 50")
-        self._embedder = embedder
-        self._count = count_tokens or estimate_tokens
+        self.embedder = embedder
+        self.count_tokens = count_tokens or estimate_tokens
         self.max_tokens, self.min_tokens = max_tokens, min_tokens
         self.buffer_size, self.breakpoint_percentile = buffer_size, breakpoint_percentile
         self.overlap_percentage = overlap_percentage
@@ -98,7 +98,7 @@ class SemanticChunker(SlicingChunker):
     @property
     def fingerprint(self) -> str:
         """The settings that decide where cuts fall."""
-        model = "NoneType" if self._embedder is None else embedders.fingerprint(self._embedder)
+        model = "NoneType" if self.embedder is None else embedders.fingerprint(self.embedder)
         return (
             f"semantic/{self.version} max_tokens={self.max_tokens} min_tokens={self.min_tokens} "
             f"buffer_size={self.buffer_size} breakpoint_percentile={self.breakpoint_percentile:g} "
@@ -141,11 +141,11 @@ class SemanticChunker(SlicingChunker):
         for whole in _fenced(text, start, end):
             spans += sentences(text, at, whole[0])
             whole = stripped(text, *whole)
-            small = self._count([text[slice(*whole)]])[0] <= self.max_tokens
+            small = self.count_tokens([text[slice(*whole)]])[0] <= self.max_tokens
             spans += [whole] if small else sentences(text, *whole)
             at = whole[1]
         spans += sentences(text, at, end)
-        counts = self._count([text[a:b] for a, b in spans])
+        counts = self.count_tokens([text[a:b] for a, b in spans])
         out: list[tuple[Span, int]] = []
         for span, count in zip(spans, counts, strict=True):
             out += [(span, count)] if count <= self.max_tokens else self._cut(text, span, count)
@@ -165,16 +165,16 @@ class SemanticChunker(SlicingChunker):
             cut = _best_cut(text, start, goal, end)
             halves = [stripped(text, start, cut), stripped(text, cut, end)]
             halves = [half for half in halves if half[0] < half[1]]
-            counted = self._count([text[a:b] for a, b in halves])
+            counted = self.count_tokens([text[a:b] for a, b in halves])
             waiting += reversed(list(zip(halves, counted, strict=True)))
         return pieces
 
     def _shifts(self, text: str, units: Sequence[Span]) -> npt.NDArray[np.float64]:
         """Return the cosine distance between the sentences before and after each inner boundary."""
         count = len(units)
-        if self._embedder is None or count < 2:
+        if self.embedder is None or count < 2:
             return np.zeros(max(count - 1, 0))
-        vectors = embed(self._embedder, [text[a:b] for a, b in units]).astype(np.float64)
+        vectors = embed(self.embedder, [text[a:b] for a, b in units]).astype(np.float64)
         sums = np.vstack([np.zeros(vectors.shape[1]), np.cumsum(vectors, axis=0)])
         middle = np.arange(1, count)
         before = sums[middle] - sums[np.maximum(middle - self.buffer_size, 0)]
@@ -204,7 +204,7 @@ class SemanticChunker(SlicingChunker):
                     if shift >= best_shift:  # the later of equals: fuller chunks
                         best, best_shift = end, shift
                     rest = last - end > 3 or sum(counts[end:last]) >= self.min_tokens
-                    if self._embedder is not None and shift > limit and rest:
+                    if self.embedder is not None and shift > limit and rest:
                         break
                 if total + counts[end] > fresh:
                     break
