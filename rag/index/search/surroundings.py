@@ -142,14 +142,7 @@ class Lexical:
         blocks = self._surroundings.blocks[number]
         bounds = blocks.highest_of_documents(self._documents[number]).astype(np.float32)
         for term in self._terms:
-            rows, frequency = term.postings[number]
-            held, tf = _sums(rows // np.int32(BLOCK), frequency, len(bounds))
-            line = np.zeros(len(bounds) + 2, np.float32)
-            line[1 + held] = tf
-            at: Rows | slice = (
-                slice(None) if len(held) > _FEW * len(bounds) else _with_neighbours(held, len(bounds))
-            )
-            most = line[1:-1][at] + np.maximum(line[:-2][at], line[2:][at])
+            at, most = _beside(*term.postings[number], len(bounds))
             near, wide = saturated(most, blocks.near[at]), saturated(most, blocks.wide[at])
             bounds[at] += np.float32(term.weight) * (LEXICAL[0] * near + LEXICAL[1] * wide)
         if not mask.all():
@@ -249,30 +242,44 @@ def _blocks(segment: Segment, norms: Sequence[Scores]) -> _Blocks:
 
 def _by_document(
     segment: Segment, rows: npt.NDArray[np.int32], frequency: npt.NDArray[np.uint16]
-) -> tuple[Rows, Scores]:
+) -> tuple[npt.NDArray[np.int32], Scores]:
     """Return the live documents in which a term occurs, ascending, and how often."""
     if len(segment.removed):
         live = segment.live[rows]
         rows, frequency = rows[live], frequency[live]
-    return _sums(segment.document_of_row[rows], frequency, len(segment.documents))
+    document, count = segment.document_of_row[rows], len(segment.documents)
+    if len(rows) <= _FEW * count:
+        return _sums(document, frequency)
+    sums = np.bincount(document, frequency, count)
+    held = np.flatnonzero(sums).astype(np.int32)
+    return held, sums[held].astype(np.float64)
 
 
-def _sums(group: npt.NDArray[np.int32], frequency: npt.NDArray[np.uint16], count: int) -> tuple[Rows, Scores]:
-    """Return the groups that occur, ascending as `group` is, and their sums; there are `count` in all."""
-    if len(group) > _FEW * count:
-        sums = np.bincount(group, frequency, count)
-        held: Rows = np.flatnonzero(sums)
-        return held, sums[held].astype(np.float64)
+def _beside(
+    rows: npt.NDArray[np.int32], frequency: npt.NDArray[np.uint16], count: int
+) -> tuple[Rows | slice, Bounds]:
+    """Return the blocks, of `count`, around whose rows a term may occur, and how often at most."""
+    held = rows // np.int32(BLOCK)
+    line = np.zeros(count + 2, np.float32)
+    at: Rows | slice = slice(None)
+    if len(rows) > _FEW * count:
+        line[1:-1] = np.bincount(held, frequency, count)
+    else:
+        held, line[held + 1] = _sums(held, frequency)
+        near = np.zeros(count + 2, bool)
+        near[held] = near[held + 1] = near[held + 2] = True
+        at = np.flatnonzero(near[1:-1])
+    return at, line[1:-1][at] + np.maximum(line[:-2][at], line[2:][at])
+
+
+def _sums(
+    group: npt.NDArray[np.int32], frequency: npt.NDArray[np.uint16]
+) -> tuple[npt.NDArray[np.int32], Scores]:
+    """Return the groups that occur, ascending as `group` is, and their sums."""
     new = np.flatnonzero(np.diff(group, prepend=-1))
     if not len(new):
-        return np.zeros(0, np.int64), np.zeros(0)
-    return group[new].astype(np.int64), np.add.reduceat(frequency, new, dtype=np.float64)
-
-
-def _with_neighbours(numbers: Rows, count: int) -> Rows:
-    """Return some numbers below `count` and those beside them, ascending."""
-    near = np.unique(np.concatenate([numbers - 1, numbers, numbers + 1]))
-    return near[(near >= 0) & (near < count)]
+        return group, np.zeros(0)
+    return group[new], np.add.reduceat(frequency, new, dtype=np.float64)
 
 
 def _ranges(first: Rows, end: Rows) -> Rows:
