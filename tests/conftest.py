@@ -17,8 +17,8 @@ import pytest
 
 import rag
 from rag.embedding.static import StaticEmbeddings
+from rag.index.storage.chunk import Chunk
 from rag.index.storage.manifest import EmbedderEntry
-from rag.index.storage.segment_writer import Chunk
 from rag.index.storage.writer import open_writer
 from tests import scale
 

@@ -16,10 +16,11 @@ from rag.core.passages import STRUCTURE
 from rag.core.progress import Progress, Task
 from rag.embedding import cache as cache_file
 from rag.embedding.cache import CachedEmbeddings
+from rag.index.storage.chunk import Chunk
 from rag.index.storage.formats import FORMAT
+from rag.index.storage.layout import Vectors
 from rag.index.storage.manifest import Manifest
 from rag.index.storage.own_files import check_inside
-from rag.index.storage.segment_writer import Chunk
 from rag.index.storage.sources import quarantined
 from rag.index.storage.writer import IndexWriter, open_writer
 from rag.usage.collector import Collector
@@ -143,6 +144,7 @@ def _write(
 ) -> None:
     """Load, chunk and embed the files to read, and pass them to the writer in batches."""
     waiting: list[tuple[int, Chunk]] = []
+    ahead: dict[str, Vectors] = {}
     files = read = chunks = embedded = 0
 
     def show(of_batch: int = 0) -> None:
@@ -153,28 +155,32 @@ def _write(
 
     def flush(size: int) -> None:
         """Embed and write batches until fewer than `size` chunks wait."""
-        nonlocal embedded
+        nonlocal ahead, embedded
         while len(waiting) >= size and waiting:
             batch, waiting[:BATCH] = waiting[:BATCH], []
             headings = writer.new_headings(batch)
             texts = [chunk.text for _, chunk in batch]
             with stages.clock.timing("embed"):
-                heading_vectors = cache.vectors(headings)
-                vectors = cache.vectors(texts, show)
+                heading_vectors = cache.vectors(headings, ahead=ahead)
+                vectors = cache.vectors(texts, show, ahead=ahead)
             embedded += len(batch)
             with stages.clock.timing("write"):
                 writer.add_headings(headings, heading_vectors)
                 writer.add_chunks(batch, vectors)
+            left = {text for _, chunk in waiting for text in (chunk.text, chunk.heading)}
+            ahead = {text: vector for text, vector in ahead.items() if text in left}
 
-    for cut in stages.cut(change):
-        files, read, chunks = files + 1, read + cut.file.bytes, chunks + len(cut.chunks)
-        if cut.document is not None and cut.chunks:
-            metadata = {k: v for k, v in cut.document.metadata.items() if k not in ("source", STRUCTURE)}
-            doc_id = hashlib.blake2b(cut.file.source.encode(), digest_size=8).hexdigest()
-            number = writer.add_document(doc_id, cut.file.source, metadata)
-            waiting += [(number, chunk) for chunk in cut.chunks]
-        show()
-        flush(BATCH)
+    with contextlib.closing(stages.cut(change, embed=True)) as found:
+        for cut in found:
+            files, read, chunks = files + 1, read + cut.file.bytes, chunks + len(cut.chunks)
+            if cut.document is not None and cut.chunks:
+                metadata = {k: v for k, v in cut.document.metadata.items() if k not in ("source", STRUCTURE)}
+                doc_id = hashlib.blake2b(cut.file.source.encode(), digest_size=8).hexdigest()
+                number = writer.add_document(doc_id, cut.file.source, metadata)
+                waiting += [(number, chunk) for chunk in cut.chunks]
+                ahead |= cut.vectors
+            show()
+            flush(BATCH)
     flush(1)
     show()
 

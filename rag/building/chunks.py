@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from langchain_core.documents import Document
 
-from rag.chunking import Chunker, locate
+from rag.chunking.base import Chunker
+from rag.chunking.offsets import locate
 from rag.core.files import SourceFile
-from rag.index.storage.segment_writer import Chunk
+from rag.index.storage.chunk import Chunk
+from rag.index.storage.layout import Vectors
 
 
 @dataclass(frozen=True, slots=True)
 class CutFile:
-    """A file that was read: its document and chunks; without a document it is quarantined."""
+    """A file that was read: its document and chunks; without a document it is quarantined.
+
+    `vectors` are those of texts of its chunks and of their heading paths that were embedded ahead.
+    """
 
     file: SourceFile
     document: Document | None
     chunks: list[Chunk]
+    vectors: Mapping[str, Vectors] = field(default_factory=dict)
 
 
 def cut(chunker: Chunker, source: str, document: Document) -> list[Chunk]:

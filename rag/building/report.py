@@ -71,7 +71,8 @@ class BuildReport(Displayable):
     embedded : int
         Texts (chunks and heading paths) that the embedder embedded; the others' vectors were cached.
     seconds : mapping of str to float
-        By stage: ``"load"``, ``"chunk"``, ``"embed"``, ``"write"``, and ``"total"``.
+        By stage: ``"load"``, ``"chunk"``, ``"embed"``, ``"write"``, and ``"total"``; of other processes that cut
+        documents, what was waited for them is in ``"chunk"``.
     notes : tuple of str
         What the user should know, e.g. a metadata field with values of two types.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,9 +80,9 @@ class Stages:
             self.loader, self.files, self.folder, previous, retry=retry, forgotten=forgotten.read(self.folder)
         )
 
-    def cut(self, change: Change) -> Iterator[CutFile]:
+    def cut(self, change: Change, *, embed: bool = False) -> Generator[CutFile]:
         """Read the files of a change and cut them into chunks; see `rag.building.reading.cut_files`."""
-        return cut_files(self.loader, self.chunker, self.clock, change)
+        return cut_files(self.loader, self.chunker, self.clock, change, self.embedder if embed else None)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -71,13 +72,17 @@ class CachedEmbeddings(Embeddings):
         return [text for key, text in keys.items() if key not in known]
 
     def vectors(
-        self, texts: Sequence[str], progress: Callable[[int], None] = lambda done: None
+        self,
+        texts: Sequence[str],
+        progress: Callable[[int], None] = lambda done: None,
+        *,
+        ahead: Mapping[str, npt.NDArray[np.float32]] = MappingProxyType({}),
     ) -> npt.NDArray[np.float32]:
         """Return unit vectors, ``(len(texts), dimensions)`` float32, embedding what is missing.
 
         Every group of vectors (of an `EmbedsEach`) or batch is durable before the next one is awaited,
         so an error loses none that arrived before it. `progress` is called with how many texts are done,
-        cached ones first.
+        cached ones first. Vectors that the same embedder made `ahead` are taken from there.
         """
         keys = [self._key(text) for text in texts]
         known = self._find(list(dict.fromkeys(keys)))
@@ -85,6 +90,15 @@ class CachedEmbeddings(Embeddings):
         todo = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
         done = len(texts) - len(todo)
         progress(done)
+        made_before = {key: ahead[text] for key, text in todo.items() if text in ahead}
+        if made_before:
+            rows = unit_rows(np.stack(list(made_before.values())), len(made_before), self.dimensions)
+            self._store(list(made_before), rows)
+            known |= zip(made_before, rows, strict=True)
+            todo = {key: text for key, text in todo.items() if key not in made_before}
+            self.embedded += len(made_before)
+            done += len(made_before)
+            progress(done)
         waiting = list(todo)
         with contextlib.closing(self._groups(list(todo.values()))) as groups:
             for positions, made in groups:

@@ -16,7 +16,7 @@ from rag.emulator.vector_buckets import VectorBuckets
 from rag.emulator.wire import Reply, Request
 
 if TYPE_CHECKING:
-    from rag.index.storage.segment_writer import Chunk
+    from rag.index.storage.chunk import Chunk
 
 #: Final statuses of a job.
 ENDED = ("COMPLETE", "FAILED", "STOPPED")

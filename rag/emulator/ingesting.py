@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from langchain_core.documents import Document
 
     from rag.core.files import SourceFile
-    from rag.index.storage.segment_writer import Chunk
+    from rag.index.storage.chunk import Chunk
     from rag.loading.loader import Loader
 
 #: Files that a reason names.
@@ -194,7 +194,7 @@ def _chunks(source: Source, name: str, document: Document) -> list[Chunk]:
     """Cut a document as its data source says: into pieces of so many tokens, or not at all."""
     from rag.building.chunks import cut
     from rag.chunking import FixedChunker
-    from rag.index.storage.segment_writer import Chunk
+    from rag.index.storage.chunk import Chunk
 
     settings = source.params.get("vectorIngestionConfiguration", {}).get("chunkingConfiguration", {})
     strategy = settings.get("chunkingStrategy", "FIXED_SIZE")

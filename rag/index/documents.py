@@ -19,9 +19,9 @@ from rag.core.values import shown
 from rag.core.vectors import finite, unit_rows
 from rag.index.filters.parse import WhereLike
 from rag.index.filters.where import Where
+from rag.index.storage.chunk import Chunk
 from rag.index.storage.exact_metadata import checked, encode, filterable
 from rag.index.storage.layout import Vectors
-from rag.index.storage.segment_writer import Chunk
 from rag.index.storage.writer import IndexWriter
 
 #: A filter in any notation, or a function of the metadata.

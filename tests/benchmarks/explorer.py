@@ -20,8 +20,8 @@ import numpy as np
 
 import rag
 from rag.embedding.static import StaticEmbeddings
+from rag.index.storage.chunk import Chunk
 from rag.index.storage.manifest import EmbedderEntry
-from rag.index.storage.segment_writer import Chunk
 from rag.index.storage.writer import open_writer
 from rag.notebook.explorer.model import Explorer
 

@@ -24,8 +24,8 @@ import numpy as np
 
 import rag
 from rag.core.format import bytes_text
+from rag.index.storage.chunk import Chunk
 from rag.index.storage.manifest import EmbedderEntry, files_of
-from rag.index.storage.segment_writer import Chunk
 from rag.index.storage.writer import open_writer
 from tests.index.remote.faulty_proxy import FaultyProxy
 from tests.index.remote.seaweed import KEYS, running

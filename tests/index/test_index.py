@@ -22,10 +22,10 @@ from rag.core.errors import (
     UsageError,
 )
 from rag.embedding.static import StaticEmbeddings
+from rag.index.storage.chunk import Chunk
 from rag.index.storage.layout import flat_header
 from rag.index.storage.manifest import EmbedderEntry
 from rag.index.storage.own_files import writer_lock
-from rag.index.storage.segment_writer import Chunk
 from rag.index.storage.writer import open_writer
 
 ENTRY = EmbedderEntry("", "random", 16)

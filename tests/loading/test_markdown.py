@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from rag.loading.formats import plain
 from rag.loading.formats.plain import outline, parse_markdown
 from rag.loading.structure import Options
 
@@ -80,3 +82,25 @@ def test_only_a_closed_fence_hides_headings(text: str, titles: list[str]) -> Non
 )
 def test_fences_take_time_in_proportion(piece: str) -> None:
     assert outline(piece * 20_000 + "# End\n")[0][-1:] in ([], [(len(piece) * 20_000, 1, "End")])
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "title: Leave\ndays: 28\nrate: 1.5\nopen: yes\nfrom: 2026-11-27\nat: 2026-11-27 10:30:00\nnone: ~\n",
+        "tags: [a, b]\nnested:\n  deep: {x: 1}\nlist:\n- one\n- 'two'\n",
+        "title: Größe – “x”\nsummary: |\n  one\n  two\n",
+        "a: 1\na: 2\n1: x\n\u00a0b: 3\n",
+        "title: 'left open\n", "a: b: c\n", "- x\ny: z\n", "a:\tb\n", "x: 012\ny: 0x1F\nz: 1_000\nw: 1:30\n",
+        "base: &b 1\nother: *b\n", "? key\n: value\n", "k: !!python/name:os.system\n",
+        "key: " + "[" * 70 + "]" * 70 + "\n", "- " * 50 + "x\n", "k: " + "[" * 30_000 + "\n",
+    ],
+)  # fmt: skip
+def test_values_and_complaints_are_those_of_pyyaml(source: str) -> None:
+    def read(loader: Any) -> Any:
+        try:
+            return yaml.load(source, Loader=loader) if loader else plain._values(source)
+        except Exception as error:
+            return type(error), str(error)
+
+    assert repr(read(None)) == repr(read(plain._NoAliases))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import pyarrow as pa
 
 from rag.index.filters.where import Schema
 from rag.index.storage import bm25, rabitq
+from rag.index.storage.chunk import Chunk
 from rag.index.storage.columns import ArrayWriter
 from rag.index.storage.layout import (
     CHUNKS,
@@ -33,24 +33,6 @@ from rag.index.storage.segment import Segment
 
 _DOCUMENTS = 4096  # documents collected as Python objects before they become columns
 _COPIED = 8192  # rows copied in one piece
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """A row to write: ``loaded_text[start:end] == text``; `heading` is the path of headings above it."""
-
-    chunk_id: str
-    start: int
-    end: int
-    text: str
-    gap: str | None = None
-    page_start: int | None = None
-    page_end: int | None = None
-    page_breaks: Sequence[int] = ()
-    section: Sequence[str] = ()
-    heading: str = ""
-    table_head: str | None = None
-    table_head_start: int | None = None
 
 
 class SegmentWriter:

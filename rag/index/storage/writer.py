@@ -18,6 +18,7 @@ from rag.core.errors import StoreMismatchError, StoreMissingError
 from rag.index.filters.bind import Bound
 from rag.index.filters.where import FieldType
 from rag.index.storage import compaction, held
+from rag.index.storage.chunk import Chunk
 from rag.index.storage.edits import edited
 from rag.index.storage.layout import ORIGINAL, Vectors
 from rag.index.storage.locking import locked, writing
@@ -39,7 +40,7 @@ from rag.index.storage.orphans import clear_orphans
 from rag.index.storage.own_files import FOLDERS, vacate
 from rag.index.storage.schema import widen
 from rag.index.storage.segment import open_segment
-from rag.index.storage.segment_writer import Chunk, SegmentWriter, write_table
+from rag.index.storage.segment_writer import SegmentWriter, write_table
 from rag.index.storage.sources import SourceRecord, write_sources
 
 #: The filter of an edit, and its new values.

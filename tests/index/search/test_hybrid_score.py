@@ -16,8 +16,8 @@ from rag.index.search import hybrid_score, surroundings
 from rag.index.search import reach as reach_of
 from rag.index.storage import compaction
 from rag.index.storage.bm25 import K1, B
+from rag.index.storage.chunk import Chunk
 from rag.index.storage.manifest import EmbedderEntry
-from rag.index.storage.segment_writer import Chunk
 from rag.index.storage.writer import open_writer
 
 ENTRY = EmbedderEntry("", "random", 8)

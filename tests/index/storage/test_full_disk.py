@@ -13,8 +13,8 @@ import pytest
 
 import rag
 from rag.core.errors import StoreError
+from rag.index.storage.chunk import Chunk
 from rag.index.storage.manifest import EmbedderEntry
-from rag.index.storage.segment_writer import Chunk
 from rag.index.storage.writer import open_writer
 
 ENTRY = EmbedderEntry("", "random", 4)

@@ -11,8 +11,8 @@ import pytest
 
 import rag
 from rag.index.storage import rabitq, segment
+from rag.index.storage.chunk import Chunk
 from rag.index.storage.manifest import EmbedderEntry
-from rag.index.storage.segment_writer import Chunk
 from rag.index.storage.writer import open_writer
 from tests.scale import scale
 

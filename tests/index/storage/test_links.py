@@ -16,9 +16,9 @@ import pytest
 
 import rag
 from rag.core.errors import RagError
+from rag.index.storage.chunk import Chunk
 from rag.index.storage.manifest import EmbedderEntry, read_manifest
 from rag.index.storage.own_files import FOLDERS, check_inside
-from rag.index.storage.segment_writer import Chunk
 from rag.index.storage.writer import open_writer
 
 ENTRY = EmbedderEntry("", "random", 4)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 import rag
 from rag.embedding.static import StaticEmbeddings
 from rag.index.storage import rabitq, segment
+from rag.index.storage.chunk import Chunk
 from rag.index.storage.manifest import EmbedderEntry
-from rag.index.storage.segment_writer import Chunk
 from rag.index.storage.writer import open_writer
 
 SIZE = 64
