@@ -71,8 +71,8 @@ class BuildReport(Displayable):
     embedded : int
         Texts (chunks and heading paths) that the embedder embedded; the others' vectors were cached.
     seconds : mapping of str to float
-        By stage: ``"load"``, ``"chunk"``, ``"embed"``, ``"write"``, and ``"total"``; of other processes that cut
-        documents, what was waited for them is in ``"chunk"``.
+        By stage: ``"load"``, ``"chunk"``, ``"embed"``, ``"write"``, and ``"total"``; where other processes
+        cut documents, ``"chunk"`` is what was waited for them.
     notes : tuple of str
         What the user should know, e.g. a metadata field with values of two types.
     """
