@@ -62,6 +62,8 @@ class Columns:
         self._validated: dict[tuple[int, int], pa.Array] = {}
         self._distinct: dict[str, tuple[npt.NDArray[np.int32], pa.Array]] = {}
         self._batch_columns: dict[tuple[int, tuple[str, ...]], list[pa.Array | None]] = {}
+        #: By batch and columns: which rows have a value, a bit for each column.
+        self._present: dict[tuple[int, tuple[str, ...]], npt.NDArray[np.uint8]] = {}
         self._numbers: dict[str, list[tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]]] = {}
 
     def __len__(self) -> int:
@@ -128,6 +130,25 @@ class Columns:
                 for place, row_values in zip(places, zip(*values, strict=True), strict=True):
                     out[place] = dict(zip(names, row_values, strict=True))
         return out
+
+    def held(self, row: int, names: tuple[str, ...]) -> dict[str, Any]:
+        """Return a row's values, of those columns in which it has one; of few among many it reads few."""
+        number = bisect.bisect_right(self._ends, row)
+        row -= self._ends[number - 1] if number else 0
+        with reading(self.path):
+            columns = self._batch_columns.get((number, names)) or self._columns(number, names)
+            if (number, names) not in self._present:
+                some = np.zeros((len(names), self._batches[number].num_rows), bool)
+                for line, column in zip(some, columns, strict=True):
+                    line[:] = False if column is None else present(column) if column.null_count else True
+                self._present[number, names] = np.packbits(some, axis=0)
+            bits = np.unpackbits(self._present[number, names][:, row], count=len(names)).tolist()
+            values = {
+                name: plain([column[row]], column.type)[0]
+                for name, column in itertools.compress(zip(names, columns, strict=True), bits)
+                if column is not None
+            }
+        return {name: value for name, value in values.items() if value is not None}
 
     def _columns(self, number: int, names: tuple[str, ...]) -> list[pa.Array | None]:
         """Return a batch's columns, and remember them; None for one of nulls only."""

@@ -275,8 +275,7 @@ class Segment:
             if original is not None:
                 document["metadata"] = decode(original)
             else:
-                values = self.documents.take([number], self._metadata_columns)[0]
-                document["metadata"] = {name: value for name, value in values.items() if value is not None}
+                document["metadata"] = self.documents.held(number, self._metadata_columns)
         if len(self._cached) >= _CACHED_DOCUMENTS:
             self._cached = {}
         self._cached[number] = document

@@ -47,6 +47,13 @@ def test_take_keeps_the_order(columns: Columns, rows: list[int], names: list[str
         assert values is not found[0]
 
 
+@pytest.mark.parametrize("names", [tuple(SCHEMA.names), ("some", "none"), ()])
+def test_held_are_the_values_that_are_there(columns: Columns, names: tuple[str, ...]) -> None:
+    for row in (0, 3, 39, 40, 41, 44, 89):
+        expected = {name: ROWS[row][name] for name in names if ROWS[row][name] is not None}
+        assert columns.held(row, names) == expected
+
+
 def test_take_beyond_the_end(columns: Columns) -> None:
     for rows in ([90], [90] * 20):
         with pytest.raises(StoreCorruptError, match=r"rows\.arrow is damaged"):
