@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +11,8 @@ import numpy.typing as npt
 from rag.core.arguments import only_strings
 from rag.core.cpu_slots import turn
 from rag.core.vectors import normalised
-from rag.embedding.wordpiece import MODELS, token_ids
+from rag.embedding.onnx_models import in_batches, session
+from rag.embedding.wordpiece import token_ids
 
 #: Tokens that the model reads, with the two special ones (it was trained on up to 256, its
 #: position table has 512). Longer texts are split and their vectors averaged, never cut.
@@ -72,9 +70,6 @@ class LocalModel:
 
 
 _CLS, _SEP = 101, 102
-#: Tokens of a batch. Small: one session with a thread of its own per core, called with about five
-#: texts of 200 tokens at once, was faster than large batches on a session with several threads.
-_BATCH_TOKENS = 1024
 
 
 def _split(ids: list[int], most: int) -> list[list[int]]:
@@ -86,47 +81,17 @@ def _split(ids: list[int], most: int) -> list[list[int]]:
 
 
 def _run(pieces: Sequence[list[int]]) -> npt.NDArray[np.float32]:
-    """Run the model over batches of like length, on all CPUs."""
+    """Run the model over all pieces."""
     out = np.zeros((len(pieces), LocalModel.dimensions), np.float32)
 
-    def run(batch: list[int]) -> None:
-        width = max(len(pieces[number]) for number in batch)
+    def run(model: Any, batch: list[int], width: int) -> None:
         ids = np.zeros((len(batch), width), np.int64)
         mask = np.zeros((len(batch), width), np.int64)
         for row, number in enumerate(batch):
             ids[row, : len(pieces[number])] = pieces[number]
             mask[row, : len(pieces[number])] = 1
-        out[batch] = session().run(None, {"input_ids": ids, "attention_mask": mask})[0]
+        out[batch] = model.run(None, {"input_ids": ids, "attention_mask": mask})[0]
 
-    batches = _batches([len(piece) for piece in pieces])
-    if len(batches) == 1:
-        run(batches[0])
-    elif batches:
-        session()  # loaded here, so that the threads do not each load it
-        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            list(pool.map(run, batches))
+    if pieces:
+        in_batches(session("minilm"), [len(piece) for piece in pieces], run)
     return out
-
-
-def _batches(lengths: Sequence[int]) -> list[list[int]]:
-    """Group texts of like length, longest first, so that little is padding."""
-    out: list[list[int]] = []
-    for number in sorted(range(len(lengths)), key=lambda number: -lengths[number]):
-        if out and (len(out[-1]) + 1) * lengths[out[-1][0]] <= _BATCH_TOKENS:
-            out[-1].append(number)
-        else:
-            out.append([number])
-    return out
-
-
-@lru_cache(maxsize=1)
-def session() -> Any:
-    """Load the model, once."""
-    from rag.embedding.onnx_runtime import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = 1
-    return ort.InferenceSession(
-        str(MODELS / "minilm" / "model.onnx"), options, providers=["CPUExecutionProvider"]
-    )

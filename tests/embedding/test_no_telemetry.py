@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 
 def test_onnx_runtime_keeps_no_id_and_starts_no_sender(tmp_path: Path) -> None:
     program = (
-        "import os; from rag.embedding.local_model import session; session(); "
+        "import os; from rag.embedding.onnx_models import session; session('minilm'); "
         "print(len(os.listdir('/proc/self/task')) if os.path.isdir('/proc/self/task') else 0)"
     )
     environment = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": ""}

@@ -9,7 +9,7 @@ Both come from the weights of ``sentence-transformers/all-MiniLM-L6-v2``:
     One vector for each token of the vocabulary, for machines and moments where a transformer is
     too slow.  A text is the normalised sum of the vectors of its tokens.
 
-`rag.embedding.models.export_graph` writes the graph, node by node; this file calibrates it, distils
+`rag.embedding.models.export_encoder` writes the graph, node by node; this file calibrates it, distils
 the static vectors and writes the files.
 
 Run ``python export_models.py --source FOLDER --out FOLDER``.  It needs numpy, onnx, onnxruntime,
@@ -23,12 +23,14 @@ import argparse
 import hashlib
 import importlib.util
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rag.embedding.models.export_graph import LAYERS, WIDTH, Floats, Limits, build_graph, quantise_rows
+from rag.embedding.models.export_encoder import LAYERS, WIDTH, build_graph
+from rag.embedding.models.export_graph import Floats, Limits, quantise_rows
 
 #: By how much the ranges of the activations exceed what the calibration showed.
 CALIBRATION_MARGIN = 1.25
@@ -47,14 +49,14 @@ STATIC_WHITENING = 0.5
 STATIC_SIF = 3e-5
 
 
-def float_session(weights: dict[str, Floats]) -> Any:
-    """Open the float32 model on one thread, which makes its results reproducible."""
+def float_session(model: Any) -> Any:
+    """Open a float32 model on one thread, which makes its results reproducible."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     return onnxruntime.InferenceSession(
-        build_graph(weights).SerializeToString(), options, providers=["CPUExecutionProvider"]
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
 
 
@@ -78,15 +80,15 @@ def calibration_ids(tokenizer: Path, size: int) -> list[list[int]]:
     return [[CLS, *piece, SEP] for piece in pieces]
 
 
-def calibrate(session: Any, texts: list[list[int]]) -> dict[str, Limits]:
+def calibrate(session: Any, inputs: Iterable[dict[str, Any]]) -> dict[str, Limits]:
     """Return the centre and half range of each channel of each layer normalisation.
 
     Parameters
     ----------
     session : onnxruntime.InferenceSession
         The float32 model.
-    texts : list of list of int
-        Token ids of each text, with the special tokens.
+    inputs : iterable of dict
+        What the model reads, by the names of its inputs.
 
     Returns
     -------
@@ -96,9 +98,8 @@ def calibrate(session: Any, texts: list[list[int]]) -> dict[str, Limits]:
     names = [output.name for output in session.get_outputs() if "LayerNorm" in output.name]
     low = np.full((len(names), WIDTH), np.inf)
     high = -low
-    for text in texts:
-        ids = np.array([text], np.int64)
-        found = session.run(names, {"input_ids": ids, "attention_mask": np.ones_like(ids)})
+    for one in inputs:
+        found = session.run(names, one)
         low = np.minimum(low, [rows.min(axis=0) for rows in found])
         high = np.maximum(high, [rows.max(axis=0) for rows in found])
     limits: dict[str, Limits] = {}
@@ -198,9 +199,10 @@ def export(source: Path, out: Path) -> list[Path]:
     text = json.dumps(tokenizer, ensure_ascii=False, separators=(",", ":"))
     (minilm / "tokenizer.json").write_text(text, encoding="utf-8", newline="\n")
 
-    session = float_session(weights)
+    session = float_session(build_graph(weights))
     size = len(weights["embeddings.word_embeddings.weight"])
-    limits = calibrate(session, calibration_ids(minilm / "tokenizer.json", size))
+    texts = [np.array([ids], np.int64) for ids in calibration_ids(minilm / "tokenizer.json", size)]
+    limits = calibrate(session, ({"input_ids": ids, "attention_mask": np.ones_like(ids)} for ids in texts))
     model = build_graph(weights, limits)
     onnx.checker.check_model(model)
     (minilm / "model.onnx").write_bytes(model.SerializeToString(deterministic=True))
