@@ -148,7 +148,8 @@ def headings(
             if not any(start <= each.start() < end for start, end in code)
         ]
         out, asked, last = "", [], 0
-        for each, end in zip(found, [*(other.start() for other in found[1:]), len(text)], strict=True):
+        ends = [*(each.start() for each in found), len(text)][1:]
+        for each, end in zip(found, ends, strict=True):
             heading, body = _bare(each[2]), text[each.end() : end].lstrip("\n")
             topic = len(each[1]) > 1 and chance.random() < share
             told = len(body.strip()) >= 80 and not body.lstrip().startswith(("```", "<", "|", "!["))
