@@ -15,6 +15,7 @@ from rag.conversation.transcript import Transcript
 from rag.core.answers import Answer, Event
 from rag.core.errors import UsageError
 from rag.core.shown import Shows
+from rag.generation.history import messages_of
 
 _KEEP = object()
 
@@ -77,7 +78,7 @@ class Chat(Shows):
     def __init__(
         self,
         pipeline: Answers,
-        history: BaseChatMessageHistory | Sequence[BaseMessage] | None = None,
+        history: BaseChatMessageHistory | Sequence[Any] | None = None,
         *,
         where: Any = None,
         follow_up: FollowUp | None = None,
@@ -89,7 +90,7 @@ class Chat(Shows):
         if keep_tokens < 0:
             raise UsageError(f"keep_tokens is {keep_tokens}: give a number of tokens from 0")
         if not isinstance(history, BaseChatMessageHistory):
-            history = _InMemory(history or ())
+            history = _InMemory(messages_of(history or ()))
         self.pipeline, self.history, self.where, self.tag = pipeline, history, where, tag
         self.user, self.variables = user, variables
         self.follow_up: FollowUp = follow_up or carry_over

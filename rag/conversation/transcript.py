@@ -16,6 +16,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from rag.core.answers import Answer
 from rag.core.passages import Hit
 from rag.core.text import sentences
+from rag.generation.history import messages_of
 from rag.generation.prompt import Prompt
 from rag.usage.messages import texts_of
 from rag.usage.tokens import estimate_tokens
@@ -76,10 +77,10 @@ class Transcript:
     dropped: list[Turn] = field(default_factory=list)
 
     @classmethod
-    def of(cls, messages: Sequence[BaseMessage], keep_tokens: int = 16_000) -> Transcript:
+    def of(cls, messages: Sequence[Any], keep_tokens: int = 16_000) -> Transcript:
         """Read the turns of a history; messages of another program count as question and reply."""
         turns: list[Turn] = []
-        for message in messages:
+        for message in messages_of(messages):
             stored = message.additional_kwargs.get(KEY) or {}
             if isinstance(message, HumanMessage):
                 text, search = str(message.text), str(stored.get("search") or message.text)

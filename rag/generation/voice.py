@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from rag.core.answers import Step
 from rag.core.errors import ConfigError, UsageError, near_miss
+from rag.generation.history import messages_of
 from rag.generation.prompts.variants import Variants
 from rag.usage.collector import prompted
 
@@ -154,7 +155,9 @@ def _first(history: Any) -> str | None:
     """Return the first question of a conversation."""
     if isinstance(history, HasEarlier):
         return history.earlier[0][0] if history.earlier else None
-    return next((str(message.text) for message in history or () if message.type == "human"), None)
+    return next(
+        (str(message.text) for message in messages_of(history or ()) if message.type == "human"), None
+    )
 
 
 def taken(variants: Variants, chosen: Any, variables: Mapping[str, Any]) -> dict[str, Any]:

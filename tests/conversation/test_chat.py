@@ -128,6 +128,29 @@ def test_messages_of_another_program_are_a_history(index: rag.Index) -> None:
     assert [str(message.content) for message in llm.sent[0][2:3]] == ["28 days."]
 
 
+@pytest.mark.parametrize(
+    "history",
+    [
+        [("human", LEAVE), ("ai", "28 days.")],
+        [{"role": "user", "content": LEAVE}, {"role": "assistant", "content": "28 days."}],
+    ],
+)
+def test_pairs_and_mappings_are_a_history(index: rag.Index, history: list[Any]) -> None:
+    pipe = rag.Pipeline(index, generator=model("22.", "22."))
+    expected = [("human", LEAVE), ("ai", "28 days.")]
+    assert [(each.type, each.content) for each in pipe.chat(history).messages] == expected
+    for answer in (pipe.ask("and in America?", history=history), pipe.chat(history).ask("and in America?")):
+        assert (
+            step(answer, "follow-up")["search"] == "How many days of annual leave do staff in America take?"
+        )
+
+
+@pytest.mark.parametrize("history", ["How long?", [LEAVE, 7], [{"text": "How long?"}], 3])
+def test_what_is_no_history_is_refused(index: rag.Index, history: Any) -> None:
+    with pytest.raises(UsageError, match=r"history is .*: give LangChain's messages"):
+        rag.Pipeline(index).chat(history)
+
+
 def test_old_turns_make_room_and_leave_a_line(index: rag.Index) -> None:
     llm = model("It is 28 days. That is a lot.", "It is 22 days.", "Anyone.")
     chat = rag.Pipeline(index, generator=llm, retriever={"k": 1}).chat(keep_tokens=60)
