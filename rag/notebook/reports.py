@@ -188,7 +188,7 @@ class GateDisplay(TablesDisplay):
             return ""
         table = parts.grid("", ("id", "question", "why"), lost[:_ROWS])
         left = parts.more(len(lost) - _ROWS, "question", ".lost")
-        return parts.fold(f"{counted(len(lost), 'question')} that were lost", table + left)
+        return parts.fold(f"{counted(len(lost), 'question')} lost", table + left)
 
 
 class ComparedDisplay(TablesDisplay):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -12,8 +13,21 @@ from rag.index.remote import prune
 prune.LEASE_S = 1.0
 
 
-def work(action: str, url: str, folder: str, remote: dict[str, object], keep: int | None, log: str) -> None:
-    """Exit with 0 when it is done, with 3 after an error of one line; anything else is a defect."""
+def work(
+    action: str,
+    url: str,
+    folder: str,
+    remote: dict[str, object],
+    keep: int | None,
+    log: str,
+    environment: dict[str, str],
+) -> None:
+    """Exit with 0 when it is done, with 3 after an error of one line; anything else is a defect.
+
+    The fork server may be an earlier test's, with that test's environment: it is replaced.
+    """
+    os.environ.clear()
+    os.environ.update(environment)
     try:
         if action == "push":
             rag.push(folder, url, keep=keep, remote=remote)

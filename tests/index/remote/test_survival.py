@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import os
 import random
 import time
 from collections import Counter, deque
@@ -62,7 +63,8 @@ class World:
         keep = self.chance.choice([None, None, 1, 2])
         folder = {"push": self.index, "pull": self.base / "pulled"}.get(action, self.base)
         process = self.context.Process(
-            target=work, args=(action, self.place.name, str(folder), remote, keep, str(self.log))
+            target=work,
+            args=(action, self.place.name, str(folder), remote, keep, str(self.log), dict(os.environ)),
         )
         before = proxy.requests
         process.start()
@@ -117,7 +119,7 @@ def test_no_broken_index_on_either_side(
     with FaultyProxy(url, rate=0.03, seed=kills, stall_s=1.5) as proxy:
         rounds = 0
         while world.counts["killed"] < kills:
-            assert rounds < 4 * kills + 20
+            assert rounds < 4 * kills + 20, (dict(world.counts), world.requests)
             if rounds % 2 == 0:
                 changed(
                     docs, world.index, world.chance.randrange(2, 6), f"Round {rounds} speaks of walruses. "
