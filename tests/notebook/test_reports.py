@@ -42,7 +42,7 @@ def test_a_gate_says_first_whether_it_is_passed_and_why_not() -> None:
     ]  # fmt: skip
     assert str(passed).splitlines()[0] == "Gate passed: recall, version 3"
     card = markup(failed._repr_html_()).text
-    assert "Gate NOT passed" in card and "2 questions that were lost" in card
+    assert "Gate NOT passed" in card and "2 questions lost" in card
 
 
 @pytest.mark.parametrize("record", [
