@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
-
-from langchain_core.messages import BaseMessage, convert_to_messages
+from typing import TYPE_CHECKING, Any
 
 from rag.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from langchain_core.messages import BaseMessage
 
 
 def messages_of(history: Sequence[Any]) -> list[BaseMessage]:
@@ -29,6 +30,9 @@ def messages_of(history: Sequence[Any]) -> list[BaseMessage]:
     >>> [message.type for message in messages]
     ['human', 'ai']
     """
+    # An evaluation imports this file, and does without LangChain.
+    from langchain_core.messages import convert_to_messages
+
     if not isinstance(history, str | bytes):
         try:
             return convert_to_messages(list(history))
