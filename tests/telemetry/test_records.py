@@ -30,15 +30,6 @@ SCHEMA = json.loads((Path(rag.__file__).parent / "telemetry" / "record.schema.js
 LEAVE = "How many days of annual leave do staff in Europe take?"
 
 
-@pytest.fixture(scope="module")
-def ix(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("telemetry")
-    (folder / "docs").mkdir()
-    (folder / "docs" / "eu.md").write_text("# Leave\n\nStaff in Europe take 28 days of annual leave.\n")
-    rag.build(folder / "docs", folder / "ix", embedder="static")
-    return folder / "ix"
-
-
 def lines(path: Path) -> list[dict[str, Any]]:
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     for row in rows:
