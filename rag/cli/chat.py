@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,7 +14,6 @@ from rag.cli.query_settings import query_settings
 from rag.cli.terminal import width_of
 from rag.core.errors import RagError
 from rag.core.format import counted
-from rag.notebook.wrapping import Wrapped
 
 if TYPE_CHECKING:
     from rag.conversation.chat import Chat
@@ -88,22 +87,14 @@ def _line(terminal: bool) -> str | None:
 
 def _answered(conversation: Chat, question: str) -> Answer:
     from rag.cli.output import say, show_warnings
+    from rag.notebook.streaming import write_text
 
-    answer: Any = None
-    lines = Wrapped(sys.stdout.write, width_of(sys.stdout))
-    try:
-        for event in conversation.stream(question):
-            answer = event.value
-            if event.kind == "text":
-                lines.write(event.value)
-                sys.stdout.flush()
-    finally:
-        lines.close()
+    answer = write_text(conversation.stream(question), sys.stdout.write, width_of(sys.stdout))
     for citation in answer.citations:
         mark = f"[{citation.number}{'?' if citation.verdict else ''}]"
         say(f"{mark} {citation.place if citation.verified else citation.verdict}", "cyan")
     show_warnings(answer.remarks, ())
-    return answer  # type: ignore[no-any-return]
+    return answer
 
 
 def _command(conversation: Chat, answers: list[Answer], line: str, check: Callable[[str], object]) -> bool:

@@ -49,6 +49,17 @@ def write(events: Iterator[Event], to: Callable[[str], object], width: int | Non
     """
     if width is None and sys.stdout.isatty():
         width = shutil.get_terminal_size().columns
+    answer = write_text(events, to, width)
+    to("\n".join(AnswerDisplay(answer).rest()) + "\n")
+    sys.stdout.flush()
+    return answer
+
+
+def write_text(events: Iterator[Event], to: Callable[[str], object], width: int | None) -> Answer:
+    """Write the text of an answer as it comes, and nothing else; return the answer.
+
+    The parameters are those of `write`; without a width, lines are not wrapped.
+    """
     lines = Wrapped(to, width)
     answer: Any = None
     try:
@@ -59,8 +70,6 @@ def write(events: Iterator[Event], to: Callable[[str], object], width: int | Non
                 sys.stdout.flush()
     finally:
         lines.close()
-    to("\n".join(AnswerDisplay(answer).rest()) + "\n")
-    sys.stdout.flush()
     return answer  # type: ignore[no-any-return]
 
 
